@@ -182,7 +182,7 @@ class Question:
     """What somebody wants to do with whose records. What is None is not of this decision."""
 
     asker: Asker
-    right: Right | None
+    right: "Right | None"
     patient_id: PatientId
     hospital_id: HospitalId | None = None
     department_class: str | None = None

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from federation.protocol.statements import sign_statement
 from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
 from federation.v1.statement_pb2 import SignedStatement
-from tests.vectors import signed, spec
+from tests.vectors import granted, signed, spec
 from tests.vectors.describe import payload_of, plaintext_of
 from tests.vectors.draws import Json
 from tests.vectors.signed import Transcript, t
@@ -19,23 +19,18 @@ from tests.vectors.world import Step, World
 def statements(world: World, steps: dict[str, Step], bundle: SignedStatement) -> list[Json]:
     """Every statement: its exact bytes, what is signed, the signature, H of it."""
     cloud, now, day = world.cloud, world.now, 24 * 3_600_000
-    emergency = statement_pb2.Emergency(
-        patient_id=world.patient.identity,
-        doctor_id=world.doctor.identity,
-        doctor_certificate_digest=sha256(world.doctor.certificate),
-        hospital="*",
-        reason_code="unconscious",
-        note_digest=sha256(b"note"),
-        nonce=bytes(16),
-        declared_at=now,
-        not_after=now + 3_600_000,
-    )
     revocations = statement_pb2.RevocationList(
         sequence=2,
         this_update=now,
         next_update=now + day // 24,
         serials=[sha256(t("serial", world.hospital.self_.serial).encoded)],
-        grants=[sha256(t("gid", text(world.patient.identity), bytes(16)).encoded)],
+        statements=[
+            sha256(signed.revoked("grant", world.patient.identity, bytes(16)).encoded),
+            sha256(signed.revoked("duty", world.hospital.identity, bytes(16)).encoded),
+        ],
+        sweeps=[
+            statement_pb2.Sweep(patient_digest=sha256(signed.sweep(world.patient.identity).encoded), before=now - day)
+        ],
         key_ids=[bytes(16)],
         bundle_sequence=3,
     )
@@ -43,7 +38,7 @@ def statements(world: World, steps: dict[str, Step], bundle: SignedStatement) ->
     renewed = statement_pb2.EncryptionKeyStatement.FromString(world.hospital.encryption_key_statement.statement)
     ekack = membership_pb2.RenewalReceipt(key_id=renewed.key_id, done_at=now)
     stoack = payload_of(steps["STOACK"]).receipt
-    grant = payload_of(steps["P2-1"]).grant
+    shown = granted.shown(world, steps)
     cloud_key = cloud.signing_key.verifying_key.data
     parties = {"patient": world.patient, "doctor": world.doctor, "hospital": world.hospital}
     found = [
@@ -56,14 +51,13 @@ def statements(world: World, steps: dict[str, Step], bundle: SignedStatement) ->
         found.append(_statement(f"ks of the {name}", "ks", statement_pb2.KeyStatement, own.key_statement, cloud_key))
         key = own.verifying_key
         found.append(_statement(f"ek of the {name}", "ek", statement_pb2.EncryptionKeyStatement, keys, key))
-    patient_key, hospital_key = world.patient.self_.verifying_key, world.hospital.self_.verifying_key
+    hospital_key = world.hospital.self_.verifying_key
     found += [
-        _statement("grant", "grant", statement_pb2.Grant, grant, patient_key),
+        *(_statement(name, *one) for name, one in granted.statements(world, shown).items()),
         _statement("stoack", "stoack", record_pb2.DepositReceipt, stoack, hospital_key),
         _signed("rl", revocations, cloud.signing_key),
         _signed("puback", puback, cloud.signing_key),
         _signed("ekack", ekack, cloud.signing_key),
-        _signed("bg", emergency, world.doctor.signing_key),
         _statement("tb", "tb", directory_pb2.TrustBundle, bundle, cloud_key),
     ]
     return found
@@ -97,7 +91,8 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
     index_key, index = bytes(range(32)), t("idx", text("P:wang"))
     patient, row_class = hmac.digest(index_key, index.encoded, "sha256"), t("idx-class", text("cardiology"))
     row_key = hmac.digest(patient, row_class.encoded, "sha256")
-    grant = statement_pb2.Grant.FromString(d2.grant.statement)
+    consent = d2.access.consent
+    grant = statement_pb2.Grant.FromString(consent.grant.statement)
     hashes = {
         "what the live key of a renewal signs": signed.renew(
             payload_of(steps["reg1-hospital-again"]), world.cloud.identity
@@ -105,21 +100,24 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
         "the doctor's code": t("code", ks.statement, ks.signature, world.doctor.certificate),
         "attribute of a patient": t("bp", world.biometric_password),
         "revocation entry of a credential": t("serial", world.patient.self_.serial),
-        "revocation entry of a grant": t("gid", text(grant.patient_id), grant.grant_id),
-        "Hs of the grant": signed.hs("grant", d2.grant),
-        "Hs of KS_P": signed.hs("ks", d2.patient_key_statement),
+        "revocation entry of a grant": signed.revoked("grant", grant.patient_id, grant.grant_id),
+        "revocation entry of a duty": signed.revoked("duty", world.hospital.identity, bytes(16)),
+        "a patient's sweep": signed.sweep(world.patient.identity),
+        "Hs of the grant": signed.hs("grant", consent.grant),
+        "Hs of KS_P": signed.hs("ks", consent.key_statement),
+        **granted.digests(world, granted.shown(world, steps)),
         "scope": signed.scope(d4.scope),
         "commitment c_P": signed.commitment(d4),
         "replay key of P1": t("P1", text(p1.patient_id), p1.agreement_point),
-        "replay key of D2": t("D2", text(d2.doctor_id), d2.nonce),
-        "replay key of D3": t("D3", text(d3.doctor_id), d3.agreement_point),
+        "replay key of D2": t("D2", text(d2.asker_id), d2.nonce),
+        "replay key of D3": t("D3", text(d3.asker_id), d3.agreement_point),
         "replay key of PUB": t("PUB", text(pub.hospital_id), pub.nonce),
         "replay key of a room": t("ROOM", doctor, room.nonce),
         "what closes a room": t("room-close", doctor, text(world.hospital.identity), bytes(range(16))),
     }
     codes = {
-        "proof of D2": (world.doctor_shared_key, signed.d2_proof(d2)),
-        "proof of C": (world.doctor_shared_key, signed.c_proof(answer, signed.Facts(query=d2))),
+        "proof of D2": (world.shared_key(world.doctor), signed.d2_proof(d2)),
+        "proof of C": (world.shared_key(world.doctor), signed.c_proof(answer, signed.Facts(query=d2))),
         "a patient's value V in the index": (index_key, index),
         "bucket of the index, its first two bytes": (patient, t("idx-bucket")),
         "row key of the index": (patient, row_class),

@@ -111,7 +111,7 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
     for phase, prefixes in PHASES.items():
         files[phase] = {"vectors": [v for v in recorder.vectors if v["name"].startswith(prefixes)]}
     before = {vector["name"]: vector for vector in kept.get("refusals", {}).get("vectors", [])}
-    before |= {"shared_key": {"value": world.shared_key(world.doctor).hex()}}
+    before |= {f"shared key of {name}": {"value": key.hex()} for name, key in world.shared_keys.items()}
     refusals = Refusals(steps, before, cast.now, {entry["name"]: entry for entry in issued}["U_X = O"]).all()
     files["refusals"] = {"vectors": refusals}
     _require_refused(refusals, steps)

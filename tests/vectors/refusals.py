@@ -8,11 +8,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf.message import Message
 
 from federation.protocol.sealing import Context
 from federation.protocol.statements import sign_statement
+from federation.v1.access_pb2 import Access, OwnAccess
 from federation.v1.record_pb2 import DepositReceipt, RecordManifest
-from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant, KeyStatement, SignedStatement
+from federation.v1.statement_pb2 import (
+    SENSITIVITY_SECRET,
+    DepartmentGrantee,
+    DoctorGrantee,
+    Duty,
+    EncryptionKeyStatement,
+    Grant,
+    Grantee,
+    HospitalGrantee,
+    KeyStatement,
+    SignedStatement,
+)
 from keystore.encryption import DecryptionKey, seal
 from keystore.errors import SealBroken
 from tests.vectors import curve, spec
@@ -227,7 +240,7 @@ class Refusals:
             yield self._changed(self.steps[name], f"{field} with the high s", "SIGNATURE_INVALID", high)
         for name in ("P2-1", "D2"):
             wire = "GRANT_INVALID" if name == "D2" else "REJECTED"
-            high = _with(grant=_high(payload_of(self.steps[name]).grant))
+            high = _granting(_high(_consent(payload_of(self.steps[name])).grant))
             yield self._changed(self.steps[name], "a grant with the high s", "GRANT_INVALID", high, wire=wire)
         receipt = _with(receipt=_high(payload_of(self.steps["STOACK"]).receipt))
         yield self._changed(self.steps["STOACK"], "a receipt with the high s", "SIGNATURE_INVALID", receipt)
@@ -274,48 +287,113 @@ class Refusals:
         yield self._changed(self.steps["STO-1"], "a biosignal that is too long", "LIMIT_REACHED", longer)
 
     def _patients_signature(self) -> Iterator[Json]:
-        """Sig_P2 of the same patient over the same biosignal: for another doctor, another Cert_D, another grant, none."""
+        """Sig_P2 of the same patient over the same biosignal: for another doctor, Cert_D, patient or grant, or none."""
         step, sto = self.steps["P2-1"], self.steps["STO-1"]
-        payload, grant = payload_of(step), payload_of(self.steps["D2"]).grant
+        payload = payload_of(step)
+        grant, own = payload.consent.grant, payload.patient_id
         other = SignedStatement(statement=grant.statement + b"\x00", signature=grant.signature)
-        for change, doctor_id, certificate, shown in (
-            ("signed for another doctor", "D:other", step.facts.certificate, grant),
-            ("signed for another Cert_D", step.facts.doctor_id, b"another", grant),
-            ("signed with another grant", step.facts.doctor_id, step.facts.certificate, other),
-            ("signed without a grant", step.facts.doctor_id, step.facts.certificate, None),
+        for change, doctor_id, certificate, patient_id, shown in (
+            ("signed for another doctor", "D:other", step.facts.certificate, own, grant),
+            ("signed for another Cert_D", step.facts.doctor_id, b"another", own, grant),
+            ("signed for another patient", step.facts.doctor_id, step.facts.certificate, "P:other", grant),
+            ("signed with another grant", step.facts.doctor_id, step.facts.certificate, own, other),
+            ("signed without a grant", step.facts.doctor_id, step.facts.certificate, own, None),
         ):
             said = type(payload)()
             said.CopyFrom(payload)
-            said.ClearField("grant")
-            if shown is not None:
-                said.grant.CopyFrom(shown)
+            said.patient_id = patient_id
+            if shown is None:
+                said.ClearField("consent")
+            else:
+                said.consent.grant.CopyFrom(shown)
             facts = replace(step.facts, doctor_id=doctor_id, certificate=certificate)
             signature = step.signing_key.sign(SIGNED["p2"](said, facts).encoded)
             for bent, field in ((step, "signature"), (sto, "biosignal_signature")):
                 yield self._changed(bent, change, "SIGNATURE_INVALID", _with(**{field: signature}), sign=False)
 
     def _authorizations(self) -> Iterator[Json]:
-        """What Sig_D2 covers beside the grant's bytes, and how long a grant may be."""
+        """What Sig_D2 covers beside the statements' bytes, and what a grant, and a duty, has to say."""
         d2 = self.steps["D2"]
-        other = SignedStatement(statement=payload_of(d2).patient_key_statement.statement, signature=bytes(64))
-        resigned = _with(patient_key_statement=other)
+        consent = _consent(payload_of(d2))
+        other = SignedStatement(statement=consent.key_statement.statement, signature=bytes(64))
+        resigned = _consenting(key_statement=other)
         yield self._changed(d2, "another signature of KS_P", "SIGNATURE_INVALID", resigned, sign=False)
-        grant = SignedStatement(statement=payload_of(d2).grant.statement, signature=bytes(64))
-        yield self._changed(d2, "another signature of the grant", "SIGNATURE_INVALID", _with(grant=grant), sign=False)
-        for change, life in (("a grant of 366 days and a millisecond", 366 * DAY_MS + 1), ("a grant of no time", 0)):
-            said = _with(grant=self._regranted(_lasting(life)))
+        grant = SignedStatement(statement=consent.grant.statement, signature=bytes(64))
+        yield self._changed(d2, "another signature of the grant", "SIGNATURE_INVALID", _granting(grant), sign=False)
+        yield self._changed(
+            d2, "another duty", "SIGNATURE_INVALID", self._on_duty(_with(duty_id=bytes(16))), sign=False
+        )
+        for change, bend in {
+            "a grant of 366 days and a millisecond": _lasting(366 * DAY_MS + 1),
+            "a grant of no time": _lasting(0),
+            "a grant for another doctor": _for_doctor("D:other", "M:chamber"),
+            "a grant for the doctor of another authority": _for_doctor("D:chen", "M:clinic"),
+            "a grant of another signer": _with(signer_id="P:other"),
+            "a grant of another registration": _with(signer_serial=bytes(16)),
+            "a grant by a deputyship that is not shown": _with(deputyship_digest=bytes(32)),
+            "a grant that opens what is secret": _with(highest_sensitivity=SENSITIVITY_SECRET),
+            "a grant about another patient": _with(patient_id="P:other", signer_id="P:wang"),
+        }.items():
+            said = _granting(self._regranted(bend))
             yield self._changed(d2, change, "GRANT_INVALID", said, wire="GRANT_INVALID")
             yield self._changed(self.steps["P2-1"], change, "GRANT_INVALID", said)
-        revoked = _with(grant=self._regranted(_with(patient_id="P:other")))
-        yield self._changed(self.steps["rev"], "another patient's grant", "GRANT_INVALID", revoked)
+        for change, bend in {
+            "a grant for a department where the doctor is not": _for_department("H:alpha", "neurology"),
+            "a grant for another hospital": _for_hospital("H:other"),
+        }.items():
+            said = _granting(self._regranted(bend))
+            yield self._changed(d2, change, "DUTY_INVALID", said, wire="DUTY_MISSING")
+            yield self._changed(self.steps["P2-1"], change, "DUTY_INVALID", said)
+        said = _granting(self._regranted(_for_hospital("H:alpha")))
+        bare = _both(said, _without_duty)
+        yield self._changed(d2, "no duty, and a grant for a hospital", "DUTY_MISSING", bare, wire="DUTY_MISSING")
+        for change, bend, expect, wire in (
+            ("a duty of 24 hours and a millisecond", _lasting(DAY_MS + 1), "DUTY_INVALID", "DUTY_MISSING"),
+            ("a duty of another doctor", _with(doctor_id="D:other"), "DUTY_INVALID", "DUTY_MISSING"),
+            ("a duty for another key", _with(verifying_key_digest=bytes(32)), "DUTY_INVALID", "DUTY_MISSING"),
+            ("a duty of another registration", _with(hospital_serial=bytes(16)), "DUTY_INVALID", "DUTY_MISSING"),
+            ("a duty that is over", _ending(self.now), "DUTY_EXPIRED", "DUTY_EXPIRED"),
+        ):
+            yield self._changed(d2, change, expect, _both(said, self._on_duty(bend)), wire=wire)
+        yield from self._owners()
+
+    def _owners(self) -> Iterator[Json]:
+        """Own access: of a doctor, to another patient's records, and with a Cert_D that no patient has."""
+        own = self.steps["D2-own"]
+        yield self._changed(
+            own, "another patient's records", "NOT_OWN_RECORD", _with(patient_id="P:other"), wire="NOT_OWN_RECORD"
+        )
+        doctors = payload_of(self.steps["D2"])
+        yield self._changed(
+            own, "with a Cert_D", "CERTIFICATE_FOREIGN", _with(doctor_certificate=doctors.doctor_certificate)
+        )
+        shown = Access(own=OwnAccess())
+        yield self._changed(
+            self.steps["D2"], "a doctor's own records", "NOT_OWN_RECORD", _with(access=shown), wire="NOT_OWN_RECORD"
+        )
 
     def _regranted(self, change: Change) -> SignedStatement:
         """The patient's grant, changed, under its own signature."""
-        grant = Grant.FromString(payload_of(self.steps["D2"]).grant.statement)
+        grant = Grant.FromString(_consent(payload_of(self.steps["D2"])).grant.statement)
         change(grant)
-        statement = grant.SerializeToString(deterministic=True)
-        signed = spec.transcript("grant", statement)
-        return SignedStatement(statement=statement, signature=self.steps["P1"].signing_key.sign(signed))
+        return self._signed("grant", grant, self.steps["P1"])
+
+    def _on_duty(self, change: Change) -> Change:
+        """The doctor's duty, changed, under its hospital's signature."""
+        duty = Duty.FromString(_consent(payload_of(self.steps["D2"])).duty.duty.statement)
+        change(duty)
+        signed = self._signed("duty", duty, self.steps["H1-read"])
+
+        def bend(payload: Any) -> None:
+            payload.access.consent.duty.duty.CopyFrom(signed)
+
+        return bend
+
+    def _signed(self, label: str, message: Message, signer: Step) -> SignedStatement:
+        statement = message.SerializeToString(deterministic=True)
+        return SignedStatement(
+            statement=statement, signature=signer.signing_key.sign(spec.transcript(label, statement))
+        )
 
     def _forms(self) -> Iterator[Json]:
         """A time past 9999, an address that chooses a resolver: in clear, in a payload, in a statement under a seal."""
@@ -325,7 +403,7 @@ class Refusals:
         yield self._clear(self.steps["D5"], "a time past 9999", "FIELD_INVALID", sent_at=late)
         for name in ("P2-1", "D2"):
             wire = "GRANT_INVALID" if name == "D2" else "REJECTED"
-            said = _with(grant=self._regranted(_with(not_after=late)))
+            said = _granting(self._regranted(_with(not_after=late)))
             yield self._changed(self.steps[name], "a grant that ends past 9999", "GRANT_INVALID", said, wire=wire)
         stored = plaintext_of(self.steps["H2-0"]) + plaintext_of(self.steps["H2-1"])
         yield self._framed(self.steps["H2-0"], "a record stored past 9999", "FIELD_INVALID", _stored_at(stored, late))
@@ -375,16 +453,17 @@ class Refusals:
 
     def _sign_again(self, step: Step, payload: Any) -> None:
         """An insider's message: everything that an insider can make right again is right again."""
-        if step.name == "D2" and payload.proof != bytes(32):
-            payload.proof = spec.hmac.digest(self._shared_key, d2_proof(payload).encoded, "sha256")
-        if step.name == "C" and payload.proof != bytes(32):
-            payload.proof = spec.hmac.digest(self._shared_key, c_proof(payload, step.facts).encoded, "sha256")
+        if step.label == "d2" and payload.proof != bytes(32):
+            payload.proof = spec.hmac.digest(self._shared_key(step), d2_proof(payload).encoded, "sha256")
+        if step.label == "c" and payload.proof != bytes(32):
+            payload.proof = spec.hmac.digest(self._shared_key(step), c_proof(payload, step.facts).encoded, "sha256")
         if step.label in SIGNED:
             sign_again(step, payload)
 
-    @property
-    def _shared_key(self) -> bytes:
-        return bytes.fromhex(self.kept["shared_key"]["value"])
+    def _shared_key(self, step: Step) -> bytes:
+        """K_A of who asks; D2's and C's steps of the doctor's question have no suffix, the patient's have."""
+        asker = payload_of(self.steps["D2" + step.name.removeprefix("D2").removeprefix("C")]).asker_id
+        return bytes.fromhex(self.kept[f"shared key of {asker}"]["value"])
 
     def _forged(self, payload: Any) -> None:
         payload.signature = self.steps["P1"].signing_key.sign(b"something else")
@@ -497,7 +576,55 @@ def _not_renewing(payload: Any) -> None:
 
 
 def _ungranted(payload: Any) -> None:
-    payload.ClearField("grant")
+    payload.ClearField("access")
+
+
+def _consent(payload: Any) -> Any:
+    """The consent of a P2, or of what is shown elsewhere."""
+    return payload.consent if "consent" in payload.DESCRIPTOR.fields_by_name else payload.access.consent
+
+
+def _consenting(**fields: Any) -> Change:
+    def change(payload: Any) -> None:
+        _with(**fields)(_consent(payload))
+
+    return change
+
+
+def _granting(grant: SignedStatement) -> Change:
+    return _consenting(grant=grant)
+
+
+def _without_duty(payload: Any) -> None:
+    _consent(payload).ClearField("duty")
+
+
+def _both(first: Change, second: Change) -> Change:
+    def change(payload: Any) -> None:
+        first(payload)
+        second(payload)
+
+    return change
+
+
+def _for_doctor(doctor_id: str, authority_id: str) -> Change:
+    return _with(grantee=Grantee(doctor=DoctorGrantee(doctor_id=doctor_id, authority_id=authority_id)))
+
+
+def _for_department(hospital_id: str, department_class: str) -> Change:
+    named = DepartmentGrantee(hospital_id=hospital_id, department_class=department_class)
+    return _with(grantee=Grantee(department=named))
+
+
+def _for_hospital(hospital_id: str) -> Change:
+    return _with(grantee=Grantee(hospital=HospitalGrantee(hospital_id=hospital_id)))
+
+
+def _ending(moment: int) -> Change:
+    def change(statement: Any) -> None:
+        statement.not_before, statement.not_after = moment - 1000, moment
+
+    return change
 
 
 def _with(**fields: Any) -> Change:

@@ -246,9 +246,7 @@ def establish(
     now, verifier, hospital = world.now, world.verifier, world.hospital
     key = verifier.encryption_key(hospital.encryption_key_statement, hospital.self_, now=now)
     addressed = Peer(hospital.self_, key)
-    waiting, opening = record.begin(
-        asker, addressed, intent, verifier, now=now, entropy=world.entropy("D3" + suffix)
-    )
+    waiting, opening = record.begin(asker, addressed, intent, verifier, now=now, entropy=world.entropy("D3" + suffix))
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> ReceivedOpening[Any, Any, Any]:
         return record.receive_opening(hospital, message, verifier, now=now).admit(admitted)

@@ -137,6 +137,16 @@ def _certificate_digest(message: Any) -> bytes:
     return sha256(message.doctor_certificate) if has else b""
 
 
+def revoked(kind: str, owner_id: str, statement_id: bytes) -> Transcript:
+    """The revocation list's entry of a statement is H of this."""
+    return t("revoked", text(kind), text(owner_id), statement_id)
+
+
+def sweep(patient_id: str) -> Transcript:
+    """Whose sweep the revocation list names is H of this."""
+    return t("sweep", text(patient_id))
+
+
 def reg1(m: Any, f: Facts) -> Transcript:
     """Section 3, step 1."""
     names = text(ROLES[m.role]), text(m.identity)

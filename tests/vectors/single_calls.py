@@ -5,7 +5,6 @@ from typing import Any
 from google.protobuf.message import Message
 
 from federation.protocol import calls
-from federation.protocol.access import named_for_revocation
 from federation.protocol.parties import Party, Pending
 from federation.protocol.sealing import UNNAMED, Context, after_opening
 from federation.protocol.statements import digest_or_empty, sign_statement
@@ -101,6 +100,4 @@ def _revoked(claimed: calls.Claimed[Any], world: World, now: int) -> Pending[Any
     payload = claimed.opened.payload
     with after_opening():
         patient = world.verifier.party(payload.key_statement, ROLE_PATIENT, now=now)
-        pending = claimed.verify(patient, now=now)
-        named_for_revocation(payload.grant, patient)
-    return pending
+        return claimed.verify(patient, now=now)
