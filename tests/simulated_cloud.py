@@ -123,7 +123,7 @@ class Cloud:
     entropy: Callable[[int], bytes]
     sequence: int = 0
     revoked_serials: list[bytes] = field(default_factory=list)
-    revoked_grants: list[bytes] = field(default_factory=list)
+    revoked_statements: list[bytes] = field(default_factory=list)
     revoked_keys: list[bytes] = field(default_factory=list)
     shared_keys: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     replay: ReplayMemory = field(default_factory=new_replay_memory)
@@ -200,7 +200,7 @@ class Cloud:
             this_update=now,
             next_update=now + 3_600_000,
             serials=map(serial_entry, self.revoked_serials),
-            grants=self.revoked_grants,
+            statements=self.revoked_statements,
             key_ids=self.revoked_keys,
             bundle_sequence=self.bundle.sequence,
             crls=[authority.pin() for authority in self.authorities],
@@ -286,11 +286,11 @@ class Cloud:
         """Take D2 and answer C, as the search service does."""
         now, verifier = self.clock.now, self.verifier()
         claimed = search.receive_query(opening, self.epochs, verifier, now=now)
-        serial, shared = self.shared_keys.get(claimed.claimed_doctor, (None, bytes(32)))
+        serial, shared = self.shared_keys.get(claimed.claimed_asker, (None, bytes(32)))
         pending = claimed.verify(serial, shared, verifier, now=now)
         query = pending.admit(self.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
         try:
-            _, classes = query.authorize(verifier, now=now)
+            _, classes = query.decide(verifier, now=now)
         except Authorization as error:
             findings = query.refusal(error)
         else:

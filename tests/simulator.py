@@ -11,15 +11,18 @@ from typing import Any
 
 from federation.party.member import Member
 from federation.protocol import consultation, record, search
-from federation.protocol.access import AccessClaim, Terms, make_grant
-from federation.protocol.anchors import grant_entry
+from federation.protocol.access import Grantee, ToDoctor, Validity
+from federation.protocol.anchors import statement_entry
+from federation.protocol.consent import Shift, Terms, make_duty, make_grant
 from federation.protocol.consultation import code_digest
 from federation.protocol.handshake import AwaitingReply, ReceivedOpening
 from federation.protocol.parties import Party
+from federation.protocol.shown import Shown
 from federation.protocol.statements import peek_statement
 from federation.protocol.verifier import Peer
 from federation.store.party import Epochs, Settings
 from federation.v1 import record_pb2
+from federation.v1.access_pb2 import Access, Consent, OwnAccess, ShownDuty
 from federation.v1.consultation_pb2 import GetRoomResponse
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.record_pb2 import Scope
@@ -27,6 +30,7 @@ from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT
 from hsm import Token, TokenUri, open_token, pin_from_value
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys
 from keystore.transcript import digest
+from tests.grants import WIDE
 from tests.simulated_cloud import CLASSES, CLOUD_ID, START, Authority, Clock, Cloud, MemoryBook
 from tests.sqlite_stores import forget_all, new_database, new_replay_memory
 
@@ -115,6 +119,7 @@ class Federation:
             encryption_key_statement=party.encryption_key_statement,
             revocation_list=self.cloud.revocation_list(),
             certificate_revocation_list=self.authority.crl(),
+            duty=self.duty(doctor or self.doctor),
         )
         return room, code_digest(statement.statement, statement.signature, party.certificate)
 
@@ -139,17 +144,29 @@ class Federation:
         return pending.admit(self.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
 
     def grant(
-        self, terms: Terms | None = None, doctor: Member | None = None, patient: Member | None = None
+        self,
+        terms: Terms = WIDE,
+        doctor: Member | None = None,
+        patient: Member | None = None,
+        grantee: Grantee | None = None,
     ) -> SignedStatement:
+        """A patient's grant to a doctor, or to whom it says."""
         party = self.party(doctor or self.doctor)
         return make_grant(
             self.party(patient or self.patient),
-            party.identity,
-            party.certificate,
-            terms or Terms(),
+            grantee or ToDoctor(party.identity, party.self_.authority_id),
+            terms,
             now=self.clock.now,
             entropy=self.entropy,
         )
+
+    def duty(self, doctor: Member | None = None, hospital: Member | None = None) -> ShownDuty:
+        """A doctor's duty at a hospital, in all classes, from now for a day."""
+        stated_by, now = self.party(hospital or self.hospital_a), self.clock.now
+        on_duty = self.party(doctor or self.doctor)
+        shift = Shift(self.entropy(16), on_duty.identity, CLASSES, Validity(now, now + 24 * 3_600_000))
+        stated = make_duty(stated_by, shift, on_duty.self_.verifying_key)
+        return ShownDuty(duty=stated, key_statement=stated_by.self_.key_statement)
 
     def revoke(self, member: Member, *hearers: Member) -> None:
         """Revoke a member's credential, and let these members hear of it, or all."""
@@ -163,7 +180,7 @@ class Federation:
 
     def revoke_grant(self, signed: SignedStatement) -> None:
         grant = Grant.FromString(signed.statement)
-        self.cloud.revoked_grants.append(grant_entry(grant.patient_id, grant.grant_id))
+        self.cloud.revoked_statements.append(statement_entry("grant", grant.patient_id, grant.grant_id))
         self.refresh()
 
     def consult(
@@ -174,18 +191,32 @@ class Federation:
         awaiting, opening = self.open_consultation()
         replying, reply = self.receive_opening(opening).reply(now=now, entropy=self.entropy)
         established = awaiting.receive(reply, self.patient.verifier(), now=now)
-        waiting, frames = established.deliver(biosignal, grant or self.grant(), now=now)
+        waiting, frames = established.deliver(biosignal, self.shown(grant or self.grant(), on_duty=False), now=now)
         state: object = replying
         for frame in frames:
             assert isinstance(state, consultation.AwaitingBiosignal)
-            state = state.receive(frame, self.doctor.verifier(), now=now)
+            state = state.receive(frame, self.doctor.verifier(), self.duty(), now=now)
         assert isinstance(state, consultation.InConsultation)
         return waiting, state
 
-    def claim(self, grant: SignedStatement | None, patient: Member | None = None) -> AccessClaim:
-        """What the doctor shows for access to a patient's records."""
+    def shown(
+        self,
+        grant: SignedStatement | None,
+        patient: Member | None = None,
+        doctor: Member | None = None,
+        hospital: Member | None = None,
+        *,
+        on_duty: bool = True,
+    ) -> Shown:
+        """What the doctor shows for access to a patient's records: the consent, and its duty."""
         patient = patient or self.patient
-        return AccessClaim(patient.identity, grant, patient.key_statement)
+        consent = None if grant is None else Consent(grant=grant, key_statement=patient.key_statement)
+        duty = self.duty(doctor, hospital) if on_duty and consent is not None else None
+        return Shown.by_consent(consent, patient.identity, duty)
+
+    def own(self, patient: Member | None = None) -> Shown:
+        """What a patient shows for its own records."""
+        return Shown((patient or self.patient).identity, Access(own=OwnAccess()))
 
     def ask(
         self,
@@ -199,7 +230,7 @@ class Federation:
         doctor, patient = doctor or self.doctor, patient or self.patient
         return search.ask(
             self.party(doctor),
-            search.Question(self.claim(grant, patient), department_class, page),
+            search.Question(self.shown(grant, patient, doctor), department_class, page),
             self.cloud.encryption_key(),
             doctor.verifier(),
             now=self.clock.now,
@@ -227,7 +258,7 @@ class Federation:
     ) -> record.Intent:
         patient = patient or self.patient
         scope = Scope(purpose=purpose, department_class=department_class, handles=handles)
-        return record.Intent(self.claim(grant, patient), scope, self.entropy(32))
+        return record.Intent(self.shown(grant, patient), scope, self.entropy(32))
 
     def open_session(
         self, hospital: Member, intent: record.Intent, doctor: Member | None = None
@@ -273,7 +304,7 @@ def lent(federation: Federation) -> Iterator[Federation]:
     now, bundles, generations = federation.clock.now, list(cloud.bundles), cloud.book.generations
     yield federation
     federation.clock.now, cloud.bundles, cloud.book.generations = now, bundles, generations
-    for changed in (cloud.revoked_serials, cloud.revoked_grants, cloud.revoked_keys, federation.authority.revoked):
+    for changed in (cloud.revoked_serials, cloud.revoked_statements, cloud.revoked_keys, federation.authority.revoked):
         changed.clear()
     cloud.rows.clear()
     for memory in (cloud.replay, federation.replay):
