@@ -30,6 +30,7 @@ from federation.v1.statement_pb2 import (
     KeyStatement,
     RevocationList,
     SignedStatement,
+    Sweep,
 )
 from hsm import Token
 from keystore import x509 as issuing
@@ -124,6 +125,7 @@ class Cloud:
     sequence: int = 0
     revoked_serials: list[bytes] = field(default_factory=list)
     revoked_statements: list[bytes] = field(default_factory=list)
+    sweeps: dict[bytes, int] = field(default_factory=dict)
     revoked_keys: list[bytes] = field(default_factory=list)
     shared_keys: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     replay: ReplayMemory = field(default_factory=new_replay_memory)
@@ -201,6 +203,7 @@ class Cloud:
             next_update=now + 3_600_000,
             serials=map(serial_entry, self.revoked_serials),
             statements=self.revoked_statements,
+            sweeps=[Sweep(patient_digest=whose, before=before) for whose, before in self.sweeps.items()],
             key_ids=self.revoked_keys,
             bundle_sequence=self.bundle.sequence,
             crls=[authority.pin() for authority in self.authorities],

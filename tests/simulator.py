@@ -163,9 +163,9 @@ class Federation:
     def duty(self, doctor: Member | None = None, hospital: Member | None = None) -> ShownDuty:
         """A doctor's duty at a hospital, in all classes, from now for a day."""
         stated_by, now = self.party(hospital or self.hospital_a), self.clock.now
-        on_duty = self.party(doctor or self.doctor)
+        on_duty = peek_statement(KeyStatement, (doctor or self.doctor).key_statement)
         shift = Shift(self.entropy(16), on_duty.identity, CLASSES, Validity(now, now + 24 * 3_600_000))
-        stated = make_duty(stated_by, shift, on_duty.self_.verifying_key)
+        stated = make_duty(stated_by, shift, on_duty.verifying_key)
         return ShownDuty(duty=stated, key_statement=stated_by.self_.key_statement)
 
     def revoke(self, member: Member, *hearers: Member) -> None:
@@ -255,10 +255,10 @@ class Federation:
         department_class: str = "*",
         handles: tuple[bytes, ...] = (),
         patient: Member | None = None,
+        hospital: Member | None = None,
     ) -> record.Intent:
-        patient = patient or self.patient
         scope = Scope(purpose=purpose, department_class=department_class, handles=handles)
-        return record.Intent(self.shown(grant, patient), scope, self.entropy(32))
+        return record.Intent(self.shown(grant, patient, hospital=hospital), scope, self.entropy(32))
 
     def open_session(
         self, hospital: Member, intent: record.Intent, doctor: Member | None = None
@@ -304,7 +304,13 @@ def lent(federation: Federation) -> Iterator[Federation]:
     now, bundles, generations = federation.clock.now, list(cloud.bundles), cloud.book.generations
     yield federation
     federation.clock.now, cloud.bundles, cloud.book.generations = now, bundles, generations
-    for changed in (cloud.revoked_serials, cloud.revoked_statements, cloud.revoked_keys, federation.authority.revoked):
+    for changed in (
+        cloud.revoked_serials,
+        cloud.revoked_statements,
+        cloud.revoked_keys,
+        cloud.sweeps,
+        federation.authority.revoked,
+    ):
         changed.clear()
     cloud.rows.clear()
     for memory in (cloud.replay, federation.replay):

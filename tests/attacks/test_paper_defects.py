@@ -8,13 +8,13 @@ from cryptography.exceptions import InvalidSignature
 from federation.errors import CommitmentMismatch
 from federation.protocol import consultation as common
 from federation.protocol import record, search
-from federation.protocol.access import AccessClaim, Terms
 from federation.protocol.index import Location
 from federation.v1 import publication_pb2
 from federation.v1.record_pb2 import RecordQuery
 from federation.v1.statement_pb2 import RIGHT_INDEX, Credential, EncryptionKeyStatement, KeyStatement
 from keystore.curve import FIELD_PRIME, ORDER, private_key, public_point, require_point, scalar_from_seed, x_of
 from keystore.transcript import digest, transcript
+from tests.grants import wide
 from tests.mallory import altered, c, d1_from, d2, h1_from, p1_to, reframed, rejected
 from tests.simulator import BIOMETRIC_PASSWORD
 
@@ -139,7 +139,7 @@ def test_x11_a_first_record_is_found_because_it_was_published(federation):
     """The paper's index is written by a successful search alone, so that the first one never succeeds. A hospital
     publishes; the search finds it, and searching writes nothing.
     """
-    grant = federation.grant(Terms(rights=[RIGHT_INDEX]))
+    grant = federation.grant(wide(rights=[RIGHT_INDEX]))
     assert federation.search(grant).locations == ()
     assert federation.cloud.rows == {}
     federation.cloud.publish("P:wang", Location("H:alpha/cardiology", b"h" * 16))

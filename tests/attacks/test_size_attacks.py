@@ -3,10 +3,10 @@
 import pytest
 
 from federation.party.member import Member
-from federation.protocol.access import Terms
 from federation.protocol.frames import SLICE_BYTES, padded_size
 from federation.v1.record_pb2 import SESSION_OUTCOME_GRANT_REVOKED, SESSION_OUTCOME_NO_RECORD
 from federation.v1.statement_pb2 import RIGHT_READ
+from tests.grants import wide
 from tests.simulator import Federation
 
 Pair = tuple[Member, Member]
@@ -34,11 +34,11 @@ def test_frames_of_p2_have_one_size_whoever_sends_them_and_whatever_the_patient_
     federation: Federation, named: list[Pair]
 ) -> None:
     """The last frame had 359 or 472 bytes by the length of an id, and told whether there was a grant."""
-    narrow = Terms(hospitals=["H:a"], department_classes=["a"], rights=[RIGHT_READ], purpose="")
+    narrow = wide(hospitals=["H:a"], department_classes=["a"], rights=[RIGHT_READ], purpose="")
     seen = {
         tuple(sizes_of_p2(federation, doctor, patient, biosignal, terms))
         for doctor, patient in named
-        for terms in (None, Terms(), narrow)
+        for terms in (None, wide(), narrow)
         for biosignal in (b"", b"ecg", bytes(2048))
     }
     assert len(seen) == 1

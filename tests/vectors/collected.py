@@ -105,6 +105,9 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
         "a patient's sweep": signed.sweep(world.patient.identity),
         "Hs of the grant": signed.hs("grant", consent.grant),
         "Hs of KS_P": signed.hs("ks", consent.key_statement),
+        "what a second clinician signs": t(
+            "bg-second", granted.shown(world, steps)["an emergency"].emergency.emergency.statement
+        ),
         **granted.digests(world, granted.shown(world, steps)),
         "scope": signed.scope(d4.scope),
         "commitment c_P": signed.commitment(d4),

@@ -18,11 +18,11 @@ from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer, NoSuchGrant
 from federation.person.pending import PendingConsultation
 from federation.person.relay import Mailbox
-from federation.protocol.access import Terms
 from federation.protocol.consultation import InConsultation
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import RelayFrame
 from federation.v1.envelope_pb2 import SealedReply, SessionFrame, SessionRefusal
+from tests.grants import wide
 from tests.hospital_lab import ecg, report
 from tests.unit.person.conftest import Surgery, make_doctor
 from tests.waiting import until
@@ -60,7 +60,7 @@ def fill(mailbox: Mailbox) -> None:
 
 
 def test_visit_brings_biosignal_and_grant_and_a_signed_diagnosis_back(surgery: Surgery, room: DoctorRoom) -> None:
-    waiting, present = visit(surgery, room, Terms())
+    waiting, present = visit(surgery, room, wide())
     assert present.biosignal == ecg()
     assert present.claim.grant is not None
     content = report(surgery.federation)
@@ -97,7 +97,7 @@ def test_receipt_is_taken_though_the_hospital_does_not_answer_a_deposit(
         ended = pool.submit(Visit(doctor, "D:chen", plan).run)
         until((tmp_path / "code").exists, "the room is open")
         patient = surgery.patient()
-        waiting = patient.visit(DoctorCode.parse((tmp_path / "code").read_text().strip()), ecg(), Terms())
+        waiting = patient.visit(DoctorCode.parse((tmp_path / "code").read_text().strip()), ecg(), wide())
         patient.await_diagnosis(waiting, seconds=SECONDS)
         with pytest.raises(Unavailable):
             ended.result(SECONDS)

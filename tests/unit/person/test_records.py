@@ -18,7 +18,6 @@ from federation.errors import (
     Rejected,
 )
 from federation.person.doctor import DoctorClient
-from federation.protocol.access import Terms
 from federation.protocol.record import AwaitingRequest, ReceivedQuery, Release
 from federation.protocol.search import RecordLocation
 from federation.v1.record_pb2 import (
@@ -31,6 +30,7 @@ from federation.v1.record_pb2_grpc import RecordServiceServicer, add_RecordServi
 from federation.v1.statement_pb2 import RIGHT_INDEX
 from keystore.transcript import digest
 from tests.contents import cut, record_of
+from tests.grants import wide
 from tests.hospital_lab import CARDIOLOGY, JOHNNIE, ecg, report
 from tests.simulator import Federation
 from tests.unit.person.conftest import Surgery, make_doctor
@@ -69,7 +69,7 @@ def test_record_is_fetched_whole_with_its_attachment(surgery: Surgery, tmp_path:
 
 def test_grant_scope_is_told_and_nothing_is_spooled(surgery: Surgery) -> None:
     handle = surgery.lab.import_files()
-    grant = surgery.federation.grant(Terms(rights=(RIGHT_INDEX,)))
+    grant = surgery.federation.grant(wide(rights=(RIGHT_INDEX,)))
     _, present = surgery.federation.consult(ecg(), grant)
     with pytest.raises(GrantScope):
         list(surgery.doctor.fetch(present, [location(surgery.federation, handle)]))

@@ -8,7 +8,6 @@ from federation.errors import (
     CertificateForeign,
     FieldInvalid,
     FutureDated,
-    GrantInvalid,
     IdentityMismatch,
     MissingField,
     Replayed,
@@ -20,15 +19,13 @@ from federation.errors import (
     UnknownKeyId,
     UnsupportedVersion,
 )
-from federation.protocol.access import named_for_revocation
 from federation.protocol.calls import CERTIFY_TLS, PUBLISH, RENEW, REVOKE, TICKET
 from federation.protocol.consultation import ask_for_room, receive_room_request
 from federation.protocol.time import Freshness
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, TicketRequest, TlsIdentityRequest
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
-from federation.v1.revocation_pb2 import GrantRevocation
-from federation.v1.statement_pb2 import Grant, SignedStatement
-from tests.mallory import call, refused, rejected, restated, with_unknown_field
+from federation.v1.revocation_pb2 import Revocation
+from tests.mallory import call, refused, rejected, with_unknown_field
 from tests.simulator import CLOUD_ID
 
 
@@ -85,7 +82,7 @@ def calling(request, federation):
         "tkt": lambda: (TICKET, TicketRequest(hospital_id="H:alpha", patient_id="P:new", nonce=entropy(16)), hospital),
         "rev": lambda: (
             REVOKE,
-            GrantRevocation(grant=federation.grant(), patient_key_statement=patient.key_statement, nonce=entropy(16)),
+            Revocation(owner_id="P:wang", before=1, key_statement=patient.key_statement, nonce=entropy(16)),
             patient,
         ),
     }
@@ -218,41 +215,6 @@ def test_a_renewal_of_somebody_elses_key_is_refused(federation):
     calling = Calling(federation, RENEW, payload, federation.hospital_a)
     with rejected(SignatureInvalid):
         calling.verify(sender=federation.hospital_b)
-
-
-def test_a_revocation_of_another_patients_grant_is_refused_as_invalid(federation):
-    """The signature of the call is the caller's own; the grant is not: what the cloud checks next refuses."""
-    other = federation.grant(patient=federation.other_patient)
-    statement = federation.patient.key_statement
-    payload = GrantRevocation(grant=other, patient_key_statement=statement, nonce=bytes(16))
-    calling = Calling(federation, REVOKE, payload, federation.patient)
-    opened = calling.admit()
-    with refused(GrantInvalid):
-        named_for_revocation(opened.payload.grant, federation.party(federation.patient).self_)
-
-
-def test_a_revocation_names_a_grant_of_any_credential_of_its_patient(federation):
-    """Serial and signature need not be the KS's: what is revoked is (ID_P, grant id), the patient's own name space."""
-    patient = federation.party(federation.patient).self_
-    key = federation.other_patient.keys.signing_key
-    earlier = restated("grant", federation.grant(), Grant, key, lambda g: setattr(g, "patient_serial", bytes(16)))
-    assert named_for_revocation(earlier, patient).patient_id == patient.identity
-
-
-@pytest.mark.parametrize("life", [0, 366 * 24 * 3_600_000 + 1])
-def test_a_revocation_of_a_grant_that_could_never_hold_is_refused_as_invalid(federation, life):
-    """Its entry would stay on the list, which is for everybody, for as long as it says."""
-    key = federation.patient.keys.signing_key
-    grant = restated("grant", federation.grant(), Grant, key, lambda g: setattr(g, "not_after", g.not_before + life))
-    with refused(GrantInvalid):
-        named_for_revocation(grant, federation.party(federation.patient).self_)
-
-
-def test_a_revocation_of_what_is_no_grant_is_refused_as_invalid(federation):
-    with refused(GrantInvalid):
-        named_for_revocation(
-            SignedStatement(statement=b"bg", signature=bytes(64)), federation.party(federation.patient).self_
-        )
 
 
 @pytest.fixture

@@ -27,12 +27,12 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import consultation as common
-from federation.protocol.access import Terms
 from federation.protocol.statements import digest_or_empty
 from federation.v1.consultation_pb2 import BiosignalDelivery
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
 from federation.v1.statement_pb2 import Grant, SignedStatement
 from keystore.transcript import digest, listing
+from tests.grants import wide
 from tests.mallory import altered, reframed, refused, rejected, restated, with_unknown_field
 
 BIOSIGNAL = b"ecg" * 1000
@@ -47,14 +47,15 @@ class Delivered:
         awaiting, opening = federation.open_consultation()
         self.doctor, reply = federation.receive_opening(opening).reply(now=now, entropy=federation.entropy)
         self.patient = awaiting.receive(reply, federation.patient.verifier(), now=now)
-        self.waiting, frames = self.patient.deliver(biosignal, grant or federation.grant(), now=now)
+        shown = federation.shown(grant or federation.grant(), on_duty=False)
+        self.waiting, frames = self.patient.deliver(biosignal, shown, now=now)
         *self.slices, self.last = frames
         self.direction = self.patient.session.sending
 
     def receive(self, *frames):
-        state, verifier = self.doctor, self.federation.doctor.verifier()
+        state, verifier, duty = self.doctor, self.federation.doctor.verifier(), self.federation.duty()
         for frame in frames:
-            state = state.receive(frame, verifier, now=self.federation.clock.now)
+            state = state.receive(frame, verifier, duty, now=self.federation.clock.now)
         return state
 
     def signed(self, change):
@@ -62,11 +63,12 @@ class Delivered:
 
         def apply(p2: BiosignalDelivery) -> None:
             change(p2)
-            grant_digest = digest_or_empty("grant", p2.grant if p2.HasField("grant") else None)
+            grant_digest = digest_or_empty("grant", p2.consent.grant if p2.HasField("consent") else None)
             signed = common.biosignal_transcript(
                 self.patient.session.transcript_hash,
                 self.federation.doctor.identity,
                 self.federation.doctor.certificate,
+                p2.patient_id,
                 p2.biosignal_digest,
                 grant_digest,
                 p2.sent_at,
@@ -87,13 +89,13 @@ def delivered(federation):
 def test_a_biosignal_is_taken(delivered):
     state = delivered.receive(*delivered.slices, delivered.last)
     assert state.biosignal == BIOSIGNAL
-    assert state.claim.grant is not None
+    assert state.shown.consent is not None
 
 
 def test_a_biosignal_without_a_grant_is_taken(federation):
     delivered = Delivered(federation)
-    _, frames = delivered.patient.deliver(BIOSIGNAL, None, now=federation.clock.now)
-    assert delivered.receive(*frames).claim.grant is None
+    _, frames = delivered.patient.deliver(BIOSIGNAL, federation.shown(None), now=federation.clock.now)
+    assert delivered.receive(*frames).shown.consent is None
 
 
 def test_a_changed_delivery_signed_again_is_taken_so_the_refusals_below_have_one_cause(delivered):
@@ -184,23 +186,23 @@ def test_a_biosignal_of_a_patient_revoked_meanwhile_is_refused(federation, deliv
 def test_a_grant_that_the_signature_does_not_cover_is_refused(federation, delivered):
     """The doctor, or who has the key, swaps the grant for a wider one of the same patient."""
     other = federation.grant()
-    change = altered(BiosignalDelivery, lambda p2: p2.grant.CopyFrom(other))
+    change = altered(BiosignalDelivery, lambda p2: p2.consent.grant.CopyFrom(other))
     with rejected(SignatureInvalid):
         delivered.receive(*delivered.slices, delivered.last_changed(change))
 
 
 def test_an_expired_grant_in_p2_is_refused(federation):
-    grant = federation.grant(Terms(life=timedelta(seconds=1)))
+    grant = federation.grant(wide(life=timedelta(seconds=1)))
     federation.clock.advance(timedelta(seconds=1))
     delivered = Delivered(federation, grant=grant)
     with rejected(GrantExpired):
         delivered.receive(*delivered.slices, delivered.last)
 
 
-def test_a_grant_for_another_certificate_in_p2_is_refused_as_invalid(federation):
+def test_a_grant_for_the_doctor_of_another_authority_in_p2_is_refused_as_invalid(federation):
     key = federation.patient.keys.signing_key
     other = restated(
-        "grant", federation.grant(), Grant, key, lambda g: setattr(g, "doctor_certificate_digest", bytes(32))
+        "grant", federation.grant(), Grant, key, lambda g: setattr(g.grantee.doctor, "authority_id", "M:other")
     )
     delivered = Delivered(federation, grant=other)
     with rejected(GrantInvalid):
@@ -216,7 +218,7 @@ def test_a_grant_for_another_doctor_is_refused_as_invalid(federation):
 def test_a_grant_without_its_signature_is_missing_a_field_and_never_sent(federation, delivered):
     unsigned = SignedStatement(statement=federation.grant().statement)
     with refused(MissingField):
-        delivered.patient.deliver(BIOSIGNAL, unsigned, now=federation.clock.now)
+        delivered.patient.deliver(BIOSIGNAL, federation.shown(unsigned), now=federation.clock.now)
 
 
 def test_an_unknown_field_in_a_frame_is_refused(delivered):

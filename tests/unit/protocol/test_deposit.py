@@ -8,6 +8,8 @@ import pytest
 from federation.errors import (
     AnswerMismatch,
     CommitmentMismatch,
+    DutyInvalid,
+    DutyMissing,
     FieldInvalid,
     GrantMissing,
     GrantScope,
@@ -15,6 +17,7 @@ from federation.errors import (
     Limit,
     MissingField,
     NoSuchRecord,
+    NotOwnRecord,
     OutOfOrder,
     PaddingInvalid,
     RecordDigestMismatch,
@@ -25,10 +28,11 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import record
-from federation.protocol.access import Terms
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.frames import MOST_BIOSIGNAL_BYTES
 from federation.protocol.record import ReceivedDeposit, verify_deposit_receipt
+from federation.protocol.shown import Shown
+from federation.v1.access_pb2 import Access, OwnAccess
 from federation.v1.record_pb2 import (
     PURPOSE_READ,
     PURPOSE_STORE,
@@ -39,19 +43,22 @@ from federation.v1.record_pb2 import (
 )
 from federation.v1.statement_pb2 import RIGHT_READ, SignedStatement
 from keystore.transcript import digest, listing, statement_digest
+from tests.grants import wide
 from tests.mallory import altered, reframed, refused, rejected, restated, with_unknown_field
 
 
 class Storing:
     """A consultation is over; the doctor stores it at its hospital."""
 
-    def __init__(self, federation, consultation, *, terms=None, scope=PURPOSE_STORE, department="cardiology"):
+    def __init__(
+        self, federation, consultation, *, terms=None, scope=PURPOSE_STORE, department="cardiology", hospital=None
+    ):
         self.federation, now = federation, federation.clock.now
         self.consultation = consultation
-        grant = federation.grant(terms) if terms else consultation.claim.grant
+        grant = federation.grant(terms) if terms else consultation.shown.consent.grant
         awaiting, _ = consultation.diagnose(b"all is well", (bytes(64),), now=now)
         d5, p2 = awaiting.diagnosis, consultation.delivery
-        self.intent = federation.intent(grant, scope, department)
+        self.intent = federation.intent(grant, scope, department, hospital=hospital or federation.hospital_b)
         self.session, self.hospital = federation.establish(federation.hospital_b, self.intent)
         self.deposit = Deposit(
             patient_id="P:wang",
@@ -59,8 +66,7 @@ class Storing:
             sent_at=now,
             blind=self.intent.blind,
             scope=self.intent.scope,
-            grant=grant,
-            patient_key_statement=federation.patient.key_statement,
+            access=self.intent.shown.access,
             consultation_digest=consultation.session.transcript_hash,
             biosignal_size_bytes=len(consultation.biosignal),
             biosignal_digest=p2.biosignal_digest,
@@ -162,27 +168,63 @@ def test_a_deposit_for_any_class_is_refused(federation, consultation):
 
 def test_a_deposit_without_the_write_right_is_refused(federation, consultation):
     with refused(GrantScope):
-        Storing(federation, consultation, terms=Terms(rights=[RIGHT_READ])).decide()
+        Storing(federation, consultation, terms=wide(rights=[RIGHT_READ])).decide()
 
 
 def test_a_deposit_for_another_hospital_than_the_grants_is_refused(federation, consultation):
     with refused(GrantScope):
-        Storing(federation, consultation, terms=Terms(hospitals=["H:alpha"])).decide()
+        Storing(federation, consultation, terms=wide(hospitals=["H:alpha"])).decide()
 
 
 def test_a_deposit_without_a_patients_statement_is_never_sent(storing):
     with refused(MissingField):
-        storing.send(lambda sto: sto.ClearField("patient_key_statement"))
+        storing.send(lambda sto: sto.access.consent.ClearField("key_statement"))
 
 
-def test_a_query_without_a_patients_statement_is_refused_as_grant_missing(federation):
-    intent = federation.intent(federation.grant())
-    intent = replace(intent, claim=replace(intent.claim, patient_key_statement=None))
-    session, hospital = federation.establish(federation.hospital_b, intent)
-    _, frame = session.query(now=federation.clock.now)
-    received = hospital.receive(frame, federation.hospital_b.verifier(), now=federation.clock.now)
+def test_a_deposit_that_shows_nothing_is_refused_as_grant_missing(federation, consultation):
+    def change(sto):
+        sto.access.ClearField("ground")
+
+    storing = Storing(federation, consultation)
+    storing.hospital = replace(
+        storing.hospital,
+        patient_commitment=record.commitment(Shown("P:wang", Access()), storing.intent.scope, storing.intent.blind),
+    )
     with refused(GrantMissing):
-        received.decide(federation.hospital_b.verifier(), now=federation.clock.now)
+        storing.decide(change)
+
+
+def test_a_deposit_without_a_duty_is_refused(federation, consultation):
+    def change(sto):
+        sto.access.consent.ClearField("duty")
+        recommitted(storing, sto)
+
+    storing = Storing(federation, consultation)
+    with refused(DutyMissing):
+        storing.decide(change)
+
+
+def test_a_deposit_with_a_duty_at_another_hospital_is_refused(federation, consultation):
+    with refused(DutyInvalid):
+        Storing(federation, consultation, hospital=federation.hospital_a).decide()
+
+
+def test_a_deposit_by_own_right_is_refused(federation, consultation):
+    """A doctor is no patient here; nor does a patient deposit an encounter."""
+
+    def change(sto):
+        sto.access.own.CopyFrom(OwnAccess())
+        recommitted(storing, sto)
+
+    storing = Storing(federation, consultation)
+    with refused(NotOwnRecord):
+        storing.decide(change)
+
+
+def recommitted(storing, sto):
+    """D3 committed to what is shown now."""
+    committed = record.commitment(Shown.of(sto), storing.intent.scope, storing.intent.blind)
+    storing.hospital = replace(storing.hospital, patient_commitment=committed)
 
 
 @pytest.mark.parametrize(
@@ -216,8 +258,9 @@ def signed_for(storing, **other):
     fields = {
         "doctor_id": sto.doctor_id,
         "certificate": federation.doctor.certificate,
+        "patient_id": sto.patient_id,
         "biosignal_digest": sto.biosignal_digest,
-        "grant_digest": statement_digest("grant", sto.grant.statement),
+        "grant_digest": statement_digest("grant", sto.access.consent.grant.statement),
         "sent_at": sto.biosignal_sent_at,
     }
     signed = biosignal_transcript(sto.consultation_digest, **fields | other)
@@ -244,8 +287,14 @@ def test_a_deposit_signed_again_is_accepted_so_the_refusals_below_have_one_cause
 
 @pytest.mark.parametrize(
     "other",
-    [{"doctor_id": "D:roe"}, {"certificate": b"another"}, {"grant_digest": bytes(32)}, {"grant_digest": b""}],
-    ids=["another doctor", "another Cert_D", "another grant", "no grant"],
+    [
+        {"doctor_id": "D:roe"},
+        {"certificate": b"another"},
+        {"patient_id": "P:lin"},
+        {"grant_digest": bytes(32)},
+        {"grant_digest": b""},
+    ],
+    ids=["another doctor", "another Cert_D", "another patient", "another grant", "no grant"],
 )
 def test_a_biosignal_signed_for_another_doctor_or_grant_is_refused(storing, other):
     """All else is right: the same patient, biosignal, TH1 and T_P2, and a grant that allows the deposit."""
@@ -256,7 +305,7 @@ def test_a_biosignal_signed_for_another_doctor_or_grant_is_refused(storing, othe
 def test_a_biosignal_of_another_consultations_grant_is_refused(federation, consultation):
     """The patient gave this doctor two grants, and signed the biosignal with the other one."""
     with rejected(SignatureInvalid):
-        Storing(federation, consultation, terms=Terms()).decide()
+        Storing(federation, consultation, terms=wide()).decide()
 
 
 def test_a_diagnosis_signed_by_another_doctor_is_refused(federation, storing):

@@ -3,9 +3,9 @@
 import pytest
 
 from federation.errors import Authorization
-from federation.protocol.access import Terms
 from federation.protocol.index import Location
 from federation.v1.envelope_pb2 import SessionRefusal
+from tests.grants import Terms, wide
 from tests.mallory import c, d2
 
 SIZES = {"p1": 4096, "d1": 8192, "d2": 16384, "c": 32768, "d3": 8192, "h1": 4096}
@@ -23,10 +23,10 @@ def named(shared_federation):
 
 def terms(many: bool) -> Terms:
     if not many:
-        return Terms(hospitals=["H:a"], department_classes=["a"], purpose="")
+        return wide(hospitals=["H:a"], department_classes=["a"], purpose="")
     names = [f"H:{'h' * 60}{number:02}" for number in range(32)]
     classes = [f"{'c' * 29}{number:02}" for number in range(32)]
-    return Terms(hospitals=names, department_classes=classes, purpose="p" * 128)
+    return wide(hospitals=names, department_classes=classes, purpose="p" * 128)
 
 
 def test_openings_and_replies_of_a_consultation_have_one_size(federation, named):
@@ -58,7 +58,7 @@ def test_answers_have_one_size_whatever_is_found(federation, rows):
 
 def test_answers_that_refuse_have_the_size_of_those_that_find(federation):
     other = federation.grant(doctor=federation.other_doctor)
-    narrow = federation.grant(Terms(department_classes=[]))
+    narrow = federation.grant(wide(department_classes=[]))
     for grant in (None, other, narrow):
         awaiting, opening = federation.ask(grant)
         reply = federation.cloud.answer(opening)

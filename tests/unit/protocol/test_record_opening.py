@@ -144,7 +144,7 @@ def test_an_opening_with_a_wrong_signature_is_refused(changed, take):
 def test_another_doctors_id_is_refused(changed, take):
     """The key statement and everything else is the sender's own."""
     with rejected(IdentityMismatch):
-        take(changed(lambda d3: setattr(d3, "doctor_id", "D:roe")))
+        take(changed(lambda d3: setattr(d3, "asker_id", "D:roe")))
 
 
 def test_another_registration_point_than_the_statements_is_refused(federation, changed, take):

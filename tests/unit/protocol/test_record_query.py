@@ -9,7 +9,7 @@ from federation.errors import (
     CertificateForeign,
     CommitmentMismatch,
     CredentialRevoked,
-    EmergencyNotSupported,
+    EmergencyRefused,
     FieldInvalid,
     GrantExpired,
     GrantInvalid,
@@ -27,15 +27,17 @@ from federation.errors import (
     TimeMismatch,
     UnknownField,
 )
-from federation.protocol import record
-from federation.protocol.access import AccessClaim, Terms
+from federation.protocol.consent import Declaration, make_emergency
 from federation.protocol.frames import Direction
 from federation.protocol.outcomes import session_outcome
 from federation.protocol.record import Received, Slice
+from federation.protocol.shown import Shown
 from federation.v1 import record_pb2
+from federation.v1.access_pb2 import Access, DeclaredEmergency
 from federation.v1.record_pb2 import RecordEnd, RecordQuery
-from federation.v1.statement_pb2 import RIGHT_INDEX, SignedStatement
+from federation.v1.statement_pb2 import RIGHT_INDEX
 from tests.contents import cut, record_of
+from tests.grants import wide
 from tests.mallory import (
     altered,
     reframed,
@@ -84,7 +86,7 @@ def reading(federation, intent):
 
 def test_a_query_is_decided_and_logged_before_anything_is_released(reading):
     logged = reading.decide()
-    assert (logged.event.kind, logged.event.doctor_id, logged.event.patient_id) == ("READ", "D:chen", "P:wang")
+    assert (logged.event.kind, logged.event.asker_id, logged.event.patient_id) == ("READ", "D:chen", "P:wang")
     assert logged.event.reason == "BEGUN"
     assert logged.recorded().classes == ("cardiology", "neurology", "psychiatry")
 
@@ -102,7 +104,7 @@ def test_a_query_with_a_time_mismatch_is_refused(reading):
 
 def test_a_query_of_another_doctor_than_the_session_is_refused(reading):
     with rejected(IdentityMismatch):
-        reading.receive(reading.changed(lambda d4: setattr(d4, "doctor_id", "D:roe")))
+        reading.receive(reading.changed(lambda d4: setattr(d4, "asker_id", "D:roe")))
 
 
 def test_a_query_with_another_certificate_is_refused_as_foreign(reading):
@@ -117,9 +119,9 @@ def test_a_query_with_another_certificate_is_refused_as_foreign(reading):
         lambda d4: setattr(d4, "blind", bytes(32)),
         lambda d4: setattr(d4.scope, "department_class", "psychiatry"),
         lambda d4: d4.scope.handles.append(bytes(16)),
-        lambda d4: d4.ClearField("grant"),
+        lambda d4: d4.ClearField("access"),
     ],
-    ids=["patient", "blind", "class", "handles", "grant"],
+    ids=["patient", "blind", "class", "handles", "access"],
 )
 def test_a_query_that_does_not_open_the_commitment_is_refused(reading, change):
     with rejected(CommitmentMismatch):
@@ -129,7 +131,7 @@ def test_a_query_that_does_not_open_the_commitment_is_refused(reading, change):
 def test_a_query_for_another_grant_than_committed_is_refused(federation, reading):
     other = federation.grant()
     with rejected(CommitmentMismatch):
-        reading.receive(reading.changed(lambda d4: d4.grant.CopyFrom(other)))
+        reading.receive(reading.changed(lambda d4: d4.access.consent.grant.CopyFrom(other)))
 
 
 def test_a_query_with_a_storing_scope_is_refused(federation):
@@ -172,21 +174,21 @@ def test_a_query_under_another_doctors_grant_is_refused_as_invalid(federation):
 
 
 def test_a_query_under_an_expired_grant_is_refused(federation):
-    grant = federation.grant(Terms(life=timedelta(minutes=1)))
+    grant = federation.grant(wide(life=timedelta(minutes=1)))
     federation.clock.advance(timedelta(minutes=1))
     with refused(GrantExpired):
         Reading(federation, federation.intent(grant)).decide()
 
 
 def test_a_query_under_a_revoked_grant_is_refused(federation, reading, intent):
-    federation.revoke_grant(intent.claim.grant)
+    federation.revoke_grant(intent.shown.consent.grant)
     with refused(GrantRevoked):
         reading.decide()
 
 
 @pytest.mark.parametrize(
     "terms",
-    [Terms(rights=[RIGHT_INDEX]), Terms(hospitals=["H:beta"]), Terms(department_classes=["psychiatry"])],
+    [wide(rights=[RIGHT_INDEX]), wide(hospitals=["H:beta"]), wide(department_classes=["psychiatry"])],
     ids=["missing right", "other hospital", "other class"],
 )
 def test_a_query_outside_the_grants_scope_is_refused(federation, terms):
@@ -196,15 +198,15 @@ def test_a_query_outside_the_grants_scope_is_refused(federation, terms):
 
 
 def test_a_query_for_all_classes_gives_only_the_grants_classes(federation):
-    intent = federation.intent(federation.grant(Terms(department_classes=["cardiology"])))
+    intent = federation.intent(federation.grant(wide(department_classes=["cardiology"])))
     assert Reading(federation, intent).decide().recorded().classes == ("cardiology",)
 
 
 def test_another_patients_key_statement_beside_the_grant_is_refused(federation, reading):
-    """c_P does not cover KS_P: CRED(P) has to agree with the ID_P that it does cover."""
+    """c_P does not cover KS_P: the grant, which it does cover, has to bear the signature of that KS_P's key."""
     other = federation.other_patient.key_statement
-    with rejected(IdentityMismatch):
-        reading.decide(reading.changed(lambda d4: d4.patient_key_statement.CopyFrom(other)))
+    with refused(GrantInvalid):
+        reading.decide(reading.changed(lambda d4: d4.access.consent.key_statement.CopyFrom(other)))
 
 
 def test_a_query_of_a_revoked_patient_is_refused(federation, reading):
@@ -213,14 +215,14 @@ def test_a_query_of_a_revoked_patient_is_refused(federation, reading):
         reading.decide()
 
 
-def test_an_emergency_is_refused_as_not_supported(federation):
-    reading = Reading(federation, federation.intent(None))
-    emergency = SignedStatement(statement=b"bg", signature=bytes(64))
-    claim = AccessClaim("P:wang", emergency=emergency)
-    committed = record.commitment(claim, reading.session.intent.scope, reading.session.intent.blind)
-    reading.hospital = replace(reading.hospital, patient_commitment=committed)
-    with refused(EmergencyNotSupported):
-        reading.decide(reading.changed(lambda d4: d4.emergency.CopyFrom(emergency)))
+def test_an_emergency_is_refused_where_no_policy_lets_one_in(federation):
+    declared = Declaration("P:wang", "unconscious", "found in the street")
+    doctor, now = federation.party(federation.doctor), federation.clock.now
+    emergency = make_emergency(doctor, declared, now=now, entropy=federation.entropy)
+    access = Access(emergency=DeclaredEmergency(emergency=emergency, duty=federation.duty()))
+    intent = replace(federation.intent(None), shown=Shown("P:wang", access))
+    with refused(EmergencyRefused):
+        Reading(federation, intent).decide()
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ def test_an_emergency_is_refused_as_not_supported(federation):
         (record_pb2.SESSION_OUTCOME_GRANT_REVOKED, GrantRevoked),
         (record_pb2.SESSION_OUTCOME_GRANT_SCOPE, GrantScope),
         (record_pb2.SESSION_OUTCOME_GRANT_MISSING, GrantMissing),
-        (record_pb2.SESSION_OUTCOME_EMERGENCY_REFUSED, EmergencyNotSupported),
+        (record_pb2.SESSION_OUTCOME_EMERGENCY_REFUSED, EmergencyRefused),
     ],
 )
 def test_a_sealed_refusal_is_told_to_the_confirmed_doctor(federation, reading, outcome, error):

@@ -10,7 +10,7 @@ from federation.errors import (
     CertificateRevoked,
     CredentialInvalid,
     CredentialRevoked,
-    EmergencyNotSupported,
+    EmergencyRefused,
     FieldInvalid,
     FutureDated,
     GrantExpired,
@@ -33,10 +33,12 @@ from federation.errors import (
     UnsupportedVersion,
 )
 from federation.protocol import outcomes, search
-from federation.protocol.access import Terms
+from federation.protocol.consent import Declaration, make_emergency
 from federation.protocol.index import Location
+from federation.v1.access_pb2 import DeclaredEmergency
 from federation.v1.envelope_pb2 import SealedOpening
-from federation.v1.statement_pb2 import RIGHT_READ, SignedStatement
+from federation.v1.statement_pb2 import RIGHT_READ
+from tests.grants import wide
 from tests.mallory import c, d2, outside, refused, rejected, signs_d2, with_unknown_field
 
 PLACE = Location("H:alpha/cardiology", b"h" * 16)
@@ -218,7 +220,7 @@ def test_a_grant_for_another_doctor_is_refused_as_invalid(federation):
 
 
 def test_an_expired_grant_is_refused(federation):
-    grant = federation.grant(Terms(life=timedelta(minutes=1)))
+    grant = federation.grant(wide(life=timedelta(minutes=1)))
     federation.clock.advance(timedelta(minutes=1))
     with refused(GrantExpired):
         federation.search(grant)
@@ -232,18 +234,18 @@ def test_a_revoked_grant_is_refused(federation, grant):
 
 def test_a_grant_without_the_index_right_is_refused(federation):
     with refused(GrantScope):
-        federation.search(federation.grant(Terms(rights=[RIGHT_READ])))
+        federation.search(federation.grant(wide(rights=[RIGHT_READ])))
 
 
 def test_a_grant_for_another_class_is_refused(federation):
     with refused(GrantScope):
-        federation.search(federation.grant(Terms(department_classes=["neurology"])), "cardiology")
+        federation.search(federation.grant(wide(department_classes=["neurology"])), "cardiology")
 
 
 def test_a_question_for_any_class_shows_only_the_grants_classes(federation):
     federation.cloud.publish("P:wang", PLACE)
     federation.cloud.publish("P:wang", Location("H:alpha/psychiatry", b"p" * 16))
-    answer = federation.search(federation.grant(Terms(department_classes=["cardiology"])))
+    answer = federation.search(federation.grant(wide(department_classes=["cardiology"])))
     assert [place.department_id for place in answer.locations] == ["H:alpha/cardiology"]
 
 
@@ -252,19 +254,23 @@ def test_a_class_that_is_not_published_has_no_rows(federation):
     assert federation.search(federation.grant(), "astrology").locations == ()
 
 
-def test_an_emergency_is_refused_as_not_supported(federation, changed):
-    def change(query):
-        query.emergency.CopyFrom(SignedStatement(statement=b"bg", signature=bytes(64)))
+def test_an_emergency_is_refused_where_no_policy_lets_one_in(federation, changed):
+    declared = Declaration("P:wang", "unconscious", "found in the street")
+    doctor, now = federation.party(federation.doctor), federation.clock.now
+    emergency = make_emergency(doctor, declared, now=now, entropy=federation.entropy)
+    shown = DeclaredEmergency(emergency=emergency, duty=federation.duty())
 
-    reply = federation.cloud.answer(changed(change))
-    answer = c(federation).open(reply)
-    assert outcomes.of_search(answer.outcome).error is EmergencyNotSupported
+    def change(query):
+        query.access.emergency.CopyFrom(shown)
+
+    answer = c(federation).open(federation.cloud.answer(changed(change)))
+    assert outcomes.of_search(answer.outcome).error is EmergencyRefused
 
 
 def test_another_patients_key_statement_beside_the_grant_is_refused(federation, changed):
     other = federation.other_patient.key_statement
-    with rejected(IdentityMismatch):
-        federation.cloud.answer(changed(lambda query: query.patient_key_statement.CopyFrom(other)))
+    reply = federation.cloud.answer(changed(lambda query: query.access.consent.key_statement.CopyFrom(other)))
+    assert outcomes.of_search(c(federation).open(reply).outcome).error is GrantInvalid
 
 
 def test_a_refusals_outcome_for_an_error_of_no_outcome_is_invalid_grant():
@@ -286,7 +292,7 @@ def signed_c(federation, awaiting, *, prove=True):
     def sign(answer):
         if prove:
             answer.proof = search.answer_proof(awaiting.shared_key, answer.sent_at, awaiting.query.signature)
-        signed = search.answer_transcript(answer, awaiting.query, awaiting.doctor.self_)
+        signed = search.answer_transcript(answer, awaiting.query, awaiting.asker.self_)
         answer.signature = federation.cloud.keys.signing_key.sign(signed)
 
     return sign

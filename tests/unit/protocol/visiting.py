@@ -19,11 +19,12 @@ def consult(federation: Federation) -> tuple[AwaitingDiagnosis, InConsultation, 
     replying, reply = federation.receive_opening(opening).reply(now=now, entropy=federation.entropy)
     established = awaiting.receive(reply, patient.verifier(), now=now)
     grant = federation.grant()
-    waiting, frames = established.deliver(b"ecg" * 400_000, grant, now=now)
+    shown = federation.shown(grant, on_duty=False)
+    waiting, frames = established.deliver(b"ecg" * 400_000, shown, now=now)
     state: object = replying
     for frame in frames:
         assert isinstance(state, AwaitingBiosignal)
-        state = state.receive(frame, federation.doctor.verifier(), now=now)
+        state = state.receive(frame, federation.doctor.verifier(), federation.duty(), now=now)
     assert isinstance(state, InConsultation)
     assert state.biosignal == b"ecg" * 400_000
     kept = [
@@ -41,12 +42,14 @@ def visit(federation: Federation) -> list[Exhibit]:
     federation.cloud.publish("P:wang", Location("H:alpha/cardiology", b"h" * 16))
     waiting, consultation, kept = consult(federation)
 
-    answer = federation.search(consultation.claim.grant)
+    consent = consultation.shown.consent
+    assert consent is not None
+    answer = federation.search(consent.grant)
     assert [place.department_id for place in answer.locations] == ["H:alpha/cardiology"]
     kept.extend(exhibits.of_answer(answer, federation.cloud.anchors.cloud_id))
 
     record = record_of(b"record" * 300_000)
-    awaiting, opening = federation.open_session(federation.hospital_a, federation.intent(consultation.claim.grant))
+    awaiting, opening = federation.open_session(federation.hospital_a, federation.intent(consent.grant))
     requested, reply = federation.receive_session(federation.hospital_a, opening).reply(
         now=now, entropy=federation.entropy
     )
@@ -76,7 +79,7 @@ def visit(federation: Federation) -> list[Exhibit]:
     kept += [exhibits.of_own_diagnosis(awaiting_receipt), exhibits.of_diagnosis(diagnosed)]
     kept.append(exhibits.of_receipt(signed, consultation.patient))
 
-    intent = federation.intent(consultation.claim.grant, PURPOSE_STORE, "cardiology")
+    intent = federation.intent(consent.grant, PURPOSE_STORE, "cardiology", hospital=federation.hospital_b)
     storing, requested = federation.establish(federation.hospital_b, intent)
     d5, p2 = awaiting_receipt.diagnosis, consultation.delivery
     deposit = Deposit(
@@ -85,8 +88,7 @@ def visit(federation: Federation) -> list[Exhibit]:
         sent_at=now,
         blind=intent.blind,
         scope=intent.scope,
-        grant=consultation.claim.grant,
-        patient_key_statement=federation.patient.key_statement,
+        access=intent.shown.access,
         consultation_digest=consultation.session.transcript_hash,
         biosignal_size_bytes=len(consultation.biosignal),
         biosignal_digest=p2.biosignal_digest,
