@@ -350,7 +350,7 @@ class _Rule:
         self._require_let_in(emergency, policy)
         self._require_budget("emergencies")
         hidden = () if self.standing.emergency_overrides else self.standing.hidden
-        return Allowed("emergency", (ANY,), (ANY,), pb.SENSITIVITY_RESTRICTED, hidden)
+        return Allowed("emergency", (emergency.hospital,), (ANY,), pb.SENSITIVITY_RESTRICTED, hidden)
 
     def _require_let_in(self, emergency: Emergency, policy: EmergencyPolicy) -> None:
         self._require_duty(emergency.duty, emergency.duty.hospital_id)  # bg.8
@@ -365,6 +365,9 @@ class _Rule:
         if not grant.validity.is_life(LONGEST_GRANT):
             # grant.3
             raise GrantInvalid(f"a grant begins before it ends, and ends after at most {LONGEST_GRANT.days} days")
+        if grant.stated_at > grant.validity.not_before:
+            # Dated ahead it would outlive "everything that I signed before".
+            raise GrantInvalid("a grant is signed before it begins, not after")  # grant.3
         if not self._holds(grant.validity):
             raise GrantExpired("the grant is not yet, or no longer, valid")  # grant.4
         if "grant" in self.standing.revoked:
@@ -374,7 +377,7 @@ class _Rule:
         question = self.question
         if grant.highest_sensitivity not in _GRANTED:
             raise GrantInvalid("no grant opens what is secret")  # grant.10
-        if question.right == pb.RIGHT_LOG or (question.right is not None and question.right not in grant.rights):
+        if question.right is not None and question.right not in _GIVEN.intersection(grant.rights):
             raise GrantScope("the grant does not give this right")  # grant.11
         if question.hospital_id is not None and not covers(grant.hospitals, question.hospital_id):
             raise GrantScope("the grant is not for this hospital")  # grant.12
@@ -392,9 +395,7 @@ class _Rule:
                 raise DeputyInvalid("the patient itself signed the grant, and a deputyship is shown")  # grant.2
             return
         if deputyship is None:
-            raise DeputyInvalid(
-                "somebody else than the patient signed the grant, and no deputyship is shown"
-            )  # grant.5
+            raise DeputyInvalid("another than the patient signed the grant, and no deputyship is shown")  # grant.2
         self._require_deputy(deputyship, grant.signer_id, pb.POWER_GRANT)
 
     def _require_deputy(self, deputyship: Deputyship, deputy_id: str, power: Power) -> None:
@@ -402,9 +403,11 @@ class _Rule:
             raise DeputyInvalid("the deputyship is of another patient, or for another deputy")  # deputy.1
         if deputyship.patient_id == deputyship.deputy_id:
             raise DeputyInvalid("nobody is its own deputy")  # deputy.2
-        longest = LONGEST_MANDATE if deputyship.kind == "mandate" else LONGEST_GUARDIANSHIP
+        longest = _LONGEST_DEPUTYSHIP.get(deputyship.kind, timedelta(0))
         if not deputyship.validity.is_life(longest):
             raise DeputyInvalid(f"a {deputyship.kind} lives at most {longest.days} days")  # deputy.3
+        if deputyship.stated_at > deputyship.validity.not_before:
+            raise DeputyInvalid("a deputyship is signed before it begins, not after")  # deputy.3
         if not self._holds(deputyship.validity):
             raise DeputyExpired("the deputyship is not yet, or no longer, valid")  # deputy.4
         if "deputyship" in self.standing.revoked:
@@ -463,7 +466,9 @@ def require_duty(
         raise DutyRevoked("the hospital took the duty back")  # duty.6
 
 
+_LONGEST_DEPUTYSHIP = {"mandate": LONGEST_MANDATE, "guardian": LONGEST_GUARDIANSHIP}
 _GRANTED = frozenset({pb.SENSITIVITY_NORMAL, pb.SENSITIVITY_RESTRICTED})
+_GIVEN = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ, pb.RIGHT_WRITE})
 _OWN = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ, pb.RIGHT_LOG})
 _IN_EMERGENCY = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ})
 
