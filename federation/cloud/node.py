@@ -12,7 +12,12 @@ import safefiles
 from federation.clock import Clock, system_clock
 from federation.cloud.directory import DirectoryPublisher, DirectoryVersion, ListLife
 from federation.cloud.membership import new_ticket
-from federation.cloud.revocation import require_room_for_live, require_room_for_superseded, revoke_credential
+from federation.cloud.revocation import (
+    require_room_for_live,
+    require_room_for_superseded,
+    revoke_credential,
+    revoke_guardianship,
+)
 from federation.cloud.services import Cloud, CloudStores, as_datetime
 from federation.cloud.trust import KeysByTime, TrustOffice
 from federation.errors import CredentialLive
@@ -305,6 +310,11 @@ class PublicCloudNode:
             raise CredentialLive(f"this is the live credential of {credential.identity}: revoke that identity")
         self._revoke_superseded(credential.identity, serial, credential.not_after, self.cloud.clock())
         return serial
+
+    def revoke_guardian(self, hospital_id: str, guardianship_id: bytes) -> None:
+        """Take a guardianship back that this hospital stated. Raises FieldInvalid, Limit."""
+        hospital = require_identity("hospital", hospital_id)
+        revoke_guardianship(self.cloud, hospital, guardianship_id, now=self.cloud.clock())
 
     def _revoke_superseded(self, identity: str, serial: bytes, not_after: Instant, now: Instant) -> None:
         stores = self.cloud.stores
