@@ -28,6 +28,7 @@ from federation.party.epochs import EpochKeeper, as_signed, as_stored
 from federation.party.generations import StoredGenerations
 from federation.party.key_provisioning import finish, make_keys
 from federation.party.node_directory import NodeDirectory, open_node_token
+from federation.party.patients import Patients
 from federation.protocol.anchors import periods_of, serial_entry
 from federation.protocol.authorities import scopes_of
 from federation.protocol.bundle import TrustedBundle, issue, pin
@@ -35,6 +36,7 @@ from federation.protocol.identities import require_identity
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant
 from federation.settings import CloudSettings, ConfigError, DatabaseSettings, TokenSettings, require_valid
+from federation.store.accesses import Accesses
 from federation.store.database import Database
 from federation.store.directory import Authorities, RevocationBook, TrustChain
 from federation.store.errors import NotStored
@@ -211,7 +213,7 @@ class PublicCloudNode:
             epochs=epochs,
             trust=self._trust,
             publisher=publisher,
-            audit=Audit(Log(database), keys.sealing),
+            audit=Audit(Log(database), keys.sealing, Patients(Accesses(database), keys.index)),
             freshness=freshness,
             ticket_life=timedelta(hours=settings.ticket_hours),
             renewal_stretch=timedelta(days=settings.renewal_days),

@@ -47,11 +47,29 @@ class LogEntry:
 
 
 @dataclass(frozen=True)
+class About:
+    """Whom an entry of the log is about: an HMAC of ID_P, and the generation of the index key that made it."""
+
+    patient_key: bytes
+    generation: int
+
+
+@dataclass(frozen=True)
+class StoredAccess:
+    """That an entry of the log is about a patient."""
+
+    patient_key: bytes
+    sequence: int
+    generation: int
+
+
+@dataclass(frozen=True)
 class SealedEntry:
-    """An entry of the log to be: when, and what, sealed."""
+    """An entry of the log to be: when, and what, sealed; and about which patient, if it is about one."""
 
     at: int
     sealed: bytes
+    about: About | None = None
 
 
 @dataclass(frozen=True)

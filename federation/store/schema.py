@@ -70,6 +70,8 @@ epochs = _table(
 
 log = _table("log", _key("sequence", sa.BigInteger), _u64("at"), _bytes("sealed"), _bytes("digest"))
 
+accesses = _table("accesses", _key("patient_key"), _key("sequence", sa.BigInteger), _generation())
+
 evidence = _table(
     "evidence",
     _key("entry_id"),
