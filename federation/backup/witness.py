@@ -38,7 +38,7 @@ _LEAP = 1_000_000
 _LISTS_A_SECOND = 1_000
 """More lists than a cloud makes."""
 
-_KINDS: dict[str, RevocationKind] = {"serials": "serial", "grants": "grant", "key_ids": "key"}
+_KINDS: dict[str, RevocationKind] = {"serials": "serial", "statements": "statement", "key_ids": "key"}
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ def take_up(node: PublicCloudNode, witnesses: Sequence[Witness], *, now: Instant
         for field, kind in _KINDS.items():
             for digest in getattr(listed, field):
                 revocations.revoke(kind, digest, expires_at=now + milliseconds(_KEPT), at=now)
+        for sweep in listed.sweeps:
+            revocations.sweep(sweep.patient_digest, sweep.before, expires_at=now + milliseconds(_KEPT), at=now)
     _set_floor(node, max(listed.sequence for _, listed in verified) + 1)
 
 

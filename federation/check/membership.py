@@ -35,7 +35,12 @@ SOON = timedelta(days=14)
 _UNSYNCHRONISED = 0x0040
 """STA_UNSYNC of ntp_adjtime(3)."""
 
-_TOLD: Mapping[RevocationKind, str] = {"serial": "credentials", "grant": "grants", "key": "encryption keys"}
+_TOLD: Mapping[RevocationKind, str] = {
+    "serial": "credentials",
+    "statement": "statements",
+    "key": "encryption keys",
+    "sweep": "patients who took everything back",
+}
 _PAGE = "docs/operations.md, Medunion revocation list filling"
 
 

@@ -225,16 +225,32 @@ def revoke(opened: Opened, identity: str | None, serial: str | None) -> None:
     if (identity is None) == (serial is None):
         raise click.UsageError("Give either an identity or --serial.")
     with opened as node:
-        revoked = node.revoke(identity) if identity is not None else [node.revoke_serial(_serial(serial or ""))]
+        revoked = node.revoke(identity) if identity is not None else [node.revoke_serial(_id16(serial or "", "serial"))]
     for credential in revoked:
         click.echo(f"The credential {credential.hex()} is revoked; the next list names it within seconds.")
 
 
-def _serial(text: str) -> bytes:
+@public_cloud.command()
+@cloud_node
+@click.argument("hospital")
+@click.argument("guardianship")
+def revoke_guardian(opened: Opened, hospital: str, guardianship: str) -> None:
+    """Take a GUARDIANSHIP (its id in hex) back that HOSPITAL (H:...) stated: who stands by it for a patient does so no more."""
+    guardianship_id = _id16(guardianship, "guardianship's id")
+    with opened as node:
+        node.revoke_guardian(hospital, guardianship_id)
+    click.echo(f"The guardianship {guardianship} of {hospital} is taken back; the next list names it within seconds.")
+
+
+def _id16(text: str, what: str) -> bytes:
+    """Read 16 bytes that are typed in hex. Raises BadParameter."""
     try:
-        return bytes.fromhex(text)
+        value = bytes.fromhex(text)
     except ValueError:
-        raise click.BadParameter("a serial is 32 hex digits") from None
+        value = b""
+    if len(value) != 16:
+        raise click.BadParameter(f"a {what} is 32 hex digits")
+    return value
 
 
 @public_cloud.command()

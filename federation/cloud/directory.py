@@ -25,7 +25,7 @@ from federation.store.party import Settings
 from federation.store.rows import Revocations, StoredAuthority
 from federation.store.transactions import tries
 from federation.v1.directory_pb2 import GetDirectoryResponse
-from federation.v1.statement_pb2 import CrlPin, RevocationList, SignedStatement
+from federation.v1.statement_pb2 import CrlPin, RevocationList, SignedStatement, Sweep
 from keystore.signatures import SigningKey
 
 KEPT_AFTER_END = timedelta(minutes=2)
@@ -183,7 +183,7 @@ class DirectoryPublisher:
         listed, book = _list_of(kept), contents.book
         age = now - listed.this_update
         return (
-            _entries(listed) == (list(book.serials), list(book.grants), list(book.key_ids))
+            _entries(listed) == (list(book.serials), list(book.statements), list(book.key_ids), list(book.sweeps))
             and list(kept.certificate_revocation_lists) == contents.crls
             and list(listed.crls) == contents.crl_pins
             and kept.cloud_encryption_key_statement == contents.encryption_key
@@ -199,8 +199,9 @@ class DirectoryPublisher:
             this_update=now,
             next_update=now + milliseconds(self._life.good_for),
             serials=contents.book.serials,
-            grants=contents.book.grants,
+            statements=contents.book.statements,
             key_ids=contents.book.key_ids,
+            sweeps=[Sweep(patient_digest=digest, before=before) for digest, before in contents.book.sweeps],
             bundle_sequence=contents.trust.sequence,
             crls=contents.crl_pins,
         )
@@ -222,8 +223,9 @@ def _list_of(directory: GetDirectoryResponse) -> RevocationList:
     return peek_statement(RevocationList, directory.revocation_list)
 
 
-def _entries(listed: RevocationList) -> tuple[list[bytes], list[bytes], list[bytes]]:
-    return list(listed.serials), list(listed.grants), list(listed.key_ids)
+def _entries(listed: RevocationList) -> tuple[list[bytes], list[bytes], list[bytes], list[tuple[bytes, Instant]]]:
+    sweeps = [(it.patient_digest, it.before) for it in listed.sweeps]
+    return list(listed.serials), list(listed.statements), list(listed.key_ids), sweeps
 
 
 class DirectoryFeed:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 from federation.cloud.services import Authenticated, Cloud
 from federation.errors import DepartmentForeign, FieldInvalid, Limit
+from federation.protocol.access import Allowed, Hidden
 from federation.protocol.calls import PUBLISH
 from federation.protocol.index import BlindName, BlindPatient, Location
 from federation.protocol.sealing import after_opening
 from federation.protocol.search import ROWS_PER_PAGE
-from federation.protocol.statements import sign_statement
+from federation.protocol.statements import SENSITIVITY_NAMES, sign_statement
 from federation.protocol.time import Instant
 from federation.store.errors import StoreError, StoreLimit
-from federation.store.rows import Act, RowBound, RowName, RowOwner, SealedRow, Wanted
+from federation.store.rows import Act, RowBound, RowName, RowOwner, SealedRow, Unwanted, Wanted
 from federation.v1.publication_pb2 import (
     PUBLICATION_ACTION_ADD,
     Publication,
@@ -59,7 +60,12 @@ def _require_own_department(publication: Publication, published_classes: frozens
 
 def _apply(cloud: Cloud, call: Authenticated[Publication], now: Instant) -> None:
     publication = call.payload
-    location = Location(DepartmentId(publication.department_id), publication.handle, DoctorId(publication.doctor_id))
+    location = Location(
+        DepartmentId(publication.department_id),
+        publication.handle,
+        DoctorId(publication.doctor_id),
+        publication.sensitivity,
+    )
     detail = f"{PublicationAction.Name(publication.action)} {publication.patient_id} {publication.department_id}"
     change = put_row if publication.action == PUBLICATION_ACTION_ADD else withdraw_row
     try:
@@ -99,24 +105,49 @@ def owners(cloud: Cloud, patient_id: PatientId, hospital_id: HospitalId) -> Sequ
 
 
 def look_up(
-    cloud: Cloud, patient_id: PatientId, classes: Iterable[str], hospitals: Sequence[str] = (ANY,), page: int = 0
+    cloud: Cloud, patient_id: PatientId, classes: Iterable[str], allowed: Allowed, page: int = 0
 ) -> LocationPage:
-    """Return a page of where a patient's records of these classes are, at these hospitals; no other row is read. Raises Corrupt.
+    """Return a page of where those of a patient's records of these classes are that an access shows. Raises Corrupt.
 
-    Each hospital has its turn, so that none that has many rows pushes the others' back. Rows of older generations move first.
+    No other row is read, so neither pages nor time tell of one. Each hospital has its turn, so that none that has many rows
+    pushes the others' back. Rows of older generations move first.
     """
     index, named = cloud.stores.index, list(classes)
     patients = cloud.blind_index.patients(patient_id)
-    wanted = [_wanted(it, named, hospitals) for it in patients]
+    wanted = [_wanted(it, named, allowed) for it in patients]
     if len(wanted) > 1:
         _move(cloud, patients[0], index.older(wanted[1:], than=patients[0].generation, limit=MOST_MOVED))
     found = index.page(wanted, offset=page * ROWS_PER_PAGE, limit=ROWS_PER_PAGE)
-    return LocationPage([_revealed(cloud, row) for row in found.rows], max(1, -(-found.total // ROWS_PER_PAGE)))
+    places = [_revealed(cloud, row) for row in found.rows]
+    # What a row is found by is the database's word; what is sealed in it is this cloud's.
+    shown = [it for it in places if _shows(allowed, it)]
+    return LocationPage(shown, max(1, -(-found.total // ROWS_PER_PAGE)))
 
 
-def _wanted(patient: BlindPatient, classes: Iterable[str], hospitals: Sequence[str]) -> Wanted:
-    hospital_keys = None if ANY in hospitals else [patient.hospital_key(HospitalId(name)) for name in hospitals]
-    return Wanted(patient.bucket, [patient.row_key(name) for name in classes], hospital_keys)
+def _wanted(patient: BlindPatient, classes: Sequence[str], allowed: Allowed) -> Wanted:
+    hospitals = allowed.hospitals
+    return Wanted(
+        bucket=patient.bucket,
+        row_keys=[patient.row_key(name) for name in classes],
+        levels=[patient.level(it) for it in SENSITIVITY_NAMES if it <= allowed.highest_sensitivity],
+        hospital_keys=None if ANY in hospitals else [patient.hospital_key(HospitalId(name)) for name in hospitals],
+        but=[_unwanted(patient, classes, it) for it in allowed.hidden],
+    )
+
+
+def _unwanted(patient: BlindPatient, classes: Sequence[str], hidden: Hidden) -> Unwanted:
+    """Return which rows a patient hides. A record that is named without its hospital has none to be told by: it is not shown."""
+    hospital_id, handle = HospitalId(hidden.hospital), hidden.handle
+    named = classes if hidden.hospital != ANY else ()
+    return Unwanted(
+        hospital_key=None if hidden.hospital == ANY else patient.hospital_key(hospital_id),
+        row_key=None if hidden.department_class == ANY else patient.row_key(hidden.department_class),
+        row_ids=None if handle == ANY else [patient.row_id(it, hospital_id, bytes.fromhex(handle)) for it in named],
+    )
+
+
+def _shows(allowed: Allowed, place: Location) -> bool:
+    return allowed.shows(place.hospital_id, class_of(place.department_id), place.handle.hex(), place.sensitivity)
 
 
 def _move(cloud: Cloud, active: BlindPatient, older: Iterable[SealedRow]) -> None:
@@ -135,7 +166,7 @@ def _revealed(cloud: Cloud, row: SealedRow) -> Location:
 
 def _row(cloud: Cloud, name: BlindName, location: Location) -> SealedRow:
     sealed = cloud.blind_index.seal(name, location)
-    return SealedRow(name.bucket, name.row_key, name.row_id, name.hospital_key, sealed, name.generation)
+    return SealedRow(name.bucket, name.row_key, name.row_id, name.hospital_key, name.level, sealed, name.generation)
 
 
 def _named(name: BlindName) -> RowName:

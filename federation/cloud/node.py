@@ -12,7 +12,12 @@ import safefiles
 from federation.clock import Clock, system_clock
 from federation.cloud.directory import DirectoryPublisher, DirectoryVersion, ListLife
 from federation.cloud.membership import new_ticket
-from federation.cloud.revocation import require_room_for_live, require_room_for_superseded, revoke_credential
+from federation.cloud.revocation import (
+    require_room_for_live,
+    require_room_for_superseded,
+    revoke_credential,
+    revoke_guardianship,
+)
 from federation.cloud.services import Cloud, CloudStores, as_datetime
 from federation.cloud.trust import KeysByTime, TrustOffice
 from federation.errors import CredentialLive
@@ -23,6 +28,7 @@ from federation.party.epochs import EpochKeeper, as_signed, as_stored
 from federation.party.generations import StoredGenerations
 from federation.party.key_provisioning import finish, make_keys
 from federation.party.node_directory import NodeDirectory, open_node_token
+from federation.party.patients import Patients
 from federation.protocol.anchors import periods_of, serial_entry
 from federation.protocol.authorities import scopes_of
 from federation.protocol.bundle import TrustedBundle, issue, pin
@@ -30,6 +36,7 @@ from federation.protocol.identities import require_identity
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant
 from federation.settings import CloudSettings, ConfigError, DatabaseSettings, TokenSettings, require_valid
+from federation.store.accesses import Accesses
 from federation.store.database import Database
 from federation.store.directory import Authorities, RevocationBook, TrustChain
 from federation.store.errors import NotStored
@@ -206,7 +213,7 @@ class PublicCloudNode:
             epochs=epochs,
             trust=self._trust,
             publisher=publisher,
-            audit=Audit(Log(database), keys.sealing),
+            audit=Audit(Log(database), keys.sealing, Patients(Accesses(database), keys.index)),
             freshness=freshness,
             ticket_life=timedelta(hours=settings.ticket_hours),
             renewal_stretch=timedelta(days=settings.renewal_days),
@@ -305,6 +312,11 @@ class PublicCloudNode:
             raise CredentialLive(f"this is the live credential of {credential.identity}: revoke that identity")
         self._revoke_superseded(credential.identity, serial, credential.not_after, self.cloud.clock())
         return serial
+
+    def revoke_guardian(self, hospital_id: str, guardianship_id: bytes) -> None:
+        """Take a guardianship back that this hospital stated. Raises FieldInvalid, Limit."""
+        hospital = require_identity("hospital", hospital_id)
+        revoke_guardianship(self.cloud, hospital, guardianship_id, now=self.cloud.clock())
 
     def _revoke_superseded(self, identity: str, serial: bytes, not_after: Instant, now: Instant) -> None:
         stores = self.cloud.stores

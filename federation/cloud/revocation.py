@@ -1,33 +1,45 @@
-"""Revocation: a patient takes its own grant back, an operator a credential; and the room that the list has for either.
+"""Revocation: a party takes back what it stated, an operator a credential or a guardianship; and the room of the list for each.
 
 Everybody fetches the list whole, so it is bounded; a full one takes no more (docs/scaling.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from federation.cloud.directory import KEPT_AFTER_END
 from federation.cloud.services import Authenticated, Cloud
 from federation.errors import Limit
-from federation.protocol.access import named_for_revocation
-from federation.protocol.anchors import grant_entry, serial_entry
+from federation.protocol.anchors import serial_entry, statement_entry, sweep_entry
 from federation.protocol.calls import REVOKE
+from federation.protocol.registration import CREDENTIAL_LIFE
+from federation.protocol.revocation import TakenBack, require_revocable, sender_role
 from federation.protocol.sealing import after_opening
 from federation.protocol.time import Instant, milliseconds
-from federation.store.rows import RevocationKind, Revocations
+from federation.store.errors import StoreLimit
+from federation.store.rows import Act, RevocationKind, Revocations
 from federation.v1.envelope_pb2 import SealedOpening
-from federation.v1.revocation_pb2 import GrantRevocation, RevokeGrantRequest, RevokeGrantResponse
-from federation.v1.statement_pb2 import ROLE_PATIENT, RevocationList
+from federation.v1.revocation_pb2 import Revocation, RevokeRequest, RevokeResponse
+from federation.v1.statement_pb2 import RevocationList
 from federation.wire.limits import RateBound
+from keystore.identities import HospitalId
 
 MOST_ENTRIES = 4096 - 128
-"""Serials, and grants, that may be revoked at a time. A list names 4,096 of each (protos/federation/v1/statement.proto), so
-calls that count at the same moment find room for all: a longer list could not be signed, and without one everybody refuses."""
+"""Serials, and statements, that may be revoked at a time. A list names 4,096 of each (protos/federation/v1/statement.proto), so
+calls that count serials at the same moment find room for all: a longer list could not be signed, and without one everybody
+refuses. Statements and sweeps are counted in the transaction that adds them."""
 
 MOST_KEY_IDS = 1024
 """Encryption keys that a list names."""
 
-MOST: Mapping[RevocationKind, int] = {"serial": MOST_ENTRIES, "grant": MOST_ENTRIES, "key": MOST_KEY_IDS}
+MOST_SWEEPS = 1024
+"""Patients of whom a list takes everything back."""
+
+MOST: Mapping[RevocationKind, int] = {
+    "serial": MOST_ENTRIES,
+    "statement": MOST_ENTRIES,
+    "key": MOST_KEY_IDS,
+    "sweep": MOST_SWEEPS,
+}
 
 HIGH = 0.8
 """The part of its room from which on a list is told of: what is left is the time to do something about it, and not for a member's
@@ -37,31 +49,69 @@ KEPT_FOR_LIVE = 256
 """Places for serials that only a live credential gets: whoever is to be shut out is, before what it had earlier."""
 
 
-def revoke_grant(cloud: Cloud, request: RevokeGrantRequest, rate: RateBound) -> RevokeGrantResponse:
-    """Revoke a grant of the patient who signed this call. Raises Limit when the list is full, Rejected."""
+def revoke(cloud: Cloud, request: RevokeRequest, rate: RateBound) -> RevokeResponse:
+    """Take back what the sender of this call asks for. Raises Limit when the list is full, Rejected."""
     now = cloud.clock()
     call = _authenticated(cloud, request.opening, now=now)
     with after_opening():
-        grant = named_for_revocation(call.payload.grant, call.sender)
-        rate.require(call.sender.identity)  # rev.4
-    require_room_for_grant(cloud.stores.revocations.current(now=now))  # rev.5
-    entry = grant_entry(call.sender.patient_id, grant.grant_id)
-    expires_at = grant.not_after + milliseconds(KEPT_AFTER_END)
-    with call.acting("GRANT-REVOKED", f"{grant.patient_id} grant {grant.grant_id.hex()}", now=now) as act:
-        cloud.stores.revocations.revoke("grant", entry, expires_at=expires_at, at=now, act=act)
-    return RevokeGrantResponse(revocation_list=cloud.publisher.refresh(now).revocation_list)
+        statements = require_revocable(call.payload, call.sender, cloud.verifier, now=now)
+        rate.require(call.sender.identity, max(1, len(statements)))  # rev.11
+    with call.acting("REVOKED", _told(call, statements), now=now) as act:
+        _take_back(cloud, call.payload, statements, act, now)
+    return RevokeResponse(revocation_list=cloud.publisher.refresh(now).revocation_list)
 
 
-def _authenticated(cloud: Cloud, opening: SealedOpening, *, now: Instant) -> Authenticated[GrantRevocation]:
-    """Open rev and prove the patient by the KS inside, of any of its credentials that is neither over nor revoked.
+def _authenticated(cloud: Cloud, opening: SealedOpening, *, now: Instant) -> Authenticated[Revocation]:
+    """Open rev and prove its sender by the KS inside, of any of its credentials that is neither over nor revoked.
 
     Not by the live registration: a patient who registered anew since may still speak for itself with what it has.
     """
     claimed = REVOKE.receive(opening, cloud.epochs, cloud.identity, cloud.freshness, now=now)
     with after_opening():
-        statement = claimed.opened.payload.patient_key_statement
-        patient = cloud.verifier.party(statement, ROLE_PATIENT, now=now)  # call.4
-    return Authenticated(cloud, patient, claimed.opened, claimed.verify(patient, now=now))
+        role = sender_role(claimed.claimed_sender)
+        sender = cloud.verifier.party(claimed.opened.payload.key_statement, role, now=now)  # call.4
+    return Authenticated(cloud, sender, claimed.opened, claimed.verify(sender, now=now))
+
+
+def _take_back(cloud: Cloud, payload: Revocation, statements: Sequence[TakenBack], act: Act, now: Instant) -> None:
+    book = cloud.stores.revocations
+    try:
+        if statements:
+            expiring = {it.entry: _leaves_at(it.validity.not_after, now) for it in statements}
+            book.take_back(expiring, at=now, most=MOST_ENTRIES, act=act)
+        else:
+            before, leaves_at = payload.before, _last_use(max(payload.before, now)) + milliseconds(KEPT_AFTER_END)
+            digest = sweep_entry(payload.owner_id)
+            book.sweep(digest, before, expires_at=leaves_at, at=now, most=MOST_SWEEPS, act=act)
+    except StoreLimit as error:
+        raise Limit("the revocation list is full") from error  # rev.12
+
+
+def _told(call: Authenticated[Revocation], statements: Sequence[TakenBack]) -> str:
+    payload = call.payload
+    named = [f"{it.kind} {it.id.hex()}" for it in statements] or [f"all before {payload.before}"]
+    by = "" if call.sender.identity == payload.owner_id else f" by {call.sender.identity}"
+    return f"{payload.owner_id}{by}: {', '.join(named)}"
+
+
+def _leaves_at(not_after: Instant, now: Instant) -> Instant:
+    return min(not_after, _last_use(now)) + milliseconds(KEPT_AFTER_END)
+
+
+def _last_use(now: Instant) -> Instant:
+    """Return until when what is stated by now may be used: no statement outlives the credential that it names."""
+    return now + milliseconds(CREDENTIAL_LIFE)
+
+
+def revoke_guardianship(cloud: Cloud, hospital_id: HospitalId, guardianship_id: bytes, *, now: Instant) -> None:
+    """Take a guardianship back for the hospital that stated it. Raises Limit when the list is full."""
+    act = cloud.act("REVOCATION", f"{hospital_id} guardian {guardianship_id.hex()}", now=now)
+    entry = statement_entry("guardian", hospital_id, guardianship_id)
+    leaves_at = _last_use(now) + milliseconds(KEPT_AFTER_END)
+    try:
+        cloud.stores.revocations.take_back({entry: leaves_at}, at=now, most=MOST_ENTRIES, act=act)
+    except StoreLimit as error:
+        raise Limit("the revocation list is full") from error
 
 
 def revoke_credential(cloud: Cloud, identity: str, serial: bytes, not_after: Instant, *, now: Instant) -> None:
@@ -97,7 +147,14 @@ def capacities(counted: Mapping[RevocationKind, int]) -> list[Capacity]:
 
 def capacities_of(listed: RevocationList) -> list[Capacity]:
     """Return how full a list is, by kind."""
-    return capacities({"serial": len(listed.serials), "grant": len(listed.grants), "key": len(listed.key_ids)})
+    return capacities(
+        {
+            "serial": len(listed.serials),
+            "statement": len(listed.statements),
+            "key": len(listed.key_ids),
+            "sweep": len(listed.sweeps),
+        }
+    )
 
 
 def require_room_for_live(book: Revocations) -> None:
@@ -113,11 +170,6 @@ def require_room_for_superseded(book: Revocations) -> None:
 def require_room_for_renewal(book: Revocations) -> None:
     """Raise Limit where no renewal may let an earlier credential fall."""
     _require_room(len(book.serials), int(HIGH * MOST_ENTRIES))
-
-
-def require_room_for_grant(book: Revocations) -> None:
-    """Raise Limit where no grant can be taken back."""
-    _require_room(len(book.grants), MOST_ENTRIES)
 
 
 def _require_room(entries: int, most: int) -> None:

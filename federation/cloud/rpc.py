@@ -7,7 +7,7 @@ from federation.cloud.directory import DirectoryFeed
 from federation.cloud.index_rows import publish
 from federation.cloud.membership import certify_tls_identity, issue_ticket, put_encryption_key
 from federation.cloud.registration import open_registration, register
-from federation.cloud.revocation import revoke_grant
+from federation.cloud.revocation import revoke
 from federation.cloud.search import search
 from federation.cloud.services import Cloud
 from federation.protocol.parsing import check
@@ -41,7 +41,7 @@ from federation.v1.registration_pb2 import (
     RegisterResponse,
 )
 from federation.v1.registration_pb2_grpc import RegistrationServiceServicer
-from federation.v1.revocation_pb2 import RevokeGrantRequest, RevokeGrantResponse
+from federation.v1.revocation_pb2 import RevokeRequest, RevokeResponse
 from federation.v1.revocation_pb2_grpc import RevocationServiceServicer
 from federation.v1.search_pb2 import SearchRequest, SearchResponse
 from federation.v1.search_pb2_grpc import SearchServiceServicer
@@ -50,7 +50,7 @@ from federation.wire.roles import ServicerContext, calling_hospital
 from federation.wire.workers import Workers
 
 REVOCATIONS_AT_ONCE, REVOCATION_EVERY = 32, timedelta(minutes=10)
-"""Grants that one patient may take back: so many at once, then one each time; the list is for everybody."""
+"""Statements that one party may take back: so many at once, then one each time; the list is for everybody."""
 
 
 class _Servicer:
@@ -158,7 +158,7 @@ class PublicationServicer(_Servicer, PublicationServiceServicer):
 
 
 class RevocationServicer(_Servicer, RevocationServiceServicer):
-    """A patient takes its own grant back."""
+    """A party takes back what it stated, or a deputy what a patient did."""
 
     def __init__(self, cloud: Cloud, workers: Workers, feed: DirectoryFeed) -> None:
         """Revoke in this cloud's book, and tell those who follow the directory."""
@@ -166,12 +166,12 @@ class RevocationServicer(_Servicer, RevocationServiceServicer):
         self._feed = feed
         self._rate = RateBound(1 / REVOCATION_EVERY.total_seconds(), REVOCATIONS_AT_ONCE)
 
-    async def RevokeGrant(  # noqa: N802 - the name in the proto
+    async def Revoke(  # noqa: N802 - the name in the proto
         self,
-        request: RevokeGrantRequest,
+        request: RevokeRequest,
         context: ServicerContext,  # noqa: ARG002 - proved inside
-    ) -> RevokeGrantResponse:
+    ) -> RevokeResponse:
         """Take rev and answer a revocation list."""
-        response = await self._workers.run(revoke_grant, self._cloud, request, self._rate)
+        response = await self._workers.run(revoke, self._cloud, request, self._rate)
         await self._feed.announce()
         return response

@@ -1,4 +1,4 @@
-"""Search: D2 in, C out (eq. 25-32). The access is in the audit log before the answer leaves."""
+"""Search: D2 in, C out (eq. 25-32). It is decided before anything is looked up, and logged before the answer leaves."""
 
 from federation.cloud import index_rows
 from federation.cloud.registration import shared_key_context
@@ -6,7 +6,7 @@ from federation.cloud.services import Cloud
 from federation.errors import Authorization, Corrupt, FederationError
 from federation.party.audit import OK
 from federation.party.epochs import as_signed
-from federation.protocol.access import Access
+from federation.protocol.access import Allowed
 from federation.protocol.index import Location
 from federation.protocol.parties import reason_of
 from federation.protocol.search import Findings, VerifiedQuery, receive_query
@@ -28,8 +28,8 @@ def search(cloud: Cloud, request: SearchRequest) -> SealedReply:
     verifier = cloud.verifier
     query = _verified(cloud, request, verifier, now)
     try:
-        access, classes = query.authorize(verifier, now=now)
-        findings = _found(cloud, query, access, classes, verifier, now)
+        allowed, classes = query.decide(verifier, now=now)
+        findings = _found(cloud, query, allowed, classes, verifier, now)
         reason = OK
     except Authorization as refusal:
         findings, reason = query.refusal(refusal), reason_of(refusal)
@@ -39,14 +39,14 @@ def search(cloud: Cloud, request: SearchRequest) -> SealedReply:
 
 def _verified(cloud: Cloud, request: SearchRequest, verifier: Verifier, now: Instant) -> VerifiedQuery:
     claimed = receive_query(request.opening, cloud.epochs, verifier, now=now)
-    live = cloud.live(claimed.claimed_doctor, now=now)
+    live = cloud.live(claimed.claimed_asker, now=now)
     serial = None if live is None else live.serial
     pending = claimed.verify(serial, _shared_key(cloud, live), verifier, now=now)
     return cloud.admit(pending, now=now)
 
 
 def _shared_key(cloud: Cloud, live: Registration | None) -> bytes:
-    """Return K_D; an unregistered doctor, who is refused before it is used, gets a random one. Raises Corrupt."""
+    """Return K_A; whoever is not registered, and refused before it is used, gets a random one. Raises Corrupt."""
     if live is None:
         return cloud.keys.token.random(32)
     try:
@@ -56,9 +56,9 @@ def _shared_key(cloud: Cloud, live: Registration | None) -> bytes:
 
 
 def _found(
-    cloud: Cloud, query: VerifiedQuery, access: Access, classes: tuple[str, ...], verifier: Verifier, now: Instant
+    cloud: Cloud, query: VerifiedQuery, allowed: Allowed, classes: tuple[str, ...], verifier: Verifier, now: Instant
 ) -> Findings:
-    page = index_rows.look_up(cloud, PatientId(query.query.patient_id), classes, access.hospitals, query.query.page)
+    page = index_rows.look_up(cloud, PatientId(query.query.patient_id), classes, allowed, query.query.page)
     hospitals = {
         name: _hospital(cloud, name, verifier, now) for name in {place.hospital_id for place in page.locations}
     }
@@ -69,7 +69,7 @@ def _found(
 
 
 def _hospital(cloud: Cloud, hospital_id: HospitalId, verifier: Verifier, now: Instant) -> Registration | None:
-    """Return a hospital that can be dialled now. The rows of another are left out: the doctor would refuse the whole answer."""
+    """Return a hospital that can be dialled now. The rows of another are left out: who asks would refuse the whole answer."""
     live = cloud.live(hospital_id, now=now)
     if live is None or live.address is None:
         return None

@@ -25,7 +25,7 @@ from federation.v1.publication_pb2 import (
     Publication,
     PublicationAction,
 )
-from federation.v1.statement_pb2 import SignedStatement
+from federation.v1.statement_pb2 import SENSITIVITY_NORMAL, SignedStatement
 from federation.wire import operations
 from keystore.errors import SealBroken
 from keystore.identities import HospitalId
@@ -177,6 +177,7 @@ def _entry(
         department_id=metadata.department_id,
         hospital_id=hospital_id,
         handle=metadata.handle,
+        sensitivity=SENSITIVITY_NORMAL,
     )
     if metadata.doctor_id:
         publication.doctor_id = metadata.doctor_id

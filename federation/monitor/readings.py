@@ -40,7 +40,7 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "medunion_revocation_list_sequence": ("Number of the revocation list in hand.", ()),
     "medunion_revocation_list_issued_timestamp_seconds": ("When it was signed.", ()),
     "medunion_revocation_list_end_timestamp_seconds": ("When it ends, and everything is refused.", ()),
-    "medunion_revocation_list_entries": ("What the list in hand names: serials, grants and keys.", ("kind",)),
+    "medunion_revocation_list_entries": ("What the list in hand names, by kind.", ("kind",)),
     "medunion_revocation_list_entries_limit": ("Entries of a kind that there may be.", ("kind",)),
     "medunion_revocation_list_room": ("Entries of a kind for which there is room; at 0 no more is revoked.", ("kind",)),
     "medunion_crl_end_timestamp_seconds": (

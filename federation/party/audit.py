@@ -5,17 +5,21 @@ operators watch day by day is another thing (`federation.wire.operations`), and 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from federation.errors import Corrupt, FederationError
-from federation.party.reencryption import sealed_under
+from federation.party.patients import Patients
+from federation.party.reencryption import Steps, sealed_under
 from federation.protocol.access import AccessEvent
 from federation.protocol.parties import reason_of
+from federation.store.errors import StoreError
 from federation.store.party import Log
-from federation.store.rows import LogEntry, SealedEntry
+from federation.store.rows import About, LogEntry, SealedEntry, StoredAccess
+from federation.wire import operations
 from keystore.errors import GenerationRevoked, SealBroken
+from keystore.identities import PatientId
 from keystore.keyring import Sealing
 from keystore.transcript import transcript, u64
 
@@ -65,24 +69,47 @@ def precise_sentence(error: BaseException) -> str:
 class Audit:
     """Writes and reads the audit log of one party. Safe for several threads and processes."""
 
-    def __init__(self, log: Log, sealing: Sealing) -> None:
-        """Log to this store, sealed under this key of the token."""
+    def __init__(self, log: Log, sealing: Sealing, patients: Patients | None = None) -> None:
+        """Log to this store, sealed under this key of the token; with `patients`, accesses are found by whom they are about."""
         self._log = log
         self._sealing = sealing
+        self._patients = patients
 
     def record(self, event: AccessEvent | AuditEvent, *, now: int) -> None:
         """Seal and append an event; it is durable when this returns. Raises StoreError, HsmError: then release nothing."""
         entry = self.entry(event, now=now)
-        self._log.append(at=entry.at, sealed=entry.sealed)
+        self._log.append(at=entry.at, sealed=entry.sealed, about=entry.about)
 
     def entry(self, event: AccessEvent | AuditEvent, *, now: int) -> SealedEntry:
         """Seal an event, for a store that appends it in the transaction of what it tells of. Raises HsmError."""
         plaintext = json.dumps(_as_json(event), separators=(",", ":"), sort_keys=True).encode()
-        return SealedEntry(now, self._sealing.seal(plaintext, _context(now)))
+        return SealedEntry(now, self._sealing.seal(plaintext, _context(now)), self._about(event))
 
     def entries(self, *, after: int = 0) -> Iterator[AuditEntry]:
         """Open the entries in order. Raises Corrupt for one that does not open."""
         return map(self._opened, self._log.entries(after=after))
+
+    def accesses_of(self, patient_id: PatientId, *, before: int | None = None) -> Sequence[AuditEntry]:
+        """Open the newest accesses to one patient's records, at most 32, the newest first; or those below a sequence.
+
+        Raises Corrupt, also for an entry about another patient.
+        """
+        if self._patients is None:
+            return ()
+        found = [self._opened(entry) for entry in self._patients.entries_about(patient_id, before)]
+        if any(isinstance(it.event, AccessEvent) and it.event.patient_id != patient_id for it in found):
+            raise Corrupt("an entry of the audit log is not about whom the store says")
+        return found
+
+    def name_anew(self) -> Steps:
+        """Name by the active index key the accesses that an older one names. One whose entry was forgotten is named no more."""
+        for row in self._patients.accesses.walk() if self._patients else ():
+            try:
+                yield self._named_anew(row)
+            except (FederationError, StoreError) as error:
+                # It stays as it is, and its index key with it; the walk goes on behind it.
+                operations.failure("access-not-named-anew", error)
+                yield False
 
     def verify(self) -> int:
         """Check the chain and return the number of entries. Raises StoredRecordCorrupt."""
@@ -91,6 +118,17 @@ class Audit:
     def count_under(self, generation: int) -> int:
         """Count the entries that a sealing generation sealed."""
         return sealed_under((entry.sealed for entry in self._log.entries()), self._sealing, generation)
+
+    def _about(self, event: AccessEvent | AuditEvent) -> About | None:
+        if self._patients is None or not isinstance(event, AccessEvent):
+            return None
+        return self._patients.about(event.patient_id)
+
+    def _named_anew(self, row: StoredAccess) -> bool:
+        if self._patients is None or row.generation == self._patients.index.generation:
+            return False
+        event = self._opened(self._log.entry(row.sequence)).event
+        return self._patients.accesses.move(row, self._about(event))
 
     def _opened(self, entry: LogEntry) -> AuditEntry:
         try:

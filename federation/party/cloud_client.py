@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from federation.clock import Clock, system_clock, system_entropy
-from federation.errors import AnswerMismatch, GrantRevoked, Unavailable, UnknownKeyId
+from federation.errors import AnswerMismatch, Unavailable, UnknownKeyId
 from federation.party.channels import ChannelPool, call, peer_errors
 from federation.party.member import Member
 from federation.protocol import search as protocol
@@ -21,8 +21,11 @@ from federation.protocol.anchors import Lists
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.calls import CERTIFY_TLS, PUBLISH, RENEW, REVOKE, TICKET, Call
 from federation.protocol.parties import Entropy
+from federation.protocol.revocation import STATEMENT_KINDS, peek_taken_back
 from federation.protocol.statements import peek_statement
+from federation.protocol.time import Instant
 from federation.protocol.verifier import EncryptionKey
+from federation.v1.access_pb2 import Deputyship
 from federation.v1.directory_pb2 import (
     GetDirectoryRequest,
     GetDirectoryResponse,
@@ -52,11 +55,11 @@ from federation.v1.registration_pb2 import (
     RegisterRequest,
 )
 from federation.v1.registration_pb2_grpc import RegistrationServiceStub
-from federation.v1.revocation_pb2 import GrantRevocation, RevokeGrantRequest
+from federation.v1.revocation_pb2 import Revocation, RevokedStatement, RevokeRequest
 from federation.v1.revocation_pb2_grpc import RevocationServiceStub
 from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
-from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant, SignedStatement
+from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
 from federation.wire.channel import ANYWHERE, Dialling
 from keystore.identities import PatientId
 from keystore.transcript import digest
@@ -224,23 +227,40 @@ class CloudClient:
         certificate, _ = self._sealed(member, CERTIFY_TLS, payload, send)
         return self._require_issued(certificate, requested_key(request, member.identity))
 
-    def revoke_grant(self, member: Member, grant: SignedStatement) -> Lists:
-        """Take a patient's own grant back; return the list that names it, verified."""
-        payload = GrantRevocation(grant=grant, patient_key_statement=member.key_statement, nonce=self.entropy(16))
+    def revoke(
+        self,
+        member: Member,
+        statements: Sequence[tuple[str, SignedStatement]],
+        *,
+        owner_id: str | None = None,
+        before: Instant | None = None,
+        deputyship: Deputyship | None = None,
+    ) -> Lists:
+        """Take back statements, each with its kind, or what was signed before a time; return the list that says so, verified.
+
+        They are the member's own, or by a deputyship those of `owner_id`. Kinds are "grant", "mandate", "guardian", "duty".
+        """
+        owner = member.identity if owner_id is None else owner_id
+        taken = [peek_taken_back(kind, signed) for kind, signed in statements]
+        payload = Revocation(
+            owner_id=owner,
+            statements=[RevokedStatement(kind=STATEMENT_KINDS[kind], statement=it) for kind, it in statements],
+            before=before,
+            deputyship=deputyship,
+            key_statement=member.key_statement,
+            nonce=self.entropy(16),
+        )
         stub = RevocationServiceStub(self._channel)
 
         def send(opening: SealedOpening) -> SignedStatement:
-            return call(stub.RevokeGrant, RevokeGrantRequest(opening=opening)).revocation_list
+            return call(stub.Revoke, RevokeRequest(opening=opening)).revocation_list
 
         signed, _ = self._sealed(member, REVOKE, payload, send)
-        lists = Lists.read(member.anchors, signed, ())  # rev.6
-        named = peek_statement(Grant, grant)
-        try:
-            lists.require_grant_good(PatientId(named.patient_id), named.grant_id)
-        except GrantRevoked:
-            self.refresh(member)
-            return lists
-        raise AnswerMismatch("the revocation list of the answer does not name the grant")  # rev.7
+        lists = Lists.read(member.anchors, signed, ())  # rev.13
+        if not all(it.is_named_by(lists) for it in taken) or lists.swept_before(owner) < (before or 0):
+            raise AnswerMismatch("the revocation list of the answer does not name what was taken back")  # rev.14
+        self.refresh(member)
+        return lists
 
     def search(self, member: Member, question: protocol.Question) -> protocol.Answer:
         """Ask where a patient's records are: D2 and C. Raises Authorization for what is wrong with the grant."""

@@ -113,10 +113,11 @@ class Grant:
 
 @dataclass(frozen=True)
 class Deputyship:
-    """What a mandate or a guardianship says. `kind` is its label: "mandate" or "guardian"."""
+    """What a mandate or a guardianship says. `kind` is its label: "mandate" or "guardian"; `stated_by` is who signed it."""
 
     kind: str
     id: bytes
+    stated_by: str
     patient_id: PatientId
     deputy_id: PatientId
     powers: Sequence[Power]
@@ -399,21 +400,8 @@ class _Rule:
         self._require_deputy(deputyship, grant.signer_id, pb.POWER_GRANT)
 
     def _require_deputy(self, deputyship: Deputyship, deputy_id: str, power: Power) -> None:
-        if deputyship.patient_id != self.question.patient_id or deputyship.deputy_id != deputy_id:
-            raise DeputyInvalid("the deputyship is of another patient, or for another deputy")  # deputy.1
-        if deputyship.patient_id == deputyship.deputy_id:
-            raise DeputyInvalid("nobody is its own deputy")  # deputy.2
-        longest = _LONGEST_DEPUTYSHIP.get(deputyship.kind, timedelta(0))
-        if not deputyship.validity.is_life(longest):
-            raise DeputyInvalid(f"a {deputyship.kind} lives at most {longest.days} days")  # deputy.3
-        if deputyship.stated_at > deputyship.validity.not_before:
-            raise DeputyInvalid("a deputyship is signed before it begins, not after")  # deputy.3
-        if not self._holds(deputyship.validity):
-            raise DeputyExpired("the deputyship is not yet, or no longer, valid")  # deputy.4
-        if "deputyship" in self.standing.revoked:
-            raise DeputyRevoked("the deputyship was taken back")  # deputy.5
-        if power not in deputyship.powers:
-            raise DeputyPowers("the deputyship does not give this power")  # deputy.6
+        patient_id = self.question.patient_id
+        require_deputy(deputyship, patient_id, deputy_id, power, self.standing, self.policy, now=self.now)
 
     def _require_grantee(self, consent: Consent) -> None:
         asker, grantee, duty = self.question.asker, consent.grant.grantee, consent.duty
@@ -440,6 +428,37 @@ class _Rule:
 
     def _holds(self, validity: Validity) -> bool:
         return validity.holds(now=self.now, skew_ms=self.policy.skew_ms)
+
+
+def require_deputy(
+    deputyship: Deputyship,
+    patient_id: str,
+    deputy_id: str,
+    power: Power,
+    standing: Standing,
+    policy: Policy,
+    *,
+    now: Instant,
+) -> None:
+    """Require that one stands for the other now, with this power.
+
+    Raises DeputyInvalid, DeputyExpired, DeputyRevoked, DeputyPowers.
+    """
+    if deputyship.patient_id != patient_id or deputyship.deputy_id != deputy_id:
+        raise DeputyInvalid("the deputyship is of another patient, or for another deputy")  # deputy.1
+    if deputyship.patient_id == deputyship.deputy_id:
+        raise DeputyInvalid("nobody is its own deputy")  # deputy.2
+    longest = _LONGEST_DEPUTYSHIP.get(deputyship.kind, timedelta(0))
+    if not deputyship.validity.is_life(longest):
+        raise DeputyInvalid(f"a {deputyship.kind} lives at most {longest.days} days")  # deputy.3
+    if deputyship.stated_at > deputyship.validity.not_before:
+        raise DeputyInvalid("a deputyship is signed before it begins, not after")  # deputy.3
+    if not deputyship.validity.holds(now=now, skew_ms=policy.skew_ms):
+        raise DeputyExpired("the deputyship is not yet, or no longer, valid")  # deputy.4
+    if "deputyship" in standing.revoked:
+        raise DeputyRevoked("the deputyship was taken back")  # deputy.5
+    if power not in deputyship.powers:
+        raise DeputyPowers("the deputyship does not give this power")  # deputy.6
 
 
 def require_duty(

@@ -219,11 +219,14 @@ def serial_entry(serial: bytes) -> bytes:
 
 
 def statement_entry(kind: str, owner_id: str, statement_id: bytes) -> bytes:
-    """Return the revocation list's entry of a grant, mandate, guardian or duty: H(T("revoked", kind, about whom, id))."""
+    """Return the revocation list's entry of a grant, mandate, guardian or duty: H(T("revoked", kind, whose, id)).
+
+    ID_P's are the grants and mandates about it, ID_HPC's the duties and guardianships that it stated.
+    """
     return digest(transcript("revoked", text(kind), text(owner_id), statement_id))
 
 
-def sweep_entry(patient_id: PatientId) -> bytes:
+def sweep_entry(patient_id: str) -> bytes:
     """Return whose sweep the revocation list names: H(T("sweep", ID_P))."""
     return digest(transcript("sweep", text(patient_id)))
 
@@ -276,9 +279,12 @@ class Lists:
         return statement_entry(kind, owner_id, statement_id) in self._statements
 
     def is_taken_back(self, kind: str, patient_id: PatientId, statement_id: bytes, stated_at: Instant) -> bool:
-        """Return whether it was taken back by itself, or with all that its patient signed; a guardian isn't the patient's."""
-        swept = kind != "guardian" and stated_at < self._sweeps.get(sweep_entry(patient_id), 0)
-        return swept or self.is_revoked(kind, patient_id, statement_id)
+        """Return whether a grant or mandate was taken back, by itself or with all that its patient signed."""
+        return stated_at < self.swept_before(patient_id) or self.is_revoked(kind, patient_id, statement_id)
+
+    def swept_before(self, patient_id: str) -> Instant:
+        """Return before when everything is taken back that the patient, or its deputies, signed; 0 where nothing is."""
+        return self._sweeps.get(sweep_entry(patient_id), 0)
 
     @cached_property
     def _serials(self) -> frozenset[bytes]:

@@ -23,7 +23,12 @@ from federation.protocol.sealing import (
     require_session_id,
     seal_opening,
 )
-from federation.protocol.statements import peek_statement, signed_digest_or_empty, verify_signature
+from federation.protocol.statements import (
+    SENSITIVITY_NAMES,
+    peek_statement,
+    signed_digest_or_empty,
+    verify_signature,
+)
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import EncryptionKey, VerifiedParty
 from federation.v1 import publication_pb2 as pub
@@ -108,6 +113,7 @@ def _publication_fields(payload: Publication) -> tuple[bytes, ...]:
         text(payload.hospital_id),
         text(payload.doctor_id),
         payload.handle,
+        text(SENSITIVITY_NAMES[payload.sensitivity]),
         payload.consent_digest,
         payload.nonce,
         u64(payload.sent_at),

@@ -359,6 +359,7 @@ def _read_deputyship(label: str, statement: Mandate | Guardianship) -> access.De
     return access.Deputyship(
         kind=label,
         id=statement.mandate_id if isinstance(statement, Mandate) else statement.guardianship_id,
+        stated_by=statement.patient_id if isinstance(statement, Mandate) else statement.hospital_id,
         patient_id=PatientId(statement.patient_id),
         deputy_id=PatientId(statement.deputy_id),
         powers=tuple(statement.powers),

@@ -5,6 +5,7 @@ Everything in a row comes from one value of the patient, V = HMAC(index key, T("
     bucket        the number in the first two bytes of HMAC(V, T("idx-bucket")): rows of one patient lie together
     row key       HMAC(V, T("idx-class", class))
     hospital key  HMAC(V, T("idx-hospital", ID_HPC)): the same in all rows of one patient of one hospital
+    level         the first eight bytes of HMAC(V, T("idx-level", sensitivity)): what a search may not show, it does not read
     row id        HMAC(V, T("idx-row", row key, ID_HPC, handle))
 
 and the value, sealed under the sealing key with row key and row id as associated data. A row has one name under each generation
@@ -16,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from federation.errors import Corrupt
+from federation.protocol.statements import SENSITIVITY_NAMES
+from federation.v1.statement_pb2 import SENSITIVITY_NORMAL, Sensitivity
 from keystore.errors import SealBroken
 from keystore.identities import NO_DOCTOR, DepartmentId, DoctorId, HospitalId, PatientId, class_of, hospital_of
 from keystore.keyring import Indexing, Sealing
@@ -24,14 +27,20 @@ from keystore.transcript import text, transcript
 BUCKET_BYTES = 2
 """65,536 buckets: few enough that each has the rows of many patients, many enough to spread over any number of machines."""
 
+LEVEL_BYTES = 8
+"""It keeps three values of one patient apart, and is in every row."""
+
+_SENSITIVITIES = {name: value for value, name in SENSITIVITY_NAMES.items()}
+
 
 @dataclass(frozen=True)
 class Location:
-    """One row, in clear: a record of a department (of a hospital), and whose encounter it was (or empty)."""
+    """One row, in clear: a record of a department (of a hospital), whose encounter it was (or empty), what is kept from whom."""
 
     department_id: DepartmentId
     handle: bytes
     doctor_id: DoctorId = NO_DOCTOR
+    sensitivity: "Sensitivity.ValueType" = SENSITIVITY_NORMAL
 
     @property
     def hospital_id(self) -> HospitalId:
@@ -41,13 +50,14 @@ class Location:
 
 @dataclass(frozen=True)
 class BlindName:
-    """What a row is called under one generation of the index key, and its owner: this patient's, of this hospital."""
+    """What a row is called under one generation of the index key; its owner, this patient's, of this hospital; and its level."""
 
     generation: int
     bucket: int
     row_key: bytes
     row_id: bytes
     hospital_key: bytes
+    level: bytes
 
 
 @dataclass(frozen=True)
@@ -70,12 +80,25 @@ class BlindPatient:
         """Return what its rows of a hospital have in common."""
         return self._mac(transcript("idx-hospital", text(hospital_id)))
 
+    def level(self, sensitivity: "Sensitivity.ValueType") -> bytes:
+        """Return what its rows of a sensitivity have in common."""
+        return self._mac(transcript("idx-level", text(SENSITIVITY_NAMES[sensitivity])))[:LEVEL_BYTES]
+
+    def row_id(self, department_class: str, hospital_id: HospitalId, handle: bytes) -> bytes:
+        """Return the id of the row of a record."""
+        return self._mac(transcript("idx-row", self.row_key(department_class), text(hospital_id), handle))
+
     def name(self, location: Location) -> BlindName:
         """Return what a row is called."""
-        row_key = self.row_key(class_of(location.department_id))
-        hospital_id = location.hospital_id
-        row_id = self._mac(transcript("idx-row", row_key, text(hospital_id), location.handle))
-        return BlindName(self.generation, self.bucket, row_key, row_id, self.hospital_key(hospital_id))
+        department_class, hospital_id = class_of(location.department_id), location.hospital_id
+        return BlindName(
+            self.generation,
+            self.bucket,
+            self.row_key(department_class),
+            self.row_id(department_class, hospital_id, location.handle),
+            self.hospital_key(hospital_id),
+            self.level(location.sensitivity),
+        )
 
     def _mac(self, message: bytes) -> bytes:
         return hmac.digest(self._value, message, "sha256")
@@ -98,7 +121,8 @@ class BlindIndex:
 
     def seal(self, name: BlindName, location: Location) -> bytes:
         """Return the value of a row of this name."""
-        value = f"{location.department_id}\n{location.handle.hex()}\n{location.doctor_id}".encode()
+        sensitivity = SENSITIVITY_NAMES[location.sensitivity]
+        value = f"{location.department_id}\n{location.handle.hex()}\n{location.doctor_id}\n{sensitivity}".encode()
         return self.sealing_key.seal(value, row_context(name.row_key, name.row_id))
 
     def reveal(self, row_key: bytes, row_id: bytes, sealed: bytes) -> Location:
@@ -107,8 +131,10 @@ class BlindIndex:
             value = self.sealing_key.open(sealed, row_context(row_key, row_id)).decode()
         except SealBroken as error:
             raise Corrupt("a row of the index does not open") from error
-        department_id, handle, doctor_id = value.split("\n")
-        return Location(DepartmentId(department_id), bytes.fromhex(handle), DoctorId(doctor_id))
+        department_id, handle, doctor_id, sensitivity = value.split("\n")
+        return Location(
+            DepartmentId(department_id), bytes.fromhex(handle), DoctorId(doctor_id), _SENSITIVITIES[sensitivity]
+        )
 
 
 def row_context(row_key: bytes, row_id: bytes) -> bytes:

@@ -102,6 +102,19 @@ class Shown:
         return decision
 
 
+def require_shown_deputy(
+    shown: Deputyship, patient_id: str, deputy: VerifiedParty, power: access.Power, verifier: Verifier, *, now: Instant
+) -> None:
+    """Require that a party stands for a patient now, with this power.
+
+    Raises DeputyInvalid, DeputyExpired, DeputyRevoked, DeputyPowers, and Rejected for a false party behind it.
+    """
+    opened = _open_deputyship(shown, verifier, now=now)
+    is_revoked = _is_taken_back(opened, verifier.lists)
+    standing = Standing(frozenset({"deputyship"}) if is_revoked else frozenset())
+    access.require_deputy(opened, patient_id, deputy.identity, power, standing, _policy(verifier), now=now)
+
+
 def require_shown_duty(
     duty: access.Duty, hospital_id: HospitalId, doctor_id: str, verifier: Verifier, *, now: Instant
 ) -> None:
@@ -159,9 +172,10 @@ def _opened_duty(shown: ShownDuty, asker: VerifiedParty, verifier: Verifier, *, 
 
 
 def _opened_deputyship(holder: Consent | OwnAccess, verifier: Verifier, *, now: Instant) -> access.Deputyship | None:
-    if not holder.HasField("deputyship"):
-        return None
-    shown = holder.deputyship
+    return _open_deputyship(holder.deputyship, verifier, now=now) if holder.HasField("deputyship") else None
+
+
+def _open_deputyship(shown: Deputyship, verifier: Verifier, *, now: Instant) -> access.Deputyship:
     role = ROLE_PATIENT if deputyship_statement(shown)[0] == "mandate" else ROLE_HOSPITAL
     with after_opening():
         signer = verifier.party(shown.key_statement, role, now=now)  # shown.5
@@ -176,13 +190,18 @@ def _standing(opened: access.Access | None, lists: Lists) -> Standing:
     duty = opened.duty if isinstance(opened, access.Consent | access.Emergency) else None
     if grant is not None and lists.is_taken_back("grant", grant.patient_id, grant.id, grant.stated_at):
         revoked.add("grant")
-    if deputyship is not None and lists.is_taken_back(
-        deputyship.kind, deputyship.patient_id, deputyship.id, deputyship.stated_at
-    ):
+    if deputyship is not None and _is_taken_back(deputyship, lists):
         revoked.add("deputyship")
     if duty is not None and lists.is_revoked("duty", duty.hospital_id, duty.id):
         revoked.add("duty")
     return Standing(frozenset(revoked))
+
+
+def _is_taken_back(deputyship: access.Deputyship, lists: Lists) -> bool:
+    if deputyship.kind == "mandate":
+        return lists.is_taken_back("mandate", deputyship.patient_id, deputyship.id, deputyship.stated_at)
+    # Not under the patient: another hospital could state one of the same id, and take that back.
+    return lists.is_revoked(deputyship.kind, deputyship.stated_by, deputyship.id)
 
 
 Digest = Callable[[str, SignedStatement | None], bytes]

@@ -20,6 +20,7 @@ from federation.party.generations import REREAD_SECONDS
 from federation.party.reencryption import Pace, Steps, Tally, Walk, sealed_under, walked
 from federation.protocol.time import milliseconds
 from federation.rotation.steps import SETTLING, Rotation, Use
+from federation.store.accesses import Accesses
 from federation.wire import operations
 from keystore.generations import Generation, State
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA, Successor
@@ -34,7 +35,7 @@ FOLLOWED = timedelta(hours=1)
 SOON = timedelta(seconds=3 * REREAD_SECONDS)
 """Before then some process of the cloud may not have read of an activation yet, and would work with the old key."""
 
-REGISTRATIONS, ROWS, LOG_ENTRIES = "live registrations", "index rows", "log entries"
+REGISTRATIONS, ROWS, LOG_ENTRIES, ACCESSES = "live registrations", "index rows", "log entries", "accesses by patient"
 FORGETTABLE = {REGISTRATIONS: "forget-registrations", ROWS: "forget-rows", LOG_ENTRIES: "forget-log"}
 
 CHORES_EVERY = timedelta(seconds=5)
@@ -140,8 +141,9 @@ def _sealing(node: PublicCloudNode) -> Use:
 def _indexing(node: PublicCloudNode) -> Use:
     stores = node.cloud.stores
     return Use(
-        left={ROWS: stores.index.count},
+        left={ROWS: stores.index.count, ACCESSES: Accesses(node.database).count},
         forgettable=frozenset({ROWS}),
+        walk=node.cloud.audit.name_anew,
         lead=SOON,
         soonest=SOON,
         revoked=lambda it: rekey.forget_rows(node.cloud, it.number),
@@ -156,6 +158,7 @@ def rotation_chores(
     walks: dict[str, Walk] = {
         SEALING: lambda: rekey.reseal(node.cloud, node.epochs),
         IDENTITY: lambda: rekey.restate_all(node.cloud),
+        INDEXING: node.cloud.audit.name_anew,
     }
     acts = {"finish-revocations": unfinished.finish} | {
         f"walk-{purpose}": partial(_catch_up, node, purpose, walk, pace) for purpose, walk in walks.items()

@@ -1,19 +1,20 @@
 """What the public cloud publishes in its directory: revocations, medical authorities with their CRLs, trust bundles."""
 
 import hashlib
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from federation.store.database import Database
-from federation.store.errors import AlreadyStored, NotStored
+from federation.store.errors import AlreadyStored, NotStored, StoreLimit
 from federation.store.party import acting
-from federation.store.portable import insert_if_absent
+from federation.store.portable import insert_if_absent, upsert
 from federation.store.rows import Act, RevocationKind, Revocations, StoredAuthority, StoredStatement
 from federation.store.schema import authorities, revocation_version, revocations, trust_bundles
 
-KINDS = frozenset(get_args(RevocationKind))
+KINDS: frozenset[RevocationKind] = frozenset({"serial", "statement", "key"})
+"""What is revoked by its digest alone; a sweep has a time, too."""
 
 _BOOK = "revocations"
 """The one row of the version's table."""
@@ -32,15 +33,53 @@ class RevocationBook:
         """
         if kind not in KINDS:
             raise ValueError(f"a revocation's kind is one of {sorted(KINDS)}")
-        here = (revocations.c.kind == kind, revocations.c.digest == digest)
-        prolonged = sa.update(revocations).where(*here, revocations.c.expires_at < expires_at)
 
         def step(connection: sa.Connection) -> int:
             with acting(connection, act):
-                if insert_if_absent(connection, revocations, kind=kind, digest=digest, expires_at=expires_at, at=at):
-                    return _raised(connection)
-                connection.execute(prolonged.values(expires_at=expires_at))
-                return _version(connection)
+                is_new = _added(connection, kind, digest, expires_at, at)
+                return _raised(connection) if is_new else _version(connection)
+
+        return self._database.write_by_key(step)
+
+    def take_back(self, expiring: Mapping[bytes, int], *, at: int, most: int, act: Act | None = None) -> int:
+        """Add statements, by digest and when each may leave, all or none, and return the book's version.
+
+        Raises StoreLimit where that makes more than `most` of them.
+        """
+
+        def step(connection: sa.Connection) -> int:
+            with acting(connection, act):
+                # In one order, so that no two calls wait for each other.
+                added = [_added(connection, "statement", *it, at) for it in sorted(expiring.items())]
+                if not any(added):
+                    return _version(connection)
+                version = _raised(connection)
+                _require_room(connection, "statement", at, most)
+                return version
+
+        return self._database.write_by_key(step)
+
+    def sweep(
+        self, digest: bytes, before: int, *, expires_at: int, at: int, most: int | None = None, act: Act | None = None
+    ) -> int:
+        """Keep the latest time before which everything of one patient is taken back, and return the book's version.
+
+        Raises StoreLimit where that makes more than `most` patients, if there is a bound.
+        """
+        values = {"before": before, "expires_at": expires_at, "at": at}
+
+        def is_earlier(new: Any) -> sa.ColumnElement[bool]:  # noqa: ANN401 - the columns of the row that comes
+            earlier: sa.ColumnElement[bool] = revocations.c.before < new.before
+            return earlier
+
+        def step(connection: sa.Connection) -> int:
+            with acting(connection, act):
+                if not upsert(connection, revocations, is_earlier, kind="sweep", digest=digest, **values):
+                    return _version(connection)
+                version = _raised(connection)
+                if most is not None:
+                    _require_room(connection, "sweep", at, most)
+                return version
 
         return self._database.write_by_key(step)
 
@@ -53,6 +92,23 @@ class RevocationBook:
         if self._database.read(lambda connection: connection.scalar(outlived)) is not None:
             self._database.write_by_key(lambda connection: _forget_expired(connection, now))
         return self._database.read(_book)
+
+
+def _added(connection: sa.Connection, kind: RevocationKind, digest: bytes, expires_at: int, at: int) -> bool:
+    """Add an entry and say whether it is new; one that is there stays for the longer of the two."""
+    if insert_if_absent(connection, revocations, kind=kind, digest=digest, expires_at=expires_at, at=at):
+        return True
+    here = (revocations.c.kind == kind, revocations.c.digest == digest)
+    prolonged = sa.update(revocations).where(*here, revocations.c.expires_at < expires_at)
+    connection.execute(prolonged.values(expires_at=expires_at))
+    return False
+
+
+def _require_room(connection: sa.Connection, kind: RevocationKind, now: int, most: int) -> None:
+    """Count once the version is raised: its row is locked from then on, so that no two calls find the same last place free."""
+    kept = sa.select(sa.func.count()).where(revocations.c.kind == kind, revocations.c.expires_at >= now)
+    if connection.scalars(kept).one() > most:
+        raise StoreLimit(f"the book holds as many of {kind} as a list names")
 
 
 def _forget_expired(connection: sa.Connection, now: int) -> None:
@@ -74,11 +130,15 @@ def _raised(connection: sa.Connection) -> int:
 
 
 def _book(connection: sa.Connection) -> Revocations:
-    query = sa.select(revocations.c.kind, revocations.c.digest).order_by(revocations.c.digest)
+    query = sa.select(revocations.c.kind, revocations.c.digest, revocations.c.before).order_by(revocations.c.digest)
     found: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
-    for kind, digest in connection.execute(query):
-        found[kind].append(digest)
-    return Revocations(_version(connection), found["serial"], found["grant"], found["key"])
+    sweeps: list[tuple[bytes, int]] = []
+    for kind, digest, before in connection.execute(query):
+        if kind == "sweep":
+            sweeps.append((digest, before))
+        else:
+            found[kind].append(digest)
+    return Revocations(_version(connection), found["serial"], found["statement"], found["key"], sweeps)
 
 
 _BETWEEN = " "

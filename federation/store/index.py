@@ -8,7 +8,7 @@ from federation.store.database import Database
 from federation.store.errors import StoreLimit
 from federation.store.party import acting
 from federation.store.portable import counted, insert_if_absent, pages, replaced
-from federation.store.rows import Act, RowBound, RowName, RowOwner, RowPage, SealedRow, Wanted
+from federation.store.rows import Act, RowBound, RowName, RowOwner, RowPage, SealedRow, Unwanted, Wanted
 from federation.store.schema import index_rows
 
 _KEY = (index_rows.c.bucket, index_rows.c.row_key, index_rows.c.row_id)
@@ -122,10 +122,26 @@ def _owned(owner: RowOwner) -> sa.ColumnElement[bool]:
 
 
 def _wanted(wanted: Wanted) -> sa.ColumnElement[bool]:
-    by_key = (index_rows.c.bucket == wanted.bucket, index_rows.c.row_key.in_(wanted.row_keys))
-    if wanted.hospital_keys is None:
-        return sa.and_(*by_key)
-    return sa.and_(*by_key, index_rows.c.hospital_key.in_(wanted.hospital_keys))
+    fits = [
+        index_rows.c.bucket == wanted.bucket,
+        index_rows.c.row_key.in_(wanted.row_keys),
+        index_rows.c.level.in_(wanted.levels),
+        *(sa.not_(_unwanted(it)) for it in wanted.but),
+    ]
+    if wanted.hospital_keys is not None:
+        fits.append(index_rows.c.hospital_key.in_(wanted.hospital_keys))
+    return sa.and_(*fits)
+
+
+def _unwanted(unwanted: Unwanted) -> sa.ColumnElement[bool]:
+    named: list[sa.ColumnElement[bool]] = []
+    if unwanted.hospital_key is not None:
+        named.append(index_rows.c.hospital_key == unwanted.hospital_key)
+    if unwanted.row_key is not None:
+        named.append(index_rows.c.row_key == unwanted.row_key)
+    if unwanted.row_ids is not None:
+        named.append(index_rows.c.row_id.in_(unwanted.row_ids))
+    return sa.and_(sa.true(), *named)
 
 
 def _still(row: SealedRow) -> sa.ColumnElement[bool]:

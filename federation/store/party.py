@@ -12,10 +12,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from federation.store.accesses import note
 from federation.store.database import Database
-from federation.store.errors import AlreadyAdmitted, AlreadyStored, StoredRecordCorrupt
+from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoredRecordCorrupt
 from federation.store.portable import forget, insert_if_absent, pages, replaced, upsert
-from federation.store.rows import Act, Admission, LogEntry, StoredEpoch, StoredEvidence, StoredStatement
+from federation.store.rows import (
+    About,
+    Act,
+    Admission,
+    LogEntry,
+    SealedEntry,
+    StoredEpoch,
+    StoredEvidence,
+    StoredStatement,
+)
 from federation.store.schema import epochs, evidence, log, replay, settings
 
 START = bytes(32)
@@ -27,8 +37,15 @@ def chained(previous: bytes, at: int, sealed: bytes) -> bytes:
     return hashlib.sha256(previous + at.to_bytes(8, "big") + sealed).digest()
 
 
-def append(connection: sa.Connection, *, at: int, sealed: bytes) -> LogEntry:
+def append(connection: sa.Connection, made: SealedEntry) -> LogEntry:
     """Add an entry within a transaction: what it tells of is then there if, and only if, the entry is."""
+    entry = _chained_entry(connection, made.at, made.sealed)
+    if made.about is not None:
+        note(connection, made.about, entry.sequence)
+    return entry
+
+
+def _chained_entry(connection: sa.Connection, at: int, sealed: bytes) -> LogEntry:
     newest = sa.select(log.c.sequence, log.c.digest).order_by(log.c.sequence.desc()).limit(1)
     while True:
         last = connection.execute(newest).first()
@@ -45,9 +62,17 @@ class Log:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, *, at: int, sealed: bytes) -> LogEntry:
+    def append(self, *, at: int, sealed: bytes, about: About | None = None) -> LogEntry:
         """Add an entry behind the last one: the chain has no forks, for a number is taken once, with what it is chained to."""
-        return self._database.write_by_key(lambda connection: append(connection, at=at, sealed=sealed))
+        return self._database.write_by_key(lambda connection: append(connection, SealedEntry(at, sealed, about)))
+
+    def entry(self, sequence: int) -> LogEntry:
+        """Return an entry by its number. Raises NotStored."""
+        query = sa.select(log).where(log.c.sequence == sequence)
+        row = self._database.read(lambda connection: connection.execute(query).mappings().first())
+        if row is None:
+            raise NotStored(f"the log has no entry {sequence}")
+        return LogEntry(**row)
 
     def entries(self, *, after: int = 0) -> Iterator[LogEntry]:
         """Return the entries whose sequence is above `after`, in order; the first one's sequence is 1."""
@@ -74,7 +99,7 @@ def acting(connection: sa.Connection, act: Act | None) -> Iterator[None]:
         raise AlreadyAdmitted("this message was taken before")
     yield
     if act is not None:
-        append(connection, at=act.entry.at, sealed=act.entry.sealed)
+        append(connection, act.entry)
 
 
 def admitted(connection: sa.Connection, admission: Admission) -> bool:

@@ -305,7 +305,7 @@ class RecordsAdministration:
 
     def _logged(self, step: Callable[[sa.Connection, int], None], entry: SealedEntry) -> None:
         def both(connection: sa.Connection) -> None:
-            step(connection, append(connection, at=entry.at, sealed=entry.sealed).sequence)
+            step(connection, append(connection, entry).sequence)
 
         self._database.write(both)
 
@@ -341,6 +341,6 @@ def _require_erasable(connection: sa.Connection, handle: bytes, now: int) -> Non
 def _stand(
     connection: sa.Connection, handle: bytes, standing: StandingName, outbox_entry: OutboxEntry, entry: SealedEntry
 ) -> None:
-    logged = append(connection, at=entry.at, sealed=entry.sealed).sequence
+    logged = append(connection, entry).sequence
     upsert(connection, standings, handle=handle, standing=standing, changed_at=entry.at, logged=logged)
     _queue(connection, outbox_entry)

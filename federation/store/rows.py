@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-RevocationKind = Literal["serial", "grant", "key"]
+RevocationKind = Literal["serial", "statement", "key", "sweep"]
 StandingName = Literal["shown", "withdrawn", "erased"]
 
 
@@ -47,11 +47,29 @@ class LogEntry:
 
 
 @dataclass(frozen=True)
+class About:
+    """Whom an entry of the log is about: an HMAC of ID_P, and the generation of the index key that made it."""
+
+    patient_key: bytes
+    generation: int
+
+
+@dataclass(frozen=True)
+class StoredAccess:
+    """That an entry of the log is about a patient."""
+
+    patient_key: bytes
+    sequence: int
+    generation: int
+
+
+@dataclass(frozen=True)
 class SealedEntry:
-    """An entry of the log to be: when, and what, sealed."""
+    """An entry of the log to be: when, and what, sealed; and about which patient, if it is about one."""
 
     at: int
     sealed: bytes
+    about: About | None = None
 
 
 @dataclass(frozen=True)
@@ -142,14 +160,15 @@ class SealedRow:
     """A row of the blind index: all but the generation are HMACs and AES-GCM, so that the database names nobody (C5).
 
     `bucket` is 16 bits of the patient's pseudorandom value: what lies together, of one patient in 1,500 at 100 million.
-    `hospital_key` is the same in all rows of one patient of one hospital. `generation` says which generation of the index key
-    they come from.
+    `hospital_key` is the same in all rows of one patient of one hospital, `level` in all of one patient of one sensitivity.
+    `generation` says which generation of the index key they come from.
     """
 
     bucket: int
     row_key: bytes
     row_id: bytes
     hospital_key: bytes
+    level: bytes
     sealed: bytes
     generation: int = 1
 
@@ -173,12 +192,23 @@ class RowBound:
 
 
 @dataclass(frozen=True)
+class Unwanted:
+    """Rows that are passed over: of this hospital, of this key, of one of these ids; what is None is any."""
+
+    hospital_key: bytes | None = None
+    row_key: bytes | None = None
+    row_ids: Sequence[bytes] | None = None
+
+
+@dataclass(frozen=True)
 class Wanted:
-    """Which rows of a patient are looked for: under these keys of a bucket, and of these hospitals unless of all."""
+    """Which rows of a patient are looked for: under these keys of a bucket, of these levels, of these hospitals unless of all."""
 
     bucket: int
     row_keys: Sequence[bytes]
+    levels: Sequence[bytes]
     hospital_keys: Sequence[bytes] | None = None
+    but: Sequence[Unwanted] = ()
 
 
 @dataclass(frozen=True)
@@ -191,12 +221,13 @@ class RowPage:
 
 @dataclass(frozen=True)
 class Revocations:
-    """What is revoked now, as the entries of the next list."""
+    """What is revoked now, as the entries of the next list; a sweep with the time before which it takes everything back."""
 
     version: int
-    serials: Sequence[bytes]
-    grants: Sequence[bytes]
-    key_ids: Sequence[bytes]
+    serials: Sequence[bytes] = ()
+    statements: Sequence[bytes] = ()
+    key_ids: Sequence[bytes] = ()
+    sweeps: Sequence[tuple[bytes, int]] = ()
 
 
 @dataclass(frozen=True)

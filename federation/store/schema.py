@@ -70,6 +70,8 @@ epochs = _table(
 
 log = _table("log", _key("sequence", sa.BigInteger), _u64("at"), _bytes("sealed"), _bytes("digest"))
 
+accesses = _table("accesses", _key("patient_key"), _key("sequence", sa.BigInteger), _generation())
+
 evidence = _table(
     "evidence",
     _key("entry_id"),
@@ -147,6 +149,7 @@ index_rows = _table(
     _key("row_key"),
     _key("row_id"),
     _bytes("hospital_key"),
+    _bytes("level"),
     _bytes("sealed"),
     _generation(),
     sa.Index("index_rows_bucket", "bucket", "hospital_key"),
@@ -156,6 +159,7 @@ revocations = _table(
     "revocations",
     _key("digest"),
     _key("kind", sa.Text),
+    _u64("before", nullable=True),
     _u64("expires_at"),
     _u64("at"),
     sa.Index("revocations_expires_at", "expires_at"),

@@ -97,7 +97,7 @@ Global___PublishResponse: _TypeAlias = PublishResponse  # noqa: Y015
 
 @_typing.final
 class Publication(_message.Message):
-    """pub: {"add" or "withdraw", ID_P, ID_DE, ID_HPC, ID_D, handle, H(consent), nonce, T, Sig}."""
+    """pub: {"add" or "withdraw", ID_P, ID_DE, ID_HPC, ID_D, handle, sensitivity, H(consent), nonce, T, Sig}."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -107,6 +107,7 @@ class Publication(_message.Message):
     HOSPITAL_ID_FIELD_NUMBER: _builtins.int
     DOCTOR_ID_FIELD_NUMBER: _builtins.int
     HANDLE_FIELD_NUMBER: _builtins.int
+    SENSITIVITY_FIELD_NUMBER: _builtins.int
     CONSENT_DIGEST_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
@@ -123,6 +124,8 @@ class Publication(_message.Message):
     """ID_D: whose encounter it was; absent for records that were imported."""
     handle: _builtins.bytes
     """Names the record at the hospital."""
+    sensitivity: _statement_pb2.Sensitivity.ValueType
+    """How much of the record is kept from whom: a search shows its row to no access below."""
     consent_digest: _builtins.bytes
     """H of the grant with the right "write"; absent for records that were imported."""
     nonce: _builtins.bytes
@@ -130,7 +133,7 @@ class Publication(_message.Message):
     sent_at: _builtins.int
     """T; equal to the opening's."""
     signature: _builtins.bytes
-    """S_PRK_HPC over T("pub", action, ID_P, ID_DE, ID_HPC, ID_D, handle, H(consent), nonce, T, ID_C)."""
+    """S_PRK_HPC over T("pub", action, ID_P, ID_DE, ID_HPC, ID_D, handle, sensitivity, H(consent), nonce, T, ID_C)."""
     def __init__(
         self,
         *,
@@ -140,14 +143,15 @@ class Publication(_message.Message):
         hospital_id: _builtins.str | None = ...,
         doctor_id: _builtins.str | None = ...,
         handle: _builtins.bytes | None = ...,
+        sensitivity: _statement_pb2.Sensitivity.ValueType | None = ...,
         consent_digest: _builtins.bytes | None = ...,
         nonce: _builtins.bytes | None = ...,
         sent_at: _builtins.int | None = ...,
         signature: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_consent_digest", b"_consent_digest", "_department_id", b"_department_id", "_doctor_id", b"_doctor_id", "_handle", b"_handle", "_hospital_id", b"_hospital_id", "_nonce", b"_nonce", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "action", b"action", "consent_digest", b"consent_digest", "department_id", b"department_id", "doctor_id", b"doctor_id", "handle", b"handle", "hospital_id", b"hospital_id", "nonce", b"nonce", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_consent_digest", b"_consent_digest", "_department_id", b"_department_id", "_doctor_id", b"_doctor_id", "_handle", b"_handle", "_hospital_id", b"_hospital_id", "_nonce", b"_nonce", "_patient_id", b"_patient_id", "_sensitivity", b"_sensitivity", "_sent_at", b"_sent_at", "_signature", b"_signature", "action", b"action", "consent_digest", b"consent_digest", "department_id", b"department_id", "doctor_id", b"doctor_id", "handle", b"handle", "hospital_id", b"hospital_id", "nonce", b"nonce", "patient_id", b"patient_id", "sensitivity", b"sensitivity", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_consent_digest", b"_consent_digest", "_department_id", b"_department_id", "_doctor_id", b"_doctor_id", "_handle", b"_handle", "_hospital_id", b"_hospital_id", "_nonce", b"_nonce", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "action", b"action", "consent_digest", b"consent_digest", "department_id", b"department_id", "doctor_id", b"doctor_id", "handle", b"handle", "hospital_id", b"hospital_id", "nonce", b"nonce", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_consent_digest", b"_consent_digest", "_department_id", b"_department_id", "_doctor_id", b"_doctor_id", "_handle", b"_handle", "_hospital_id", b"_hospital_id", "_nonce", b"_nonce", "_patient_id", b"_patient_id", "_sensitivity", b"_sensitivity", "_sent_at", b"_sent_at", "_signature", b"_signature", "action", b"action", "consent_digest", b"consent_digest", "department_id", b"department_id", "doctor_id", b"doctor_id", "handle", b"handle", "hospital_id", b"hospital_id", "nonce", b"nonce", "patient_id", b"patient_id", "sensitivity", b"sensitivity", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__action: _TypeAlias = _typing.Literal["action"]  # noqa: Y015
     _WhichOneofArgType__action: _TypeAlias = _typing.Literal["_action", b"_action"]  # noqa: Y015
@@ -165,6 +169,8 @@ class Publication(_message.Message):
     _WhichOneofArgType__nonce: _TypeAlias = _typing.Literal["_nonce", b"_nonce"]  # noqa: Y015
     _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
     _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
+    _WhichOneofReturnType__sensitivity: _TypeAlias = _typing.Literal["sensitivity"]  # noqa: Y015
+    _WhichOneofArgType__sensitivity: _TypeAlias = _typing.Literal["_sensitivity", b"_sensitivity"]  # noqa: Y015
     _WhichOneofReturnType__sent_at: _TypeAlias = _typing.Literal["sent_at"]  # noqa: Y015
     _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
     _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
@@ -185,6 +191,8 @@ class Publication(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__nonce) -> _WhichOneofReturnType__nonce | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_id) -> _WhichOneofReturnType__patient_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sensitivity) -> _WhichOneofReturnType__sensitivity | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sent_at) -> _WhichOneofReturnType__sent_at | None: ...
     @_typing.overload

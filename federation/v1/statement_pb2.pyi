@@ -763,7 +763,7 @@ class Guardianship(_message.Message):
     NOT_BEFORE_FIELD_NUMBER: _builtins.int
     NOT_AFTER_FIELD_NUMBER: _builtins.int
     guardianship_id: _builtins.bytes
-    """Names it among what is about this patient; 16 random bytes."""
+    """Names it among the hospital's; 16 random bytes."""
     hospital_id: _builtins.str
     """ID_HPC; the signer."""
     hospital_serial: _builtins.bytes
@@ -1121,8 +1121,8 @@ class RevocationList(_message.Message):
 
     @_builtins.property
     def statements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """H(T("revoked", what, about whom, id)) of each statement that was taken back before its end: "grant", "mandate" and "guardian"
-        about ID_P, "duty" about ID_HPC.
+        """H(T("revoked", what, whose, id)) of each statement that was taken back before its end: "grant" and "mandate" about ID_P,
+        "guardian" and "duty" that ID_HPC stated.
         """
 
     @_builtins.property

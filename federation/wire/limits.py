@@ -94,15 +94,15 @@ class RateBound:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def require(self, caller: str) -> None:
-        """Take one call of the caller's. Raises Limit when it has none left."""
+    def require(self, caller: str, calls: int = 1) -> None:
+        """Take one call of the caller's, or so many at once. Raises Limit when it has not as many left, and takes none."""
         now = self._clock()
         left, since = self._buckets.pop(caller, (self._burst, now))
         left = min(self._burst, left + (now - since) * self._per_second)
-        self._buckets[caller] = (left - 1 if left >= 1 else left, now)
+        self._buckets[caller] = (left - calls if left >= calls else left, now)
         while len(self._buckets) > _MOST_PEERS:
             self._buckets.popitem(last=False)
-        if left < 1:
+        if left < calls:
             raise Limit("too many calls from there; try again in a moment")
 
 

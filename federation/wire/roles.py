@@ -90,7 +90,7 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
         "IssueTicket": _hospital(_sealed(1_024)),
     },
     "federation.v1.PublicationService": {"Publish": _hospital(_sealed(2_048))},
-    "federation.v1.RevocationService": {"RevokeGrant": _anyone(_sealed(8_192), most_response_bytes=_LISTS)},
+    "federation.v1.RevocationService": {"Revoke": _anyone(_sealed(32_768), most_response_bytes=_LISTS)},
     "federation.v1.RelayService": {
         "OpenRoom": _anyone(_ROOM),
         "GetRoom": _anyone(_NAMED, most_response_bytes=_LISTS),

@@ -168,7 +168,7 @@ func (x *PublishResponse) GetReceipt() *SignedStatement {
 	return nil
 }
 
-// pub: {"add" or "withdraw", ID_P, ID_DE, ID_HPC, ID_D, handle, H(consent), nonce, T, Sig}.
+// pub: {"add" or "withdraw", ID_P, ID_DE, ID_HPC, ID_D, handle, sensitivity, H(consent), nonce, T, Sig}.
 type Publication struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What to do.
@@ -183,14 +183,16 @@ type Publication struct {
 	DoctorId *string `protobuf:"bytes,5,opt,name=doctor_id,json=doctorId,proto3,oneof" json:"doctor_id,omitempty"`
 	// Names the record at the hospital.
 	Handle []byte `protobuf:"bytes,6,opt,name=handle,proto3,oneof" json:"handle,omitempty"`
+	// How much of the record is kept from whom: a search shows its row to no access below.
+	Sensitivity *Sensitivity `protobuf:"varint,7,opt,name=sensitivity,proto3,enum=federation.v1.Sensitivity,oneof" json:"sensitivity,omitempty"`
 	// H of the grant with the right "write"; absent for records that were imported.
-	ConsentDigest []byte `protobuf:"bytes,7,opt,name=consent_digest,json=consentDigest,proto3,oneof" json:"consent_digest,omitempty"`
+	ConsentDigest []byte `protobuf:"bytes,8,opt,name=consent_digest,json=consentDigest,proto3,oneof" json:"consent_digest,omitempty"`
 	// 16 random bytes, new for each attempt.
-	Nonce []byte `protobuf:"bytes,8,opt,name=nonce,proto3,oneof" json:"nonce,omitempty"`
+	Nonce []byte `protobuf:"bytes,9,opt,name=nonce,proto3,oneof" json:"nonce,omitempty"`
 	// T; equal to the opening's.
-	SentAt *uint64 `protobuf:"varint,9,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
-	// S_PRK_HPC over T("pub", action, ID_P, ID_DE, ID_HPC, ID_D, handle, H(consent), nonce, T, ID_C).
-	Signature     []byte `protobuf:"bytes,10,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	SentAt *uint64 `protobuf:"varint,10,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	// S_PRK_HPC over T("pub", action, ID_P, ID_DE, ID_HPC, ID_D, handle, sensitivity, H(consent), nonce, T, ID_C).
+	Signature     []byte `protobuf:"bytes,11,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -265,6 +267,13 @@ func (x *Publication) GetHandle() []byte {
 		return x.Handle
 	}
 	return nil
+}
+
+func (x *Publication) GetSensitivity() Sensitivity {
+	if x != nil && x.Sensitivity != nil {
+		return *x.Sensitivity
+	}
+	return Sensitivity_SENSITIVITY_UNSPECIFIED
 }
 
 func (x *Publication) GetConsentDigest() []byte {
@@ -362,7 +371,7 @@ const file_federation_v1_publication_proto_rawDesc = "" +
 	"\x0fPublishResponse\x12=\n" +
 	"\areceipt\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementH\x00R\areceipt\x88\x01\x01B\n" +
 	"\n" +
-	"\b_receipt\"\xe8\x04\n" +
+	"\b_receipt\"\xbb\x05\n" +
 	"\vPublication\x12=\n" +
 	"\x06action\x18\x01 \x01(\x0e2 .federation.v1.PublicationActionH\x00R\x06action\x88\x01\x01\x12*\n" +
 	"\n" +
@@ -371,19 +380,22 @@ const file_federation_v1_publication_proto_rawDesc = "" +
 	"\vhospital_id\x18\x04 \x01(\tB\x06\xca\xda\x18\x02\b\x03H\x03R\n" +
 	"hospitalId\x88\x01\x01\x12*\n" +
 	"\tdoctor_id\x18\x05 \x01(\tB\b\xca\xda\x18\x04\b\x02 \x01H\x04R\bdoctorId\x88\x01\x01\x12#\n" +
-	"\x06handle\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x05R\x06handle\x88\x01\x01\x124\n" +
-	"\x0econsent_digest\x18\a \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\x06R\rconsentDigest\x88\x01\x01\x12!\n" +
-	"\x05nonce\x18\b \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\aR\x05nonce\x88\x01\x01\x12$\n" +
-	"\asent_at\x18\t \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\bR\x06sentAt\x88\x01\x01\x12)\n" +
-	"\tsignature\x18\n" +
-	" \x01(\fB\x06\xca\xda\x18\x02\b\fH\tR\tsignature\x88\x01\x01:\a\xca\xda\x18\x03\x10\x80\x10B\t\n" +
+	"\x06handle\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x05R\x06handle\x88\x01\x01\x12A\n" +
+	"\vsensitivity\x18\a \x01(\x0e2\x1a.federation.v1.SensitivityH\x06R\vsensitivity\x88\x01\x01\x124\n" +
+	"\x0econsent_digest\x18\b \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\aR\rconsentDigest\x88\x01\x01\x12!\n" +
+	"\x05nonce\x18\t \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\bR\x05nonce\x88\x01\x01\x12$\n" +
+	"\asent_at\x18\n" +
+	" \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\tR\x06sentAt\x88\x01\x01\x12)\n" +
+	"\tsignature\x18\v \x01(\fB\x06\xca\xda\x18\x02\b\fH\n" +
+	"R\tsignature\x88\x01\x01:\a\xca\xda\x18\x03\x10\x80\x10B\t\n" +
 	"\a_actionB\r\n" +
 	"\v_patient_idB\x10\n" +
 	"\x0e_department_idB\x0e\n" +
 	"\f_hospital_idB\f\n" +
 	"\n" +
 	"_doctor_idB\t\n" +
-	"\a_handleB\x11\n" +
+	"\a_handleB\x0e\n" +
+	"\f_sensitivityB\x11\n" +
 	"\x0f_consent_digestB\b\n" +
 	"\x06_nonceB\n" +
 	"\n" +
@@ -426,18 +438,20 @@ var file_federation_v1_publication_proto_goTypes = []any{
 	(*PublicationReceipt)(nil), // 4: federation.v1.PublicationReceipt
 	(*SealedOpening)(nil),      // 5: federation.v1.SealedOpening
 	(*SignedStatement)(nil),    // 6: federation.v1.SignedStatement
+	(Sensitivity)(0),           // 7: federation.v1.Sensitivity
 }
 var file_federation_v1_publication_proto_depIdxs = []int32{
 	5, // 0: federation.v1.PublishRequest.opening:type_name -> federation.v1.SealedOpening
 	6, // 1: federation.v1.PublishResponse.receipt:type_name -> federation.v1.SignedStatement
 	0, // 2: federation.v1.Publication.action:type_name -> federation.v1.PublicationAction
-	1, // 3: federation.v1.PublicationService.Publish:input_type -> federation.v1.PublishRequest
-	2, // 4: federation.v1.PublicationService.Publish:output_type -> federation.v1.PublishResponse
-	4, // [4:5] is the sub-list for method output_type
-	3, // [3:4] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	7, // 3: federation.v1.Publication.sensitivity:type_name -> federation.v1.Sensitivity
+	1, // 4: federation.v1.PublicationService.Publish:input_type -> federation.v1.PublishRequest
+	2, // 5: federation.v1.PublicationService.Publish:output_type -> federation.v1.PublishResponse
+	5, // [5:6] is the sub-list for method output_type
+	4, // [4:5] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_publication_proto_init() }

@@ -1167,7 +1167,7 @@ func (x *Mandate) GetNotAfter() uint64 {
 // Who stands for a patient that can't sign, label "guardian", signed by PRK_HPC: a child's parent, a court's guardian.
 type Guardianship struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names it among what is about this patient; 16 random bytes.
+	// Names it among the hospital's; 16 random bytes.
 	GuardianshipId []byte `protobuf:"bytes,1,opt,name=guardianship_id,json=guardianshipId,proto3,oneof" json:"guardianship_id,omitempty"`
 	// ID_HPC; the signer.
 	HospitalId *string `protobuf:"bytes,2,opt,name=hospital_id,json=hospitalId,proto3,oneof" json:"hospital_id,omitempty"`
@@ -1658,8 +1658,8 @@ type RevocationList struct {
 	NextUpdate *uint64 `protobuf:"varint,3,opt,name=next_update,json=nextUpdate,proto3,oneof" json:"next_update,omitempty"`
 	// H(T("serial", serial)) of each revoked credential.
 	Serials [][]byte `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
-	// H(T("revoked", what, about whom, id)) of each statement that was taken back before its end: "grant", "mandate" and "guardian"
-	// about ID_P, "duty" about ID_HPC.
+	// H(T("revoked", what, whose, id)) of each statement that was taken back before its end: "grant" and "mandate" about ID_P,
+	// "guardian" and "duty" that ID_HPC stated.
 	Statements [][]byte `protobuf:"bytes,5,rep,name=statements,proto3" json:"statements,omitempty"`
 	// Key id of each revoked encryption key.
 	KeyIds [][]byte `protobuf:"bytes,6,rep,name=key_ids,json=keyIds,proto3" json:"key_ids,omitempty"`

@@ -9,7 +9,7 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf
 import type { SealedOpening } from "./envelope_pb.js";
 import { file_federation_v1_envelope } from "./envelope_pb.js";
 import { file_federation_v1_rules } from "./rules_pb.js";
-import type { SignedStatement } from "./statement_pb.js";
+import type { Sensitivity, SignedStatement } from "./statement_pb.js";
 import { file_federation_v1_statement } from "./statement_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file federation/v1/publication.proto.
  */
 export const file_federation_v1_publication: GenFile = /*@__PURE__*/
-  fileDesc("Ch9mZWRlcmF0aW9uL3YxL3B1YmxpY2F0aW9uLnByb3RvEg1mZWRlcmF0aW9uLnYxIlAKDlB1Ymxpc2hSZXF1ZXN0EjIKB29wZW5pbmcYASABKAsyHC5mZWRlcmF0aW9uLnYxLlNlYWxlZE9wZW5pbmdIAIgBAUIKCghfb3BlbmluZyJTCg9QdWJsaXNoUmVzcG9uc2USNAoHcmVjZWlwdBgBIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SACIAQFCCgoIX3JlY2VpcHQigAQKC1B1YmxpY2F0aW9uEjUKBmFjdGlvbhgBIAEoDjIgLmZlZGVyYXRpb24udjEuUHVibGljYXRpb25BY3Rpb25IAIgBARIfCgpwYXRpZW50X2lkGAIgASgJQgbK2hgCCAFIAYgBARIiCg1kZXBhcnRtZW50X2lkGAMgASgJQgbK2hgCCAlIAogBARIgCgtob3NwaXRhbF9pZBgEIAEoCUIGytoYAggDSAOIAQESIAoJZG9jdG9yX2lkGAUgASgJQgjK2hgECAIgAUgEiAEBEhsKBmhhbmRsZRgGIAEoDEIGytoYAggOSAWIAQESJQoOY29uc2VudF9kaWdlc3QYByABKAxCCMraGAQIDSABSAaIAQESGgoFbm9uY2UYCCABKAxCBsraGAIIDkgHiAEBEhwKB3NlbnRfYXQYCSABKARCBsraGAIIE0gIiAEBEh4KCXNpZ25hdHVyZRgKIAEoDEIGytoYAggMSAmIAQE6B8raGAMQgBBCCQoHX2FjdGlvbkINCgtfcGF0aWVudF9pZEIQCg5fZGVwYXJ0bWVudF9pZEIOCgxfaG9zcGl0YWxfaWRCDAoKX2RvY3Rvcl9pZEIJCgdfaGFuZGxlQhEKD19jb25zZW50X2RpZ2VzdEIICgZfbm9uY2VCCgoIX3NlbnRfYXRCDAoKX3NpZ25hdHVyZSJ+ChJQdWJsaWNhdGlvblJlY2VpcHQSJwoScHVibGljYXRpb25fZGlnZXN0GAEgASgMQgbK2hgCCA1IAIgBARIcCgdkb25lX2F0GAIgASgEQgbK2hgCCBNIAYgBAUIVChNfcHVibGljYXRpb25fZGlnZXN0QgoKCF9kb25lX2F0KnQKEVB1YmxpY2F0aW9uQWN0aW9uEiIKHlBVQkxJQ0FUSU9OX0FDVElPTl9VTlNQRUNJRklFRBAAEhoKFlBVQkxJQ0FUSU9OX0FDVElPTl9BREQQARIfChtQVUJMSUNBVElPTl9BQ1RJT05fV0lUSERSQVcQAjJeChJQdWJsaWNhdGlvblNlcnZpY2USSAoHUHVibGlzaBIdLmZlZGVyYXRpb24udjEuUHVibGlzaFJlcXVlc3QaHi5mZWRlcmF0aW9uLnYxLlB1Ymxpc2hSZXNwb25zZUJMCh5leGFtcGxlLm1lZHVuaW9uLmZlZGVyYXRpb24udjFQAVoobWVkdW5pb24uZXhhbXBsZS9jbGllbnRzL2dvL2ZlZGVyYXRpb252MWIGcHJvdG8z", [file_federation_v1_envelope, file_federation_v1_rules, file_federation_v1_statement]);
+  fileDesc("Ch9mZWRlcmF0aW9uL3YxL3B1YmxpY2F0aW9uLnByb3RvEg1mZWRlcmF0aW9uLnYxIlAKDlB1Ymxpc2hSZXF1ZXN0EjIKB29wZW5pbmcYASABKAsyHC5mZWRlcmF0aW9uLnYxLlNlYWxlZE9wZW5pbmdIAIgBAUIKCghfb3BlbmluZyJTCg9QdWJsaXNoUmVzcG9uc2USNAoHcmVjZWlwdBgBIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SACIAQFCCgoIX3JlY2VpcHQixgQKC1B1YmxpY2F0aW9uEjUKBmFjdGlvbhgBIAEoDjIgLmZlZGVyYXRpb24udjEuUHVibGljYXRpb25BY3Rpb25IAIgBARIfCgpwYXRpZW50X2lkGAIgASgJQgbK2hgCCAFIAYgBARIiCg1kZXBhcnRtZW50X2lkGAMgASgJQgbK2hgCCAlIAogBARIgCgtob3NwaXRhbF9pZBgEIAEoCUIGytoYAggDSAOIAQESIAoJZG9jdG9yX2lkGAUgASgJQgjK2hgECAIgAUgEiAEBEhsKBmhhbmRsZRgGIAEoDEIGytoYAggOSAWIAQESNAoLc2Vuc2l0aXZpdHkYByABKA4yGi5mZWRlcmF0aW9uLnYxLlNlbnNpdGl2aXR5SAaIAQESJQoOY29uc2VudF9kaWdlc3QYCCABKAxCCMraGAQIDSABSAeIAQESGgoFbm9uY2UYCSABKAxCBsraGAIIDkgIiAEBEhwKB3NlbnRfYXQYCiABKARCBsraGAIIE0gJiAEBEh4KCXNpZ25hdHVyZRgLIAEoDEIGytoYAggMSAqIAQE6B8raGAMQgBBCCQoHX2FjdGlvbkINCgtfcGF0aWVudF9pZEIQCg5fZGVwYXJ0bWVudF9pZEIOCgxfaG9zcGl0YWxfaWRCDAoKX2RvY3Rvcl9pZEIJCgdfaGFuZGxlQg4KDF9zZW5zaXRpdml0eUIRCg9fY29uc2VudF9kaWdlc3RCCAoGX25vbmNlQgoKCF9zZW50X2F0QgwKCl9zaWduYXR1cmUifgoSUHVibGljYXRpb25SZWNlaXB0EicKEnB1YmxpY2F0aW9uX2RpZ2VzdBgBIAEoDEIGytoYAggNSACIAQESHAoHZG9uZV9hdBgCIAEoBEIGytoYAggTSAGIAQFCFQoTX3B1YmxpY2F0aW9uX2RpZ2VzdEIKCghfZG9uZV9hdCp0ChFQdWJsaWNhdGlvbkFjdGlvbhIiCh5QVUJMSUNBVElPTl9BQ1RJT05fVU5TUEVDSUZJRUQQABIaChZQVUJMSUNBVElPTl9BQ1RJT05fQUREEAESHwobUFVCTElDQVRJT05fQUNUSU9OX1dJVEhEUkFXEAIyXgoSUHVibGljYXRpb25TZXJ2aWNlEkgKB1B1Ymxpc2gSHS5mZWRlcmF0aW9uLnYxLlB1Ymxpc2hSZXF1ZXN0Gh4uZmVkZXJhdGlvbi52MS5QdWJsaXNoUmVzcG9uc2VCTAoeZXhhbXBsZS5tZWR1bmlvbi5mZWRlcmF0aW9uLnYxUAFaKG1lZHVuaW9uLmV4YW1wbGUvY2xpZW50cy9nby9mZWRlcmF0aW9udjFiBnByb3RvMw", [file_federation_v1_envelope, file_federation_v1_rules, file_federation_v1_statement]);
 
 /**
  * PUB, sealed to the public cloud; the sender is not named.
@@ -62,7 +62,7 @@ export const PublishResponseSchema: GenMessage<PublishResponse> = /*@__PURE__*/
   messageDesc(file_federation_v1_publication, 1);
 
 /**
- * pub: {"add" or "withdraw", ID_P, ID_DE, ID_HPC, ID_D, handle, H(consent), nonce, T, Sig}.
+ * pub: {"add" or "withdraw", ID_P, ID_DE, ID_HPC, ID_D, handle, sensitivity, H(consent), nonce, T, Sig}.
  *
  * @generated from message federation.v1.Publication
  */
@@ -110,30 +110,37 @@ export type Publication = Message<"federation.v1.Publication"> & {
   handle?: Uint8Array | undefined;
 
   /**
+   * How much of the record is kept from whom: a search shows its row to no access below.
+   *
+   * @generated from field: optional federation.v1.Sensitivity sensitivity = 7;
+   */
+  sensitivity?: Sensitivity | undefined;
+
+  /**
    * H of the grant with the right "write"; absent for records that were imported.
    *
-   * @generated from field: optional bytes consent_digest = 7;
+   * @generated from field: optional bytes consent_digest = 8;
    */
   consentDigest?: Uint8Array | undefined;
 
   /**
    * 16 random bytes, new for each attempt.
    *
-   * @generated from field: optional bytes nonce = 8;
+   * @generated from field: optional bytes nonce = 9;
    */
   nonce?: Uint8Array | undefined;
 
   /**
    * T; equal to the opening's.
    *
-   * @generated from field: optional uint64 sent_at = 9;
+   * @generated from field: optional uint64 sent_at = 10;
    */
   sentAt?: bigint | undefined;
 
   /**
-   * S_PRK_HPC over T("pub", action, ID_P, ID_DE, ID_HPC, ID_D, handle, H(consent), nonce, T, ID_C).
+   * S_PRK_HPC over T("pub", action, ID_P, ID_DE, ID_HPC, ID_D, handle, sensitivity, H(consent), nonce, T, ID_C).
    *
-   * @generated from field: optional bytes signature = 10;
+   * @generated from field: optional bytes signature = 11;
    */
   signature?: Uint8Array | undefined;
 };

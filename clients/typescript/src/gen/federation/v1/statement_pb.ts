@@ -555,7 +555,7 @@ export const MandateSchema: GenMessage<Mandate> = /*@__PURE__*/
  */
 export type Guardianship = Message<"federation.v1.Guardianship"> & {
   /**
-   * Names it among what is about this patient; 16 random bytes.
+   * Names it among the hospital's; 16 random bytes.
    *
    * @generated from field: optional bytes guardianship_id = 1;
    */
@@ -885,8 +885,8 @@ export type RevocationList = Message<"federation.v1.RevocationList"> & {
   serials: Uint8Array[];
 
   /**
-   * H(T("revoked", what, about whom, id)) of each statement that was taken back before its end: "grant", "mandate" and "guardian"
-   * about ID_P, "duty" about ID_HPC.
+   * H(T("revoked", what, whose, id)) of each statement that was taken back before its end: "grant" and "mandate" about ID_P,
+   * "guardian" and "duty" that ID_HPC stated.
    *
    * @generated from field: repeated bytes statements = 5;
    */
