@@ -4,14 +4,14 @@ from datetime import datetime
 from typing import Any
 
 from federation.clinical.bundles import collection
-from federation.clinical.fhir import load_resource, validate_bundle
+from federation.clinical.fhir import CheckedBundle, load_resource, validate_bundle
 from federation.clinical.identity import instant, patient_reference, require_subject
 from federation.clinical.strictjson import dump
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 
 
-def encounter_bundle(*, patient_id: str, observation: bytes, report: bytes, recorded: datetime) -> bytes:
+def encounter_bundle(*, patient_id: str, observation: bytes, report: bytes, recorded: datetime) -> CheckedBundle:
     """Return a collection of an ambulatory Encounter that ended at `recorded`, the Observation and the DiagnosticReport.
 
     The two go in byte for byte, so that what their authors signed can be cut out of the record again. The same
@@ -22,8 +22,7 @@ def encounter_bundle(*, patient_id: str, observation: bytes, report: bytes, reco
     require_subject(load_resource(report, "DiagnosticReport"), patient_id)
     contents = (dump(_encounter(patient_id, recorded)), observation, report)
     bundle = collection(contents, instant(recorded))
-    validate_bundle(bundle)
-    return bundle
+    return CheckedBundle(bundle, validate_bundle(bundle))
 
 
 def _encounter(patient_id: str, recorded: datetime) -> dict[str, Any]:

@@ -1,11 +1,20 @@
 """FHIR R4 resources, checked on the way in."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from federation.clinical.errors import Fault, FhirInvalid
 from federation.clinical.strictjson import BUNDLE, RESOURCE, parse
 from federation.clinical.summary import BundleSummary, summary_of
 from federation.clinical.validator import faults_of, other_version
+
+
+@dataclass(frozen=True)
+class CheckedBundle:
+    """A valid bundle and what it says of itself."""
+
+    content: bytes = field(repr=False)
+    summary: BundleSummary
 
 
 def validate_bundle(data: bytes) -> BundleSummary:

@@ -7,6 +7,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any
 
+from federation.clinical.confidentiality import sensitivity_of
 from federation.clinical.identity import identity
 from federation.clinical.text import counted, listed, printable
 
@@ -43,22 +44,25 @@ class BundleSummary:
 
     `entries` counts resources by resourceType. `people` are its Patients, each once; `identities` the federation's names of
     patients (`P:...`) that its resources are about or its Patients bear. `period` is the first and last day of what is
-    recorded; a date that gives only its month or year counts as that month's or year's first day.
+    recorded; a date that gives only its month or year counts as that month's or year's first day. `sensitivity` is a word of
+    `federation.clinical.confidentiality`.
     """
 
     entries: Mapping[str, int]
     people: tuple[Person, ...]
     identities: tuple[str, ...] = field(repr=False)
     period: tuple[date, date] | None
+    sensitivity: str = "normal"
 
     def words(self) -> str:
-        """Who it is about, what it holds, and from when to when."""
+        """Who it is about, what it holds, from when to when, and how it is labelled."""
         who = f"{self.people[0]}: " if len(self.people) == 1 else ""
         kinds = list(self.entries.items())
         shown = ", ".join(f"{count} {kind}" for kind, count in kinds[:SHOWN_KINDS]) or "no resource"
         more = len(kinds) - SHOWN_KINDS
         rest = f" and {counted(more, 'more kind')}" if more > 0 else ""
-        return f"{who}{shown}{rest}{self._days()}"
+        labelled = "" if self.sensitivity == "normal" else f"; {self.sensitivity}"
+        return f"{who}{shown}{rest}{self._days()}{labelled}"
 
     def warnings(self, patient_id: str, called: str | None = None) -> list[str]:
         """Return what somebody has to know who takes it for the record of this patient alone; nothing where all is well.
@@ -89,6 +93,7 @@ def summary_of(bundle: dict[str, Any]) -> BundleSummary:
         people=tuple(dict.fromkeys(Person(name_of(one), one.get("birthDate")) for one in patients)),
         identities=tuple(dict.fromkeys(_identities(held))),
         period=_period(held),
+        sensitivity=sensitivity_of(bundle),
     )
 
 

@@ -10,14 +10,19 @@ from datetime import UTC, datetime
 
 from federation.clinical.encounter import encounter_bundle
 from federation.clinical.errors import ClinicalError
+from federation.clinical.fhir import CheckedBundle
 from federation.errors import Rejected
 from federation.hospital.outbox import new_entry
+from federation.hospital.own_statements import verifier_for
 from federation.hospital.services import Hospital
 from federation.hospital.vault import Draft, PartLabel, RecordMetadata
+from federation.protocol.consent import deputyship_statement
 from federation.protocol.record import AcceptedDeposit, ReceivedDeposit
+from federation.protocol.shown import Shown
 from federation.protocol.time import Instant
 from federation.store.errors import AlreadyStored
 from federation.store.rows import Act
+from federation.v1.access_pb2 import Deputyship
 from federation.v1.record_pb2 import Deposit
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.identities import HospitalId, PatientId
@@ -33,7 +38,7 @@ _EVIDENCE = PartLabel("attachment", "evidence.json", "application/json")
 
 def kept_receipt(hospital: Hospital, received: ReceivedDeposit) -> SignedStatement | None:
     """Return the receipt of the same sto, if this doctor had it kept before."""
-    same_doctor = received.sto.doctor_id == received.request.doctor.identity
+    same_doctor = received.sto.doctor_id == received.request.asker.identity
     answer = hospital.stores.records.answer_to(received.digest) if same_doctor else None
     return None if answer is None else SignedStatement.FromString(answer)
 
@@ -41,14 +46,14 @@ def kept_receipt(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
 def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStatement:
     """Decide, log, and keep the deposit; return its receipt. The same sto again gets the same receipt.
 
-    Raises Authorization for what is wrong with the grant, Rejected for anything else, StoreError, HsmError; then nothing
+    Raises Authorization for what is wrong with the access, Rejected for anything else, StoreError, HsmError; then nothing
     is kept.
     """
     kept = kept_receipt(hospital, received)
     if kept is not None:
         return kept
     now = hospital.clock()
-    logged = received.decide(hospital.member.verifier(), now=now)
+    logged = received.decide(verifier_for(hospital, received.sto), now=now)
     # Logged with the record, in one transaction: a deposit releases nothing, and the log tells of none that is not kept.
     act = Act(hospital.audit.entry(logged.event, now=now))
     return _kept(hospital, logged.recorded(), act, now)
@@ -57,6 +62,7 @@ def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
 def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) -> SignedStatement:
     sto = deposit.sto
     department_id = hospital.department_of(sto.scope.department_class)
+    encounter = _encounter(deposit, now)
     metadata = RecordMetadata(
         PatientId(sto.patient_id),
         department_id,
@@ -64,30 +70,29 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) 
         FIRST_VERSION,
         now,
         doctor_id=deposit.doctor.doctor_id,
-        consent_digest=deposit.access.digest,
+        consent_digest=Shown.of(sto).grant_digest,
         keep_until=hospital.retention.keep_until(sto.scope.department_class, now),
+        sensitivity=encounter.summary.sensitivity,
     )
     receipt = deposit.receipt(metadata.handle, metadata.version, now=now)
     with hospital.vault.draft() as draft:
-        _write(draft, deposit, now)
+        draft.add(_ENCOUNTER, [encounter.content])
+        draft.add(_BIOSIGNAL, [deposit.biosignal])
+        draft.add(_DIAGNOSIS, [deposit.diagnosis])
+        draft.add(_EVIDENCE, [_evidence(deposit, now)])
         return _stored(hospital, draft, metadata, deposit, receipt, act)
 
 
-def _write(draft: Draft, deposit: AcceptedDeposit, now: Instant) -> None:
-    sto = deposit.sto
+def _encounter(deposit: AcceptedDeposit, now: Instant) -> CheckedBundle:
     try:
-        bundle = encounter_bundle(
-            patient_id=sto.patient_id,
+        return encounter_bundle(
+            patient_id=deposit.sto.patient_id,
             observation=deposit.biosignal,
             report=deposit.diagnosis,
             recorded=datetime.fromtimestamp(now / 1000, UTC),
         )
     except ClinicalError as error:
         raise Rejected("the message was not accepted") from error  # STO.23
-    draft.add(_ENCOUNTER, [bundle])
-    draft.add(_BIOSIGNAL, [deposit.biosignal])
-    draft.add(_DIAGNOSIS, [deposit.diagnosis])
-    draft.add(_EVIDENCE, [_evidence(deposit, now)])
 
 
 def _stored(
@@ -124,15 +129,18 @@ def _handle(hospital_id: HospitalId, sto: Deposit) -> bytes:
 
 def _evidence(deposit: AcceptedDeposit, now: Instant) -> bytes:
     """Return what a judge needs beside M_SD and M_DINF to check Sig_P2 and Sig_D5 (docs/protocol.md, 7), as JSON."""
-    sto, doctor = deposit.sto, deposit.doctor
+    sto, doctor, consent = deposit.sto, deposit.doctor, deposit.sto.access.consent
     fields = {
         "received_at": now,
         "patient_id": sto.patient_id,
         "doctor_id": sto.doctor_id,
         "doctor_certificate": _base64(doctor.certificate),
         "doctor_key_statement": _signed(doctor.party.key_statement),
-        "patient_key_statement": _signed(sto.patient_key_statement),
-        "grant": _signed(sto.grant),
+        "grant": _signed(consent.grant),
+        "signer_key_statement": _signed(consent.key_statement),
+        "deputyship": _deputyship(consent.deputyship) if consent.HasField("deputyship") else None,
+        "duty": _signed(consent.duty.duty),
+        "duty_key_statement": _signed(consent.duty.key_statement),
         "consultation_digest": sto.consultation_digest.hex(),
         "biosignal_digest": sto.biosignal_digest.hex(),
         "biosignal_sent_at": sto.biosignal_sent_at,
@@ -143,6 +151,11 @@ def _evidence(deposit: AcceptedDeposit, now: Instant) -> bytes:
         "diagnosis_signature": _base64(sto.diagnosis_signature),
     }
     return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _deputyship(shown: Deputyship) -> dict[str, object]:
+    label, statement = deputyship_statement(shown)
+    return {label: _signed(statement), "key_statement": _signed(shown.key_statement)}
 
 
 def _signed(statement: SignedStatement) -> dict[str, str]:

@@ -1,14 +1,13 @@
 """Import of existing records from files: one record a bundle, whole or not at all, and published through the outbox."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from mimetypes import guess_type
 from pathlib import Path
 
 from federation.clinical.bundles import as_bundle
-from federation.clinical.fhir import validate_bundle
+from federation.clinical.fhir import CheckedBundle, validate_bundle
 from federation.clinical.strictjson import BUNDLE
-from federation.clinical.summary import BundleSummary
 from federation.errors import FieldInvalid
 from federation.hospital.deposits import FHIR_JSON, FIRST_VERSION
 from federation.hospital.outbox import new_entry
@@ -53,14 +52,6 @@ class RecordFiles:
         return sum(path.stat().st_size for path in (self.bundle, *self.attachments))
 
 
-@dataclass(frozen=True)
-class CheckedBundle:
-    """A valid bundle and what it says of itself."""
-
-    content: bytes = field(repr=False)
-    summary: BundleSummary
-
-
 def import_record(hospital: Hospital, files: RecordFiles, progress: Progress) -> bytes:
     """Keep one record and the outbox entry that publishes it; return its handle.
 
@@ -87,7 +78,13 @@ def keep_record(hospital: Hospital, files: RecordFiles, checked: CheckedBundle, 
     now = hospital.clock()
     kept_until = hospital.retention.keep_until(class_of(files.department_id), now)
     metadata = RecordMetadata(
-        files.patient_id, files.department_id, hospital.entropy(16), FIRST_VERSION, now, keep_until=kept_until
+        files.patient_id,
+        files.department_id,
+        hospital.entropy(16),
+        FIRST_VERSION,
+        now,
+        keep_until=kept_until,
+        sensitivity=checked.summary.sensitivity,
     )
     with hospital.vault.draft() as draft:
         write_parts(draft, files.bundle, checked.content, files.attachments, progress)

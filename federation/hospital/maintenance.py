@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from federation.hospital.guardians import sweep_guardianships
 from federation.hospital.outbox import Outbox
 from federation.hospital.records_administration import bury
+from federation.hospital.roster import sweep_roster
 from federation.hospital.services import Hospital
 from federation.party.chores import Chore, ChoreRunner
 from federation.party.member import Member
@@ -124,9 +126,11 @@ class Maintenance:
         member.epochs.sweep(self.hospital.clock())
 
     def sweep(self) -> None:
-        """Destroy what is left of erased records and of rooms that are over."""
+        """Destroy what is left of erased records, of rooms that are over, of shifts and guardianships that were long ago."""
         hospital = self.hospital
         hospital.stores.rooms.sweep(now=hospital.clock())
+        sweep_roster(hospital)
+        sweep_guardianships(hospital)
         bury(hospital)
 
     def remove_orphans(self) -> None:

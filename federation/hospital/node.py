@@ -30,9 +30,11 @@ from federation.protocol.time import Instant, milliseconds
 from federation.settings import ConfigError, HospitalSettings, require_valid
 from federation.store.blobs import BlobStore
 from federation.store.database import Database
+from federation.store.guardianships import Guardianships
 from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
 from federation.store.records import OutboxEntries, Records, RecordsAdministration
 from federation.store.rooms import Rooms
+from federation.store.roster import Shifts
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from federation.wire import operations
 from federation.wire.channel import dialling_of
@@ -248,6 +250,8 @@ def compose(
         administration=RecordsAdministration(database),
         rooms=Rooms(database),
         evidence=Evidence(database),
+        shifts=Shifts(database),
+        guardianships=Guardianships(database),
     )
     return Hospital(
         member=member,

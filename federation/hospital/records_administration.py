@@ -164,7 +164,11 @@ def correct_record(
     now = hospital.clock()
     kept_until = hospital.retention.keep_until(before.department_class, now)
     metadata = replace(
-        hospital.vault.metadata_of(before), version=before.version + 1, stored_at=now, keep_until=kept_until
+        hospital.vault.metadata_of(before),
+        version=before.version + 1,
+        stored_at=now,
+        keep_until=kept_until,
+        sensitivity=checked.summary.sensitivity,
     )
     with hospital.vault.draft() as draft:
         write_parts(draft, bundle, checked.content, attachments, progress)

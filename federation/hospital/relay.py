@@ -13,12 +13,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.errors import BundleStale, Conflict, Limit, MissingField, NoSuchRoom, OutOfOrder, StaleRevocationList
+from federation.hospital.roster import require_on_duty, shown_duty
 from federation.hospital.services import Hospital
 from federation.party.epochs import as_signed, as_stored
 from federation.protocol.authorities import current_crl
 from federation.protocol.consultation import receive_room_request, verify_close
 from federation.protocol.doctor_certificate import authority_of, read_certificate
 from federation.protocol.parsing import check
+from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import Peer
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
@@ -34,6 +36,7 @@ from federation.v1.consultation_pb2 import (
     PutFrameRequest,
     RelayFrame,
 )
+from federation.v1.statement_pb2 import KeyStatement
 
 ROOM_LIFE = timedelta(hours=12)
 MOST_ROOMS_PER_DOCTOR = 64
@@ -64,21 +67,29 @@ class RelaySpace:
 
 
 def open_room(hospital: Hospital, request: OpenRoomRequest) -> OpenRoomResponse:
-    """Open a room for a registered doctor. Raises precisely what is wrong with the request, Limit for too many rooms."""
+    """Open a room for a registered doctor who is on duty here.
+
+    Raises precisely what is wrong with the request, NotOnDuty, Limit for too many rooms.
+    """
     now = hospital.clock()
     pending = receive_room_request(request, hospital.identity, hospital.member.verifier(), now=now)
-    # OpenRoom.6
+    pending.require(lambda asked: require_on_duty(hospital, asked.identity))  # OpenRoom.6
+    # OpenRoom.7
     holder = pending.admit(hospital.stores.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
+    duty = shown_duty(hospital, holder.identity, holder.party.verifying_key)
     room = _room(holder, hospital.entropy(16), now + milliseconds(ROOM_LIFE))
     try:
         hospital.stores.rooms.open(room, now=now, most_per_doctor=MOST_ROOMS_PER_DOCTOR)
     except StoreLimit as error:
-        raise Limit("this doctor has too many rooms open") from error  # OpenRoom.7
-    return OpenRoomResponse(room_id=room.room_id, expires_at=room.expires_at)
+        raise Limit("this doctor has too many rooms open") from error  # OpenRoom.8
+    return OpenRoomResponse(room_id=room.room_id, expires_at=room.expires_at, duty=duty)
 
 
 def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
-    """Return a room's doctor, and the lists to check it with. Raises NoSuchRoom, StaleRevocationList."""
+    """Return a room's doctor with its duty of now, and the lists to check it with.
+
+    Raises NoSuchRoom, NotOnDuty, Authentication, StaleRevocationList.
+    """
     check(request)  # GetRoom.1
     room = require_room(hospital, request.room_id)  # GetRoom.2
     require_holder(hospital, room)  # GetRoom.2
@@ -91,6 +102,7 @@ def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
         encryption_key_statement=as_signed(room.encryption_key_statement),
         revocation_list=directory.revocation_list,
         certificate_revocation_list=_crl_for(hospital, read_certificate(room.doctor_certificate)),
+        duty=shown_duty(hospital, room.doctor_id, _key_of(room)),
     )
 
 
@@ -133,22 +145,27 @@ def require_room(hospital: Hospital, room_id: bytes) -> StoredRoom:
 
 
 def require_holder(hospital: Hospital, room: StoredRoom) -> None:
-    """Decide anew on the doctor of a room, by the lists of now. Raises Authentication for one who is revoked or over.
+    """Decide anew on the doctor of a room, by the lists and the roster of now.
 
-    Lists that are stale end no room: nothing rests on the relay, and whoever uses it has lists to look at, too.
+    Lists that are stale end no room: nothing rests on the relay, and whoever uses it has lists to look at, too. Raises
+    Authentication for one who is revoked or over, NotOnDuty.
     """
     verifier = hospital.member.verifier()
     with suppress(StaleRevocationList, BundleStale):
         verifier.doctor(as_signed(room.key_statement), room.doctor_certificate, now=hospital.clock())  # room.2
+    require_on_duty(hospital, room.doctor_id)  # room.3
 
 
 def require_open_room(hospital: Hospital, room_id: bytes) -> None:
-    """Require a room, and its doctor. Raises NoSuchRoom, Authentication."""
+    """Require a room, and its doctor. Raises NoSuchRoom, Authentication, NotOnDuty."""
     require_holder(hospital, require_room(hospital, room_id))
 
 
 def next_frames(hospital: Hospital, request: FollowFramesRequest, number: int) -> list[FollowFramesResponse]:
-    """Return some frames of a direction from a number on, none if none is there yet. Raises NoSuchRoom, Authentication."""
+    """Return some frames of a direction from a number on, none if none is there yet.
+
+    Raises NoSuchRoom, Authentication, NotOnDuty.
+    """
     require_open_room(hospital, request.room_id)  # FollowFrames.2
     found = hospital.stores.rooms.frames(request.room_id, request.direction, from_number=number, limit=FRAMES_AT_ONCE)
     return [FollowFramesResponse(number=at, frame=RelayFrame.FromString(frame)) for at, frame in found]
@@ -163,6 +180,11 @@ def _room(holder: Peer, room_id: bytes, expires_at: Instant) -> StoredRoom:
         encryption_key_statement=as_stored(holder.encryption_key.statement),
         expires_at=expires_at,
     )
+
+
+def _key_of(room: StoredRoom) -> bytes:
+    """Return the PUK_D that opened a room: its KS_D held then."""
+    return peek_statement(KeyStatement, as_signed(room.key_statement)).verifying_key
 
 
 def _crl_for(hospital: Hospital, certificate: x509.Certificate) -> bytes:

@@ -19,8 +19,9 @@ from federation.hospital.relay import (
     put_frame,
     require_open_room,
 )
+from federation.hospital.roster import get_duty
 from federation.hospital.services import Hospital
-from federation.hospital.sessions import RecordStream, answer, open_session, require_doctor, take_frame
+from federation.hospital.sessions import RecordStream, answer, open_session, require_asker, take_frame
 from federation.hospital.standing import Standing
 from federation.hospital.waiters import MailboxPoller, Waiters
 from federation.party.audit import OK
@@ -44,6 +45,8 @@ from federation.v1.consultation_pb2 import (
 from federation.v1.consultation_pb2_grpc import RelayServiceServicer
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
+    GetDutyRequest,
+    GetDutyResponse,
     GetHospitalRequest,
     GetHospitalResponse,
     OpenSessionRequest,
@@ -59,7 +62,7 @@ MOST_DEPOSITS_AT_ONCE = 8
 """A deposit is held in memory until it is whole: at most 17 MiB each."""
 
 TO_END_BY_ITSELF_SECONDS = 1.0
-"""That a record has, once its grant or doctor no longer holds, to end with the outcome in its last frame."""
+"""That a record has, once its access or who asked no longer holds, to end with the outcome in its last frame."""
 
 BACKSTOP_SECONDS = 10.0
 """After so long a follower looks although nobody woke it: its room may have expired."""
@@ -103,12 +106,17 @@ class RecordServicer(RecordServiceServicer):
         del request, context
         return await self._workers.run(_statements, self._hospital)
 
+    async def GetDuty(self, request: GetDutyRequest, context: ServicerContext) -> GetDutyResponse:  # noqa: N802 - gRPC's name
+        """Return the duty of a doctor who is on duty here."""
+        del context
+        return await self._workers.run(get_duty, self._hospital, request)
+
     async def _answer(
         self, session: AwaitingRequest, requests: AsyncIterator[OpenSessionRequest]
     ) -> SessionFrame | RecordStream:
-        """Take D4, or STO with its slices, and decide; a doctor who is revoked before it is whole is told at once."""
+        """Take D4, or STO with its slices, and decide; who is revoked before it is whole is told at once."""
         with ExitStack() as held:
-            require = partial(require_doctor, self._hospital, session)
+            require = partial(require_asker, self._hospital, session)
             with self._standing.of(require, cut_of_this_call().because_of):
                 received = await self._taken(session, requests)
                 if isinstance(received, AwaitingRequest):
@@ -133,7 +141,7 @@ class RecordServicer(RecordServiceServicer):
             with self._standing.of(record.require_still_allowed, ended):
                 while (frame := await self._workers.run_regardless(record.next)) is not None:
                     if frame.last:
-                        # All of it is out: a doctor who leaves on the last frame has it whole.
+                        # All of it is out: who leaves on the last frame has it whole.
                         outcome = OK
                     yield frame
         except Exception as error:
@@ -207,7 +215,7 @@ class RelayServicer(RelayServiceServicer):
         self._waiters.wake_all()
 
     async def OpenRoom(self, request: OpenRoomRequest, context: ServicerContext) -> OpenRoomResponse:  # noqa: N802 - gRPC's name
-        """Open a room for a registered doctor."""
+        """Open a room for a registered doctor who is on duty."""
         del context
         return await self._workers.run(open_room, self._hospital, request)
 

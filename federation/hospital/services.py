@@ -9,9 +9,11 @@ from federation.hospital.vault import Vault
 from federation.party.audit import Audit
 from federation.party.member import Member
 from federation.protocol.parties import Entropy
+from federation.store.guardianships import Guardianships
 from federation.store.party import Evidence, ReplayMemory, Settings
 from federation.store.records import OutboxEntries, Records, RecordsAdministration
 from federation.store.rooms import Rooms
+from federation.store.roster import Shifts
 from keystore.identities import DepartmentId, HospitalId, class_of
 from keystore.keyring import Sealing
 
@@ -27,6 +29,8 @@ class Stores:
     administration: RecordsAdministration
     rooms: Rooms
     evidence: Evidence
+    shifts: Shifts
+    guardianships: Guardianships
 
 
 @dataclass(frozen=True)

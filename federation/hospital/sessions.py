@@ -1,4 +1,5 @@
-"""A doctor's session, step by step: D3, H1, D4 or STO, H2 or STOACK. Blocking, no gRPC: each step runs in a worker thread.
+"""A session of who asks, a doctor or a patient, step by step: D3, H1, D4 or STO, H2 or STOACK. Blocking, no
+gRPC: each step runs in a worker thread.
 
 The access log is durable before a byte of a record is released (eq. 46), and says then how it ended: whole, or cut short by
 what, after how many bytes.
@@ -10,6 +11,7 @@ from dataclasses import replace
 
 from federation.errors import Authorization, FederationError, Limit, Rejected
 from federation.hospital.deposits import keep_deposit
+from federation.hospital.own_statements import verifier_for
 from federation.hospital.records_administration import why_absent
 from federation.hospital.services import Hospital
 from federation.hospital.vault import KINDS, Vault
@@ -20,13 +22,16 @@ from federation.protocol.outcomes import session_outcome
 from federation.protocol.parsing import payload_rule
 from federation.protocol.parties import reason_of
 from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release
+from federation.protocol.statements import SENSITIVITY_NAMES
 from federation.store.rows import StoredRecord
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
 from federation.v1.record_pb2 import SESSION_OUTCOME_NO_RECORD, RecordEntry, RecordManifest, RecordPart
+from federation.v1.statement_pb2 import SENSITIVITY_UNSPECIFIED
 from keystore.identities import HospitalId, PatientId
 from keystore.transcript import frame
 
 MOST_RECORDS = 64
+_SENSITIVITIES = {name: value for value, name in SENSITIVITY_NAMES.items()}
 
 
 def open_session(hospital: Hospital, opening: SealedOpening) -> tuple[AwaitingRequest, SealedReply]:
@@ -45,15 +50,15 @@ def take_frame(
     return session.receive(frame, hospital.member.verifier(), now=hospital.clock())
 
 
-def require_doctor(hospital: Hospital, session: AwaitingRequest) -> None:
-    """Decide anew on the doctor of a session. Raises Rejected."""
+def require_asker(hospital: Hospital, session: AwaitingRequest) -> None:
+    """Decide anew on who opened a session. Raises Rejected."""
     session.require_still_allowed(hospital.member.verifier(), now=hospital.clock())
 
 
 def answer(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit) -> "SessionFrame | RecordStream":
     """Decide and log at once, and return what answers; a record is read as its frames are asked for.
 
-    What a confirmed doctor may know of a refusal is an answer; anything else raises.
+    What a confirmed asker may know of a refusal is an answer; anything else raises.
     """
     try:
         if isinstance(received, ReceivedDeposit):
@@ -76,30 +81,41 @@ def _refusal(
 
 
 def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordStream":
-    now, verifier = hospital.clock(), hospital.member.verifier()
-    logged = query.decide(verifier, now=now)
+    now, lists = hospital.clock(), hospital.member.verifier().lists
+    logged = query.decide(verifier_for(hospital, query.query), now=now)
     hospital.audit.record(logged.event, now=now)
     release = logged.recorded()
     records = _on_file(hospital, release)
     if not records:
-        # "Not on file", "no such record", withdrawn and erased are one answer.
+        # "Not on file", "no such record", hidden, withdrawn and erased are one answer.
         hospital.audit.record(query.event(why_absent(hospital, list(query.query.scope.handles))), now=now)
         return query.refuse(SESSION_OUTCOME_NO_RECORD, now=now)  # D4.17
-    manifest = manifest_of(hospital.vault, records, release.access.patient_id, hospital.identity)
+    manifest = manifest_of(hospital.vault, records, PatientId(query.query.patient_id), hospital.identity)
     contents = content_of(hospital.vault, manifest, records)
-    return RecordStream(hospital, query, release, verifier.lists, contents, max(record.version for record in records))
+    return RecordStream(hospital, query, release, lists, contents, max(record.version for record in records))
 
 
 def _on_file(hospital: Hospital, release: Release) -> Sequence[StoredRecord]:
+    """Return the records of the scope that are on file for who asks: all of the patient's are looked at, whatever is shown."""
     query = release.query
     found = hospital.stores.records.find(
-        hospital.vault.patient_keys(release.access.patient_id), department_class=None, handles=list(query.scope.handles)
+        hospital.vault.patient_keys(PatientId(query.patient_id)),
+        department_class=None,
+        handles=list(query.scope.handles),
     )
-    return [record for record in found if record.department_class in release.classes]
+    return [record for record in found if _is_shown(hospital, release, record)]
+
+
+def _is_shown(hospital: Hospital, release: Release, record: StoredRecord) -> bool:
+    # A word that is unknown here is of no sensitivity that anybody is shown.
+    sensitivity = _SENSITIVITIES.get(record.sensitivity, SENSITIVITY_UNSPECIFIED)
+    is_wanted = record.department_class in release.classes
+    is_shown = release.allowed.shows(hospital.identity, record.department_class, record.handle.hex(), sensitivity)
+    return is_wanted and is_shown
 
 
 class RecordStream:
-    """A record on its way to a doctor. Its frames are taken by one thread at a time; another may look whether it may go on."""
+    """A record on its way to who asked. Its frames are taken by one thread at a time; another may look whether it may go on."""
 
     def __init__(
         self,
@@ -110,7 +126,7 @@ class RecordStream:
         content: Iterator[bytes],
         version: int,
     ) -> None:
-        """Send `content`; the doctor and the grant were decided on by `lists`."""
+        """Send `content`; who asks and what it shows were decided on by `lists`."""
         self._hospital = hospital
         self._query = query
         self._release = release
@@ -119,13 +135,14 @@ class RecordStream:
         self._version = version
         self._sent_bytes = 0
         self._is_over = False
+        self._refused: FederationError | None = None
         self._logging = threading.Lock()
         self._logged = False
 
     def next(self) -> SessionFrame | None:
         """Return the next frame, decided anew if a list has come since the last; None after the last.
 
-        A grant that no longer holds is the outcome in a last frame. Raises Rejected for a doctor or patient who no longer does.
+        An access that no longer holds is the outcome in a last frame. Raises Rejected for a party behind it who no longer does.
         """
         if self._is_over:
             return None
@@ -146,10 +163,11 @@ class RecordStream:
         return frame
 
     def require_still_allowed(self) -> None:
-        """Decide anew. Raises Authorization, Rejected, and logs it: what is on its way ends here."""
+        """Decide anew. Raises Authorization, Rejected, and logs it: what is on its way ends here, with the frame that is next."""
         try:
-            self._release.require_still_allowed(self._hospital.member.verifier(), now=self._hospital.clock())
+            self._decide()
         except FederationError as error:
+            self._refused = error
             self.log(reason_of(error))
             raise
 
@@ -162,10 +180,16 @@ class RecordStream:
                 self._logged = True
 
     def _require_by_new_lists(self) -> None:
-        verifier = self._hospital.member.verifier()
-        if verifier.lists is not self._lists:
-            self._release.require_still_allowed(verifier, now=self._hospital.clock())
-            self._lists = verifier.lists
+        if self._refused is not None:
+            raise self._refused
+        lists = self._hospital.member.verifier().lists
+        if lists is not self._lists:
+            self._decide()
+            self._lists = lists
+
+    def _decide(self) -> None:
+        verifier = verifier_for(self._hospital, self._release.query)
+        self._release.require_still_allowed(verifier, now=self._hospital.clock())
 
 
 def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: PatientId, hospital_id: HospitalId) -> bytes:

@@ -1,7 +1,8 @@
-"""Whether those who are being served may still be: looked at again for every list that comes, while their calls go on.
+"""Whether those who are being served may still be: looked at again, while their calls go on, for every list that comes and
+every shift that ends.
 
 One task looks for all calls of a process, so that it hardly matters how many there are, and a list that another process of the
-hospital took counts here too. A call is told at most LOOK_SECONDS after the list, and the time that looking takes; between lists
+hospital took counts here too. A call is told at most LOOK_SECONDS after the list, and the time that looking takes; in between
 everybody is looked at now and then, for what ends by itself.
 """
 
@@ -12,7 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from federation.errors import FederationError
+from federation.hospital.services import Hospital
+from federation.protocol.anchors import Lists
 from federation.store.errors import StoreError
+from federation.store.rows import RosterMark
 from federation.wire import operations
 from federation.wire.workers import Workers
 
@@ -24,7 +28,7 @@ _AT_ONCE = 20
 
 @dataclass(eq=False)
 class _Served:
-    """One call. `require` blocks, and raises what ends it; `seen` are the lists by which it was looked at last."""
+    """One call. `require` blocks, and raises what ends it; `seen` are the grounds on which it was looked at last."""
 
     require: Callable[[], object]
     ended: Callable[[Exception], object]
@@ -32,13 +36,30 @@ class _Served:
     looked_at: float = 0.0
 
 
+class Grounds:
+    """What decides on those who are served: the newest lists, and which shifts have ended. Ask from one thread at a time."""
+
+    def __init__(self, hospital: Hospital) -> None:
+        """Look at this hospital's."""
+        self._hospital = hospital
+        self._newest: tuple[Lists, RosterMark] | None = None
+
+    def __call__(self) -> object:
+        """Return them: the same object as long as they are the same. Raises StoreError."""
+        hospital = self._hospital
+        found = hospital.member.verifier().lists, hospital.stores.shifts.mark(now=hospital.clock())
+        if self._newest is None or self._newest[0] is not found[0] or self._newest[1] != found[1]:
+            self._newest = found
+        return self._newest
+
+
 class Standing:
     """The calls of a process that go on. Use from one event loop."""
 
-    def __init__(self, workers: Workers, lists: Callable[[], object]) -> None:
-        """Look in `workers`; `lists`, which blocks, gives the newest lists: the same object as long as they are the same."""
+    def __init__(self, workers: Workers, grounds: Callable[[], object]) -> None:
+        """Look in `workers`; `grounds`, which blocks, gives what is decided by: the same object as long as it is the same."""
         self._workers = workers
-        self._lists = lists
+        self._grounds = grounds
         self._served: set[_Served] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -66,25 +87,25 @@ class Standing:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
-        lists, now = await self._newest(), time.monotonic()
-        due = [one for one in self._served if _is_due(one, lists, now)]
+        grounds, now = await self._newest(), time.monotonic()
+        due = [one for one in self._served if _is_due(one, grounds, now)]
         for begin in range(0, len(due), _AT_ONCE):
             for served, error in await self._workers.run_regardless(_looked_at, due[begin : begin + _AT_ONCE]):
-                served.seen, served.looked_at = lists, now
+                served.seen, served.looked_at = grounds, now
                 if error is not None and served in self._served:
                     self._served.discard(served)
                     served.ended(error)
 
     async def _newest(self) -> object:
-        """Return the newest lists; None where they can't be had now: then those are looked at who are due anyway."""
+        """Return the newest grounds; None where they can't be had now: then those are looked at who are due anyway."""
         try:
-            return await self._workers.run_regardless(self._lists)
+            return await self._workers.run_regardless(self._grounds)
         except (FederationError, StoreError):
             return None
 
 
-def _is_due(served: _Served, lists: object, now: float) -> bool:
-    return (lists is not None and served.seen is not lists) or now - served.looked_at >= AGAIN_SECONDS
+def _is_due(served: _Served, grounds: object, now: float) -> bool:
+    return (grounds is not None and served.seen is not grounds) or now - served.looked_at >= AGAIN_SECONDS
 
 
 def _looked_at(batch: list[_Served]) -> list[tuple[_Served, Exception | None]]:

@@ -45,7 +45,7 @@ class RecordMetadata:
     """What is known of a record beside its parts: whose it is, which one, which version, of which department, since when.
 
     A record that a doctor deposited says which one, and H of the grant under which; one that was imported says neither.
-    `keep_until` is not sealed: it is set anew when the retention is.
+    `keep_until` is not sealed: it is set anew when the retention is. `sensitivity` is "normal", "restricted" or "secret".
     """
 
     patient_id: PatientId
@@ -56,6 +56,7 @@ class RecordMetadata:
     doctor_id: DoctorId = NO_DOCTOR
     consent_digest: bytes = b""
     keep_until: Instant | None = None
+    sensitivity: str = "normal"
 
 
 class Vault:
@@ -86,7 +87,12 @@ class Vault:
         consent = {"doctor": metadata.doctor_id, "consent": metadata.consent_digest.hex()}
         listed = json.dumps({"patient": metadata.patient_id, **consent, "parts": described}).encode()
         bound = _parts_context(
-            metadata.handle, metadata.version, patient_key, metadata.department_id, metadata.stored_at
+            metadata.handle,
+            metadata.version,
+            patient_key,
+            metadata.department_id,
+            metadata.stored_at,
+            metadata.sensitivity,
         )
         return StoredRecord(
             handle=metadata.handle,
@@ -99,6 +105,7 @@ class Vault:
             sealed_parts=self._keys.records.seal(listed, bound),
             generation=generation,
             keep_until=metadata.keep_until,
+            sensitivity=metadata.sensitivity,
         )
 
     def renewed(self, record: StoredRecord) -> StoredRecord:
@@ -148,7 +155,9 @@ class Vault:
 
     def _listed(self, record: StoredRecord) -> tuple[RecordMetadata, list[StoredPart]]:
         department_id = DepartmentId(record.department_id)
-        bound = _parts_context(record.handle, record.version, record.patient_key, department_id, record.stored_at)
+        bound = _parts_context(
+            record.handle, record.version, record.patient_key, department_id, record.stored_at, record.sensitivity
+        )
         listed = json.loads(self._open(record.sealed_parts, bound))
         parts = [StoredPart(**part | {"digest": bytes.fromhex(part["digest"])}) for part in listed["parts"]]
         metadata = RecordMetadata(
@@ -160,6 +169,7 @@ class Vault:
             doctor_id=DoctorId(listed["doctor"]),
             consent_digest=bytes.fromhex(listed["consent"]),
             keep_until=record.keep_until,
+            sensitivity=record.sensitivity,
         )
         return metadata, parts
 
@@ -238,6 +248,13 @@ def _key_context(handle: bytes, version: int) -> bytes:
 
 
 def _parts_context(
-    handle: bytes, version: int, patient_key: bytes, department_id: DepartmentId, stored_at: Instant
+    handle: bytes,
+    version: int,
+    patient_key: bytes,
+    department_id: DepartmentId,
+    stored_at: Instant,
+    sensitivity: str,
 ) -> bytes:
-    return transcript("record-parts", handle, u64(version), patient_key, text(department_id), u64(stored_at))
+    """Bind the list to its place: a record doesn't pass for another's, nor for less sensitive than it is."""
+    fields = patient_key, text(department_id), u64(stored_at), text(sensitivity)
+    return transcript("record-parts", handle, u64(version), *fields)

@@ -10,7 +10,7 @@ from federation.hospital.maintenance import Maintenance
 from federation.hospital.node import ANY_PORT, HospitalNode
 from federation.hospital.rpc import RecordServicer, RelayServicer
 from federation.hospital.services import Hospital
-from federation.hospital.standing import Standing
+from federation.hospital.standing import Grounds, Standing
 from federation.monitor.monitor import Monitor
 from federation.monitor.targets import hospital_target
 from federation.party.audit import AuditEvent
@@ -72,7 +72,7 @@ def listen(
     )
     if monitor is not None:
         monitor.watch_ports({"public": server})
-    standing = Standing(workers, lambda: hospital.member.verifier().lists)
+    standing = Standing(workers, Grounds(hospital))
     relay = RelayServicer(hospital, workers, standing)
     add_RecordServiceServicer_to_server(RecordServicer(hospital, workers, standing), server.grpc)
     add_RelayServiceServicer_to_server(relay, server.grpc)

@@ -235,12 +235,14 @@ def sweep_entry(patient_id: str) -> bytes:
 class Lists:
     """The revocation list and the authorities' CRLs as last received. Stale or absent means no.
 
-    `crls` are those that count, by H(CA certificate): `federation.protocol.authorities.crls_that_count`.
+    `crls` are those that count, by H(CA certificate): `federation.protocol.authorities.crls_that_count`. `ended` are entries of
+    statements that this party itself stated and ended: they count before any list has them.
     """
 
     signed: SignedStatement | None = None
     revocations: RevocationList | None = None
     crls: Mapping[bytes, Crls] = field(default_factory=dict)
+    ended: frozenset[bytes] = frozenset()
 
     @classmethod
     def read(cls, anchors: Anchors, signed: SignedStatement, crls: tuple[bytes, ...]) -> "Lists":
@@ -276,7 +278,8 @@ class Lists:
 
     def is_revoked(self, kind: str, owner_id: str, statement_id: bytes) -> bool:
         """Return whether a statement of this kind ("grant", "mandate", "guardian", "duty") was taken back by itself."""
-        return statement_entry(kind, owner_id, statement_id) in self._statements
+        entry = statement_entry(kind, owner_id, statement_id)
+        return entry in self._statements or entry in self.ended
 
     def is_taken_back(self, kind: str, patient_id: PatientId, statement_id: bytes, stated_at: Instant) -> bool:
         """Return whether a grant or mandate was taken back, by itself or with all that its patient signed."""

@@ -30,7 +30,7 @@ from federation.errors import (
 )
 from federation.protocol import access, handshake
 from federation.protocol.access import Question
-from federation.protocol.consent import open_duty
+from federation.protocol.duty import verify_duty
 from federation.protocol.frames import (
     MOST_BIOSIGNAL_BYTES,
     Direction,
@@ -44,7 +44,7 @@ from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, 
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.sealing import after_opening
-from federation.protocol.shown import Shown, asker_of, require_shown_duty
+from federation.protocol.shown import Shown, asker_of
 from federation.protocol.statements import Signed, peek_statement, verify_signature
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import Peer, VerifiedParty, Verifier
@@ -59,7 +59,7 @@ from federation.v1.consultation_pb2 import (
 )
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
-from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, KeyStatement, SignedStatement
+from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, KeyStatement, SignedStatement
 from keystore.identities import DoctorId, HospitalId, PatientId
 from keystore.signatures import VerifyingKey
 from keystore.transcript import digest, listing, text, transcript, u64
@@ -200,10 +200,7 @@ def check_duty(
 
     Raises DutyInvalid, DutyExpired, DutyRevoked; Authentication, MalformedMessage.
     """
-    hospital = verifier.party(room.duty.key_statement, ROLE_HOSPITAL, now=now)  # code.5
-    duty = open_duty(room.duty, hospital, doctor.party)  # code.6
-    require_shown_duty(duty, hospital_id, doctor.identity, verifier, now=now)  # code.7
-    return duty
+    return verify_duty(room.duty, doctor.party, hospital_id, verifier, now=now)
 
 
 def begin(
@@ -528,7 +525,7 @@ def verify_close(request: CloseRoomRequest, opened_by: SignedStatement, hospital
 def receive_room_request(
     request: OpenRoomRequest, hospital_id: HospitalId, verifier: Verifier, *, now: Instant
 ) -> Pending[Peer]:
-    """Check T, CRED(D), Cert_D, EK_D and the signature; give whose room it is.
+    """Check T, CRED(D), Cert_D, EK_D and the signature; give whose room it is. Whether it is on duty is the roster's to say.
 
     Raises MalformedMessage, Authentication, StaleRevocationList.
     """

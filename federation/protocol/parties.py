@@ -43,6 +43,10 @@ class Pending(Generic[S]):
     keep_until: int
     _next: S
 
+    def require(self, check: Callable[[S], object]) -> None:
+        """Hold what the message leads to against one check more, before its key is kept. Raises what the check raises."""
+        check(self._next)
+
     def admit(self, inserted: bool) -> S:
         """Return the state if the key was new. Raises Rejected for a replay."""
         if not inserted:

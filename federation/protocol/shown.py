@@ -214,7 +214,7 @@ def _fields(shown: Access, statement_digest: Digest) -> tuple[bytes, ...]:
         main = statement_digest("grant", shown.consent.grant)
     elif shown.HasField("emergency"):
         main = statement_digest("bg", shown.emergency.emergency)
-    deputyship, duty = _held_deputyship(shown), _held_duty(shown)
+    deputyship, duty = held_deputyship(shown), held_duty(shown)
     return (
         text(shown.WhichOneof("ground") or ""),
         main,
@@ -225,7 +225,7 @@ def _fields(shown: Access, statement_digest: Digest) -> tuple[bytes, ...]:
 
 def _shown_beside(shown: Access) -> tuple[bytes, ...]:
     """Return Hs of the key statements beside the statements, and what the second clinician shows."""
-    deputyship, duty, second = _held_deputyship(shown), _held_duty(shown), shown.emergency.second
+    deputyship, duty, second = held_deputyship(shown), held_duty(shown), shown.emergency.second
     held = (
         shown.consent.key_statement if shown.HasField("consent") else None,
         None if deputyship is None else deputyship.key_statement,
@@ -240,14 +240,16 @@ def _shown_beside(shown: Access) -> tuple[bytes, ...]:
     )
 
 
-def _held_deputyship(shown: Access) -> Deputyship | None:
+def held_deputyship(shown: Access) -> Deputyship | None:
+    """Return the deputyship in an access, if there is one."""
     for holder in (shown.consent, shown.own):
         if holder.HasField("deputyship"):
             return holder.deputyship
     return None
 
 
-def _held_duty(shown: Access) -> ShownDuty | None:
+def held_duty(shown: Access) -> ShownDuty | None:
+    """Return the duty in an access, if there is one."""
     for holder in (shown.consent, shown.emergency):
         if holder.HasField("duty"):
             return holder.duty

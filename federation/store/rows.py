@@ -258,7 +258,7 @@ class StoredRecord:
     """One record at a hospital. `patient_key` is an HMAC of ID_P; `wrapped_key` is the record's key under the token.
 
     `generation` says which generation of the index key made the HMAC. `keep_until` is when the retention of this version
-    ends, if that was said.
+    ends, if that was said. `sensitivity` is "normal", "restricted" or "secret".
     """
 
     handle: bytes
@@ -271,6 +271,7 @@ class StoredRecord:
     sealed_parts: bytes
     generation: int = 1
     keep_until: int | None = None
+    sensitivity: str = "normal"
 
 
 @dataclass(frozen=True)
@@ -321,3 +322,43 @@ class Hold:
     hold_id: bytes
     placed_at: int
     logged: int
+
+
+@dataclass(frozen=True)
+class StoredShift:
+    """When a doctor works in departments of which classes; its end is not included.
+
+    `ended_at` is when it was ended by hand, `told_at` when the public cloud took that up. `duty` is the duty as it was stated
+    last, None where nobody asked for it yet.
+    """
+
+    shift_id: bytes
+    doctor_id: str
+    department_classes: tuple[str, ...]
+    not_before: int
+    not_after: int
+    ended_at: int | None = None
+    told_at: int | None = None
+    duty: StoredStatement | None = None
+
+    def is_on(self, now: int) -> bool:
+        """Return whether the doctor works now."""
+        return self.ended_at is None and self.not_before <= now < self.not_after
+
+
+class RosterMark(NamedTuple):
+    """Changes whenever a shift ends: how often one was ended by hand, and the newest end that has come by itself."""
+
+    ended_by_hand: int
+    newest_end: int
+
+
+@dataclass(frozen=True)
+class StoredGuardianship:
+    """A guardianship that this hospital stated. `sealed` holds it with the key statement; times are as a shift's."""
+
+    guardianship_id: bytes
+    sealed: bytes
+    not_after: int
+    ended_at: int | None = None
+    told_at: int | None = None

@@ -194,6 +194,7 @@ records = _table(
     _bytes("sealed_parts"),
     _generation(),
     _u64("keep_until", nullable=True),
+    sa.Column("sensitivity", sa.Text, nullable=False, server_default="normal"),
     sa.Index("records_patient_key", "patient_key", "handle"),
     sa.Index("records_keep_until", "keep_until", "handle"),
     clustered=False,
@@ -236,5 +237,32 @@ frames = _table(
     _key("direction", sa.BigInteger),
     _key("number", Unsigned64),
     _bytes("frame"),
+    clustered=False,
+)
+
+shifts = _table(
+    "shifts",
+    _key("shift_id"),
+    _text("doctor_id"),
+    _text("department_classes"),
+    _u64("not_before"),
+    _u64("not_after"),
+    _u64("ended_at", nullable=True),
+    _u64("told_at", nullable=True),
+    _bytes("duty_statement", nullable=True),
+    _bytes("duty_signature", nullable=True),
+    sa.Index("shifts_doctor_id", "doctor_id", "not_after"),
+    sa.Index("shifts_not_after", "not_after", "shift_id"),
+    clustered=False,
+)
+
+guardianships = _table(
+    "guardianships",
+    _key("guardianship_id"),
+    _bytes("sealed"),
+    _u64("not_after"),
+    _u64("ended_at", nullable=True),
+    _u64("told_at", nullable=True),
+    sa.Index("guardianships_not_after", "not_after"),
     clustered=False,
 )

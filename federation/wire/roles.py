@@ -101,6 +101,7 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
     "federation.v1.RecordService": {
         "OpenSession": _anyone(_FRAME, most_response_bytes=_FRAME, longest=_LONGEST_STREAM, signs_anew=True),
         "GetHospital": _anyone(_EMPTY, is_opener=False),
+        "GetDuty": _anyone(_ROOM),
     },
     "grpc.health.v1.Health": {
         "Check": _anyone(_NAMED, is_opener=False),
