@@ -193,7 +193,7 @@ class Visit:
         while True:
             try:
                 return report_of(
-                    consultation.patient.patient_id,
+                    consultation.patient_id,
                     self.doctor_id,
                     typed_conclusion() if conclusion is None else conclusion,
                     self.plan.codes,
@@ -314,8 +314,8 @@ def _hospital_of(location: RecordLocation) -> str:
 
 def allows(consultation: InConsultation, right: "Right.ValueType") -> bool:
     """Return whether the patient's grant holds a right; servers decide this for themselves."""
-    access = consultation.claim.claimed
-    return access is not None and right in access.rights
+    grant = consultation.shown.claimed_grant
+    return grant is not None and right in grant.rights
 
 
 def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
@@ -333,12 +333,13 @@ def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
 
 def describe_consent(consultation: InConsultation) -> str:
     """Return in words what the patient consents to."""
-    access = consultation.claim.claimed
-    if access is None:
+    grant = consultation.shown.claimed_grant
+    if grant is None:
         return "none beyond this visit"
-    rights = ", ".join(RIGHT_NAMES[right] for right in access.rights)
-    hospitals, classes = ", ".join(access.hospitals), ", ".join(access.department_classes)
-    return f"{rights}; hospitals {hospitals}; departments {classes}; until {terminal.moment(access.until)}"
+    rights = ", ".join(RIGHT_NAMES[right] for right in grant.rights)
+    hospitals, classes = ", ".join(grant.hospitals), ", ".join(grant.department_classes)
+    until = terminal.moment(grant.validity.not_after)
+    return f"{rights}; hospitals {hospitals}; departments {classes}; until {until}"
 
 
 def show_record(record: FetchedRecord, save: Path | None) -> list[Person]:

@@ -38,11 +38,13 @@ from federation.party.node_directory import NodeDirectory
 from federation.party.registration import parse_ticket
 from federation.party.registration import register as register_member
 from federation.person.code import DoctorCode
+from federation.person.consents import KeptGrant, NewGrant
 from federation.person.errors import NoAnswer, NoSuchGrant
 from federation.person.node import OpenPatient, enrol_patient, open_patient
-from federation.person.patient import Diagnosis, KeptGrant, require_terms
+from federation.person.patient import Diagnosis
 from federation.person.profile import PatientSettings
-from federation.protocol.access import LONGEST_LIFE, Terms
+from federation.protocol.access import LONGEST_GRANT, ToDoctor
+from federation.protocol.consent import Terms
 from federation.protocol.identities import require_identity
 from federation.protocol.statements import RIGHT_NAMES
 from federation.rotation.person import FORGETTABLE, PURPOSES, patient_rotation
@@ -117,7 +119,7 @@ def register(opened: Opened, ticket: str | None) -> None:
 @click.option("--rights", default="index,read,write", show_default=True, help="What the doctor may do.")
 @click.option(
     "--hours",
-    type=terminal.Amount(min=0, min_open=True, max=LONGEST_LIFE / timedelta(hours=1)),
+    type=terminal.Amount(min=0, min_open=True, max=LONGEST_GRANT / timedelta(hours=1)),
     default=24,
     show_default=True,
 )
@@ -152,9 +154,9 @@ def visit(
     biosignal = read_biosignal(ecg, observation, directory.settings(PatientSettings).identity)
     with terminal.trace_file(trace) as file, open_patient(directory, sensor, file, dial_only=dial_only) as opened:
         _require_published(departments, opened.member.anchors.department_classes)
-        waiting = opened.client.visit(
-            addressed, biosignal, terms, started=lambda doctor_id: say(f"You are talking to {doctor_id}.")
-        )
+        view = opened.client.look(addressed)
+        to = ToDoctor(view.doctor.doctor_id, view.authority_id)
+        waiting = opened.client.visit(view, biosignal, None if terms is None else NewGrant(to, terms))
         doctor_id = waiting.doctor_id
         say(f"{doctor_id} has your biosignal ({terminal.size(len(biosignal))})" + _consent_words(terms))
         if not wait:
@@ -195,7 +197,7 @@ def grants(opened: Opened) -> None:
             node.client.refresh()
         except Unavailable:
             say("The public cloud does not answer: what was taken back lately may not show.")
-        found = node.client.grants()
+        found = node.client.consents.grants()
     if not found:
         say("You gave no consent.")
     for kept in found:
@@ -212,7 +214,7 @@ def revoke(opened: Opened, grant_id: str) -> None:
     except ValueError as error:
         raise NoSuchGrant("You gave no consent of this number from here.") from error
     with opened as node:
-        node.client.revoke_grant(number)
+        node.client.consents.revoke([kept for kept in node.client.consents.grants() if kept.grant.id == number])
     say("Taken back. Hospitals know as soon as they have the next list, within the hour at the latest.")
 
 
@@ -245,7 +247,6 @@ def read_terms(
         purpose=purpose,
         life=timedelta(hours=hours),
     )
-    require_terms(terms)
     return terms
 
 
@@ -305,10 +306,11 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
 def show_grant(kept: KeptGrant, now: int) -> None:
     """Show a consent on two lines."""
     grant = kept.grant
-    over = "ended" if grant.not_after <= now else f"until {terminal.moment(grant.not_after)}"
-    state = "TAKEN BACK" if kept.revoked else over
+    until = grant.validity.not_after
+    over = "ended" if until <= now else f"until {terminal.moment(until)}"
+    state = "TAKEN BACK" if kept.is_revoked else over
     rights = ", ".join(RIGHT_NAMES[right] for right in grant.rights)
-    say(f"{grant.grant_id.hex()}  {grant.doctor_id}  {state}")
+    say(f"{kept.number}  {grant.grantee}  {state}")
     say(f"  {rights}; hospitals {', '.join(grant.hospitals)}; departments {', '.join(grant.department_classes)}")
 
 

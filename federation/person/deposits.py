@@ -1,19 +1,30 @@
-"""The deposit of a consultation at the doctor's own hospital, which a retry finishes instead of repeating (X11)."""
+"""The deposit of a consultation at the hospital where the doctor is on duty, which a retry finishes, not repeats (X11)."""
 
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from federation.errors import Authorization, GrantMissing, RecordCutShort, StaleMessage, Unavailable
+from federation.errors import (
+    Authorization,
+    BudgetExhausted,
+    DutyExpired,
+    DutyMissing,
+    FederationError,
+    GrantMissing,
+    RecordCutShort,
+    StaleMessage,
+    Unavailable,
+)
 from federation.party.member import Member
 from federation.person import exhibits
+from federation.person.duties import Duties
 from federation.person.hospital_session import SessionOpener, address_hospital
-from federation.person.records import intent_of
 from federation.person.sealed_files import SealedFiles
-from federation.protocol.access import AccessClaim
 from federation.protocol.consultation import AwaitingReceipt
 from federation.protocol.record import Intent
+from federation.protocol.shown import Shown
 from federation.protocol.verifier import Peer
+from federation.v1.access_pb2 import ShownDuty
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, DepositReceipt, Scope
 from keystore.identities import HospitalId
 from keystore.transcript import LENGTH_BYTES, digest, frame
@@ -31,10 +42,14 @@ class PreparedDeposit:
 
     address: str
     hospital_id: HospitalId
-    intent: Intent
     deposit: Deposit
     biosignal: bytes
     diagnosis: bytes
+
+    @property
+    def intent(self) -> Intent:
+        """Return what the session of the deposit is for."""
+        return Intent(Shown.of(self.deposit), self.deposit.scope, self.deposit.blind)
 
     def to_bytes(self) -> bytes:
         """Write it, to be sealed under the token's key."""
@@ -47,8 +62,7 @@ class PreparedDeposit:
         """Read what `to_bytes` wrote."""
         address, hospital_id, serialised, biosignal, diagnosis = _unframed(content)
         deposit = Deposit.FromString(serialised)
-        intent = Intent(AccessClaim.of(deposit), deposit.scope, deposit.blind)
-        return cls(address.decode(), HospitalId(hospital_id.decode()), intent, deposit, biosignal, diagnosis)
+        return cls(address.decode(), HospitalId(hospital_id.decode()), deposit, biosignal, diagnosis)
 
 
 class DepositStore:
@@ -72,24 +86,31 @@ class DepositStore:
 
 
 def prepare_deposit(
-    diagnosed: AwaitingReceipt, address: str, hospital_id: HospitalId, department_class: str, blind: bytes, *, now: int
+    diagnosed: AwaitingReceipt,
+    address: str,
+    hospital_id: HospitalId,
+    duty: ShownDuty,
+    department_class: str,
+    blind: bytes,
+    *,
+    now: int,
 ) -> PreparedDeposit:
-    """Put STO together: what the patient and the doctor signed in the consultation. Raises GrantMissing."""
+    """Put STO together: what the patient and the doctor signed in the consultation, and the doctor's duty there.
+
+    Raises GrantMissing.
+    """
     consultation, delivery = diagnosed.consultation, diagnosed.diagnosis
-    claim = consultation.claim
-    if claim.grant is None:
+    consent = consultation.shown.consent
+    if consent is None:
         raise GrantMissing("The patient gave no consent to keep this encounter.")
-    scope = Scope(purpose=PURPOSE_STORE, department_class=department_class)
-    intent = intent_of(consultation, scope, blind)
     biosignal = consultation.delivery
     deposit = Deposit(
-        patient_id=claim.patient_id,
+        patient_id=consultation.patient_id,
         doctor_id=consultation.session.own.identity,
         sent_at=now,
         blind=blind,
-        scope=scope,
-        grant=claim.grant,
-        patient_key_statement=claim.patient_key_statement,
+        scope=Scope(purpose=PURPOSE_STORE, department_class=department_class),
+        access=Shown.by_consent(consent, consultation.patient_id, duty).access,
         consultation_digest=consultation.session.transcript_hash,
         biosignal_size_bytes=len(consultation.biosignal),
         biosignal_digest=biosignal.biosignal_digest,
@@ -101,33 +122,48 @@ def prepare_deposit(
         diagnosis_sent_at=delivery.sent_at,
         diagnosis_signature=delivery.signature,
     )
-    return PreparedDeposit(address, hospital_id, intent, deposit, consultation.biosignal, delivery.diagnosis)
+    return PreparedDeposit(address, hospital_id, deposit, consultation.biosignal, delivery.diagnosis)
 
 
-def send_deposit(opener: SessionOpener, store: DepositStore, prepared: PreparedDeposit) -> DepositReceipt:
+def send_deposit(
+    opener: SessionOpener, store: DepositStore, duties: Duties, prepared: PreparedDeposit
+) -> DepositReceipt:
     """Deposit, again if the session is lost. Raises Authorization, NotFound, Rejected, Unavailable after some attempts.
 
-    A deposit that the hospital did not keep and that has grown stale gets a new T; one that it kept is answered by its digest.
+    A deposit that the hospital did not keep and that has grown stale gets a new T, and one whose duty is over the duty of
+    now; one that it kept is answered by its digest.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             receipt = _send_once(opener, prepared)
-        except Authorization:
-            store.remove(prepared)  # the grant does not allow it, and never will again
-            raise
-        except StaleMessage:
-            prepared.deposit.sent_at = opener.clock()
+        except (StaleMessage, DutyMissing, DutyExpired, Unavailable, RecordCutShort) as error:
+            if attempt == ATTEMPTS:
+                raise
+            _mend(error, opener, duties, prepared, attempt)
             store.put(prepared)
-            if attempt == ATTEMPTS:
-                raise
-        except (Unavailable, RecordCutShort) as error:
-            if attempt == ATTEMPTS:
-                raise
-            time.sleep(max(PAUSE_SECONDS * attempt, error.retry_after.total_seconds()))
+        except Authorization as error:
+            if not isinstance(error, BudgetExhausted):  # else it may be kept tomorrow
+                store.remove(prepared)  # the grant does not allow it, and never will again
+            raise
         else:
             store.remove(prepared)
             return receipt
     raise AssertionError  # the last attempt returned or raised
+
+
+def _mend(
+    error: FederationError, opener: SessionOpener, duties: Duties, prepared: PreparedDeposit, attempt: int
+) -> None:
+    """Do what the next attempt needs. Raises NotOnDuty: then it waits until the doctor is on duty there again."""
+    match error:
+        case StaleMessage():
+            prepared.deposit.sent_at = opener.clock()
+        case DutyMissing() | DutyExpired():
+            duties.ask(prepared.hospital_id, prepared.address)
+            duty = duties.at_hand(prepared.hospital_id, prepared.address)
+            prepared.deposit.access.consent.duty.CopyFrom(duty)
+        case _:
+            time.sleep(max(PAUSE_SECONDS * attempt, error.retry_after.total_seconds()))
 
 
 def _send_once(opener: SessionOpener, prepared: PreparedDeposit) -> DepositReceipt:

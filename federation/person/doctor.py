@@ -14,15 +14,18 @@ from federation.party.member import Member
 from federation.person import exhibits
 from federation.person.code import DoctorCode
 from federation.person.deposits import DepositStore, PreparedDeposit, prepare_deposit, send_deposit
+from federation.person.duties import Duties
 from federation.person.errors import NoAnswer
 from federation.person.evidence import EvidenceBook
+from federation.person.finding import OnMore, RecordFinder
 from federation.person.hospital_session import SessionOpener
 from federation.person.maintenance import follow
 from federation.person.profile import Profile
-from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress
+from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress, open_spool
 from federation.person.relay import Connect, Mailbox
 from federation.person.trace import Trace
-from federation.protocol.access import Access, covers
+from federation.protocol import access
+from federation.protocol.access import covers
 from federation.protocol.consultation import (
     AwaitingBiosignal,
     AwaitingReceipt,
@@ -34,10 +37,8 @@ from federation.protocol.consultation import (
 )
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy, reason_of
-from federation.protocol.search import Question, RecordLocation
+from federation.protocol.search import RecordLocation
 from federation.protocol.time import Instant
-from federation.store.blobs import BlobStore
-from federation.store.file_shelf import FileShelf
 from federation.store.party import Evidence, ReplayMemory
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import RelayFrame
@@ -54,14 +55,7 @@ REFUSAL_FLOOR_SECONDS = 0.05
 MOST_SESSIONS = 8
 """How many patients may be between P1 and P2 in one room; the oldest gives way."""
 
-MOST_PAGES = 128
-"""Of one search, 8 locations each: every page that is asked for is kept as evidence. Hospitals stand on them in turn."""
-
 LISTS_KEPT_MS = 60_000
-SPOOL_KEPT_MS = 12 * 3_600_000
-
-OnMore = Callable[[int], None]
-"""Told how many pages of a search were not read."""
 
 OnRefusal = Callable[[str], None]
 """Told the reason for which a message in the room was refused; its sender learns only that it was."""
@@ -74,6 +68,7 @@ class DoctorRoom:
     code: DoctorCode
     expires_at: Instant
     mailbox: Mailbox
+    duty: access.Duty
     sessions: dict[bytes, AwaitingBiosignal] = field(default_factory=dict, repr=False)
     diagnosed: dict[bytes, tuple[bytes, AwaitingReceipt, SessionFrame]] = field(default_factory=dict, repr=False)
 
@@ -107,14 +102,16 @@ class DoctorClient:
         self.book = EvidenceBook(member, evidence)
         self._sessions = SessionOpener(member, connect, self.book, trace, clock, entropy)
         self._deposits = DepositStore(profile.deposits, member)
-        blobs = BlobStore(FileShelf(profile.spool))
-        # What a program that crashed left behind: nobody has its key any more.
-        blobs.remove_orphans(frozenset(), older_than=clock() - SPOOL_KEPT_MS)
-        self._fetcher = RecordFetcher(self._sessions, blobs)
+        self._fetcher = RecordFetcher(self._sessions, open_spool(profile.spool, now=clock()))
+        self._finder = RecordFinder(member, cloud, self.book, clock)
+        self._duties = Duties(member, connect, trace, clock, entropy)
         self._lists_read_at = 0
 
     def open_room(self, hospital_id: HospitalId, address: str) -> DoctorRoom:
-        """Open a room at the relay of the doctor's hospital; its code is what the patient gets. Raises FieldInvalid."""
+        """Open a room at the relay of the doctor's hospital; its code is what the patient gets.
+
+        Raises FieldInvalid, NotOnDuty, and Authorization for a duty that is none of this doctor's.
+        """
         require_identity("hospital", hospital_id)
         require_identity("address", address)
         now = self._refreshed()
@@ -123,16 +120,25 @@ class DoctorClient:
         channel = self._connect(address, hospital_id)
         answer = call(RelayServiceStub(channel).OpenRoom, request)
         self._trace.note("room", self._member.identity, hospital_id, request)
+        duty = self._duties.take(answer.duty, hospital_id, address)
         statement = request.key_statement
         digest = code_digest(statement.statement, statement.signature, party.certificate)
         code = DoctorCode(address, hospital_id, answer.room_id, digest)
-        return DoctorRoom(code, answer.expires_at, Mailbox(channel, answer.room_id, pb.DIRECTION_TO_PATIENT))
+        mailbox = Mailbox(channel, answer.room_id, pb.DIRECTION_TO_PATIENT)
+        return DoctorRoom(code, answer.expires_at, mailbox, duty)
 
     def close_room(self, room: DoctorRoom) -> None:
         """Close a room that nobody needs any more. Raises NoSuchRoom, Unavailable: then it goes by itself, hours later."""
         party = self._member.party(self._clock())
         channel = self._connect(room.code.address, room.code.hospital_id)
         call(RelayServiceStub(channel).CloseRoom, ask_to_close(party, room.code.hospital_id, room.code.room_id))
+
+    def duty(self, hospital_id: HospitalId, address: str) -> access.Duty:
+        """Ask the doctor's hospital for the duty that it states now. Raises FieldInvalid, NotOnDuty."""
+        require_identity("hospital", hospital_id)
+        require_identity("address", address)
+        self._refreshed()
+        return self._duties.ask(hospital_id, address)
 
     def await_patient(
         self, room: DoctorRoom, *, seconds: float = ROOM_SECONDS, on_refusal: OnRefusal = lambda _reason: None
@@ -165,12 +171,13 @@ class DoctorClient:
         No record yet is an empty list. `on_more` is told of a search that has more pages than are read.
         Raises GrantMissing without a grant, Authorization for what is wrong with it.
         """
-        access = consultation.claim.claimed
-        if access is None:
+        grant = consultation.shown.claimed_grant
+        if grant is None:
             raise GrantMissing("The patient gave no consent to look for records.")
         self._refreshed()
-        asked = [department_class] if department_class else _classes(access)
-        return [location for name in asked for location in self._search_class(consultation, name, on_more)]
+        asked = [department_class] if department_class else _classes(grant)
+        shown = self._duties.refreshed(consultation.shown)
+        return self._finder.find(shown, asked, consultation.session.session_id, on_more)
 
     def fetch(
         self,
@@ -184,7 +191,8 @@ class DoctorClient:
         `allowance` is what the visit may take; give the same one to all its fetches.
         """
         self._refreshed()
-        return self._fetcher.fetch(consultation, locations, progress, allowance or Allowance())
+        shown = self._duties.refreshed(consultation.shown)
+        return self._fetcher.fetch(shown, locations, progress, allowance or Allowance())
 
     def diagnose(
         self, room: DoctorRoom, consultation: InConsultation, report: bytes, records: Sequence[FetchedRecord]
@@ -224,16 +232,16 @@ class DoctorClient:
     def prepare_deposit(
         self, awaiting: AwaitingReceipt, hospital_id: HospitalId, address: str, department_class: str
     ) -> PreparedDeposit:
-        """Put the deposit together, and keep it until there is a receipt. Raises GrantMissing."""
-        blind = self._entropy(32)
-        prepared = prepare_deposit(awaiting, address, hospital_id, department_class, blind, now=self._clock())
+        """Put the deposit together, and keep it until there is a receipt. Raises GrantMissing, NotOnDuty, Unavailable."""
+        blind, duty = self._entropy(32), self._duties.at_hand(hospital_id, address)
+        prepared = prepare_deposit(awaiting, address, hospital_id, duty, department_class, blind, now=self._clock())
         self._deposits.put(prepared)
         return prepared
 
     def deposit(self, prepared: PreparedDeposit) -> DepositReceipt:
         """Deposit at the doctor's own hospital; the same prepared deposit again gets the same receipt."""
         self._refreshed()
-        return send_deposit(self._sessions, self._deposits, prepared)
+        return send_deposit(self._sessions, self._deposits, self._duties, prepared)
 
     def waiting_deposits(self) -> list[PreparedDeposit]:
         """Return the deposits that have no receipt yet, of earlier runs of the program too."""
@@ -273,9 +281,9 @@ class DoctorClient:
         """Take a frame of P2; the last one makes the patient present. One that does not open is somebody else's: passed over."""
         state = room.sessions.pop(frame.session_id)
         self._trace.note("P2", state.patient.identity, self._member.identity, frame)
-        now = self._clock()
+        now, duty = self._clock(), self._duties.at_hand(room.code.hospital_id, room.code.address)
         try:
-            outcome = state.receive(frame, self._member.verifier(), now=now)
+            outcome = state.receive(frame, self._member.verifier(), duty, now=now)
         except Rejected as error:
             if not isinstance(error.__cause__, SealInvalid | OutOfOrder):
                 raise
@@ -303,20 +311,6 @@ class DoctorClient:
         self._trace.note(name, self._member.identity, patient_id, frame)
         room.mailbox.put(RelayFrame(frame=frame))
 
-    def _search_class(
-        self, consultation: InConsultation, department_class: str, on_more: OnMore
-    ) -> Iterator[RecordLocation]:
-        pages, page = 1, 0
-        while page < min(pages, MOST_PAGES):
-            answer = self._cloud.search(self._member, Question(consultation.claim, department_class, page))
-            now = self._clock()
-            for exhibit in exhibits.of_answer(answer, self._member.anchors.cloud_id):
-                self.book.keep(exhibit, consultation.session.session_id, now=now)
-            yield from answer.locations
-            page, pages = page + 1, answer.pages
-        if pages > MOST_PAGES:
-            on_more(pages - MOST_PAGES)
-
     def _refreshed(self) -> Instant:
         """Bring lists and epoch up to date if a minute has passed; give now."""
         now = self._clock()
@@ -328,9 +322,9 @@ class DoctorClient:
         return now
 
 
-def _classes(access: Access) -> Sequence[str]:
+def _classes(grant: access.Grant) -> Sequence[str]:
     """Return what to ask for: all classes at once where the grant covers all, else each that it names."""
-    named = access.department_classes
+    named = grant.department_classes
     return [ANY] if covers(named, ANY) else named
 
 

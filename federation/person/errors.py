@@ -24,11 +24,32 @@ class NoAnswer(Unavailable):
     in_words = "Nobody answered in time."
 
 
+class RoomChanged(FederationError):
+    """The room is no longer as the patient was shown it: another doctor's, or the doctor is on duty elsewhere."""
+
+    reason = "ROOM_CHANGED"
+    in_words = "The room is not as it was shown to you. Look again before you go in."
+
+
 class NoSuchGrant(FederationError):
-    """No grant of that id was given by this patient from this profile."""
+    """No grant of that number was given from this profile."""
 
     reason = "NO_SUCH_GRANT"
     in_words = "There is no such consent of yours."
+
+
+class NoSuchMandate(FederationError):
+    """No mandate of that number was given from this profile."""
+
+    reason = "NO_SUCH_MANDATE"
+    in_words = "There is no such mandate of yours."
+
+
+class NoDeputy(FederationError):
+    """Nothing in this profile says that its owner stands for that patient, with that power, now."""
+
+    reason = "NO_DEPUTY"
+    in_words = "You do not stand for this patient."
 
 
 class RecordTooLarge(MalformedMessage):

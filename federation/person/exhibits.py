@@ -1,11 +1,16 @@
 """What each message leaves as evidence: the signature that a step made or verified, and whose key made it."""
 
+from collections.abc import Mapping
+
 from federation.person.evidence import Exhibit
 from federation.protocol import record, search
+from federation.protocol.consent import deputyship_statement
 from federation.protocol.consultation import AwaitingReceipt, Diagnosed, InConsultation
 from federation.protocol.handshake import Session
+from federation.protocol.shown import Shown
 from federation.protocol.statements import Signed
 from federation.protocol.verifier import Peer, VerifiedParty
+from federation.v1.access_pb2 import Access, Deputyship, ShownDuty
 from federation.v1.record_pb2 import Deposit
 from federation.v1.statement_pb2 import SignedStatement
 
@@ -16,7 +21,7 @@ def of_opening(session: Session) -> Exhibit:
 
 
 def of_reply(session: Session) -> Exhibit:
-    """Name D1, at the patient, or H1, at the doctor: whoever was addressed answered this session."""
+    """Name D1, at the patient, or H1, at whoever asked: whoever was addressed answered this session."""
     return _of_peer(session.reply, session.peer, openings={"opening": session.opening.message})
 
 
@@ -26,22 +31,33 @@ def of_biosignal(state: InConsultation) -> Exhibit:
     return _of_party(state.signed, state.patient, openings=openings)
 
 
-def of_grant(grant: SignedStatement, patient: VerifiedParty) -> Exhibit:
-    """Name a grant, at the patient who gave it."""
-    return _of_party(Signed.of_statement("grant", grant), patient)
+def of_grant(grant: SignedStatement, signer: VerifiedParty, deputyship: Deputyship | None = None) -> Exhibit:
+    """Name a grant, at whoever gave it: the patient, or its deputy and by what."""
+    openings = {} if deputyship is None else _deputyship_openings(deputyship)
+    return _of_party(Signed.of_statement("grant", grant), signer, openings=openings)
+
+
+def of_mandate(mandate: SignedStatement, patient: VerifiedParty) -> Exhibit:
+    """Name a mandate, at the patient who gave it."""
+    return _of_party(Signed.of_statement("mandate", mandate), patient)
+
+
+def of_deputyship(held: Deputyship, stated_by: VerifiedParty) -> Exhibit:
+    """Name a mandate or guardianship, at the deputy who was given it."""
+    return _of_party(Signed.of_statement(*deputyship_statement(held)), stated_by)
 
 
 def of_answer(answer: search.Answer, cloud_id: str) -> tuple[Exhibit, Exhibit]:
-    """Name D2 and C, at the doctor: what was asked of the public cloud, and what it answered."""
+    """Name D2 and C, at whoever asked: what was asked of the public cloud, and what it answered."""
     query = answer.query
     asked = Exhibit.of(
-        answer.asked, query.doctor_id, key_statement=query.key_statement, certificate=query.doctor_certificate
+        answer.asked, query.asker_id, key_statement=query.key_statement, certificate=query.doctor_certificate
     )
     return asked, Exhibit.of(answer.answered, cloud_id)
 
 
 def of_record(session: Session, intent: record.Intent, received: record.Received) -> Exhibit:
-    """Name H2, at the doctor: the hospital gave this content, and what opens c_P."""
+    """Name H2, at whoever asked: the hospital gave this content, and what opens c_P."""
     openings = _commitment_openings(intent) | {"record_digest": received.record_digest}
     return _of_party(received.signed, session.peer.party, openings=openings)
 
@@ -87,11 +103,58 @@ def _of_peer(signed: Signed, peer: Peer, *, openings: dict[str, bytes] | None = 
 
 
 def _commitment_openings(intent: record.Intent) -> dict[str, bytes]:
-    grant = intent.claim.grant
     return {
-        "patient_id": intent.claim.patient_id.encode(),
-        "grant": b"" if grant is None else grant.statement,
-        "grant_signature": b"" if grant is None else grant.signature,
+        "patient_id": intent.shown.patient_id.encode(),
         "scope": intent.scope.SerializeToString(deterministic=True),
         "blind": intent.blind,
+        **_access_openings(intent.shown),
+    }
+
+
+def _access_openings(shown: Shown) -> dict[str, bytes]:
+    """Name what opens H(access): the ground, each statement that was shown, and the key statement beside it."""
+    openings = {"ground": shown.ground.encode()}
+    if shown.consent is not None:
+        openings |= _statement_openings("grant", shown.consent.grant, shown.consent.key_statement)
+        if shown.consent.HasField("duty"):
+            openings |= _duty_openings(shown.consent.duty)
+    if shown.access is not None and (deputyship := _deputyship_of(shown.access)) is not None:
+        openings |= _deputyship_openings(deputyship)
+    return openings
+
+
+def _deputyship_of(access: Access) -> Deputyship | None:
+    holder = access.own if access.HasField("own") else access.consent
+    return holder.deputyship if holder.HasField("deputyship") else None
+
+
+def _deputyship_openings(deputyship: Deputyship) -> dict[str, bytes]:
+    return _statement_openings(*deputyship_statement(deputyship), deputyship.key_statement)
+
+
+def deputyship_in(openings: Mapping[str, bytes]) -> Deputyship | None:
+    """Return the deputyship that an exhibit names among its openings, if there is one."""
+    for label in ("mandate", "guardian"):
+        if label in openings:
+            signed = SignedStatement(statement=openings[label], signature=openings[f"{label}_signature"])
+            key_statement = SignedStatement(
+                statement=openings[f"{label}_key_statement"],
+                signature=openings[f"{label}_key_statement_signature"],
+            )
+            if label == "mandate":
+                return Deputyship(mandate=signed, key_statement=key_statement)
+            return Deputyship(guardianship=signed, key_statement=key_statement)
+    return None
+
+
+def _duty_openings(duty: ShownDuty) -> dict[str, bytes]:
+    return _statement_openings("duty", duty.duty, duty.key_statement)
+
+
+def _statement_openings(label: str, signed: SignedStatement, key_statement: SignedStatement) -> dict[str, bytes]:
+    return {
+        label: signed.statement,
+        f"{label}_signature": signed.signature,
+        f"{label}_key_statement": key_statement.statement,
+        f"{label}_key_statement_signature": key_statement.signature,
     }

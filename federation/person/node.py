@@ -184,7 +184,7 @@ def open_patient(
             parts.cloud,
             parts.channels.get,
             Evidence(parts.database),
-            profile.pending,
+            profile,
             unlocked.password,
             parts.trace,
             clock=system_clock,

@@ -1,57 +1,67 @@
-"""The patient's client: a visit to the doctor of a code, its diagnosis, consents given and taken back."""
+"""The patient's client: a look at the doctor of a code, a visit, its diagnosis; one's own records; what one signed."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from federation.clock import Clock
 from federation.errors import (
     FederationError,
-    FieldInvalid,
-    GrantRevoked,
     Limit,
     MessageTooLarge,
     NoSuchRoom,
     Refused,
+    Rejected,
     Unavailable,
 )
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.person import exhibits
 from federation.person.code import DoctorCode
-from federation.person.errors import NoAnswer, NoSuchGrant
+from federation.person.consents import Consents, KeptGrant, NewGrant
+from federation.person.errors import NoAnswer
 from federation.person.evidence import EvidenceBook
+from federation.person.finding import OnMore, RecordFinder
+from federation.person.hospital_session import SessionOpener
 from federation.person.maintenance import follow
 from federation.person.pending import PendingConsultation, PendingStore
+from federation.person.profile import Profile
+from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress, open_spool
 from federation.person.relay import Connect, Mailbox, open_mailbox
+from federation.person.room_view import RoomView
 from federation.person.trace import Trace
 from federation.protocol import consultation
-from federation.protocol.access import Terms, make_grant
+from federation.protocol.consent import peek_deputyship, write_grantee
 from federation.protocol.consultation import Diagnosed, Established
 from federation.protocol.frames import MOST_BIOSIGNAL_BYTES
-from federation.protocol.handshake import AwaitingReply, Session
+from federation.protocol.handshake import AwaitingReply
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy
-from federation.protocol.statements import peek_statement
+from federation.protocol.search import RecordLocation
+from federation.protocol.shown import Shown
 from federation.protocol.time import Instant, milliseconds
 from federation.store.party import Evidence
 from federation.v1 import consultation_pb2 as pb
+from federation.v1.access_pb2 import Deputyship
 from federation.v1.consultation_pb2 import ConsultationOpening, ConsultationReply, GetRoomResponse, RelayFrame
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.envelope_pb2 import SessionFrame
-from federation.v1.statement_pb2 import Grant, SignedStatement
+from federation.v1.statement_pb2 import Grant
 from keystore.biometric import BiometricPassword
-from keystore.identities import DoctorId, PatientId
+from keystore.identities import ANY, DoctorId, PatientId
 
-REPLY_SECONDS = 45.0
-"""How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ."""
+REPLY_SECONDS = 30.0
+"""How long a doctor has to answer P1, which is stale then: who still waits says it anew."""
 
 Asking = AwaitingReply[ConsultationOpening, ConsultationReply, Established]
 
-Started = Callable[[str], None]
-"""Told whom the patient is about to address, before anything of the patient's is sent."""
+Waiting = Callable[[], None]
+"""Told that the doctor has not answered yet, and that the patient asks again."""
+
+Offer = NewGrant | KeptGrant
+"""What a visit consents to: a new grant, or one that was given before."""
 
 
 @dataclass(frozen=True)
@@ -66,36 +76,28 @@ class Diagnosis:
     session_id: bytes
 
 
-@dataclass(frozen=True)
-class KeptGrant:
-    """A consent that this patient gave, and whether it was taken back."""
-
-    grant: Grant
-    signed: SignedStatement
-    revoked: bool
-
-
 def require_sendable(biosignal: bytes) -> None:
-    """Require that a doctor takes a biosignal of this size. Raises MessageTooLarge, FieldInvalid for none at all."""
-    if not biosignal:
-        raise FieldInvalid("the biosignal is empty")
+    """Require that a doctor takes a biosignal of this size; none is 0 bytes. Raises MessageTooLarge."""
     if len(biosignal) > MOST_BIOSIGNAL_BYTES:
         raise MessageTooLarge(f"the biosignal has {len(biosignal)} bytes; a doctor takes {MOST_BIOSIGNAL_BYTES}")
 
 
-def require_terms(terms: Terms) -> None:
-    """Require that a grant can say these terms, before anybody is asked to wait for it. Raises MalformedMessage."""
+def require_terms(new: NewGrant) -> None:
+    """Require that a grant can say this, before anybody is asked to wait for it. Raises MalformedMessage."""
+    terms = new.terms
     check(
         Grant(
             grant_id=bytes(16),
             patient_id="P:x",
-            patient_serial=bytes(16),
-            doctor_id="D:x",
-            doctor_certificate_digest=bytes(32),
+            signer_id="P:x",
+            signer_serial=bytes(16),
+            grantee=write_grantee(new.grantee),
             hospitals=terms.hospitals,
             department_classes=terms.department_classes,
+            highest_sensitivity=terms.highest_sensitivity,
             rights=terms.rights,
             purpose=terms.purpose,
+            stated_at=0,
             not_before=0,
             not_after=milliseconds(terms.life),
         )
@@ -111,14 +113,14 @@ class PatientClient:
         cloud: CloudClient,
         connect: Connect,
         evidence: Evidence,
-        pending: Path,
+        profile: Profile,
         password: BiometricPassword,
         trace: Trace,
         *,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
-        """Put the client together; `pending` is a directory, `password` what this reading of the body gave."""
+        """Put the client together, with its directory; `password` is what this reading of the body gave."""
         self._member = member
         self._cloud = cloud
         self._connect = connect
@@ -127,40 +129,60 @@ class PatientClient:
         self._clock = clock
         self._entropy = entropy
         self.book = EvidenceBook(member, evidence)
-        self.pending = PendingStore(pending, member)
+        self.pending = PendingStore(profile.pending, member)
+        self.consents = Consents(member, cloud, self.book, clock=clock, entropy=entropy)
+        opener = SessionOpener(member, connect, self.book, trace, clock, entropy)
+        self._fetcher = RecordFetcher(opener, open_spool(profile.spool, now=clock()))
+        self._finder = RecordFinder(member, cloud, self.book, clock)
+
+    def look(self, code: DoctorCode) -> RoomView:
+        """Look at the doctor of a code, and where that doctor is on duty; nothing of the patient goes out.
+
+        Raises IdentityMismatch if the relay serves another doctor, DutyInvalid, DutyExpired, DutyRevoked, NoSuchRoom.
+        """
+        return self._view(code, self._mailbox(code))
 
     def visit(
         self,
-        code: DoctorCode,
-        biosignal: bytes,
-        terms: Terms | None,
+        view: RoomView,
+        biosignal: bytes = b"",
+        offer: Offer | None = None,
         *,
-        started: Started = lambda _doctor_id: None,
+        answer_seconds: float = REPLY_SECONDS,
+        waiting: Waiting = lambda: None,
     ) -> PendingConsultation:
-        """Visit the doctor of a code: P1, D1, P2 with a grant on these terms, or none.
+        """Visit the doctor who was looked at: P1, D1, P2 with this consent, or none.
 
-        Raises FieldInvalid or MessageTooLarge, before anything is sent, for what could not be; IdentityMismatch if the relay
-        serves another doctor, Refused, NoAnswer, Rejected for a false answer, NoSuchRoom.
+        P1 is said anew until the doctor answers, for so long: somebody else may be with the doctor. Raises, before anything is
+        sent, MessageTooLarge, MalformedMessage and Authorization for what could not be, or would be of no use; RoomChanged if
+        the room is not what was looked at; Refused, NoAnswer, Rejected for a false answer, NoSuchRoom.
         """
         require_sendable(biosignal)
-        if terms is not None:
-            require_terms(terms)
-        mailbox = self._mailbox(code)
-        room = mailbox.room()
-        self._refresh(room)
-        now = self._clock()
-        verifier = self._member.verifier()
-        doctor = consultation.check_room(room, code.digest, verifier, now=now)
-        started(doctor.identity)
-        party = self._member.party(now)
-        awaiting, opening = consultation.begin(
-            party, doctor, self._password.value, verifier, now=now, entropy=self._entropy
-        )
-        self._trace.note("P1", party.identity, doctor.identity, opening)
-        mailbox.put(RelayFrame(opening=opening))
-        established = self._await_reply(mailbox, awaiting)
-        grant = None if terms is None else self._grant(established.session, terms)
-        return self._deliver(code, mailbox, established, biosignal, grant)
+        self._require_use(offer, view)
+        mailbox = self._mailbox(view.code)
+        established = self._established(view, mailbox, answer_seconds, waiting)
+        shown = self._shown(offer, established)
+        return self._deliver(view.code, mailbox, established, biosignal, shown)
+
+    def find_records(
+        self, deputyship: Deputyship | None = None, on_more: OnMore = lambda _pages: None
+    ) -> list[RecordLocation]:
+        """Ask the public cloud where one's own records are, or of whom one stands for.
+
+        `on_more` is told of more pages than are read. Raises Authorization for what is wrong with the deputyship.
+        """
+        self.refresh()
+        return self._finder.find(self._own(deputyship), [ANY], self._entropy(16), on_more)
+
+    def fetch_records(
+        self,
+        locations: Sequence[RecordLocation],
+        deputyship: Deputyship | None = None,
+        progress: Progress = no_progress,
+        allowance: Allowance | None = None,
+    ) -> Iterator[FetchedRecord]:
+        """Fetch one's own records at these locations, as a doctor does: whole and verified. Close each after use."""
+        return self._fetcher.fetch(self._own(deputyship), locations, progress, allowance or Allowance())
 
     def await_diagnosis(self, waiting: PendingConsultation, *, seconds: float) -> Diagnosis:
         """Wait for D5, keep it as evidence, and send the receipt. Raises NoAnswer, Refused, NoSuchRoom, Rejected.
@@ -193,32 +215,48 @@ class PatientClient:
             )
         return list(found.values())[::-1]
 
-    def grants(self) -> list[KeptGrant]:
-        """Return the consents given from this profile, the newest first, by the newest revocation list at hand."""
-        lists = self._member.verifier().lists
-        found = []
-        for kept in self.book.all("grant"):
-            signed = SignedStatement(statement=kept.exhibit.message, signature=kept.exhibit.signature)
-            grant = peek_statement(Grant, signed)
-            revoked = False
-            try:
-                lists.require_grant_good(PatientId(grant.patient_id), grant.grant_id)
-            except GrantRevoked:
-                revoked = True
-            found.append(KeptGrant(grant, signed, revoked))
-        return found[::-1]
-
-    def revoke_grant(self, grant_id: bytes) -> None:
-        """Take a consent back: the cloud's next list names it. Raises NoSuchGrant, and the cloud's refusal."""
-        for kept in self.grants():
-            if kept.grant.grant_id == grant_id:
-                self._cloud.revoke_grant(self._member, kept.signed)
-                return
-        raise NoSuchGrant("You gave no consent of this number from here.")
-
     def refresh(self) -> None:
         """Bring the lists up to date."""
         follow(self._member, self._cloud, self._clock())
+
+    def _own(self, deputyship: Deputyship | None) -> Shown:
+        if deputyship is None:
+            return Shown.by_own_right(PatientId(self._member.identity))
+        return Shown.by_own_right(peek_deputyship(deputyship).patient_id, deputyship)
+
+    def _view(self, code: DoctorCode, mailbox: Mailbox) -> RoomView:
+        room = mailbox.room()
+        self._refresh(room)
+        now, verifier = self._clock(), self._member.verifier()
+        doctor = consultation.check_room(room, code.digest, verifier, now=now)
+        duty = consultation.check_duty(room, doctor, code.hospital_id, verifier, now=now)
+        return RoomView(code, doctor, duty)
+
+    def _require_use(self, offer: Offer | None, view: RoomView) -> None:
+        if offer is not None:
+            if isinstance(offer, NewGrant):
+                require_terms(offer)
+            now = self._clock()
+            view.require_use(offer, self._member.party(now).self_, self._member.verifier(), now=now)
+
+    def _established(self, view: RoomView, mailbox: Mailbox, seconds: float, waiting: Waiting) -> Established:
+        deadline = time.monotonic() + seconds
+        while True:
+            seen = self._view(view.code, mailbox)
+            view.require_same(seen)
+            now = self._clock()
+            party = self._member.party(now)
+            awaiting, opening = consultation.begin(
+                party, seen.doctor, self._password.value, self._member.verifier(), now=now, entropy=self._entropy
+            )
+            self._trace.note("P1", party.identity, seen.doctor.identity, opening)
+            mailbox.put(RelayFrame(opening=opening))
+            try:
+                return self._await_reply(mailbox, awaiting, min(REPLY_SECONDS, deadline - time.monotonic()))
+            except (NoAnswer, Rejected):
+                if time.monotonic() >= deadline:
+                    raise
+                waiting()
 
     def _mailbox(self, code: DoctorCode, next_put: int = 0, next_read: int = 0) -> Mailbox:
         return open_mailbox(
@@ -247,10 +285,10 @@ class PatientClient:
                 newer.cloud_encryption_key_statement.CopyFrom(known.cloud_encryption_key_statement)
             self._member.update(newer)
 
-    def _await_reply(self, mailbox: Mailbox, awaiting: Asking) -> Established:
+    def _await_reply(self, mailbox: Mailbox, awaiting: Asking, seconds: float) -> Established:
         doctor_id, own = awaiting.peer.identity, self._member.identity
         failure: FederationError = NoAnswer("The doctor did not answer; ask for a new code and try again.")
-        for frame in self._frames(mailbox, awaiting.session_id, seconds=REPLY_SECONDS):
+        for frame in self._frames(mailbox, awaiting.session_id, seconds=seconds):
             if frame.WhichOneof("content") != "reply":
                 continue
             self._trace.note("D1", doctor_id, own, frame.reply)
@@ -264,22 +302,18 @@ class PatientClient:
             return established
         raise failure
 
-    def _grant(self, session: Session, terms: Terms) -> SignedStatement:
-        now, patient, doctor = self._clock(), session.own, session.peer
-        grant = make_grant(patient, doctor.doctor_id, doctor.certificate, terms, now=now, entropy=self._entropy)
-        grant_id = peek_statement(Grant, grant).grant_id
-        self.book.keep(exhibits.of_grant(grant, patient.self_), grant_id, now=now)
-        return grant
+    def _shown(self, offer: Offer | None, established: Established) -> Shown:
+        """Return whose visit it is and what it consents to; a new grant is signed only now that the doctor has proved itself."""
+        own = established.session.own
+        if offer is None:
+            return Shown(own.patient_id)
+        kept = self.consents.give(offer, own) if isinstance(offer, NewGrant) else offer
+        return Shown.by_consent(self.consents.consent(kept, own), kept.grant.patient_id)
 
     def _deliver(
-        self,
-        code: DoctorCode,
-        mailbox: Mailbox,
-        established: Established,
-        biosignal: bytes,
-        grant: SignedStatement | None,
+        self, code: DoctorCode, mailbox: Mailbox, established: Established, biosignal: bytes, shown: Shown
     ) -> PendingConsultation:
-        state, frames = established.deliver(biosignal, grant, now=self._clock())
+        state, frames = established.deliver(biosignal, shown, now=self._clock())
         waiting = PendingConsultation(state, code, mailbox.next_put, mailbox.next_read)
         # Kept before it is sent: the diagnosis may come while this program no longer runs.
         self.pending.put(waiting)

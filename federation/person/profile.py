@@ -7,7 +7,7 @@ tokens/         a software token, where there is no better one
 device.secret   of a patient: 32 random bytes behind B_P and the token's PIN
 helper.bin      of a patient: the fuzzy extractor's helper data
 pending/        of a patient: consultations that wait for a diagnosis, sealed under the token's key
-spool/          of a doctor: records on their way in, encrypted under a key that is only in memory
+spool/          records on their way in, encrypted under a key that is only in memory
 """
 
 from dataclasses import dataclass, field

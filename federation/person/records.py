@@ -1,4 +1,4 @@
-"""Records on their way to the doctor: fetched by session, spooled encrypted, verified, and only then readable (C8).
+"""Records on their way to who asked: fetched by session, spooled encrypted, verified, and only then readable (C8).
 
 M_EMR = F(manifest) || the bytes of every part of every record, in the manifest's order. The hospital's signature covers it as
 a whole; the sizes and digests of the manifest say that it is what it claims to hold. Memory is bounded by one chunk and the
@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 
 from federation.clinical.strictjson import BUNDLE
 from federation.errors import (
@@ -23,12 +24,14 @@ from federation.errors import (
 from federation.person import exhibits
 from federation.person.errors import RecordTooLarge
 from federation.person.hospital_session import SessionOpener, SessionStream, address_hospital
-from federation.protocol.consultation import InConsultation
 from federation.protocol.parsing import parse
 from federation.protocol.record import AwaitingRecord, Established, Intent, Received, Slice
 from federation.protocol.search import RecordLocation
+from federation.protocol.shown import Shown
+from federation.protocol.time import Instant
 from federation.protocol.verifier import Peer
 from federation.store.blobs import BlobStore, BlobWriter
+from federation.store.file_shelf import FileShelf
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
     PART_KIND_FHIR_BUNDLE,
@@ -46,7 +49,7 @@ MOST_BUNDLE_BYTES = BUNDLE.size_bytes
 """Of a FHIR bundle, which is read as a whole (docs/protocol.md, H2)."""
 
 MOST_FETCHED_BYTES = 4_000_000_000
-"""Of all records of one visit, unless the doctor says otherwise."""
+"""Of all records of one visit, unless who asks says otherwise."""
 
 
 @dataclass
@@ -141,6 +144,7 @@ def verify_record(chunks: Iterator[bytes]) -> RecordManifest:
 
 KEY_BYTES = 32
 MOST_HANDLES = 64
+SPOOL_KEPT_MS = 12 * 3_600_000
 
 Progress = Callable[[str, int], None]
 """Told, at each slice, whose record comes and how many bytes of it have come so far."""
@@ -182,8 +186,15 @@ class _Order:
     handles: tuple[bytes, ...]
 
 
+def open_spool(directory: Path, *, now: Instant) -> BlobStore:
+    """Open the directory of records on their way in, and remove what a program that crashed left: nobody has its key any more."""
+    spool = BlobStore(FileShelf(directory))
+    spool.remove_orphans(frozenset(), older_than=now - SPOOL_KEPT_MS)
+    return spool
+
+
 class RecordFetcher:
-    """Fetches records for one doctor. The spool's key is made here, lives in memory, and is never written."""
+    """Fetches records for one asker. The spool's key is made here, lives in memory, and is never written."""
 
     def __init__(self, opener: SessionOpener, spool: BlobStore) -> None:
         """Fetch with these sessions, into this spool."""
@@ -193,7 +204,7 @@ class RecordFetcher:
 
     def fetch(
         self,
-        consultation: InConsultation,
+        shown: Shown,
         locations: Sequence[RecordLocation],
         progress: Progress,
         allowance: Allowance,
@@ -204,29 +215,29 @@ class RecordFetcher:
         RecordDigestMismatch, RecordTooLarge, Unavailable, StoreError. What was fetched before stays good.
         """
         for order in _orders(locations):
-            yield self._fetch_with_current_key(consultation, order, progress, allowance)
+            yield self._fetch_with_current_key(shown, order, progress, allowance)
 
     def _fetch_with_current_key(
-        self, consultation: InConsultation, order: _Order, progress: Progress, allowance: Allowance
+        self, shown: Shown, order: _Order, progress: Progress, allowance: Allowance
     ) -> FetchedRecord:
         try:
-            return self._fetch(consultation, order, order.hospital, progress, allowance)
+            return self._fetch(shown, order, order.hospital, progress, allowance)
         except UnknownKeyId:  # the hospital began a new epoch since the public cloud was asked
             hospital_id = order.hospital.hospital_id
             channel = self._opener.connect(order.address, hospital_id)
             newer = address_hospital(channel, hospital_id, self._opener.member, now=self._opener.clock())
-            return self._fetch(consultation, order, newer, progress, allowance)
+            return self._fetch(shown, order, newer, progress, allowance)
 
     def _fetch(
         self,
-        consultation: InConsultation,
+        shown: Shown,
         order: _Order,
         hospital: Peer,
         progress: Progress,
         allowance: Allowance,
     ) -> FetchedRecord:
         scope = Scope(purpose=PURPOSE_READ, department_class=order.department_class, handles=order.handles)
-        intent = intent_of(consultation, scope, self._opener.entropy(32))
+        intent = Intent(shown, scope, self._opener.entropy(32))
         opened = self._opener.open(order.address, hospital, intent)
         with opened as (stream, session), self._spool.writer(self._key) as blob:
             received = self._receive(stream, session, blob, progress, allowance)
@@ -281,11 +292,6 @@ class RecordFetcher:
         )
 
 
-def intent_of(consultation: InConsultation, scope: Scope, blind: bytes) -> Intent:
-    """Return what a session about this consultation's patient is for."""
-    return Intent(consultation.claim, scope, blind)
-
-
 def _orders(locations: Sequence[RecordLocation]) -> Iterator[_Order]:
     def key(location: RecordLocation) -> tuple[str, str]:
         return location.hospital.identity, class_of(location.department_id)
@@ -300,7 +306,7 @@ def _orders(locations: Sequence[RecordLocation]) -> Iterator[_Order]:
 
 def _require_asked(manifest: RecordManifest, intent: Intent, order: _Order) -> None:
     """Require that the manifest is of the patient, hospital and records that were asked for."""
-    if manifest.patient_id != intent.claim.patient_id or manifest.hospital_id != order.hospital.identity:
+    if manifest.patient_id != intent.shown.patient_id or manifest.hospital_id != order.hospital.identity:
         raise IdentityMismatch("the record names another patient or hospital")  # H2.18
     if any(entry.handle not in order.handles for entry in manifest.records):
         raise AnswerMismatch("the hospital sent a record that was not asked for")  # H2.19

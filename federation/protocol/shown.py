@@ -58,6 +58,11 @@ class Shown:
             access_.consent.duty.CopyFrom(duty)
         return cls(patient_id, access_)
 
+    @classmethod
+    def by_own_right(cls, patient_id: PatientId, deputyship: Deputyship | None = None) -> "Shown":
+        """Show that these are one's own records, or of whom one stands for by a deputyship."""
+        return cls(patient_id, Access(own=OwnAccess(deputyship=deputyship)))
+
     @property
     def consent(self) -> Consent | None:
         """Return the consent that is shown, if it is one."""

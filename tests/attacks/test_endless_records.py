@@ -212,7 +212,7 @@ def test_pages_without_end_are_read_to_a_bound_and_what_is_left_out_is_told(
             answer = awaiting.receive(reply, federation.doctor.verifier(), now=federation.clock.now)
             return replace(answer, pages=2**32 - 1)
 
-    monkeypatch.setattr("federation.person.doctor.MOST_PAGES", 3)
+    monkeypatch.setattr("federation.person.finding.MOST_PAGES", 3)
     _, present = federation.consult(ecg())
     doctor = make_doctor(federation, tmp_path, lambda *_: None)
     doctor._cloud = cloud = Pages()

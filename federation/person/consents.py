@@ -1,0 +1,262 @@
+"""What a patient signed for others, and what others signed for it: consents, mandates, and by what it stands for somebody.
+
+All of it lies in the patient's evidence. Numbers count what was given from this profile: the oldest is 1, and stays 1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+from google.protobuf.message import DecodeError
+
+from federation.clock import Clock
+from federation.errors import DeputyExpired, DeputyInvalid, DeputyRevoked, MalformedMessage
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.person import exhibits
+from federation.person.errors import NoDeputy, NoSuchGrant, NoSuchMandate
+from federation.person.evidence import EvidenceBook, KeptExhibit
+from federation.protocol import access
+from federation.protocol.access import Grantee, Power
+from federation.protocol.consent import (
+    Terms,
+    deputyship_statement,
+    make_grant,
+    make_mandate,
+    open_deputyship,
+    peek_deputyship,
+    read_grant,
+)
+from federation.protocol.parsing import check
+from federation.protocol.parties import Entropy, Party
+from federation.protocol.statements import POWER_NAMES, peek_statement
+from federation.v1.access_pb2 import Consent, Deputyship
+from federation.v1.statement_pb2 import (
+    POWER_REVOKE,
+    ROLE_HOSPITAL,
+    ROLE_PATIENT,
+    Grant,
+    Mandate,
+    SignedStatement,
+)
+from keystore.identities import PatientId
+
+MOST_FILE_BYTES = 64 * 1024
+AT_ONCE = 16
+"""Statements that one rev takes back."""
+
+Revoked: TypeAlias = tuple[str, SignedStatement]
+"""A kind of statement ("grant", "mandate"), and the statement."""
+
+
+@dataclass(frozen=True)
+class NewGrant:
+    """A consent to give: to whom, on which terms; and by what, where it is about another patient's records."""
+
+    grantee: Grantee
+    terms: Terms
+    deputyship: Deputyship | None = None
+
+
+@dataclass(frozen=True)
+class KeptGrant:
+    """A consent that was given from this profile. `serial` is that of the credential that it stands on."""
+
+    number: int
+    grant: access.Grant
+    serial: bytes
+    purpose: str
+    signed: SignedStatement
+    deputyship: Deputyship | None
+    is_revoked: bool
+
+
+@dataclass(frozen=True)
+class KeptMandate:
+    """A mandate that this patient gave."""
+
+    number: int
+    mandate: access.Deputyship
+    signed: SignedStatement
+    is_revoked: bool
+
+
+@dataclass(frozen=True)
+class HeldDeputyship:
+    """By what this patient stands for another: a mandate of that patient, or a guardianship of a hospital's desk."""
+
+    shown: Deputyship
+    stated_by: str
+    says: access.Deputyship
+    is_revoked: bool
+
+
+class Consents:
+    """The consents, mandates and deputyships of one patient's profile."""
+
+    def __init__(
+        self, member: Member, cloud: CloudClient, book: EvidenceBook, *, clock: Clock, entropy: Entropy
+    ) -> None:
+        """Keep them in this book, and take them back at this cloud."""
+        self._member = member
+        self._cloud = cloud
+        self._book = book
+        self._clock = clock
+        self._entropy = entropy
+
+    def grants(self) -> list[KeptGrant]:
+        """Return the consents that were given from this profile, in the order of giving, by the newest lists at hand."""
+        return [self._kept_grant(number, kept) for number, kept in enumerate(self._book.all("grant"), start=1)]
+
+    def grant(self, number: int) -> KeptGrant:
+        """Return the consent of this number. Raises NoSuchGrant."""
+        for kept in self.grants():
+            if kept.number == number:
+                return kept
+        raise NoSuchGrant(f"You gave no consent of the number {number} from here.")
+
+    def give(self, new: NewGrant, signer: Party) -> KeptGrant:
+        """Sign a consent, and keep it before anybody has it. Raises GrantInvalid for its life."""
+        now = self._clock()
+        signed = make_grant(signer, new.grantee, new.terms, now=now, entropy=self._entropy, deputyship=new.deputyship)
+        grant_id = peek_statement(Grant, signed).grant_id
+        self._book.keep(exhibits.of_grant(signed, signer.self_, new.deputyship), grant_id, now=now)
+        return next(kept for kept in self.grants() if kept.grant.id == grant_id)
+
+    def revoke(self, grants: Sequence[KeptGrant]) -> None:
+        """Take consents back: the cloud's next list names them. Raises the cloud's refusal, NoDeputy."""
+        by_patient: dict[PatientId, list[Revoked]] = {}
+        for kept in grants:
+            by_patient.setdefault(kept.grant.patient_id, []).append(("grant", kept.signed))
+        for patient_id, revoked in by_patient.items():
+            self._revoke(patient_id, revoked)
+
+    def sweep(self, patient_id: PatientId) -> None:
+        """Take back everything that was signed in this patient's name until now: its grants and mandates, its deputies' too.
+
+        Raises the cloud's refusal, NoDeputy.
+        """
+        before = self._clock() + 1  # what was signed in this very millisecond, too
+        if patient_id == self._member.identity:
+            self._cloud.revoke(self._member, (), before=before)
+        else:
+            deputyship = self.acting_for(patient_id, POWER_REVOKE).shown
+            self._cloud.revoke(self._member, (), owner_id=patient_id, before=before, deputyship=deputyship)
+
+    def mandates(self) -> list[KeptMandate]:
+        """Return the mandates that this patient gave, in the order of giving."""
+        given = (kept for kept in self._book.all("mandate") if kept.exhibit.signer == self._member.identity)
+        return [self._kept_mandate(number, kept) for number, kept in enumerate(given, start=1)]
+
+    def appoint(self, deputy_id: PatientId, powers: Sequence[Power], life: timedelta) -> Deputyship:
+        """Make another patient the deputy; give what that patient needs to show it. Raises DeputyInvalid for its life."""
+        now = self._clock()
+        party = self._member.party(now)
+        if deputy_id == party.identity:
+            raise DeputyInvalid("nobody is its own deputy")
+        signed = make_mandate(party, deputy_id, powers, life, now=now, entropy=self._entropy)
+        mandate_id = peek_statement(Mandate, signed).mandate_id
+        self._book.keep(exhibits.of_mandate(signed, party.self_), mandate_id, now=now)
+        return Deputyship(mandate=signed, key_statement=party.self_.key_statement)
+
+    def end(self, number: int) -> KeptMandate:
+        """Take a mandate back, and what the deputy granted by it with it. Raises NoSuchMandate, the cloud's refusal."""
+        for kept in self.mandates():
+            if kept.number == number:
+                self._cloud.revoke(self._member, [("mandate", kept.signed)])
+                return kept
+        raise NoSuchMandate(f"You gave no mandate of the number {number} from here.")
+
+    def accept(self, data: bytes) -> HeldDeputyship:
+        """Verify what makes this patient a deputy, as another patient or a hospital's desk handed it over, and keep it.
+
+        Raises DeputyInvalid, DeputyExpired, DeputyRevoked, MalformedMessage; Authentication for who stated it.
+        """
+        shown = _read(data)
+        now, verifier = self._clock(), self._member.verifier()
+        role = ROLE_PATIENT if deputyship_statement(shown)[0] == "mandate" else ROLE_HOSPITAL
+        stated_by = verifier.party(shown.key_statement, role, now=now)
+        says = open_deputyship(shown, stated_by)
+        if says.deputy_id != self._member.identity:
+            raise DeputyInvalid(f"it is for {says.deputy_id}")
+        held = HeldDeputyship(shown, stated_by.identity, says, self._is_taken_back(says))
+        if held.is_revoked:
+            raise DeputyRevoked("it was taken back already")
+        if now >= says.validity.not_after:
+            raise DeputyExpired("it has ended")
+        self._book.keep(exhibits.of_deputyship(shown, stated_by), says.id, now=now)
+        return held
+
+    def held(self) -> list[HeldDeputyship]:
+        """Return by what this patient stands for others, or stood; each once, as it was accepted last."""
+        kept = [*self._book.all("mandate"), *self._book.all("guardian")]
+        others = (one for one in kept if one.exhibit.signer != self._member.identity)
+        return list({one.reference: self._held(one) for one in others}.values())
+
+    def acting_for(self, patient_id: PatientId, power: Power) -> HeldDeputyship:
+        """Return by what this patient may do that in the other's name now. Raises NoDeputy."""
+        held = [one for one in self.held() if one.says.patient_id == patient_id]
+        standing = [one for one in held if not one.is_revoked and self._clock() < one.says.validity.not_after]
+        able = [one for one in standing if power in one.says.powers]
+        if able:
+            return max(able, key=lambda one: one.says.validity.not_after)
+        if standing:
+            raise NoDeputy(f'What you hold of {patient_id} does not give the power "{POWER_NAMES[power]}".')
+        if held:
+            raise NoDeputy(f"What made you the deputy of {patient_id} has ended, or was taken back.")
+        raise NoDeputy(f"You hold neither a mandate of {patient_id} nor a guardianship.")
+
+    def consent(self, kept: KeptGrant, signer: Party) -> Consent:
+        """Return what a visit hands over: the grant, with what its receiver checks it by."""
+        return Consent(grant=kept.signed, key_statement=signer.self_.key_statement, deputyship=kept.deputyship)
+
+    def _revoke(self, patient_id: PatientId, revoked: Sequence[Revoked]) -> None:
+        is_own = patient_id == self._member.identity
+        deputyship = None if is_own else self.acting_for(patient_id, POWER_REVOKE).shown
+        for first in range(0, len(revoked), AT_ONCE):
+            batch = revoked[first : first + AT_ONCE]
+            self._cloud.revoke(self._member, batch, owner_id=patient_id, deputyship=deputyship)
+
+    def _kept_grant(self, number: int, kept: KeptExhibit) -> KeptGrant:
+        signed = SignedStatement(statement=kept.exhibit.message, signature=kept.exhibit.signature)
+        stated = peek_statement(Grant, signed)
+        grant = read_grant(stated)
+        lists = self._member.verifier().lists
+        return KeptGrant(
+            number=number,
+            grant=grant,
+            serial=stated.signer_serial,
+            purpose=stated.purpose,
+            signed=signed,
+            deputyship=exhibits.deputyship_in(kept.exhibit.openings),
+            is_revoked=lists.is_taken_back("grant", grant.patient_id, grant.id, grant.stated_at),
+        )
+
+    def _kept_mandate(self, number: int, kept: KeptExhibit) -> KeptMandate:
+        signed = SignedStatement(statement=kept.exhibit.message, signature=kept.exhibit.signature)
+        mandate = peek_deputyship(Deputyship(mandate=signed))
+        return KeptMandate(number, mandate, signed, self._is_taken_back(mandate))
+
+    def _held(self, kept: KeptExhibit) -> HeldDeputyship:
+        exhibit = kept.exhibit
+        signed = SignedStatement(statement=exhibit.message, signature=exhibit.signature)
+        shown = Deputyship(key_statement=exhibit.key_statement)
+        (shown.mandate if exhibit.kind == "mandate" else shown.guardianship).CopyFrom(signed)
+        says = peek_deputyship(shown)
+        return HeldDeputyship(shown, exhibit.signer, says, self._is_taken_back(says))
+
+    def _is_taken_back(self, deputyship: access.Deputyship) -> bool:
+        lists = self._member.verifier().lists
+        return lists.is_taken_back(deputyship.kind, deputyship.patient_id, deputyship.id, deputyship.stated_at)
+
+
+def _read(data: bytes) -> Deputyship:
+    if len(data) > MOST_FILE_BYTES:
+        raise MalformedMessage(f"what makes a deputy has at most {MOST_FILE_BYTES} bytes")
+    try:
+        shown = Deputyship.FromString(data)
+    except DecodeError as error:
+        raise MalformedMessage("this is neither a mandate nor a guardianship") from error
+    check(shown)
+    return shown
