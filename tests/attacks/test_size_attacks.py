@@ -6,7 +6,7 @@ from federation.party.member import Member
 from federation.protocol.frames import SLICE_BYTES, padded_size
 from federation.v1.record_pb2 import SESSION_OUTCOME_GRANT_REVOKED, SESSION_OUTCOME_NO_RECORD
 from federation.v1.statement_pb2 import RIGHT_READ
-from tests.grants import wide
+from tests.grants import Terms, wide
 from tests.simulator import Federation
 
 Pair = tuple[Member, Member]

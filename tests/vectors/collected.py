@@ -124,6 +124,7 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
         "a patient's value V in the index": (index_key, index),
         "bucket of the index, its first two bytes": (patient, t("idx-bucket")),
         "row key of the index": (patient, row_class),
+        "level of a restricted record in the index, its first eight bytes": (patient, t("idx-level", b"restricted")),
         "hospital key of the index": (patient, t("idx-hospital", b"H:alpha")),
         "row id of the index": (patient, t("idx-row", row_key, b"H:alpha", b"handle of record")),
     }

@@ -25,7 +25,7 @@ from tests.vectors.world import Step, register
 ROLES = ("patient", "doctor", "hospital")
 PHASES = {
     "registration": ("reg1", "reg2"),
-    "consultation": ("room", "P1", "D1", "P2"),
+    "consultation": ("duty-ask", "room", "P1", "D1", "P2"),
     "search": ("D2", "C"),
     "record": ("D3", "H1", "D4", "H2", "STO"),
     "diagnosis": ("D5", "P6"),

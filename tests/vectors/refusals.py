@@ -14,6 +14,7 @@ from federation.protocol.sealing import Context
 from federation.protocol.statements import sign_statement
 from federation.v1.access_pb2 import Access, OwnAccess
 from federation.v1.record_pb2 import DepositReceipt, RecordManifest
+from federation.v1.revocation_pb2 import STATEMENT_KIND_GRANT
 from federation.v1.statement_pb2 import (
     SENSITIVITY_SECRET,
     DepartmentGrantee,
@@ -118,6 +119,7 @@ class Refusals:
         forged = self.steps["P1"].signing_key.sign(b"something else")
         bent: dict[str, dict[str, Json]] = {
             "room": {"another nonce": {"nonce": bytes(16)}, "another time": {"sent_at": self.now - 1}},
+            "duty-ask": {"another nonce": {"nonce": bytes(16)}, "another time": {"sent_at": self.now - 1}},
             "room-close": {"another room": {"room_id": bytes(16)}},
         }
         for name, changes in bent.items():
@@ -127,8 +129,9 @@ class Refusals:
             for change, fields in changes.items():
                 yield self._clear(step, change, "SIGNATURE_INVALID", precise=True, **fields)
             yield self._clear(step, "half a signature", "FIELD_INVALID", precise=True, signature=forged[:32])
-        yield self._vector("room", "stale", "STALE", "STALE", now=self.now + WINDOW_MS + 1)
-        yield self._vector("room", "future", "FUTURE_DATED", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
+        for name in ("room", "duty-ask"):
+            yield self._vector(name, "stale", "STALE", "STALE", now=self.now + WINDOW_MS + 1)
+            yield self._vector(name, "future", "FUTURE_DATED", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
         yield self._vector("room", "taken before", "MESSAGE_REPLAYED", replayed=True)
 
     def _inside(self) -> Iterator[Json]:
@@ -355,6 +358,12 @@ class Refusals:
             ("a duty that is over", _ending(self.now), "DUTY_EXPIRED", "DUTY_EXPIRED"),
         ):
             yield self._changed(d2, change, expect, _both(said, self._on_duty(bend)), wire=wire)
+        revoked = _revoking(self._regranted(_with(patient_id="P:other")))
+        yield self._changed(self.steps["rev"], "another patient's grant", "GRANT_INVALID", revoked)
+        yield self._changed(self.steps["rev"], "for another patient", "IDENTITY_MISMATCH", _with(owner_id="P:other"))
+        yield self._changed(self.steps["rev"], "everything, too", "FIELD_INVALID", _with(before=self.now))
+        yield self._changed(self.steps["rev-all"], "what comes", "FUTURE_DATED", _with(before=self.now + SKEW_MS + 1))
+        yield self._changed(self.steps["rev-duty"], "of another kind", "FIELD_INVALID", _of_kind(STATEMENT_KIND_GRANT))
         yield from self._owners()
 
     def _owners(self) -> Iterator[Json]:
@@ -593,6 +602,20 @@ def _consenting(**fields: Any) -> Change:
 
 def _granting(grant: SignedStatement) -> Change:
     return _consenting(grant=grant)
+
+
+def _revoking(grant: SignedStatement) -> Change:
+    def change(payload: Any) -> None:
+        payload.statements[0].statement.CopyFrom(grant)
+
+    return change
+
+
+def _of_kind(kind: int) -> Change:
+    def change(payload: Any) -> None:
+        payload.statements[0].kind = kind
+
+    return change
 
 
 def _without_duty(payload: Any) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from federation.protocol import consultation, record, search
+from federation.protocol import duty as protocol_duty
 from federation.protocol.access import ToDoctor, Validity
 from federation.protocol.consent import Shift, Terms, make_duty, make_grant
 from federation.protocol.consultation import code_digest
@@ -18,7 +19,7 @@ from federation.protocol.parsing import check
 from federation.protocol.parties import Party
 from federation.protocol.sealing import UNNAMED, Context
 from federation.protocol.shown import Shown
-from federation.protocol.verifier import Peer, Verifier
+from federation.protocol.verifier import Peer, VerifiedParty, Verifier
 from federation.v1 import record_pb2, search_pb2
 from federation.v1.access_pb2 import Access, Consent, OwnAccess, ShownDuty
 from federation.v1.consultation_pb2 import (
@@ -92,6 +93,18 @@ def open_room(world: World, carry: Carry) -> None:
 
     facts = Facts(receiver=hospital_id, query=doctor.identity)
     carry(Step("room", OpenRoomRequest, request, receive, None, None, facts, doctor.signing_key))
+
+
+def ask_for_duty(world: World, carry: Carry) -> None:
+    """The doctor asks its hospital whether it is on duty there: signed, in clear."""
+    hospital_id, doctor = world.hospital.identity, world.doctor
+    request = protocol_duty.ask_for_duty(doctor, hospital_id, now=world.now, entropy=world.entropy("duty-ask"))
+
+    def receive(message: Any, *, now: int, admitted: bool = True) -> VerifiedParty:
+        return protocol_duty.receive_duty_request(message, hospital_id, world.verifier, now=now)
+
+    facts = Facts(receiver=hospital_id, query=doctor.identity)
+    carry(Step("duty-ask", record_pb2.GetDutyRequest, request, receive, None, None, facts, doctor.signing_key))
 
 
 def close_room(world: World, carry: Carry) -> None:
@@ -413,6 +426,7 @@ def _deposit(world: World, consulted: Consulted, d5: DiagnosisDelivery, intent: 
 
 def run(world: World, carry: Carry) -> None:
     """Every phase after registration."""
+    ask_for_duty(world, carry)
     open_room(world, carry)
     consulted = consult(world, carry)
     shown = by_consent(world, consulted.consent)
@@ -423,4 +437,4 @@ def run(world: World, carry: Carry) -> None:
     deposit(world, carry, consulted, diagnosis)
     look_up(world, carry, world.patient, own(world), "-own")
     read_record(world, carry, world.patient, own(world), "-own")
-    call_all(world, carry, consulted.consent.grant)
+    call_all(world, carry, consulted.consent.grant, duty(world).duty)

@@ -28,6 +28,7 @@ OUTCOMES = (
 ROLES = ("", "patient", "doctor", "hospital")
 PURPOSES = ("", "read", "store")
 ACTIONS = ("", "add", "withdraw")
+SENSITIVITIES = ("", "normal", "restricted", "secret")
 STATEMENTS = ("", "grant", "mandate", "guardian", "duty")
 
 
@@ -260,7 +261,7 @@ def h2(m: Any, f: Facts) -> Transcript:
 def pub(m: Any, f: Facts) -> Transcript:
     """PUB."""
     who = text(m.patient_id), text(m.department_id), text(m.hospital_id), text(m.doctor_id)
-    what = m.handle, m.consent_digest, m.nonce, u64(m.sent_at)
+    what = m.handle, text(SENSITIVITIES[m.sensitivity]), m.consent_digest, m.nonce, u64(m.sent_at)
     return t("pub", text(ACTIONS[m.action]), *who, *what, text(f.cloud_id))
 
 
@@ -300,6 +301,11 @@ def room(m: Any, f: Facts) -> Transcript:
     return t("room", text(f.query), text(f.receiver), *fields)
 
 
+def duty_ask(m: Any, f: Facts) -> Transcript:
+    """What a doctor asks its hospital by whether it is on duty."""
+    return t("duty-ask", text(f.query), text(f.receiver), m.nonce, u64(m.sent_at))
+
+
 def room_close(m: Any, f: Facts) -> Transcript:
     """What closes a room."""
     return t("room-close", text(f.query), text(f.receiver), m.room_id)
@@ -322,6 +328,27 @@ def th2(opening: bytes, reply: Any, credential: bytes, session_id: bytes) -> Tra
 
 SIGNED = {
     function.__name__.replace("_", "-"): function
-    for function in (reg1, reg2, p1, d1, p2, d5, p6, d2, c, d3, h1, h2, pub, ekput, tlsca, tkt, rev, room, room_close)
+    for function in (
+        reg1,
+        reg2,
+        p1,
+        d1,
+        p2,
+        d5,
+        p6,
+        d2,
+        c,
+        d3,
+        h1,
+        h2,
+        pub,
+        ekput,
+        tlsca,
+        tkt,
+        rev,
+        room,
+        room_close,
+        duty_ask,
+    )
 }
 """By the name of the payload that carries the signature. d4 and sto carry none of their own."""

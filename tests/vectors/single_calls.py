@@ -6,10 +6,11 @@ from google.protobuf.message import Message
 
 from federation.protocol import calls
 from federation.protocol.parties import Party, Pending
+from federation.protocol.revocation import require_revocable, sender_role
 from federation.protocol.sealing import UNNAMED, Context, after_opening
 from federation.protocol.statements import digest_or_empty, sign_statement
-from federation.v1 import membership_pb2, publication_pb2, revocation_pb2
-from federation.v1.statement_pb2 import ROLE_PATIENT, Grant, SignedStatement
+from federation.v1 import membership_pb2, publication_pb2, revocation_pb2, statement_pb2
+from federation.v1.statement_pb2 import Grant, SignedStatement
 from tests.vectors.draws import Stream
 from tests.vectors.signed import Facts
 from tests.vectors.software import signing_key
@@ -19,7 +20,7 @@ HANDLE = b"handle of record"
 DEPARTMENT_CLASS = "cardiology"
 
 
-def call_all(world: World, carry: Carry, grant: SignedStatement) -> None:
+def call_all(world: World, carry: Carry, grant: SignedStatement, duty: SignedStatement) -> None:
     """pub, ekput, tlsca, tkt, rev."""
     hospital, patient = world.hospital, world.patient
     nonces = {name: world.entropy(name)(16) for name in ("pub", "tlsca", "tkt", "rev")}
@@ -30,6 +31,7 @@ def call_all(world: World, carry: Carry, grant: SignedStatement) -> None:
         hospital_id=hospital.identity,
         doctor_id=world.doctor.identity,
         handle=HANDLE,
+        sensitivity=statement_pb2.SENSITIVITY_NORMAL,
         consent_digest=digest_or_empty("grant", grant),
         nonce=nonces["pub"],
     )
@@ -54,6 +56,17 @@ def call_all(world: World, carry: Carry, grant: SignedStatement) -> None:
     _call(world, carry, calls.REVOKE, revocation, patient)
     _call(world, carry, calls.REVOKE, _older_revocation(world, grant), patient, "-older")
     _call(world, carry, calls.REVOKE, _sweep(world), patient, "-all")
+    _call(world, carry, calls.REVOKE, _ended(world, duty), hospital, "-duty")
+
+
+def _ended(world: World, duty: SignedStatement) -> revocation_pb2.Revocation:
+    """rev of a duty that the hospital stated."""
+    return revocation_pb2.Revocation(
+        owner_id=world.hospital.identity,
+        statements=[revocation_pb2.RevokedStatement(kind=revocation_pb2.STATEMENT_KIND_DUTY, statement=duty)],
+        key_statement=world.hospital.self_.key_statement,
+        nonce=world.entropy("rev-duty")(16),
+    )
 
 
 def _sweep(world: World) -> revocation_pb2.Revocation:
@@ -99,5 +112,7 @@ def _revoked(claimed: calls.Claimed[Any], world: World, now: int) -> Pending[Any
     """The cloud's steps at rev: the KS inside, whatever is registered now, and then whose the grant is."""
     payload = claimed.opened.payload
     with after_opening():
-        patient = world.verifier.party(payload.key_statement, ROLE_PATIENT, now=now)
-        return claimed.verify(patient, now=now)
+        sender = world.verifier.party(payload.key_statement, sender_role(claimed.claimed_sender), now=now)
+        pending = claimed.verify(sender, now=now)
+        require_revocable(payload, sender, world.verifier, now=now)
+        return pending

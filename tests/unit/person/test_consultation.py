@@ -22,7 +22,7 @@ from federation.protocol.consultation import InConsultation
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import RelayFrame
 from federation.v1.envelope_pb2 import SealedReply, SessionFrame, SessionRefusal
-from tests.grants import wide
+from tests.grants import Terms, wide
 from tests.hospital_lab import ecg, report
 from tests.unit.person.conftest import Surgery, make_doctor
 from tests.waiting import until
