@@ -1,4 +1,4 @@
-"""What a hospital keeps: records with their outbox, its roster, guardianships, and the relay's rooms."""
+"""What a hospital keeps: records with their outbox, and the relay's rooms."""
 
 import sqlalchemy as sa
 
@@ -21,43 +21,13 @@ def upgrade() -> None:
         integer("stored_at"),
         blob("wrapped_key"),
         blob("sealed_parts"),
-        text("sensitivity"),
         clustered=False,
     )
     index("records", "patient_key", "handle")
     create("deposit_answers", key("deposit_digest"), blob("answer"), clustered=False)
     create("outbox", key("entry_id"), blob("sealed"), integer("attempts"), integer("not_before"), clustered=False)
     index("outbox", "not_before")
-    _duties()
     _relay()
-
-
-def _duties() -> None:
-    create(
-        "shifts",
-        key("shift_id"),
-        text("doctor_id"),
-        text("department_classes"),
-        integer("not_before"),
-        integer("not_after"),
-        integer("ended_at", nullable=True),
-        integer("told_at", nullable=True),
-        blob("duty_statement", nullable=True),
-        blob("duty_signature", nullable=True),
-        clustered=False,
-    )
-    index("shifts", "doctor_id", "not_after")
-    index("shifts", "not_after", "shift_id")
-    create(
-        "guardianships",
-        key("guardianship_id"),
-        blob("sealed"),
-        integer("not_after"),
-        integer("ended_at", nullable=True),
-        integer("told_at", nullable=True),
-        clustered=False,
-    )
-    index("guardianships", "not_after")
 
 
 def _relay() -> None:
