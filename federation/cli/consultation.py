@@ -253,8 +253,10 @@ class Desk:
 
     def _see_all(self) -> None:
         """See one after the other. What goes wrong with one is told, and the next one's turn comes; then exit code 1."""
-        number, failed, room = 0, False, self._open()
+        number, failed = 0, False
+        room: DoctorRoom | None = None
         while self.plan.seconds_left:
+            room = room or self._open()
             number += 1
             visit = Visit(self.client, self.doctor_id, self.plan.of_patient(number), room)
             try:
@@ -262,9 +264,9 @@ class Desk:
             except NoAnswer:
                 break
             except NoSuchRoom:  # it lives for some hours only
-                room = self._open()
-            if visit.has_begun and (self.plan.code_per_patient or room.is_worn):
-                room = self._open()
+                room = None
+            else:
+                room = None if self.plan.code_per_patient or room.is_worn else room
         say("\nNobody else is waited for.")
         if failed:
             raise click.exceptions.Exit(1)
