@@ -21,28 +21,32 @@ from federation.errors import RecordCutShort
 from federation.hospital.importing import RecordFiles, import_record
 from federation.hospital.node import compose
 from federation.hospital.outbox import Outbox
+from federation.hospital.roster import checked_span, planned, put_on_roster, shown_duty, take_off_roster
 from federation.hospital.services import Hospital
+from federation.party.member import Member
 from federation.processes.hospital import Listening, listen
 from federation.protocol.calls import PUBLISH
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.record import Established, Intent, Received, Slice
-from federation.protocol.statements import sign_statement
+from federation.protocol.statements import peek_statement, sign_statement
 from federation.settings import HospitalSettings, ServerSettings, TokenSettings
 from federation.store.blobs import BlobStore
 from federation.store.database import Database, open_database
 from federation.store.file_shelf import FileShelf
+from federation.store.rows import StoredShift
+from federation.v1.access_pb2 import ShownDuty
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
 from federation.v1.publication_pb2 import Publication, PublicationReceipt
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, OpenSessionRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
-from federation.v1.statement_pb2 import SignedStatement
+from federation.v1.statement_pb2 import KeyStatement, SignedStatement
 from federation.wire.channel import open_channel
 from federation.wire.server import LeafRotation
 from federation.wire.status import from_rpc_error
 from federation.wire.workers import Workers
 from keystore import x509 as issuing
 from keystore.party import CloudKeys, HospitalKeys
-from keystore.transcript import digest, listing, statement_digest
+from keystore.transcript import digest, listing
 from tests.simulator import Federation
 
 DATA = Path(__file__).parent / "data"
@@ -54,6 +58,11 @@ SETTINGS = HospitalSettings(
 )
 """What of a hospital's settings it is composed by; its token is the simulated federation's."""
 SECONDS = 20.0
+MILLISECOND = timedelta(milliseconds=1)
+DOCTORS = ("D:chen", "D:roe")
+"""Who is on duty here from the beginning, in all departments, for two weeks."""
+OWN_CLASSES = ("cardiology", "neurology")
+QUIET = {"IMPORT", "ROSTER", "DUTY-STATED", "DUTY-ENDED"}
 
 
 @dataclass
@@ -71,6 +80,33 @@ class HospitalLab:
         self.keys = keys
         self.database = self._open_database()
         self.hospital = self._hospital()
+        for doctor_id in DOCTORS:
+            self.on_duty(doctor_id, *OWN_CLASSES)
+        self.federation.rosters["H:alpha"] = self.duty
+
+    def on_duty(
+        self,
+        doctor_id: str,
+        *departments: str,
+        begins: timedelta = timedelta(0),
+        lasts: timedelta = timedelta(days=14),
+    ) -> list[StoredShift]:
+        """Put a doctor on the roster; give the shifts that are new."""
+        begins_at = self.federation.clock.now + begins // MILLISECOND
+        span = checked_span(self.hospital, doctor_id, departments, begins_at, begins_at + lasts // MILLISECOND)
+        plan = planned(self.hospital, [span], revive=True)
+        put_on_roster(self.hospital, plan.new, "test", "for a test")
+        return list(plan.new)
+
+    def off_duty(self, doctor_id: str = "D:chen") -> None:
+        """End every shift of a doctor, as `medunion hospital duty end --all` does here."""
+        for shift in self.hospital.stores.shifts.of(doctor_id, ending_after=self.federation.clock.now):
+            take_off_roster(self.hospital, shift, "test")
+
+    def duty(self, doctor: Member) -> ShownDuty:
+        """The duty of a doctor who is on duty here."""
+        verifying_key = peek_statement(KeyStatement, doctor.key_statement).verifying_key
+        return shown_duty(self.hospital, doctor.identity, verifying_key)
 
     def _open_database(self) -> Database:
         return open_database(f"sqlite:///{self.directory / 'store.sqlite'}")
@@ -96,13 +132,14 @@ class HospitalLab:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.federation.rosters.clear()
         self.database.close()
 
     @property
     def reasons(self) -> list[str]:
-        """The reasons in the audit log, in order; imports aside."""
+        """The reasons in the audit log, in order; imports and the roster aside."""
         events = (entry.event for entry in self.hospital.audit.entries())
-        return [event.reason for event in events if event.kind != "IMPORT"]
+        return [event.reason for event in events if event.kind not in QUIET]
 
     @property
     def blobs(self) -> list[Path]:
@@ -300,25 +337,26 @@ def encounter_of(
     diagnosis: bytes,
     grant: SignedStatement,
     department_class: str = "cardiology",
+    doctor: Member | None = None,
 ) -> Encounter:
-    """Sign M_SD as the patient and M_DINF as the doctor, as P2 and D5 do."""
+    """Sign M_SD as the patient and M_DINF as the doctor, as P2 and D5 do; the doctor is on duty."""
     now, consultation = federation.clock.now, federation.entropy(32)
-    intent = federation.intent(grant, PURPOSE_STORE, department_class)
-    granted = statement_digest("grant", grant.statement)
+    intent = federation.intent(grant, PURPOSE_STORE, department_class, doctor=doctor)
+    doctor = doctor or federation.doctor
+    whom = doctor.identity, doctor.certificate, "P:wang"
     sig_p2 = federation.patient.keys.signing_key.sign(
-        biosignal_transcript(consultation, "D:chen", federation.doctor.certificate, digest(biosignal), granted, now)
+        biosignal_transcript(consultation, *whom, digest(biosignal), intent.shown.grant_digest, now)
     )
-    sig_d5 = federation.doctor.keys.signing_key.sign(
+    sig_d5 = doctor.keys.signing_key.sign(
         diagnosis_transcript(consultation, digest(diagnosis), sig_p2, listing([]), now)
     )
     deposit = Deposit(
         patient_id="P:wang",
-        doctor_id="D:chen",
+        doctor_id=doctor.identity,
         sent_at=now,
         blind=intent.blind,
         scope=intent.scope,
-        grant=grant,
-        patient_key_statement=federation.patient.key_statement,
+        access=intent.shown.access,
         consultation_digest=consultation,
         biosignal_size_bytes=len(biosignal),
         biosignal_digest=digest(biosignal),

@@ -50,6 +50,7 @@ class Federation:
         self.clock = Clock()
         self.members: list[Member] = []
         self.replay = new_replay_memory()
+        self.rosters: dict[str, Callable[[Member], ShownDuty]] = {}
         self.authority = Authority(make_token("authority"), self.clock)
         book = MemoryBook()
         keys = CloudKeys.create(make_token("cloud"), book, lambda: self.clock.now)
@@ -161,9 +162,12 @@ class Federation:
         )
 
     def duty(self, doctor: Member | None = None, hospital: Member | None = None) -> ShownDuty:
-        """A doctor's duty at a hospital, in all classes, from now for a day."""
-        stated_by, now = self.party(hospital or self.hospital_a), self.clock.now
-        on_duty = peek_statement(KeyStatement, (doctor or self.doctor).key_statement)
+        """A doctor's duty at a hospital: as its roster says, if it keeps one, else in all classes, from now for a day."""
+        doctor, hospital = doctor or self.doctor, hospital or self.hospital_a
+        if hospital.identity in self.rosters:
+            return self.rosters[hospital.identity](doctor)
+        stated_by, now = self.party(hospital), self.clock.now
+        on_duty = peek_statement(KeyStatement, doctor.key_statement)
         shift = Shift(self.entropy(16), on_duty.identity, CLASSES, Validity(now, now + 24 * 3_600_000))
         stated = make_duty(stated_by, shift, on_duty.verifying_key)
         return ShownDuty(duty=stated, key_statement=stated_by.self_.key_statement)
@@ -256,9 +260,10 @@ class Federation:
         handles: tuple[bytes, ...] = (),
         patient: Member | None = None,
         hospital: Member | None = None,
+        doctor: Member | None = None,
     ) -> record.Intent:
         scope = Scope(purpose=purpose, department_class=department_class, handles=handles)
-        return record.Intent(self.shown(grant, patient, hospital=hospital), scope, self.entropy(32))
+        return record.Intent(self.shown(grant, patient, doctor, hospital), scope, self.entropy(32))
 
     def open_session(
         self, hospital: Member, intent: record.Intent, doctor: Member | None = None

@@ -1,4 +1,4 @@
-"""`medunion hospital`: make, register and run a hospital; its enrolment desk, its outbox, its log, its keys."""
+"""`medunion hospital`: make, register and run a hospital; its roster, its enrolment desk, its outbox, its log, its keys."""
 
 import asyncio
 from contextlib import AbstractContextManager
@@ -92,6 +92,8 @@ _HOSPITAL = (
 
 
 _LAZY = {
+    "duty": "federation.cli.hospital_duty:duty",
+    "guardian": "federation.cli.hospital_guardian:guardian",
     "import": "federation.cli.hospital_import:import_records",
     "records": "federation.cli.records:records",
 }

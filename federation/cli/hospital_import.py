@@ -3,10 +3,7 @@
 Which files are one record is found in a folder by their names, or listed in a manifest.
 """
 
-import csv
-import io
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from federation.cli.groups import sentence
 from federation.cli.hospital import Opened, hospital_node
 from federation.cli.options import EXISTING
-from federation.cli.text_file import WINDOWS_1252, read_text
+from federation.cli.text_file import WINDOWS_1252, csv_rows, read_text
 from federation.clinical.errors import ClinicalError, FhirInvalid
 from federation.clinical.summary import BundleSummary
 from federation.clinical.text import counted
@@ -32,9 +29,6 @@ from keystore.identities import DepartmentId, PatientId
 
 COLUMNS = ["patient", "department", "file"]
 BUNDLE_ENDINGS = (".json", ".ndjson")
-
-_FIRST_FIELD = re.compile(r'\s*(?:"[^"]*"|[^",;\t]*)\s*([,;\t])')
-"""A line's first field and what comes after it: Excel separates by what the country's settings say."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +74,7 @@ def from_manifest(manifest: Path) -> Found:
     """Read the records of a CSV file as Excel and others write it. Raises UsageError, WrongFile, OSError; both name the line."""
     text, encoding = read_text(manifest, fallback=WINDOWS_1252)
     records, where = [], []
-    for line, fields in _rows(manifest, text):
+    for line, fields in csv_rows(manifest, text, COLUMNS):
         if len(fields) < len(COLUMNS) or not all(fields[: len(COLUMNS)]):
             raise click.UsageError(f"{manifest}, line {line}: patient,department,file are needed")
         bundle, *attached = (manifest.parent / field for field in fields[2:] if field)
@@ -132,30 +126,6 @@ def _why_not(path: Path) -> str:
         return f"its ending is {path.suffix}, not {path.suffix.lower()}; rename it"
     named = f"{path.name.partition('.')[0]}.json"
     return f"no bundle goes with it, such as {named}" if named[0] != "." else "no bundle goes with it"
-
-
-def _rows(manifest: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row with its first line's number, without the header, Excel's `sep=;` and empty rows."""
-    lines = list(io.StringIO(text, newline=""))
-    stated = re.fullmatch(r"sep=([,;\t|])\s*", lines[0]) if lines else None
-    skipped = 1 if stated else 0
-    guessed = _FIRST_FIELD.match(next((line for line in lines[skipped:] if line.strip()), ""))
-    delimiter = stated[1] if stated else guessed[1] if guessed else ","
-    reader = csv.reader(lines[skipped:], delimiter=delimiter, strict=True)
-    is_first, line = True, skipped + 1
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise click.UsageError(f"{manifest}, line {line}: {error}") from error
-        fields = [field.strip() for field in row]
-        is_header = is_first and [field.lower() for field in fields[:3]] == COLUMNS
-        if any(fields) and not is_header:
-            yield line, fields
-        is_first = is_first and not any(fields)
-        line = skipped + reader.line_num + 1
 
 
 _PATH = click.Path(exists=True, path_type=Path)

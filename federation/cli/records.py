@@ -368,7 +368,8 @@ def line_of(view: Overview) -> str:
     """Return a record as a line."""
     newest, until = view.newest, view.keep_until
     kept = "no retention date" if until is None else f"kept until {_day(until)}"
-    marks = ["WITHDRAWN"] * view.is_withdrawn + [f"HELD x{len(view.holds)}"] * bool(view.holds)
+    marks = [newest.sensitivity.upper()] * (newest.sensitivity != "normal")
+    marks += ["WITHDRAWN"] * view.is_withdrawn + [f"HELD x{len(view.holds)}"] * bool(view.holds)
     fields = newest.handle.hex(), newest.department_id, f"v{newest.version}", _day(newest.stored_at), kept
     return "  ".join([*fields, *marks])
 

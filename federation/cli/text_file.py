@@ -1,7 +1,13 @@
 """Text files that a person wrote with whatever was at hand: Excel, Notepad, an editor."""
 
 import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import click
 
 from federation.person.errors import WrongFile
 
@@ -18,6 +24,10 @@ _MARKED = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 """Byte order marks, and what a file that begins with one is."""
+
+
+_FIRST_FIELD = re.compile(r'\s*(?:"[^"]*"|[^",;\t]*)\s*([,;\t])')
+"""A line's first field and what comes after it: Excel separates by what the country's settings say."""
 
 
 def read_text(path: Path, *, fallback: str | None = None) -> tuple[str, str]:
@@ -41,6 +51,33 @@ def read_text(path: Path, *, fallback: str | None = None) -> tuple[str, str]:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise WrongFile(f"{path}, line {line}: a NUL character, which no text has")
     return text, encoding
+
+
+def csv_rows(path: Path, text: str, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row of a CSV file with its first line's number, without the header, Excel's `sep=;` and empty rows.
+
+    Raises UsageError that names the file and the line.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    stated = re.fullmatch(r"sep=([,;\t|])\s*", lines[0]) if lines else None
+    skipped = 1 if stated else 0
+    guessed = _FIRST_FIELD.match(next((line for line in lines[skipped:] if line.strip()), ""))
+    delimiter = stated[1] if stated else guessed[1] if guessed else ","
+    reader = csv.reader(lines[skipped:], delimiter=delimiter, strict=True)
+    is_first, line = True, skipped + 1
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise click.UsageError(f"{path}, line {line}: {error}") from error
+        fields = [field.strip() for field in row]
+        is_header = is_first and [field.lower() for field in fields[: len(columns)]] == list(columns)
+        if any(fields) and not is_header:
+            yield line, fields
+        is_first = is_first and not any(fields)
+        line = skipped + reader.line_num + 1
 
 
 def _decoded(path: Path, data: bytes, encoding: str) -> str:

@@ -35,7 +35,7 @@ from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
 from federation.store.records import OutboxEntries, Records, RecordsAdministration
 from federation.store.rooms import Rooms
 from federation.store.roster import Shifts
-from federation.v1.statement_pb2 import ROLE_HOSPITAL
+from federation.v1.statement_pb2 import ROLE_HOSPITAL, SignedStatement
 from federation.wire import operations
 from federation.wire.channel import dialling_of
 from federation.wire.server import LeafRotation
@@ -215,6 +215,10 @@ class HospitalNode:
         issued = self.cloud.issue_ticket(self.member, require_identity("patient", patient_id))
         self.hospital.audit.record(AuditEvent("TICKET", OK, detail=patient_id), now=self.clock())
         return issued
+
+    def take_back(self, kind: str, statement: SignedStatement) -> None:
+        """Have a duty or a guardianship of this hospital on the revocation list. Raises the cloud's refusal, Unavailable."""
+        self.cloud.revoke(self.member, [(kind, statement)])
 
     def _current_leaf(self) -> TlsLeaf:
         return self.leaf.current()

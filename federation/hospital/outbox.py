@@ -16,6 +16,7 @@ from federation.hospital.vault import RecordMetadata
 from federation.party.audit import OK, AuditEvent
 from federation.party.reencryption import Steps
 from federation.protocol.parties import Entropy, reason_of
+from federation.protocol.statements import SENSITIVITIES
 from federation.protocol.time import Instant, milliseconds
 from federation.store.records import OutboxEntries
 from federation.store.rows import OutboxEntry, Standing
@@ -25,7 +26,7 @@ from federation.v1.publication_pb2 import (
     Publication,
     PublicationAction,
 )
-from federation.v1.statement_pb2 import SENSITIVITY_NORMAL, SignedStatement
+from federation.v1.statement_pb2 import SignedStatement
 from federation.wire import operations
 from keystore.errors import SealBroken
 from keystore.identities import HospitalId
@@ -83,6 +84,8 @@ class Outbox:
         standing = hospital.stores.administration.standing(publication.handle)
         is_shown = standing is None or standing.is_shown
         publication.action = PUBLICATION_ACTION_ADD if is_shown else PUBLICATION_ACTION_WITHDRAW
+        if versions := hospital.stores.administration.versions(publication.handle):
+            publication.sensitivity = SENSITIVITIES[versions[-1].sensitivity]
         sent_at = hospital.clock()
         receipt = self._publish(publication)
         self._keep(publication, receipt, hospital.clock())
@@ -177,7 +180,7 @@ def _entry(
         department_id=metadata.department_id,
         hospital_id=hospital_id,
         handle=metadata.handle,
-        sensitivity=SENSITIVITY_NORMAL,
+        sensitivity=SENSITIVITIES[metadata.sensitivity],
     )
     if metadata.doctor_id:
         publication.doctor_id = metadata.doctor_id

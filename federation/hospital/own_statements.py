@@ -53,4 +53,4 @@ def _ended_guardianship(hospital: Hospital, shown: Access) -> Iterator[bytes]:
         return
     kept = hospital.stores.guardianships.get(stated.guardianship_id)
     if kept is not None and kept.ended_at is not None:
-        yield statement_entry("guardian", stated.patient_id, stated.guardianship_id)
+        yield statement_entry("guardian", stated.hospital_id, stated.guardianship_id)

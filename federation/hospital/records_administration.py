@@ -15,6 +15,7 @@ from federation.errors import Conflict, FieldInvalid, NoSuchRecord, NotFound, Re
 from federation.hospital.importing import Progress, checked_bundle, write_parts
 from federation.hospital.outbox import new_entry
 from federation.hospital.services import Hospital
+from federation.hospital.vault import RecordMetadata
 from federation.party.audit import OK, AuditEvent
 from federation.protocol.identities import require_identity
 from federation.protocol.time import Instant
@@ -151,7 +152,7 @@ def correct_record(
     action: OperatorAction,
     progress: Progress,
 ) -> Correction:
-    """Keep these files as a record's next version. The index knows the record by its handle, as before.
+    """Keep these files as a record's next version, as sensitive as they say. The index knows it by its handle, as before.
 
     If the newest version holds exactly these files, that was done before: nothing is kept, and its version is given.
     Whose it is, of which department and of whose encounter stays as it was; the versions before stay on file as long as the
@@ -178,17 +179,26 @@ def correct_record(
         # From here on the commit may have happened whatever is heard of it: the sweep removes what is of no record.
         draft.keep()
         try:
-            keep_version(hospital, record, action)
+            keep_version(hospital, record, action, _published_anew(hospital, before, metadata))
         except AlreadyStored as error:
             draft.discard()
             raise Conflict("another correction of this record came first; look at it, then correct that") from error
     return Correction(metadata.version, warnings)
 
 
-def keep_version(hospital: Hospital, record: StoredRecord, action: OperatorAction) -> None:
+def keep_version(
+    hospital: Hospital, record: StoredRecord, action: OperatorAction, outbox: OutboxEntry | None = None
+) -> None:
     """Keep another version of a record. Raises RecordErased, NoSuchRecord, AlreadyStored if that version is there."""
     entry = _entry(hospital, "CORRECTED", record.handle, action, f"version {record.version}")
-    _on_file(hospital, record.handle, lambda: hospital.stores.administration.correct(record, entry))
+    _on_file(hospital, record.handle, lambda: hospital.stores.administration.correct(record, entry, outbox))
+
+
+def _published_anew(hospital: Hospital, before: StoredRecord, metadata: RecordMetadata) -> OutboxEntry | None:
+    if before.sensitivity == metadata.sensitivity:
+        return None
+    now = hospital.clock()
+    return new_entry(hospital.identity, metadata, hospital.sealing, now=now, entropy=hospital.entropy)
 
 
 def erase(hospital: Hospital, handle: bytes, action: OperatorAction) -> bool:

@@ -22,7 +22,7 @@ from federation.protocol.outcomes import session_outcome
 from federation.protocol.parsing import payload_rule
 from federation.protocol.parties import reason_of
 from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release
-from federation.protocol.statements import SENSITIVITY_NAMES
+from federation.protocol.statements import SENSITIVITIES
 from federation.store.rows import StoredRecord
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
 from federation.v1.record_pb2 import SESSION_OUTCOME_NO_RECORD, RecordEntry, RecordManifest, RecordPart
@@ -31,7 +31,6 @@ from keystore.identities import HospitalId, PatientId
 from keystore.transcript import frame
 
 MOST_RECORDS = 64
-_SENSITIVITIES = {name: value for value, name in SENSITIVITY_NAMES.items()}
 
 
 def open_session(hospital: Hospital, opening: SealedOpening) -> tuple[AwaitingRequest, SealedReply]:
@@ -108,7 +107,7 @@ def _on_file(hospital: Hospital, release: Release) -> Sequence[StoredRecord]:
 
 def _is_shown(hospital: Hospital, release: Release, record: StoredRecord) -> bool:
     # A word that is unknown here is of no sensitivity that anybody is shown.
-    sensitivity = _SENSITIVITIES.get(record.sensitivity, SENSITIVITY_UNSPECIFIED)
+    sensitivity = SENSITIVITIES.get(record.sensitivity, SENSITIVITY_UNSPECIFIED)
     is_wanted = record.department_class in release.classes
     is_shown = release.allowed.shows(hospital.identity, record.department_class, record.handle.hex(), sensitivity)
     return is_wanted and is_shown

@@ -53,10 +53,10 @@ class RecordMetadata:
     handle: bytes
     version: int
     stored_at: Instant
+    sensitivity: str
     doctor_id: DoctorId = NO_DOCTOR
     consent_digest: bytes = b""
     keep_until: Instant | None = None
-    sensitivity: str = "normal"
 
 
 class Vault:

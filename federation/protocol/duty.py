@@ -13,7 +13,7 @@ from federation.protocol.statements import verify_signature
 from federation.protocol.time import Instant
 from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.v1.access_pb2 import ShownDuty
-from federation.v1.record_pb2 import GetDutyRequest, GetDutyResponse
+from federation.v1.record_pb2 import GetDutyRequest
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from keystore.identities import DoctorId, HospitalId
 from keystore.transcript import text, transcript, u64
@@ -51,15 +51,6 @@ def receive_duty_request(
     return doctor
 
 
-def receive_duty(
-    response: GetDutyResponse, doctor: Party, hospital_id: HospitalId, verifier: Verifier, *, now: Instant
-) -> ShownDuty:
-    """Take the hospital's answer: the doctor's own duty there. Raises as `verify_duty`."""
-    check(response)  # GetDuty.6
-    verify_duty(response.duty, doctor.self_, hospital_id, verifier, now=now)
-    return response.duty
-
-
 def verify_duty(
     shown: ShownDuty, doctor: VerifiedParty, hospital_id: HospitalId, verifier: Verifier, *, now: Instant
 ) -> access.Duty:
@@ -67,7 +58,7 @@ def verify_duty(
 
     Raises DutyInvalid, DutyExpired, DutyRevoked; Authentication, MalformedMessage.
     """
-    hospital = verifier.party(shown.key_statement, ROLE_HOSPITAL, now=now)  # code.5, GetDuty.7
-    duty = open_duty(shown, hospital, doctor)  # code.6, GetDuty.8
-    require_shown_duty(duty, hospital_id, doctor.identity, verifier, now=now)  # code.7, GetDuty.9
+    hospital = verifier.party(shown.key_statement, ROLE_HOSPITAL, now=now)  # code.5, GetDuty.6
+    duty = open_duty(shown, hospital, doctor)  # code.6, GetDuty.7
+    require_shown_duty(duty, hospital_id, doctor.identity, verifier, now=now)  # code.7, GetDuty.8
     return duty

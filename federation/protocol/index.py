@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from federation.errors import Corrupt
-from federation.protocol.statements import SENSITIVITY_NAMES
+from federation.protocol.statements import SENSITIVITIES, SENSITIVITY_NAMES
 from federation.v1.statement_pb2 import SENSITIVITY_NORMAL, Sensitivity
 from keystore.errors import SealBroken
 from keystore.identities import NO_DOCTOR, DepartmentId, DoctorId, HospitalId, PatientId, class_of, hospital_of
@@ -29,8 +29,6 @@ BUCKET_BYTES = 2
 
 LEVEL_BYTES = 8
 """It keeps three values of one patient apart, and is in every row."""
-
-_SENSITIVITIES = {name: value for value, name in SENSITIVITY_NAMES.items()}
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ class BlindIndex:
             raise Corrupt("a row of the index does not open") from error
         department_id, handle, doctor_id, sensitivity = value.split("\n")
         return Location(
-            DepartmentId(department_id), bytes.fromhex(handle), DoctorId(doctor_id), _SENSITIVITIES[sensitivity]
+            DepartmentId(department_id), bytes.fromhex(handle), DoctorId(doctor_id), SENSITIVITIES[sensitivity]
         )
 
 

@@ -38,6 +38,7 @@ SENSITIVITY_NAMES: dict["pb.Sensitivity.ValueType", str] = {
     pb.SENSITIVITY_RESTRICTED: "restricted",
     pb.SENSITIVITY_SECRET: "secret",
 }
+SENSITIVITIES = {name: value for value, name in SENSITIVITY_NAMES.items()}
 
 
 @dataclass(frozen=True, repr=False)

@@ -257,8 +257,11 @@ class RecordsAdministration:
 
         return self._database.write(step)
 
-    def correct(self, record: StoredRecord, entry: SealedEntry) -> None:
-        """Keep another version. Raises NotStored unless the one before is the newest, AlreadyStored for one that is there."""
+    def correct(self, record: StoredRecord, entry: SealedEntry, outbox: OutboxEntry | None = None) -> None:
+        """Keep another version, and what tells the index of it if that is needed.
+
+        Raises NotStored unless the one before is the newest, AlreadyStored for one that is there.
+        """
 
         def step(connection: sa.Connection, _: int) -> None:
             newest = sa.select(sa.func.max(records.c.version)).where(records.c.handle == record.handle)
@@ -267,6 +270,8 @@ class RecordsAdministration:
                 raise NotStored("the version before is not on file")
             if not insert_if_absent(connection, records, **vars(record)):
                 raise AlreadyStored("this version of the record is kept already")
+            if outbox is not None:
+                _queue(connection, outbox)
 
         self._logged(step, entry)
 

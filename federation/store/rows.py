@@ -269,9 +269,9 @@ class StoredRecord:
     stored_at: int
     wrapped_key: bytes
     sealed_parts: bytes
+    sensitivity: str
     generation: int = 1
     keep_until: int | None = None
-    sensitivity: str = "normal"
 
 
 @dataclass(frozen=True)
