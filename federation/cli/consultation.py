@@ -1,35 +1,35 @@
 """`medunion doctor consult`, as a story: what it shows, asks and sends, in the order of a visit."""
 
-import os
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import groupby
+from functools import partial
 from pathlib import Path
 
 import click
 
 import safefiles
 from federation.cli import terminal
-from federation.cli.groups import EXPECTED, sentence
+from federation.cli.biosignals import describe_biosignal, save_biosignal
+from federation.cli.consent_words import grant_lines
+from federation.cli.fetched_records import Missing, describe_people, fetched, require_empty, show_record
+from federation.cli.groups import EXPECTED
 from federation.cli.terminal import say
-from federation.clinical.drawing import svg
-from federation.clinical.ecg import describe_ecg, leads_from_observation, other_signals
 from federation.clinical.errors import ClinicalError, FhirInvalid
-from federation.clinical.fhir import load_resource, validate_bundle
-from federation.clinical.identity import require_subject
 from federation.clinical.report import Coding, Source, diagnostic_report, summarise
 from federation.clinical.summary import Person
-from federation.clinical.text import counted, listed, printable
-from federation.errors import FederationError, Limit, RecordCutShort, Unavailable
+from federation.clinical.text import counted
+from federation.errors import FederationError, Limit, NoSuchRoom, RecordCutShort, StaleMessage, Unavailable
 from federation.person.doctor import DoctorClient, DoctorRoom
-from federation.person.records import Allowance, FetchedRecord
+from federation.person.errors import NoAnswer
+from federation.person.records import FetchedRecord
+from federation.protocol import access
+from federation.protocol.consent import peek_deputyship
 from federation.protocol.consultation import AwaitingReceipt, InConsultation
-from federation.protocol.search import RecordLocation
-from federation.protocol.statements import RIGHT_NAMES
-from federation.store.errors import StoreError
-from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, DepositReceipt, RecordEntry, RecordPart
+from federation.v1.diagnosis_pb2 import DiagnosisReceipt
+from federation.v1.record_pb2 import DepositReceipt
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Right
 from hsm.errors import HsmError
 from keystore.identities import DoctorId, HospitalId, PatientId
@@ -37,7 +37,7 @@ from keystore.identities import DoctorId, HospitalId, PatientId
 
 @dataclass(frozen=True)
 class Plan:
-    """What the command line asks of one visit."""
+    """What the command line asks of one visit, or of all until a time (seconds of the monotonic clock)."""
 
     hospital_id: HospitalId
     address: str
@@ -51,6 +51,8 @@ class Plan:
     patience_seconds: float
     receipt_seconds: float
     most_fetched_bytes: int
+    until: float | None = None
+    code_per_patient: bool = False
 
     def require_usable(self, doctor_id: DoctorId) -> None:
         """Find out before the room opens what could fail only after the patient has acted. Raises BadParameter."""
@@ -59,68 +61,70 @@ class Plan:
         if self.conclusion is not None:
             _require_signable(doctor_id, self.conclusion, self.codes, "--conclusion")
         if self.save is not None:
-            _require_empty(self.save)
+            require_empty(self.save, "--save")
+
+    @property
+    def seconds_left(self) -> float:
+        """Return how long the next patient may be waited for."""
+        return self.patience_seconds if self.until is None else max(0.0, self.until - time.monotonic())
+
+    def of_patient(self, number: int) -> "Plan":
+        """Return the plan of one of several visits: each is saved in a directory of its own."""
+        return self if self.save is None else replace(self, save=self.save / f"{number:03}")
 
 
 @dataclass
 class Visit:
-    """One visit at the doctor's terminal."""
+    """One visit at the doctor's terminal, in a room that is open."""
 
     client: DoctorClient
     doctor_id: DoctorId
     plan: Plan
+    room: DoctorRoom
     records: list[FetchedRecord] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
-    is_owed: bool = False
-    """Whether a diagnosis lies in the room that the patient has not signed for yet."""
+    has_begun: bool = False
+    """Whether somebody came."""
 
     def run(self) -> None:
         """Run it. Raises what the client raises."""
-        room = self.client.open_room(self.plan.hospital_id, self.plan.address)
         try:
-            self._receive(room)
+            self._receive()
         finally:
             for record in self.records:
                 record.close()
-            if not self.is_owed:
-                self._close(room)
 
-    def _receive(self, room: DoctorRoom) -> None:
-        self._show_code(room)
+    def _receive(self) -> None:
+        say("Waiting for the patient ...")
         consultation = self.client.await_patient(
-            room,
-            seconds=self.plan.patience_seconds,
-            on_refusal=lambda reason: say(f"Somebody was refused ({reason}); still waiting."),
+            self.room, seconds=self.plan.seconds_left, on_refusal=_tell_refused, on_receipt=_tell_receipt
         )
+        self.has_begun = True
         self._show_arrival(consultation)
         self._read_records(consultation)
-        diagnosed = self._diagnose(room, consultation)
-        self.is_owed = True
+        diagnosed = self._diagnose(consultation)
         undeposited = self._deposit(diagnosed)
         try:
-            self._await_receipt(room, diagnosed)
+            self._await_receipt(diagnosed)
         finally:
             if undeposited is not None:
                 raise undeposited
 
-    def _show_code(self, room: DoctorRoom) -> None:
-        code = str(room.code)
-        say("Show this code to your patient (or read it out); whoever has it may ask for you:\n")
-        say(terminal.qr(code))
-        say(f"{code}\n")
-        say(f"The room is open until {terminal.moment(room.expires_at)}. Waiting for the patient ...")
-        if self.plan.code_file is not None:
-            safefiles.replace(self.plan.code_file, code.encode() + b"\n")
-
     def _show_arrival(self, consultation: InConsultation) -> None:
-        patient_id = consultation.patient.identity
-        say(f"\n{patient_id} is here; both sides have proved who they are.")
+        patient_id = consultation.patient_id
+        say(f"\n{arrival_words(consultation)}")
         with terminal.going_on("the biosignal"):
             say(f"  Biosignal: {describe_biosignal(consultation.biosignal, patient_id)}")
-        say(f"  Consent: {describe_consent(consultation)}")
+        grant = consultation.shown.claimed_grant
+        if grant is None:
+            say("  Consent: none beyond this visit")
+        else:
+            say("  Consent:")
+            for line in grant_lines(grant, "the patient's"):
+                say(f"    {line}")
         if self.plan.save is not None:
             with terminal.going_on("what was to be saved of the biosignal"):
-                save_biosignal(self.plan.save, consultation)
+                save_biosignal(self.plan.save, consultation.biosignal, patient_id)
 
     def _read_records(self, consultation: InConsultation) -> None:
         if not allows(consultation, RIGHT_INDEX):
@@ -141,7 +145,9 @@ class Visit:
         if not self.plan.fetch or not allows(consultation, RIGHT_READ):
             say("None is fetched.")
             return
-        missing = self._fetch(consultation, locations)
+        missing: Missing = {}
+        fetch = partial(self.client.fetch, consultation)
+        self.records.extend(fetched(fetch, locations, self.plan.most_fetched_bytes, missing))
         self.records = [record for record in self.records if self._is_shown(record)]
         if caution := describe_people(self.people):
             say(caution)
@@ -156,26 +162,11 @@ class Visit:
         record.close()
         return False
 
-    def _fetch(
-        self, consultation: InConsultation, locations: Sequence[RecordLocation]
-    ) -> dict[str, FederationError | StoreError]:
-        """Fetch from one hospital after the other, and return why it failed where it did: one that is down stops no other."""
-        missing: dict[str, FederationError | StoreError] = {}
-        allowance = Allowance(self.plan.most_fetched_bytes)
-        with terminal.transfer("fetching from") as progress:
-            for hospital_id, there in groupby(sorted(locations, key=_hospital_of), _hospital_of):
-                try:
-                    for record in self.client.fetch(consultation, list(there), progress, allowance):
-                        self.records.append(record)
-                except (FederationError, StoreError) as error:
-                    missing[hospital_id] = error
-        return missing
-
-    def _diagnose(self, room: DoctorRoom, consultation: InConsultation) -> AwaitingReceipt:
+    def _diagnose(self, consultation: InConsultation) -> AwaitingReceipt:
         report = self._report(consultation)
         while True:
             try:
-                diagnosed = self.client.diagnose(room, consultation, report, self.records)
+                diagnosed = self.client.diagnose(self.room, consultation, report, self.records)
             except (Unavailable, Limit) as error:  # the room stays, and the same report again is the same message again
                 say(f"\nNot sent. {terminal.plain(error)}")
                 if not click.confirm("Send it again?", default=True):
@@ -231,19 +222,91 @@ class Visit:
         plan = self.plan
         return self.client.deposit(self.client.prepare_deposit(diagnosed, plan.hospital_id, plan.address, department))
 
-    def _await_receipt(self, room: DoctorRoom, diagnosed: AwaitingReceipt) -> None:
+    def _await_receipt(self, diagnosed: AwaitingReceipt) -> None:
         say("Waiting for the patient's receipt ...")
-        receipt = self.client.await_receipt(room, diagnosed, seconds=self.plan.receipt_seconds)
+        receipt = self.client.await_receipt(self.room, diagnosed, seconds=self.plan.receipt_seconds)
         if receipt is None:
             say("No receipt yet; the patient fetches the diagnosis from the room within twelve hours.")
         else:
-            self.is_owed = False
             say(f"The patient signed for the diagnosis at {terminal.moment(receipt.sent_at)}.")
+
+
+@dataclass
+class Desk:
+    """A doctor's desk: one patient, or one after the other in the same room or each in another."""
+
+    client: DoctorClient
+    doctor_id: DoctorId
+    plan: Plan
+    rooms: list[DoctorRoom] = field(default_factory=list)
+
+    def run(self) -> None:
+        """See one patient; with a time in the plan, all who come until then. Raises what the client raises."""
+        try:
+            if self.plan.until is None:
+                Visit(self.client, self.doctor_id, self.plan, self._open()).run()
+            else:
+                self._see_all()
+        finally:
+            for room in self.rooms:
+                self._close(room)
+
+    def _see_all(self) -> None:
+        """See one after the other. What goes wrong with one is told, and the next one's turn comes; then exit code 1."""
+        number, failed, room = 0, False, self._open()
+        while self.plan.seconds_left:
+            number += 1
+            visit = Visit(self.client, self.doctor_id, self.plan.of_patient(number), room)
+            try:
+                failed |= not self._saw(visit)
+            except NoAnswer:
+                break
+            except NoSuchRoom:  # it lives for some hours only
+                room = self._open()
+            if visit.has_begun and (self.plan.code_per_patient or room.is_worn):
+                room = self._open()
+        say("\nNobody else is waited for.")
+        if failed:
+            raise click.exceptions.Exit(1)
+
+    def _saw(self, visit: Visit) -> bool:
+        """Return whether a visit went well. Raises what goes wrong before anybody came, Abort for no next patient."""
+        try:
+            visit.run()
+        except EXPECTED as error:
+            if not visit.has_begun:
+                raise
+            say(f"\nTHIS VISIT ENDED EARLY. {terminal.plain(error)}")
+            return False
+        except click.Abort:
+            say("\nThis visit is given up.")
+            click.confirm("Wait for the next patient?", default=True, abort=True)
+        return True
+
+    def _open(self) -> DoctorRoom:
+        room = self.client.open_room(self.plan.hospital_id, self.plan.address)
+        self.rooms.append(room)
+        self._show_code(room)
+        return room
+
+    def _show_code(self, room: DoctorRoom) -> None:
+        code, whom = (
+            str(room.code),
+            "your patients" if self.plan.until and not self.plan.code_per_patient else "your patient",
+        )
+        say(f"\n{duty_words(room.duty)}.")
+        say(f"Show this code to {whom} (or read it out); whoever has it may ask for you:\n")
+        say(terminal.qr(code))
+        say(f"{code}\n")
+        say(f"The room is open until {terminal.moment(room.expires_at)}.")
+        if self.plan.code_file is not None:
+            safefiles.replace(self.plan.code_file, code.encode() + b"\n")
 
     def _close(self, room: DoctorRoom) -> None:
         """Leave no room open that nobody needs; one that can't be closed now goes by itself."""
-        with suppress(FederationError, HsmError):
-            self.client.close_room(room)
+        if not room.owed:
+            with suppress(FederationError, HsmError):
+                self.client.close_room(room)
 
 
 class NothingToSign(ClinicalError):
@@ -291,25 +354,8 @@ def _require_signable(doctor_id: DoctorId, conclusion: str, codes: Sequence[Codi
         raise click.BadParameter(fault_of(error), param_hint=option) from None
 
 
-def _require_empty(save: Path) -> None:
-    """Make the directory, and require that nothing lies there yet: no file of an earlier visit is mixed with this one's."""
-    try:
-        safefiles.make_directory(save)
-        is_empty, is_writable = not any(save.iterdir()), os.access(save, os.W_OK | os.X_OK)
-    except OSError as error:
-        raise click.BadParameter(sentence(error), param_hint="--save") from None
-    if not is_writable:
-        raise click.BadParameter(f"nothing can be written to {save}", param_hint="--save")
-    if not is_empty:
-        raise click.BadParameter(f"{save} is not empty; name another directory for this visit", param_hint="--save")
-
-
 def _tell_more(pages: int) -> None:
     say(f"\nThe public cloud knows of more records than are read: {pages} pages more. SOME RECORDS ARE MISSING.")
-
-
-def _hospital_of(location: RecordLocation) -> str:
-    return location.hospital.identity
 
 
 def allows(consultation: InConsultation, right: "Right.ValueType") -> bool:
@@ -318,83 +364,30 @@ def allows(consultation: InConsultation, right: "Right.ValueType") -> bool:
     return grant is not None and right in grant.rights
 
 
-def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
-    """Return in words what a biosignal is, and whether it is this patient's."""
-    try:
-        observation = load_resource(biosignal, "Observation")
-        require_subject(observation, patient_id)
-    except ClinicalError as error:
-        return f"{terminal.size(len(biosignal))}, which is no usable Observation ({error.reason})"
-    with suppress(ClinicalError):
-        ecg = describe_ecg(leads_from_observation(biosignal), other_signals(biosignal))
-        return f"{ecg}, {terminal.size(len(biosignal))}"
-    return f"an Observation of {terminal.size(len(biosignal))}"
+def arrival_words(consultation: InConsultation) -> str:
+    """Return who is here, and whose visit it is."""
+    came, consent = consultation.patient.identity, consultation.shown.consent
+    if consent is None or not consent.HasField("deputyship"):
+        return f"{came} is here; both sides have proved who they are."
+    deputyship = peek_deputyship(consent.deputyship)
+    made_by = "its mandate" if deputyship.kind == "mandate" else "a guardianship that a hospital stated"
+    until = terminal.moment(deputyship.validity.not_after)
+    return f"{came} is here for {consultation.patient_id}, by {made_by}, until {until}; both sides have proved who they are."
 
 
-def describe_consent(consultation: InConsultation) -> str:
-    """Return in words what the patient consents to."""
-    grant = consultation.shown.claimed_grant
-    if grant is None:
-        return "none beyond this visit"
-    rights = ", ".join(RIGHT_NAMES[right] for right in grant.rights)
-    hospitals, classes = ", ".join(grant.hospitals), ", ".join(grant.department_classes)
-    until = terminal.moment(grant.validity.not_after)
-    return f"{rights}; hospitals {hospitals}; departments {classes}; until {until}"
-
-
-def show_record(record: FetchedRecord, save: Path | None) -> list[Person]:
-    """Say what a record holds, and save its parts if asked; return the people in it."""
-    people: list[Person] = []
-    say(
-        f"\nFrom {record.hospital_id}, {terminal.size(record.size_bytes)}, signed {terminal.moment(record.end.sent_at)}:"
+def duty_words(duty: access.Duty) -> str:
+    """Return where a doctor is on duty, and until when."""
+    classes = ", ".join(duty.department_classes) or "no department"
+    return (
+        f"{duty.hospital_id} states that you are on duty in {classes} until {terminal.moment(duty.validity.not_after)}"
     )
-    for number, (entry, part, content) in enumerate(record.parts(), start=1):
-        corrected = f", corrected (version {entry.version})" if entry.version > 1 else ""
-        stored = f"stored {terminal.moment(entry.stored_at)}{corrected}"
-        heading = f"  {entry.department_id}, {stored}: {printable(part.name, 80)}"
-        if part.kind == PART_KIND_FHIR_BUNDLE:
-            data = b"".join(content)
-            words, held = describe_bundle(data, record.manifest.patient_id)
-            say(f"{heading}, {terminal.size(part.size_bytes)}\n{words}")
-            people += held
-            pieces = [data]
-        else:
-            say(f"{heading}, {printable(part.media_type, 60)}, {terminal.size(part.size_bytes)}")
-            pieces = content  # type: ignore[assignment] # an attachment is written as it is read
-        if save is not None:
-            safefiles.make_directory(save)
-            terminal.write_new(save / part_name(record, entry, part, number), pieces)
-    return people
 
 
-def describe_bundle(data: bytes, patient_id: str) -> tuple[str, Sequence[Person]]:
-    """Return in words what a FHIR bundle in this patient's record holds and whether it is of somebody else; and of whom."""
-    try:
-        summary = validate_bundle(data)
-    except ClinicalError as error:
-        return f"    not readable as FHIR R4 ({error.reason})", ()
-    warned = (f"    CAUTION: it {warning}" for warning in summary.warnings(patient_id))
-    return "\n".join([f"    {summary.words()}", *warned]), summary.people
+def _tell_refused(reason: str) -> None:
+    # Who came while somebody else was there asks anew by itself.
+    if reason != StaleMessage.reason:
+        say(f"Somebody was refused ({reason}); still waiting.")
 
 
-def describe_people(people: Sequence[Person]) -> str:
-    """Return that the records of one visit are of several people by name and birth date, if they are."""
-    named = list(dict.fromkeys(map(str, people)))
-    if len(named) < 2:
-        return ""
-    return f"\nCAUTION: the records are of {len(named)} people by their names: {listed(named, '; ')}."
-
-
-def save_biosignal(directory: Path, consultation: InConsultation) -> None:
-    """Save the biosignal, and its drawing where it is an ECG."""
-    safefiles.make_directory(directory)
-    terminal.write_new(directory / "biosignal.json", consultation.biosignal)
-    with suppress(ClinicalError):
-        drawing = svg(leads_from_observation(consultation.biosignal), lines=[consultation.patient.identity])
-        terminal.write_new(directory / "ecg.svg", drawing.encode())
-
-
-def part_name(record: FetchedRecord, entry: RecordEntry, part: RecordPart, number: int) -> str:
-    """Return a file name for a part: ours, so that no name from a hospital chooses where we write."""
-    ending = "".join(char for char in Path(part.name).suffix if char.isascii() and char.isalnum())[:8] or "bin"
-    return f"{record.hospital_id[2:]}-{entry.handle.hex()[:8]}-v{entry.version}-{number:03}.{ending}"
+def _tell_receipt(patient_id: str, receipt: DiagnosisReceipt) -> None:
+    say(f"{patient_id} signed for an earlier diagnosis at {terminal.moment(receipt.sent_at)}.")

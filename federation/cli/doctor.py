@@ -1,7 +1,9 @@
 """`medunion doctor`: a doctor's client, from its keys to a consultation."""
 
 import sys
+import time
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -9,7 +11,7 @@ import click
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli import terminal
-from federation.cli.consultation import Plan, Visit
+from federation.cli.consultation import Desk, Plan, duty_words
 from federation.cli.options import (
     EXISTING,
     TOKEN_URI_FILE,
@@ -116,6 +118,14 @@ def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
 @click.option("--code-file", type=OutputFile(), help="Write the room's code there, too.")
 @click.option("--save", type=click.Path(file_okay=False, path_type=Path), help="Save what was read there, unencrypted.")
 @click.option("--patience", type=terminal.Amount(min=0, max=720), default=60, help="Minutes to wait for the patient.")
+@click.option(
+    "--until",
+    type=click.DateTime(["%H:%M"]),
+    help="See one patient after the other until this time of day, all by one code; write it as 17:00.",
+)
+@click.option(
+    "--code-per-patient", is_flag=True, help="With --until: another code, and another room, for each patient."
+)
 @click.option("--receipt-seconds", type=terminal.Amount(min=0, max=3600), default=60, help="Seconds for the receipt.")
 @click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
 @click.option(
@@ -141,13 +151,16 @@ def consult(
     code_file: Path | None,
     save: Path | None,
     patience: float,
+    until: datetime | None,
+    code_per_patient: bool,
     receipt_seconds: float,
     trace: Path | None,
     most_megabytes: float,
     dial_only: tuple[str, ...],
     pin: PinChoice,
 ) -> None:
-    """Open a room, wait for a patient, read its records, diagnose."""
+    """Open a room, wait for a patient, read its records, diagnose; with --until for one patient after the other."""
+    _require_for_several(until, code_per_patient=code_per_patient, given=bool(conclusion or conclusion_file or codes))
     if deposit and department is None:
         raise click.UsageError("--department says where the encounter is kept; or give --no-deposit.")
     if conclusion_file is not None:
@@ -167,11 +180,26 @@ def consult(
         patience_seconds=patience * 60,
         receipt_seconds=receipt_seconds,
         most_fetched_bytes=round(most_megabytes * 1_000_000),
+        until=None if until is None else time.monotonic() + _seconds_until(until),
+        code_per_patient=code_per_patient,
     )
     plan.require_usable(DoctorId(directory.settings(DoctorSettings).identity))
     with terminal.trace_file(trace) as file, _opened(directory, pin, file, dial_only) as opened:
         _require_published(department, opened.member.anchors.department_classes)
-        Visit(opened.client, opened.member.doctor_id, plan).run()
+        Desk(opened.client, opened.member.doctor_id, plan).run()
+
+
+@doctor.command()
+@directory_option
+@click.option("--hospital", "hospital_id", required=True, help="Your hospital: H:name.")
+@click.option("--address", required=True, help="Where your hospital is dialled: host:port.")
+@terminal.dial_only_option
+@pin_options
+def duty(directory: NodeDirectory, hospital_id: str, address: str, dial_only: tuple[str, ...], pin: PinChoice) -> None:
+    """Ask your hospital where it says that you are on duty now; without it no room opens and nothing is kept."""
+    with _opened(directory, pin, None, dial_only) as opened:
+        stated = opened.client.duty(HospitalId(hospital_id), address)
+    say(f"{duty_words(stated)}.")
 
 
 @doctor.command()
@@ -264,6 +292,25 @@ def _require_published(department: str | None, published: frozenset[str]) -> Non
     """Find out before the patient comes, not when the encounter is to be kept."""
     if department is not None and department not in published:
         raise click.BadParameter(f"the federation publishes {', '.join(sorted(published))}", param_hint="--department")
+
+
+def _require_for_several(until: datetime | None, *, code_per_patient: bool, given: bool) -> None:
+    """Nobody signs a conclusion for whoever comes next."""
+    if until is not None and given:
+        raise click.UsageError(
+            "With --until each patient gets a conclusion of its own: give no --conclusion and no --code."
+        )
+    if code_per_patient and until is None:
+        raise click.UsageError("--code-per-patient goes with --until.")
+
+
+def _seconds_until(until: datetime) -> float:
+    """Return how long it is until a time of this day, by the clock of who typed it. Raises BadParameter."""
+    now = datetime.now().astimezone()
+    seconds = (now.replace(hour=until.hour, minute=until.minute, second=0, microsecond=0) - now).total_seconds()
+    if seconds <= 0:
+        raise click.BadParameter(f"it is past {until:%H:%M} already", param_hint="--until")
+    return seconds
 
 
 def _held(pin: Pin) -> PinProvider:

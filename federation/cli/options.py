@@ -25,6 +25,7 @@ from federation.party.node_directory import NodeDirectory, stored_pin
 from federation.settings import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from hsm import Pin, PinProvider, TokenUri, pin_from_fd, pin_from_file, pin_from_prompt
 from hsm.softhsm import SoftHsm
+from keystore.identities import is_identity
 
 F = TypeVar("F", bound=Callable[..., Any])
 Node = TypeVar("Node")
@@ -241,6 +242,22 @@ def show_log(audit: Audit, after: int, *, verify: bool) -> None:
     for entry in audit.entries(after=after):
         shown = {"sequence": entry.sequence, "at": moment(entry.at)} | vars(entry.event)
         click.echo(json.dumps(shown, default=bytes.hex))
+
+
+class IdentityParameter(click.ParamType[str]):
+    """An identity of a kind ("patient", "hospital", "department class"), or one of these words."""
+
+    def __init__(self, kind: str, *words: str) -> None:
+        """Take that kind."""
+        self.name = kind
+        self._words = words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Return the text. Raises BadParameter."""
+        if value not in self._words and not is_identity(self.name, value):
+            either = "".join(f"{word}, or " for word in self._words)
+            self.fail(f"{value!r} is not {either}the id of a {self.name}", param, ctx)
+        return value
 
 
 class OutputFile(click.Path):

@@ -3,6 +3,7 @@
 import io
 import ipaddress
 import math
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -38,10 +39,9 @@ _TELLS_MORE = {
     *("PROFILE_UNUSABLE", "NO_ANSWER", "FILE_UNUSABLE", "SETTINGS_INVALID", "PIN_UNAVAILABLE", "FIELD_INVALID"),
     *("GRANT_MISSING", "CODE_INVALID", "NOT_REGISTERED", "DEVICE_SECRET_UNUSABLE", "CREDENTIAL_EXPIRED"),
     *("REVOCATION_LIST_STALE", "NETWORK_FORBIDDEN", "RECORD_TOO_LARGE", "HAND_OVER_AWAITED"),
+    *("GRANT_INVALID", "DUTY_INVALID", "DEPUTY_INVALID", "DEPUTY_POWERS", "NO_DEPUTY", "ROOM_CHANGED", "NO_SUCH_GRANT"),
 }
 """Reasons whose errors say themselves what a person needs to know."""
-
-RIGHTS = {"index": "find your records", "read": "read your records", "write": "keep this visit's record"}
 
 
 def plain(error: BaseException) -> str:
@@ -70,6 +70,26 @@ def say(words: str = "") -> None:
     click.echo(without_control(words))
 
 
+def is_answered() -> bool:
+    """Return whether somebody is at the terminal who can answer."""
+    return sys.stdin.isatty()
+
+
+def require_answer(yes: bool) -> None:
+    """Require that somebody can answer, or has with `--yes`: nothing is signed that nobody read. Raises UsageError."""
+    if not yes and not is_answered():
+        raise click.UsageError("What you are about to sign is shown first, and nobody can answer here: give --yes.")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless `--yes` has answered; no is the usual answer. Raises Abort for it."""
+    if not yes:
+        click.confirm(question, default=False, abort=True)
+
+
+yes_option = click.option("--yes", is_flag=True, help="Don't ask: sign what is shown. For scripts.")
+
+
 @contextmanager
 def going_on(what: str) -> Iterator[None]:
     """Say what could not be shown or saved, and go on: no strange file ends a visit or hides what comes after it."""
@@ -96,9 +116,10 @@ def size(number: int) -> str:
 
 
 def life(duration: timedelta) -> str:
-    """Return a duration in hours."""
-    hours = duration / timedelta(hours=1)
-    return f"{hours:g} hour{'s' * (hours != 1)}"
+    """Return a duration in hours, or in days from two of them on."""
+    days = duration / timedelta(days=1)
+    number, unit = (days, "day") if days >= 2 else (duration / timedelta(hours=1), "hour")
+    return f"{number:g} {unit}{'s' * (number != 1)}"
 
 
 def qr(text: str) -> str:

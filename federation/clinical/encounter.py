@@ -1,4 +1,4 @@
-"""A consultation as the record that a hospital files: the biosignal and the diagnosis in one FHIR R4 Bundle."""
+"""A consultation as the record that a hospital files: its biosignal, if it had one, and the diagnosis in one FHIR R4 Bundle."""
 
 from datetime import datetime
 from typing import Any
@@ -14,14 +14,15 @@ ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 def encounter_bundle(*, patient_id: str, observation: bytes, report: bytes, recorded: datetime) -> CheckedBundle:
     """Return a collection of an ambulatory Encounter that ended at `recorded`, the Observation and the DiagnosticReport.
 
-    The two go in byte for byte, so that what their authors signed can be cut out of the record again. The same
-    arguments give the same bytes. Raises WrongSubject if one of them isn't about this patient, and what validate_bundle
-    raises.
+    The two go in byte for byte, so that what their authors signed can be cut out of the record again; an observation of 0
+    bytes is none. The same arguments give the same bytes. Raises WrongSubject if one of them isn't about this patient, and
+    what validate_bundle raises.
     """
-    require_subject(load_resource(observation, "Observation"), patient_id)
+    if observation:
+        require_subject(load_resource(observation, "Observation"), patient_id)
     require_subject(load_resource(report, "DiagnosticReport"), patient_id)
-    contents = (dump(_encounter(patient_id, recorded)), observation, report)
-    bundle = collection(contents, instant(recorded))
+    observed = (observation,) if observation else ()
+    bundle = collection((dump(_encounter(patient_id, recorded)), *observed, report), instant(recorded))
     return CheckedBundle(bundle, validate_bundle(bundle))
 
 

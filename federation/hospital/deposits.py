@@ -77,7 +77,8 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) 
     receipt = deposit.receipt(metadata.handle, metadata.version, now=now)
     with hospital.vault.draft() as draft:
         draft.add(_ENCOUNTER, [encounter.content])
-        draft.add(_BIOSIGNAL, [deposit.biosignal])
+        if deposit.biosignal:
+            draft.add(_BIOSIGNAL, [deposit.biosignal])
         draft.add(_DIAGNOSIS, [deposit.diagnosis])
         draft.add(_EVIDENCE, [_evidence(deposit, now)])
         return _stored(hospital, draft, metadata, deposit, receipt, act)

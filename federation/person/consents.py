@@ -109,12 +109,13 @@ class Consents:
         """Return the consents that were given from this profile, in the order of giving, by the newest lists at hand."""
         return [self._kept_grant(number, kept) for number, kept in enumerate(self._book.all("grant"), start=1)]
 
-    def grant(self, number: int) -> KeptGrant:
-        """Return the consent of this number. Raises NoSuchGrant."""
+    def grant(self, number: int, patient_id: PatientId | None = None) -> KeptGrant:
+        """Return the consent of this number, and of this patient if one is named. Raises NoSuchGrant."""
         for kept in self.grants():
-            if kept.number == number:
+            if kept.number == number and patient_id in (None, kept.grant.patient_id):
                 return kept
-        raise NoSuchGrant(f"You gave no consent of the number {number} from here.")
+        of_whom = "" if patient_id is None else f" in the name of {patient_id}"
+        raise NoSuchGrant(f"You gave no consent of the number {number}{of_whom} from here.")
 
     def give(self, new: NewGrant, signer: Party) -> KeptGrant:
         """Sign a consent, and keep it before anybody has it. Raises GrantInvalid for its life."""

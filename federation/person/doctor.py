@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from federation.clock import Clock
-from federation.errors import FederationError, GrantMissing, OutOfOrder, Rejected, SealInvalid, Unavailable
+from federation.errors import FederationError, GrantMissing, Limit, OutOfOrder, Rejected, SealInvalid, Unavailable
 from federation.party.audit import Audit, refusal
 from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
@@ -55,15 +55,27 @@ REFUSAL_FLOOR_SECONDS = 0.05
 MOST_SESSIONS = 8
 """How many patients may be between P1 and P2 in one room; the oldest gives way."""
 
+WORN_FRAMES = 768
+WORN_BYTES = 16 * 1024 * 1024
+"""Of a room: three quarters of the frames, and half of the bytes, that a relay takes."""
+
 LISTS_KEPT_MS = 60_000
 
 OnRefusal = Callable[[str], None]
 """Told the reason for which a message in the room was refused; its sender learns only that it was."""
 
 
+OnReceipt = Callable[[str, DiagnosisReceipt], None]
+"""Told whose receipt came for an earlier diagnosis of the room."""
+
+
 @dataclass
 class DoctorRoom:
-    """A room that is open, its code, and who is between P1 and P2 in it."""
+    """A room that is open, its code, and who is between P1 and P2 in it: of several patients one after the other.
+
+    `owed` are the sessions whose diagnosis lies in the room and is not signed for yet; `set_aside` came while the doctor
+    waited for something else.
+    """
 
     code: DoctorCode
     expires_at: Instant
@@ -71,6 +83,22 @@ class DoctorRoom:
     duty: access.Duty
     sessions: dict[bytes, AwaitingBiosignal] = field(default_factory=dict, repr=False)
     diagnosed: dict[bytes, tuple[bytes, AwaitingReceipt, SessionFrame]] = field(default_factory=dict, repr=False)
+    owed: set[bytes] = field(default_factory=set, repr=False)
+    set_aside: list[RelayFrame] = field(default_factory=list, repr=False)
+    taken_bytes: int = 0
+
+    @property
+    def is_worn(self) -> bool:
+        """Return whether the next patient had better get another room: the relay's holds so much, and no more."""
+        return self.mailbox.next_read >= WORN_FRAMES or self.taken_bytes >= WORN_BYTES
+
+    def follow(self, *, seconds: float) -> Iterator[RelayFrame]:
+        """Yield the patients' frames, first those that were set aside. Raises NoSuchRoom."""
+        while self.set_aside:
+            yield self.set_aside.pop(0)
+        for frame in self.mailbox.follow(seconds=seconds):
+            self.taken_bytes += frame.ByteSize()
+            yield frame
 
 
 class DoctorClient:
@@ -141,16 +169,21 @@ class DoctorClient:
         return self._duties.ask(hospital_id, address)
 
     def await_patient(
-        self, room: DoctorRoom, *, seconds: float = ROOM_SECONDS, on_refusal: OnRefusal = lambda _reason: None
+        self,
+        room: DoctorRoom,
+        *,
+        seconds: float = ROOM_SECONDS,
+        on_refusal: OnRefusal = lambda _reason: None,
+        on_receipt: OnReceipt = lambda _patient_id, _receipt: None,
     ) -> InConsultation:
         """Answer who asks in the room until one patient is present: P1, D1, P2. Raises NoAnswer, NoSuchRoom.
 
         Who is refused gets a SessionRefusal, and the room goes on waiting.
         """
-        for frame in room.mailbox.follow(seconds=seconds):
+        for frame in room.follow(seconds=seconds):
             began = time.monotonic()
             try:
-                present = self._take(room, frame)
+                present = self._take(room, frame, on_receipt)
             except (FederationError, KeystoreError) as error:
                 self._audit.record(refusal(error, "await_patient", ""), now=self._clock())
                 on_refusal(reason_of(error))
@@ -208,6 +241,7 @@ class DoctorClient:
             now = self._clock()
             room.diagnosed[session_id] = report, *consultation.diagnose(report, signatures, now=now)
             self.book.keep(exhibits.of_own_diagnosis(room.diagnosed[session_id][1]), session_id, now=now)
+            room.owed.add(session_id)
         sent, awaiting, frame = room.diagnosed[session_id]
         if sent != report:
             raise OutOfOrder("this consultation has its diagnosis already")
@@ -215,18 +249,19 @@ class DoctorClient:
         return awaiting
 
     def await_receipt(self, room: DoctorRoom, awaiting: AwaitingReceipt, *, seconds: float) -> DiagnosisReceipt | None:
-        """Wait so long for the patient's receipt, P6; None if none came, for it is the patient's to give."""
-        patient = awaiting.consultation.patient
-        for frame in room.mailbox.follow(seconds=seconds):
-            if frame.WhichOneof("content") != "frame" or frame.frame.session_id != awaiting.session_id:
-                continue
-            self._trace.note("P6", patient.identity, self._member.identity, frame.frame)
-            try:
-                receipt, signed = awaiting.receive(frame.frame, self._member.verifier(), now=self._clock())
-            except FederationError:
-                continue  # not the patient's: anybody with the code may put frames
-            self.book.keep(exhibits.of_receipt(signed, patient), frame.frame.session_id, now=self._clock())
-            return receipt
+        """Wait so long for the patient's receipt, P6; None if none came, for it is the patient's to give.
+
+        What else comes is set aside, for `await_patient`.
+        """
+        set_aside: list[RelayFrame] = []
+        try:
+            for frame in room.follow(seconds=seconds):
+                if frame.WhichOneof("content") != "frame" or frame.frame.session_id != awaiting.session_id:
+                    set_aside.append(frame)
+                elif (receipt := self._take_receipt(room, frame.frame)) is not None:
+                    return receipt
+        finally:
+            room.set_aside += set_aside
         return None
 
     def prepare_deposit(
@@ -247,13 +282,30 @@ class DoctorClient:
         """Return the deposits that have no receipt yet, of earlier runs of the program too."""
         return self._deposits.all()
 
-    def _take(self, room: DoctorRoom, frame: RelayFrame) -> InConsultation | None:
+    def _take(self, room: DoctorRoom, frame: RelayFrame, on_receipt: OnReceipt) -> InConsultation | None:
         content = frame.WhichOneof("content")
         if content == "opening":
             self._answer(room, frame.opening)
         elif content == "frame" and frame.frame.session_id in room.sessions:
             return self._take_frame(room, frame.frame)
+        elif content == "frame" and frame.frame.session_id in room.owed:
+            receipt = self._take_receipt(room, frame.frame)
+            if receipt is not None:
+                on_receipt(room.diagnosed[frame.frame.session_id][1].consultation.patient_id, receipt)
         return None
+
+    def _take_receipt(self, room: DoctorRoom, frame: SessionFrame) -> DiagnosisReceipt | None:
+        """Take P6 for a diagnosis of this room; None for one that is none: anybody with the code may put frames."""
+        awaiting = room.diagnosed[frame.session_id][1]
+        patient = awaiting.consultation.patient
+        self._trace.note("P6", patient.identity, self._member.identity, frame)
+        try:
+            receipt, signed = awaiting.receive(frame, self._member.verifier(), now=self._clock())
+        except FederationError:
+            return None
+        self.book.keep(exhibits.of_receipt(signed, patient), frame.session_id, now=self._clock())
+        room.owed.discard(frame.session_id)
+        return receipt
 
     def _answer(self, room: DoctorRoom, opening: SealedOpening) -> None:
         """Take P1 and send D1. The replay key is in this doctor's own store before anything is answered."""
@@ -293,7 +345,7 @@ class DoctorClient:
         if isinstance(outcome, AwaitingBiosignal):
             room.sessions[frame.session_id] = outcome
             return None
-        room.sessions.clear()
+        self._send_away(room)
         self.book.keep(exhibits.of_opening(outcome.session), frame.session_id, now=now)
         self.book.keep(exhibits.of_biosignal(outcome), frame.session_id, now=now)
         return outcome
@@ -306,6 +358,13 @@ class DoctorClient:
             answer = SessionRefusal(session_id=session_id, sent_at=self._clock())
             self._trace.note("refusal", self._member.identity, "?", answer)
             room.mailbox.put(RelayFrame(refusal=answer))
+
+    def _send_away(self, room: DoctorRoom) -> None:
+        """Tell who else is between P1 and P2 that the doctor sees somebody: their P2 would be stale before it is read."""
+        for session_id in list(room.sessions):
+            del room.sessions[session_id]
+            with suppress(Unavailable, Limit):
+                room.mailbox.put(RelayFrame(refusal=SessionRefusal(session_id=session_id, sent_at=self._clock())))
 
     def _put_frame(self, room: DoctorRoom, name: str, patient_id: PatientId, frame: SessionFrame) -> None:
         self._trace.note(name, self._member.identity, patient_id, frame)

@@ -53,7 +53,10 @@ from keystore.biometric import BiometricPassword
 from keystore.identities import ANY, DoctorId, PatientId
 
 REPLY_SECONDS = 30.0
-"""How long a doctor has to answer P1, which is stale then: who still waits says it anew."""
+"""How long a doctor has to answer P1, which is stale then: who still waits says it anew, each time after twice as long."""
+
+LONGEST_PAUSE_SECONDS = 120.0
+"""Between two P1 of one patient: a room takes so many frames in all, and others may wait there too."""
 
 Asking = AwaitingReply[ConsultationOpening, ConsultationReply, Established]
 
@@ -142,6 +145,14 @@ class PatientClient:
         """
         return self._view(code, self._mailbox(code))
 
+    def require_use(self, offer: Offer | None, view: RoomView) -> None:
+        """Require that a consent can be said, and would be of use to this doctor now. Raises MalformedMessage, Authorization."""
+        if offer is not None:
+            if isinstance(offer, NewGrant):
+                require_terms(offer)
+            now = self._clock()
+            view.require_use(offer, self._member.party(now).self_, self._member.verifier(), now=now)
+
     def visit(
         self,
         view: RoomView,
@@ -158,7 +169,7 @@ class PatientClient:
         the room is not what was looked at; Refused, NoAnswer, Rejected for a false answer, NoSuchRoom.
         """
         require_sendable(biosignal)
-        self._require_use(offer, view)
+        self.require_use(offer, view)
         mailbox = self._mailbox(view.code)
         established = self._established(view, mailbox, answer_seconds, waiting)
         shown = self._shown(offer, established)
@@ -232,15 +243,8 @@ class PatientClient:
         duty = consultation.check_duty(room, doctor, code.hospital_id, verifier, now=now)
         return RoomView(code, doctor, duty)
 
-    def _require_use(self, offer: Offer | None, view: RoomView) -> None:
-        if offer is not None:
-            if isinstance(offer, NewGrant):
-                require_terms(offer)
-            now = self._clock()
-            view.require_use(offer, self._member.party(now).self_, self._member.verifier(), now=now)
-
     def _established(self, view: RoomView, mailbox: Mailbox, seconds: float, waiting: Waiting) -> Established:
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, REPLY_SECONDS
         while True:
             seen = self._view(view.code, mailbox)
             view.require_same(seen)
@@ -252,11 +256,12 @@ class PatientClient:
             self._trace.note("P1", party.identity, seen.doctor.identity, opening)
             mailbox.put(RelayFrame(opening=opening))
             try:
-                return self._await_reply(mailbox, awaiting, min(REPLY_SECONDS, deadline - time.monotonic()))
+                return self._await_reply(mailbox, awaiting, min(pause, deadline - time.monotonic()))
             except (NoAnswer, Rejected):
                 if time.monotonic() >= deadline:
                     raise
                 waiting()
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _mailbox(self, code: DoctorCode, next_put: int = 0, next_read: int = 0) -> Mailbox:
         return open_mailbox(

@@ -1,0 +1,105 @@
+"""Records that were fetched: in words for who asked for them, and saved."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import click
+
+import safefiles
+from federation.cli import terminal
+from federation.cli.groups import sentence
+from federation.cli.terminal import say
+from federation.clinical.errors import ClinicalError
+from federation.clinical.fhir import validate_bundle
+from federation.clinical.summary import Person
+from federation.clinical.text import listed, printable
+from federation.errors import FederationError
+from federation.person.records import Allowance, FetchedRecord, Progress
+from federation.protocol.search import RecordLocation
+from federation.store.errors import StoreError
+from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
+
+Fetch = Callable[[Sequence[RecordLocation], Progress, Allowance], Iterator[FetchedRecord]]
+Missing = dict[str, FederationError | StoreError]
+"""Hospital -> why its records did not come."""
+
+
+def fetched(
+    fetch: Fetch, locations: Sequence[RecordLocation], most_bytes: int, missing: Missing
+) -> Iterator[FetchedRecord]:
+    """Fetch from one hospital after the other, and note why it failed where it did: one that is down stops no other."""
+    allowance = Allowance(most_bytes)
+    with terminal.transfer("fetching from") as progress:
+        for hospital_id, there in groupby(sorted(locations, key=_hospital_of), _hospital_of):
+            try:
+                yield from fetch(list(there), progress, allowance)
+            except (FederationError, StoreError) as error:
+                missing[hospital_id] = error
+
+
+def require_empty(save: Path, option: str) -> None:
+    """Make the directory, and require that nothing lies there yet: no file of an earlier time is mixed with this one's."""
+    try:
+        safefiles.make_directory(save)
+        is_empty, is_writable = not any(save.iterdir()), os.access(save, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise click.BadParameter(sentence(error), param_hint=option) from None
+    if not is_writable:
+        raise click.BadParameter(f"nothing can be written to {save}", param_hint=option)
+    if not is_empty:
+        raise click.BadParameter(f"{save} is not empty; name another directory", param_hint=option)
+
+
+def show_record(record: FetchedRecord, save: Path | None) -> list[Person]:
+    """Say what a record holds, and save its parts if asked; return the people in it."""
+    people: list[Person] = []
+    say(
+        f"\nFrom {record.hospital_id}, {terminal.size(record.size_bytes)}, signed {terminal.moment(record.end.sent_at)}:"
+    )
+    for number, (entry, part, content) in enumerate(record.parts(), start=1):
+        corrected = f", corrected (version {entry.version})" if entry.version > 1 else ""
+        stored = f"stored {terminal.moment(entry.stored_at)}{corrected}"
+        heading = f"  {entry.department_id}, {stored}: {printable(part.name, 80)}"
+        if part.kind == PART_KIND_FHIR_BUNDLE:
+            data = b"".join(content)
+            words, held = describe_bundle(data, record.manifest.patient_id)
+            say(f"{heading}, {terminal.size(part.size_bytes)}\n{words}")
+            people += held
+            pieces = [data]
+        else:
+            say(f"{heading}, {printable(part.media_type, 60)}, {terminal.size(part.size_bytes)}")
+            pieces = content  # type: ignore[assignment] # an attachment is written as it is read
+        if save is not None:
+            safefiles.make_directory(save)
+            terminal.write_new(save / part_name(record, entry, part, number), pieces)
+    return people
+
+
+def describe_bundle(data: bytes, patient_id: str) -> tuple[str, Sequence[Person]]:
+    """Return in words what a FHIR bundle in this patient's record holds and whether it is of somebody else; and of whom."""
+    try:
+        summary = validate_bundle(data)
+    except ClinicalError as error:
+        return f"    not readable as FHIR R4 ({error.reason})", ()
+    warned = (f"    CAUTION: it {warning}" for warning in summary.warnings(patient_id))
+    return "\n".join([f"    {summary.words()}", *warned]), summary.people
+
+
+def describe_people(people: Sequence[Person]) -> str:
+    """Return that the records of one visit are of several people by name and birth date, if they are."""
+    named = list(dict.fromkeys(map(str, people)))
+    if len(named) < 2:
+        return ""
+    return f"\nCAUTION: the records are of {len(named)} people by their names: {listed(named, '; ')}."
+
+
+def part_name(record: FetchedRecord, entry: RecordEntry, part: RecordPart, number: int) -> str:
+    """Return a file name for a part: ours, so that no name from a hospital chooses where we write."""
+    ending = "".join(char for char in Path(part.name).suffix if char.isascii() and char.isalnum())[:8] or "bin"
+    return f"{record.hospital_id[2:]}-{entry.handle.hex()[:8]}-v{entry.version}-{number:03}.{ending}"
+
+
+def _hospital_of(location: RecordLocation) -> str:
+    return location.hospital.identity

@@ -1,0 +1,171 @@
+"""`medunion patient records`: one's own records, or of whom one stands for, found and fetched as a doctor's are."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from federation.cli import terminal
+from federation.cli.fetched_records import Missing, describe_people, fetched, require_empty, show_record
+from federation.cli.options import DIRECTORY_OPTION, F, IdentityParameter, OutputFile, gather_options
+from federation.cli.patient_options import deputy_option, sensor_option
+from federation.cli.terminal import say
+from federation.clinical.summary import Person
+from federation.clinical.text import counted
+from federation.party.node_directory import NodeDirectory
+from federation.person.node import open_patient
+from federation.person.patient import PatientClient
+from federation.person.records import MOST_FETCHED_BYTES
+from federation.protocol.search import RecordLocation
+from federation.v1.access_pb2 import Deputyship
+from federation.v1.statement_pb2 import POWER_READ
+from keystore.identities import PatientId, class_of
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who asks for which records."""
+
+    directory: NodeDirectory
+    sensor: Path | None
+    deputy_for: PatientId | None
+    hospitals: Sequence[str]
+    departments: Sequence[str]
+    trace: Path | None
+    dial_only: Sequence[str]
+
+    @contextmanager
+    def found(self) -> "Iterator[Found]":
+        """Open the client, and ask the public cloud where the records are."""
+        with (
+            terminal.trace_file(self.trace) as file,
+            open_patient(self.directory, self.sensor, file, dial_only=self.dial_only) as opened,
+        ):
+            client = opened.client
+            held = None if self.deputy_for is None else client.consents.acting_for(self.deputy_for, POWER_READ)
+            deputyship = None if held is None else held.shown
+            locations = client.find_records(deputyship, on_more=_tell_more)
+            yield Found(client, deputyship, [one for one in locations if self._is_asked(one)])
+
+    def _is_asked(self, location: RecordLocation) -> bool:
+        of_hospital = not self.hospitals or location.hospital.identity in self.hospitals
+        return of_hospital and (not self.departments or class_of(location.department_id) in self.departments)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where the records are that were asked for, and by what they are."""
+
+    client: PatientClient
+    deputyship: Deputyship | None
+    locations: Sequence[RecordLocation]
+
+    def tell(self) -> None:
+        """Say where they are."""
+        if not self.locations:
+            say("No record is known.")
+            return
+        say(f"{counted(len(self.locations), 'record')}:")
+        for location in self.locations:
+            say(f"  {location.department_id} at {location.address}")
+
+    def show(self, save: Path | None, most_megabytes: float) -> None:
+        """Fetch them, show each and save it if asked. Exit code 1 if some did not come."""
+        missing: Missing = {}
+        people: list[Person] = []
+        fetch = partial(self.client.fetch_records, deputyship=self.deputyship)
+        for record in fetched(fetch, self.locations, round(most_megabytes * 1_000_000), missing):
+            try:
+                with terminal.going_on(f"a record from {record.hospital_id}"):
+                    people += show_record(record, save)
+            finally:
+                record.close()
+        if caution := describe_people(people):
+            say(caution)
+        for hospital_id, fault in missing.items():
+            say(f"\nRECORDS AT {hospital_id} ARE MISSING. {terminal.plain(fault)}")
+        if missing:
+            raise click.exceptions.Exit(1)
+
+
+def asking_options(command: F) -> F:
+    """Add whose client asks, for whom, and which records, as Asking named `asking`."""
+    names = "directory", "sensor", "deputy_for", "hospitals", "departments", "trace", "dial_only"
+
+    def gather(values: dict[str, Any]) -> dict[str, Any]:
+        return {"asking": Asking(**{name: values.pop(name) for name in names})}
+
+    return gather_options(command, gather, (DIRECTORY_OPTION, *_OPTIONS, terminal.dial_only_option, sensor_option))
+
+
+most_option = click.option(
+    "--fetch-at-most",
+    "most_megabytes",
+    type=terminal.Amount(min=0, min_open=True, max=10_000_000),
+    default=MOST_FETCHED_BYTES / 1_000_000,
+    show_default=True,
+    help="Megabytes to fetch, of all records together.",
+)
+
+
+@click.group()
+def records() -> None:
+    """Find, read and save your own records, or those of whom you stand for."""
+
+
+@records.command("list")
+@asking_options
+def list_command(asking: Asking) -> None:
+    """List at which hospitals the records are; none is fetched."""
+    with asking.found() as found:
+        found.tell()
+
+
+@records.command()
+@asking_options
+@most_option
+def show(asking: Asking, most_megabytes: float) -> None:
+    """Fetch the records, and show what each holds."""
+    with asking.found() as found:
+        found.tell()
+        found.show(None, most_megabytes)
+
+
+@records.command()
+@click.argument("target", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@asking_options
+@most_option
+def save(asking: Asking, target: Path, most_megabytes: float) -> None:
+    """Fetch the records, and write them to DIR, unencrypted, each file as its hospital keeps it."""
+    require_empty(target, "DIR")
+    with asking.found() as found:
+        found.tell()
+        found.show(target, most_megabytes)
+
+
+def _tell_more(pages: int) -> None:
+    say(f"The public cloud knows of more records than are read: {pages} pages more. SOME RECORDS ARE MISSING.")
+
+
+_OPTIONS = (
+    deputy_option,
+    click.option(
+        "--hospital",
+        "hospitals",
+        type=IdentityParameter("hospital"),
+        multiple=True,
+        help="Records of this hospital only; may be repeated.",
+    ),
+    click.option(
+        "--department",
+        "departments",
+        type=IdentityParameter("department class"),
+        multiple=True,
+        help="Records of this department class only; may be repeated.",
+    ),
+    click.option("--trace", type=OutputFile(), help="Write a line for every message there."),
+)

@@ -1,0 +1,165 @@
+"""`medunion patient visit`, as a story: a look at the doctor, what will be signed, the visit, and what stands after it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from federation.cli import terminal
+from federation.cli.biosignals import Biosignal
+from federation.cli.consent_options import Asked
+from federation.cli.consent_words import grant_lines, grantee_words, term_lines
+from federation.cli.terminal import say
+from federation.clinical.errors import ClinicalError
+from federation.clinical.report import summarise
+from federation.clinical.text import printable
+from federation.clock import system_clock
+from federation.person.code import DoctorCode
+from federation.person.consents import HeldDeputyship, KeptGrant, NewGrant
+from federation.person.patient import Diagnosis, Offer, PatientClient
+from federation.person.room_view import RoomView
+from federation.protocol.time import milliseconds
+from federation.v1.statement_pb2 import POWER_GRANT
+from keystore.identities import PatientId
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the command line asks of one visit. `under` is the number of an earlier consent, `deputy_for` whom one stands for."""
+
+    code: DoctorCode
+    biosignal: Biosignal
+    asked: Asked
+    under: int | None
+    deputy_for: PatientId | None
+    yes: bool
+    wait: bool
+    patience_seconds: float
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One visit at the patient's terminal. `revoke` is the command that takes a consent back, to be shown."""
+
+    client: PatientClient
+    plan: Plan
+    revoke: str
+
+    def run(self) -> None:
+        """Run it. Raises what the client raises, Abort where the patient says no."""
+        view = self.client.look(self.plan.code)
+        offer, held = self._offer(view)
+        self.client.require_use(offer, view)
+        self._show(view, offer, held)
+        terminal.confirm("\nGo in, and sign this?", yes=self.plan.yes)
+        with self._told_what_stands(offer):
+            self._go_in(view, offer)
+
+    def _offer(self, view: RoomView) -> tuple[Offer | None, HeldDeputyship | None]:
+        plan, consents = self.plan, self.client.consents
+        if plan.under is not None:
+            return consents.grant(plan.under, plan.deputy_for), None
+        if plan.deputy_for is None:
+            return None if plan.asked.is_nothing else plan.asked.grant_for(view, None), None
+        # A deputy shows by what it comes with the consent: without one it could not come for another.
+        held = consents.acting_for(plan.deputy_for, POWER_GRANT)
+        return plan.asked.grant_for(view, held.shown), held
+
+    def _show(self, view: RoomView, offer: Offer | None, held: HeldDeputyship | None) -> None:
+        say("You are about to visit")
+        for heading, words in _who(view):
+            say(f"  {heading:<12}{words}")
+        if held is not None:
+            say(
+                f"\nFor {held.says.patient_id}, in whose name you act by a {_MADE_BY[held.says.kind]} {held.stated_by}."
+            )
+        say("\nWhat is sent")
+        for words in self.plan.biosignal.words:
+            say(f"  {words}")
+        say("\nWhat you consent to")
+        for line in self._consent_lines(offer):
+            say(f"  {line}")
+
+    def _consent_lines(self, offer: Offer | None) -> Iterator[str]:
+        if offer is None:
+            yield "Nothing beyond this visit: no record of it is kept at the hospital, and none of yours is read."
+        elif isinstance(offer, KeptGrant):
+            yield f"Your consent no. {offer.number} of {terminal.moment(offer.grant.stated_at)}, once more."
+            yield from grant_lines(offer.grant, self._whose(offer))
+        else:
+            until = terminal.moment(system_clock() + milliseconds(offer.terms.life))
+            yield f"For {grantee_words(offer.grantee)}, for {terminal.life(offer.terms.life)}, until {until}:"
+            yield from term_lines(offer.terms, self._whose(offer))
+            yield "All else stays closed. You can take it back at any time."
+
+    def _whose(self, offer: Offer) -> str:
+        if isinstance(offer, NewGrant):
+            return "your" if self.plan.deputy_for is None else f"{self.plan.deputy_for}'s"
+        return "your" if offer.deputyship is None else f"{offer.grant.patient_id}'s"
+
+    def _go_in(self, view: RoomView, offer: Offer | None) -> None:
+        plan = self.plan
+        say(f"\nYou are talking to {view.doctor.identity}.")
+        waiting = self.client.visit(
+            view, plan.biosignal.data, offer, answer_seconds=plan.patience_seconds, waiting=_Patience().tell
+        )
+        sent = f"your biosignal ({terminal.size(len(plan.biosignal.data))})" if plan.biosignal.data else "no biosignal"
+        say(f"{waiting.doctor_id} knows that you are here, and has {sent}.")
+        if not plan.wait:
+            say("`medunion patient diagnoses` fetches the diagnosis later, within twelve hours.")
+            return
+        say("Waiting for the diagnosis ...")
+        show_diagnosis(self.client.await_diagnosis(waiting, seconds=plan.patience_seconds))
+
+    @contextmanager
+    def _told_what_stands(self, offer: Offer | None) -> Iterator[None]:
+        """Say in the end, however the visit ended, which consent stands: it may have gone out though no diagnosis came."""
+        before = len(self.client.consents.grants())
+        try:
+            yield
+        finally:
+            given = self.client.consents.grants()[before:]
+            for kept in [offer] if isinstance(offer, KeptGrant) else given:
+                say(f"\nYour consent no. {kept.number} stands. {next(grant_lines(kept.grant, ''))[:-1]}.")
+                say(f"  It is taken back by: {self.revoke} {kept.number}")
+
+
+class _Patience:
+    """Says once that the doctor has not answered yet."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def tell(self) -> None:
+        if not self._told:
+            self._told = True
+            say("The doctor has not answered yet: somebody else may be there. Ctrl-C gives up.")
+
+
+def show_diagnosis(diagnosis: Diagnosis) -> None:
+    """Show a diagnosis, whose signature held when it came."""
+    say(f"\nSigned by {diagnosis.doctor_id} on {terminal.moment(diagnosis.sent_at)}:")
+    with terminal.going_on("this report"):
+        try:
+            say(f"  {summarise(diagnosis.report)}")
+        except ClinicalError as error:
+            say(f"  The report is not readable as FHIR ({error.reason}); it begins: {_beginning(diagnosis.report)}")
+
+
+def _who(view: RoomView) -> Iterator[tuple[str, str]]:
+    name, doctor_id = view.name, view.doctor.identity
+    yield "Doctor", f"{name.name} ({doctor_id})" if name.name else doctor_id
+    if name.profession:
+        yield "Profession", name.profession
+    if name.organisation:
+        yield "Belongs to", name.organisation
+    yield "Certified by", view.authority_id
+    yield "Hospital", view.duty.hospital_id
+    classes = ", ".join(view.duty.department_classes) or "no department"
+    yield "On duty in", f"{classes}, until {terminal.moment(view.duty.validity.not_after)}"
+
+
+_MADE_BY = {"mandate": "mandate of", "guardian": "guardianship, stated by"}
+
+
+def _beginning(report: bytes) -> str:
+    return printable(report[:200].decode("utf-8", "replace"))
