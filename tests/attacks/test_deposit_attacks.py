@@ -42,7 +42,7 @@ def forged(
     )
     encounter = encounter_of(federation, biosignal, diagnosis, grant, doctor=rogue)
     deposit = encounter.deposit
-    deposit.doctor_id, deposit.consultation_digest = rogue.identity, th1
+    deposit.consultation_digest = th1
     deposit.biosignal_sent_at, deposit.biosignal_signature = evidence["biosignal_sent_at"], signature
     signed = diagnosis_transcript(th1, digest(diagnosis), signature, listing([]), now)
     deposit.diagnosis_signature = rogue.keys.signing_key.sign(signed)
