@@ -61,6 +61,7 @@ class PendingConsultation:
             "receipt": None if self.receipt is None else _encode(self.receipt.SerializeToString(deterministic=True)),
             "key_statement": _encode_statement(doctor.party.key_statement),
             "certificate": _encode(doctor.certificate),
+            "authority": doctor.party.authority_id,
             "encryption_key": _encode(doctor.encryption_key.encryption_key),
             "encryption_key_id": _encode(doctor.encryption_key.key_id),
             "encryption_key_statement": _encode_statement(doctor.encryption_key.statement),
@@ -126,7 +127,8 @@ class PendingStore:
 def _restored(content: dict[str, Any], member: Member, party: Party, now: Instant) -> PendingConsultation:
     key_statement = _decode_statement(content["key_statement"])
     certificate = _decode(content["certificate"])
-    doctor = member.verifier().party(key_statement, ROLE_DOCTOR, now=now)
+    stated = member.verifier().party(key_statement, ROLE_DOCTOR, now=now)
+    doctor = replace(stated, authority_id=content["authority"])  # whether Cert_D still holds is asked when D5 comes
     encryption_key = EncryptionKey(
         owner=doctor.identity,
         key_id=_decode(content["encryption_key_id"]),

@@ -4,7 +4,8 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-from federation.cli.consultation import describe_biosignal, describe_bundle, describe_people
+from federation.cli.biosignals import describe_biosignal
+from federation.cli.fetched_records import describe_bundle, describe_people
 from federation.cli.terminal import life, size
 from federation.clinical.ecg import observation_from_dicom
 from federation.clinical.summary import Person

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.cli.consultation import describe_biosignal, describe_bundle
+from federation.cli.biosignals import describe_biosignal
+from federation.cli.fetched_records import describe_bundle
 from federation.clinical.bundles import as_bundle
 from federation.clinical.drawing import svg
 from federation.clinical.ecg import describe_ecg, leads_from_observation, observation_from_dicom, other_signals

@@ -1,6 +1,6 @@
 """Clients at work: the doctor's and the patient's own code, against a hospital that really serves and a cloud in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,15 +9,17 @@ import pytest
 
 from federation.party.audit import Audit
 from federation.party.member import Member
-from federation.person.doctor import DoctorClient
+from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.patient import PatientClient
 from federation.person.profile import Profile
 from federation.person.relay import Connect
 from federation.person.trace import Trace
 from federation.protocol import search
-from federation.protocol.anchors import Lists
+from federation.protocol.anchors import Lists, statement_entry, sweep_entry
 from federation.store.database import open_database
 from federation.store.party import Evidence, Log, ReplayMemory
+from federation.v1.access_pb2 import Deputyship
+from federation.v1.statement_pb2 import Grant, Mandate, SignedStatement
 from keystore.biometric import BiometricPassword
 from tests.hospital_lab import HospitalLab
 from tests.simulator import BIOMETRIC_PASSWORD, Federation
@@ -28,14 +30,37 @@ class CloudInMemory:
 
     def __init__(self, federation: Federation) -> None:
         self._federation = federation
+        self.revocations: list[tuple[str, Deputyship | None]] = []
+        """Whose statements were taken back, and by what where a deputy did it."""
 
     def refresh(self, member: Member) -> Lists:
         return member.update(self._federation.cloud.directory())
 
     def search(self, member: Member, question: search.Question) -> search.Answer:
-        awaiting, opening = self._federation.ask(question.claim.grant, doctor=member)
-        reply = self._federation.cloud.answer(opening)
-        return awaiting.receive(reply, member.verifier(), now=self._federation.clock.now)
+        cloud, now, verifier = self._federation.cloud, self._federation.clock.now, member.verifier()
+        awaiting, opening = search.ask(
+            member.party(now), question, cloud.encryption_key(), verifier, now=now, entropy=self._federation.entropy
+        )
+        return awaiting.receive(cloud.answer(opening), verifier, now=now)
+
+    def revoke(
+        self,
+        member: Member,
+        statements: Sequence[tuple[str, SignedStatement]],
+        *,
+        owner_id: str | None = None,
+        before: int | None = None,
+        deputyship: Deputyship | None = None,
+    ) -> Lists:
+        """Name them in the next list. What may be taken back by whom is the public cloud's to decide, and tested there."""
+        owner, cloud = owner_id or member.identity, self._federation.cloud
+        self.revocations.append((owner, deputyship))
+        for kind, signed in statements:
+            statement = {"grant": Grant, "mandate": Mandate}[kind].FromString(signed.statement)
+            cloud.revoked_statements.append(statement_entry(kind, owner, getattr(statement, f"{kind}_id")))
+        if before is not None:
+            cloud.sweeps[sweep_entry(owner)] = before
+        return self.refresh(member)
 
 
 @dataclass
@@ -47,6 +72,7 @@ class Surgery:
     channel: grpc.Channel
     directory: Path
     doctor: DoctorClient
+    cloud: CloudInMemory
 
     address = "localhost:1"
 
@@ -58,10 +84,10 @@ class Surgery:
         name = member.identity.replace(":", "-")
         return PatientClient(
             member,
-            CloudInMemory(self.federation),
+            self.cloud,
             self.connect,
             Evidence(open_database(f"sqlite:///{self.directory / name}.sqlite")),
-            self.directory / name,
+            Profile(self.directory / name),
             BiometricPassword(password),
             Trace(None, lambda: 0),
             clock=lambda: self.federation.clock.now,
@@ -103,4 +129,9 @@ def surgery(federation: Federation, tmp_path: Path) -> Iterator[Surgery]:
     directory.mkdir()
     with HospitalLab(federation, directory) as lab, lab.serving() as client:
         doctor = make_doctor(federation, tmp_path, lambda _address, _identity: client.channel)
-        yield Surgery(federation, lab, client.channel, tmp_path, doctor)
+        yield Surgery(federation, lab, client.channel, tmp_path, doctor, CloudInMemory(federation))
+
+
+@pytest.fixture
+def room(surgery: Surgery) -> DoctorRoom:
+    return surgery.doctor.open_room("H:alpha", surgery.address)

@@ -11,13 +11,16 @@ import grpc
 import pytest
 
 from demo.stage import free_address
-from federation.cli.consultation import Plan, Visit
+from federation.cli.consultation import Desk, Plan
 from federation.errors import IdentityMismatch, Limit, NoSuchRoom, OutOfOrder, Refused, Unavailable
 from federation.person.code import DoctorCode
+from federation.person.consents import NewGrant
 from federation.person.doctor import DoctorRoom
-from federation.person.errors import NoAnswer, NoSuchGrant
+from federation.person.errors import NoAnswer
+from federation.person.patient import PatientClient
 from federation.person.pending import PendingConsultation
 from federation.person.relay import Mailbox
+from federation.protocol.access import ToDoctor
 from federation.protocol.consultation import InConsultation
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import RelayFrame
@@ -25,22 +28,13 @@ from federation.v1.envelope_pb2 import SealedReply, SessionFrame, SessionRefusal
 from tests.grants import Terms, wide
 from tests.hospital_lab import ecg, report
 from tests.unit.person.conftest import Surgery, make_doctor
+from tests.unit.person.visits import SECONDS, go_in, meet, to_doctor
 from tests.waiting import until
 
-SECONDS = 20.0
-
-
 def visit(surgery: Surgery, room: DoctorRoom, terms: Terms | None) -> tuple[PendingConsultation, InConsultation]:
-    """P1, D1, P2, each side in a thread of its own."""
-    with ThreadPoolExecutor(1) as pool:
-        present: Future[InConsultation] = pool.submit(surgery.doctor.await_patient, room, seconds=SECONDS)
-        waiting = surgery.patient().visit(room.code, ecg(), terms)
-        return waiting, present.result(SECONDS)
-
-
-@pytest.fixture
-def room(surgery: Surgery) -> DoctorRoom:
-    return surgery.doctor.open_room("H:alpha", surgery.address)
+    patient = surgery.patient()
+    view = patient.look(room.code)
+    return meet(surgery, room, patient, view, None if terms is None else to_doctor(view, terms), ecg())
 
 
 def onlooker(surgery: Surgery, room: DoctorRoom, direction: int) -> Mailbox:
@@ -62,7 +56,7 @@ def fill(mailbox: Mailbox) -> None:
 def test_visit_brings_biosignal_and_grant_and_a_signed_diagnosis_back(surgery: Surgery, room: DoctorRoom) -> None:
     waiting, present = visit(surgery, room, wide())
     assert present.biosignal == ecg()
-    assert present.claim.grant is not None
+    assert present.shown.consent is not None
     content = report(surgery.federation)
     awaiting = surgery.doctor.diagnose(room, present, content, [])
     patient = surgery.patient()
@@ -94,10 +88,10 @@ def test_receipt_is_taken_though_the_hospital_does_not_answer_a_deposit(
         most_fetched_bytes=0,
     )
     with ThreadPoolExecutor(1) as pool:
-        ended = pool.submit(Visit(doctor, "D:chen", plan).run)
+        ended = pool.submit(Desk(doctor, "D:chen", plan).run)
         until((tmp_path / "code").exists, "the room is open")
         patient = surgery.patient()
-        waiting = patient.visit(DoctorCode.parse((tmp_path / "code").read_text().strip()), ecg(), wide())
+        waiting = go_in(patient, DoctorCode.parse((tmp_path / "code").read_text().strip()), wide())
         patient.await_diagnosis(waiting, seconds=SECONDS)
         with pytest.raises(Unavailable):
             ended.result(SECONDS)
@@ -166,9 +160,9 @@ def test_refused_by_peer_for_a_false_biometric_password_and_the_room_waits_on(
     with ThreadPoolExecutor(1) as pool:
         present = pool.submit(surgery.doctor.await_patient, room, seconds=SECONDS, on_refusal=noted)
         with pytest.raises(Refused):
-            surgery.patient(password=bytes(32)).visit(room.code, ecg(), None)
+            go_in(surgery.patient(password=bytes(32)), room.code)
         assert came.wait(SECONDS)
-        surgery.patient(surgery.federation.other_patient).visit(room.code, ecg("P:lin"), None)
+        go_in(surgery.patient(surgery.federation.other_patient), room.code, biosignal=ecg("P:lin"))
         assert present.result(SECONDS).patient.identity == "P:lin"
     assert refused == ["CREDENTIAL_INVALID"]
     assert surgery.reasons() == ["CREDENTIAL_INVALID"]
@@ -246,19 +240,14 @@ def test_no_answer_when_no_diagnosis_comes(surgery: Surgery, room: DoctorRoom) -
 def test_identity_mismatch_when_the_relay_serves_another_doctor(surgery: Surgery, room: DoctorRoom) -> None:
     code = replace(room.code, digest=bytes(32))
     with pytest.raises(IdentityMismatch):
-        surgery.patient().visit(code, ecg(), None)
+        surgery.patient().look(code)
     assert not list(onlooker(surgery, room, pb.DIRECTION_TO_PATIENT).follow(seconds=0.5))
 
 
 def test_no_such_room(surgery: Surgery) -> None:
     code = DoctorCode(surgery.address, "H:alpha", bytes(16), bytes(32))
     with pytest.raises(NoSuchRoom):
-        surgery.patient().visit(code, ecg(), None)
-
-
-def test_no_such_grant_is_not_revoked(surgery: Surgery) -> None:
-    with pytest.raises(NoSuchGrant):
-        surgery.patient().revoke_grant(bytes(16))
+        surgery.patient().look(code)
 
 
 def test_frames_are_followed_through_streams_that_end(surgery: Surgery, room: DoctorRoom) -> None:

@@ -13,13 +13,16 @@ from federation.errors import (
     GrantMissing,
     GrantScope,
     IdentityMismatch,
+    NotOnDuty,
     RecordCutShort,
     RecordDigestMismatch,
     Rejected,
 )
 from federation.person.doctor import DoctorClient
+from federation.protocol.anchors import statement_entry
 from federation.protocol.record import AwaitingRequest, ReceivedQuery, Release
 from federation.protocol.search import RecordLocation
+from federation.protocol.shown import Shown
 from federation.v1.record_pb2 import (
     GetHospitalRequest,
     GetHospitalResponse,
@@ -34,6 +37,13 @@ from tests.grants import wide
 from tests.hospital_lab import CARDIOLOGY, JOHNNIE, ecg, report
 from tests.simulator import Federation
 from tests.unit.person.conftest import Surgery, make_doctor
+
+
+def duties_ended(surgery: Surgery) -> list[bytes]:
+    """What the next list says of the duties that were stated for the doctor."""
+    shifts = surgery.lab.hospital.stores.shifts.of("D:chen", ending_after=0)
+    return [statement_entry("duty", "H:alpha", shift.shift_id) for shift in shifts]
+
 
 Script = Callable[[Release], Iterator[OpenSessionResponse]]
 BIG = 3_000_000
@@ -105,10 +115,27 @@ def test_deposit_that_grew_stale_unsent_gets_a_new_time(surgery: Surgery) -> Non
     assert surgery.doctor.deposit(prepared).version == 1
 
 
+def test_deposit_whose_duty_ended_is_kept_with_the_duty_of_now(surgery: Surgery) -> None:
+    _, present = surgery.federation.consult(ecg())
+    awaiting, _ = present.diagnose(report(surgery.federation), (), now=surgery.federation.clock.now)
+    prepared = surgery.doctor.prepare_deposit(awaiting, "H:alpha", surgery.address, "cardiology")
+    before = prepared.deposit.access.consent.duty.duty.statement
+    surgery.lab.off_duty()
+    surgery.federation.cloud.revoked_statements += duties_ended(surgery)
+    surgery.federation.refresh()
+    with pytest.raises(NotOnDuty):
+        surgery.doctor.deposit(prepared)
+    (waiting,) = make_doctor(surgery.federation, surgery.directory, surgery.connect).waiting_deposits()
+    surgery.lab.on_duty("D:chen", "cardiology")
+    assert surgery.doctor.deposit(waiting).version == 1
+    assert waiting.deposit.access.consent.duty.duty.statement != before
+    assert not surgery.doctor.waiting_deposits()
+
+
 def test_grant_missing_prepares_no_deposit_and_searches_nothing(surgery: Surgery) -> None:
     now = surgery.federation.clock.now
     _, held = surgery.federation.consult(ecg())
-    without = replace(held, claim=replace(held.claim, grant=None))
+    without = replace(held, shown=Shown(held.patient_id))
     awaiting, _ = without.diagnose(report(surgery.federation), (), now=now)
     with pytest.raises(GrantMissing):
         surgery.doctor.prepare_deposit(awaiting, "H:alpha", surgery.address, "cardiology")
@@ -119,9 +146,9 @@ def test_grant_missing_prepares_no_deposit_and_searches_nothing(surgery: Surgery
 def test_hospital_under_another_name_is_not_used(surgery: Surgery) -> None:
     _, present = surgery.federation.consult(ecg())
     awaiting, _ = present.diagnose(report(surgery.federation), (), now=surgery.federation.clock.now)
-    prepared = surgery.doctor.prepare_deposit(awaiting, "H:beta", surgery.address, "cardiology")
+    prepared = surgery.doctor.prepare_deposit(awaiting, "H:alpha", surgery.address, "cardiology")
     with pytest.raises(IdentityMismatch):
-        surgery.doctor.deposit(prepared)
+        surgery.doctor.deposit(replace(prepared, hospital_id="H:beta"))
 
 
 class RogueHospital(RecordServiceServicer):
