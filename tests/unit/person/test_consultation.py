@@ -1,7 +1,7 @@
 """The doctor's and the patient's client in one room, at a relay that really serves."""
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, repeat
@@ -14,13 +14,10 @@ from demo.stage import free_address
 from federation.cli.consultation import Desk, Plan
 from federation.errors import IdentityMismatch, Limit, NoSuchRoom, OutOfOrder, Refused, Unavailable
 from federation.person.code import DoctorCode
-from federation.person.consents import NewGrant
 from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer
-from federation.person.patient import PatientClient
 from federation.person.pending import PendingConsultation
 from federation.person.relay import Mailbox
-from federation.protocol.access import ToDoctor
 from federation.protocol.consultation import InConsultation
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import RelayFrame
@@ -30,6 +27,7 @@ from tests.hospital_lab import ecg, report
 from tests.unit.person.conftest import Surgery, make_doctor
 from tests.unit.person.visits import SECONDS, go_in, meet, to_doctor
 from tests.waiting import until
+
 
 def visit(surgery: Surgery, room: DoctorRoom, terms: Terms | None) -> tuple[PendingConsultation, InConsultation]:
     patient = surgery.patient()

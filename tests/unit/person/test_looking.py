@@ -30,7 +30,9 @@ def frames(surgery: Surgery, room: DoctorRoom) -> int:
     return len(rooms.frames(room.code.room_id, pb.DIRECTION_TO_DOCTOR, from_number=0, limit=9))
 
 
-def test_look_shows_doctor_authority_and_duty_and_puts_nothing_into_the_room(surgery: Surgery, room: DoctorRoom) -> None:
+def test_look_shows_doctor_authority_and_duty_and_puts_nothing_into_the_room(
+    surgery: Surgery, room: DoctorRoom
+) -> None:
     view = surgery.patient().look(room.code)
     assert (view.doctor.identity, view.authority_id, view.duty.hospital_id) == ("D:chen", "M:chamber", "H:alpha")
     assert view.duty.department_classes == ("cardiology", "neurology")
@@ -148,9 +150,7 @@ def test_name_and_profession_are_read_out_of_the_certificate() -> None:
         (NameOID.ORGANIZATIONAL_UNIT_NAME, "Heart Centre"),
     )
     assert DoctorName.of(named) == DoctorName("Dr. Anna Weber", "Cardiologist", "Heart Centre, Clinic")
-    parts = certificate(
-        (NameOID.COMMON_NAME, "D:weber"), (NameOID.GIVEN_NAME, "Anna"), (NameOID.SURNAME, "Weber")
-    )
+    parts = certificate((NameOID.COMMON_NAME, "D:weber"), (NameOID.GIVEN_NAME, "Anna"), (NameOID.SURNAME, "Weber"))
     assert DoctorName.of(parts).name == "Anna Weber"
 
 

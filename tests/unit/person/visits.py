@@ -32,7 +32,12 @@ def go_in(
 
 
 def meet(
-    surgery: Surgery, room: DoctorRoom, patient: PatientClient, view: RoomView, offer: Offer | None, biosignal: bytes = b""
+    surgery: Surgery,
+    room: DoctorRoom,
+    patient: PatientClient,
+    view: RoomView,
+    offer: Offer | None,
+    biosignal: bytes = b"",
 ) -> tuple[PendingConsultation, InConsultation]:
     """P1, D1, P2 with this consent, each side in a thread of its own."""
     with ThreadPoolExecutor(1) as pool:
