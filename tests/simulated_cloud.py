@@ -11,6 +11,7 @@ from federation.errors import Authorization
 from federation.party.epochs import EpochKeeper, Lifetimes
 from federation.party.member import Member
 from federation.protocol import search
+from federation.protocol.access import Allowed
 from federation.protocol.anchors import Anchors, Lists, periods_of, serial_entry
 from federation.protocol.authorities import pin_crl
 from federation.protocol.bundle import TrustedBundle, issue, issue_next
@@ -266,12 +267,14 @@ class Cloud:
         name = self.index.names(patient_id, location)[0]
         self.rows.setdefault(name.row_key, {})[name.row_id] = self.index.seal(name, location)
 
-    def index_rows(self, patient_id: str, classes: tuple[str, ...]) -> tuple[IndexRow, ...]:
+    def index_rows(self, patient_id: str, classes: tuple[str, ...], allowed: Allowed) -> tuple[IndexRow, ...]:
         found = []
         for name in classes:
             key = self.index.patients(patient_id)[0].row_key(name)
             for row_id, sealed in self.rows.get(key, {}).items():
                 location = self.index.reveal(key, row_id, sealed)
+                if not allowed.shows(location.hospital_id, name, location.handle.hex(), location.sensitivity):
+                    continue
                 key_statement, encryption_key = self.hospitals[location.hospital_id]
                 found.append(
                     IndexRow(
@@ -293,11 +296,11 @@ class Cloud:
         pending = claimed.verify(serial, shared, verifier, now=now)
         query = pending.admit(self.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
         try:
-            _, classes = query.decide(verifier, now=now)
+            allowed, classes = query.decide(verifier, now=now)
         except Authorization as error:
             findings = query.refusal(error)
         else:
-            rows = self.index_rows(query.query.patient_id, classes)
+            rows = self.index_rows(query.query.patient_id, classes, allowed)
             outcome = search_pb2.SEARCH_OUTCOME_FOUND if rows else search_pb2.SEARCH_OUTCOME_NONE
             pages = [rows[start : start + search.ROWS_PER_PAGE] for start in range(0, len(rows), search.ROWS_PER_PAGE)]
             page = pages[query.query.page] if query.query.page < len(pages) else ()

@@ -16,6 +16,7 @@ _GROUPS = {
     "ceremony": "federation.cli.ceremony:ceremony",
     "check": "federation.cli.check:check",
     "doctor": "federation.cli.doctor:doctor",
+    "explain": "federation.cli.explain:explain",
     "health": "federation.cli.health:health",
     "hospital": "federation.cli.hospital:hospital",
     "init": "federation.cli.init:init",

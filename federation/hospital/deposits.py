@@ -93,7 +93,7 @@ def _encounter(deposit: AcceptedDeposit, now: Instant) -> CheckedBundle:
             recorded=datetime.fromtimestamp(now / 1000, UTC),
         )
     except ClinicalError as error:
-        raise Rejected("the message was not accepted") from error  # STO.23
+        raise Rejected("the message was not accepted") from error  # STO.20
 
 
 def _stored(

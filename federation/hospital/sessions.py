@@ -88,7 +88,7 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
     if not records:
         # "Not on file", "no such record", hidden, withdrawn and erased are one answer.
         hospital.audit.record(query.event(why_absent(hospital, list(query.query.scope.handles))), now=now)
-        return query.refuse(SESSION_OUTCOME_NO_RECORD, now=now)  # D4.17
+        return query.refuse(SESSION_OUTCOME_NO_RECORD, now=now)  # D4.13
     manifest = manifest_of(hospital.vault, records, PatientId(query.query.patient_id), hospital.identity)
     contents = content_of(hospital.vault, manifest, records)
     return RecordStream(hospital, query, release, lists, contents, max(record.version for record in records))
@@ -194,14 +194,14 @@ class RecordStream:
 def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: PatientId, hospital_id: HospitalId) -> bytes:
     """List these records. Raises Limit if one answer does not hold them; the asker may name fewer by their handles."""
     if len(records) > MOST_RECORDS:
-        # D4.18
+        # D4.14
         raise Limit(f"one answer holds {MOST_RECORDS} records, and here are {len(records)}: ask for some by handle")
     manifest = RecordManifest(
         patient_id=patient_id, hospital_id=hospital_id, records=(_entry(vault, record) for record in records)
     )
     serialised = manifest.SerializeToString(deterministic=True)
     if len(serialised) > payload_rule(RecordManifest.DESCRIPTOR).max_size:
-        raise Limit("the list of these records' parts is too long for one answer: ask for some by handle")  # D4.18
+        raise Limit("the list of these records' parts is too long for one answer: ask for some by handle")  # D4.14
     return serialised
 
 

@@ -32,6 +32,7 @@ CHORES = frozenset(
 
 RARE_CHORES = frozenset(
     {
+        "access-not-named-anew",
         "epoch-not-sealed-anew",
         "index-row-not-sealed-anew",
         "index-rows-not-moved",

@@ -251,7 +251,7 @@ class Allowed:
         wanted = sorted(published) if asked == ANY else [asked]
         covered = tuple(name for name in wanted if covers(self.department_classes, name))
         if not covered:
-            raise GrantScope("the grant is not for this department class")  # D2.10, D4.12
+            raise GrantScope("the grant is not for this department class")  # D2.11, D4.12
         return covered
 
     def shows(self, hospital_id: str, department_class: str, handle: str, sensitivity: Sensitivity) -> bool:

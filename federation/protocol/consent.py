@@ -213,16 +213,16 @@ def open_emergency(
     shown: DeclaredEmergency, doctor: VerifiedParty, clinician: VerifiedParty | None, duty: access.Duty
 ) -> access.Emergency:
     """Verify that this doctor declared it, and that the clinician whom it names seconds it. Raises EmergencyInvalid."""
-    emergency = _opened("bg", Emergency, shown.emergency, doctor, EmergencyInvalid)  # shown.12
+    emergency = _opened("bg", Emergency, shown.emergency, doctor, EmergencyInvalid)  # shown.13
     named = emergency.second_doctor_id if emergency.HasField("second_doctor_id") else None
     if named != (clinician.identity if clinician else None):
-        raise EmergencyInvalid("the emergency names another second clinician than the one who signed")  # shown.13
+        raise EmergencyInvalid("the emergency names another second clinician than the one who signed")  # shown.14
     if clinician is not None:
         covered = transcript("bg-second", shown.emergency.statement)
         try:
             verify_signature(clinician.key, shown.second.signature, covered)
         except SignatureInvalid as error:
-            raise EmergencyInvalid("the second clinician's signature does not hold") from error  # shown.14
+            raise EmergencyInvalid("the second clinician's signature does not hold") from error  # shown.15
     return access.Emergency(
         id=emergency.emergency_id,
         patient_id=PatientId(emergency.patient_id),

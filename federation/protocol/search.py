@@ -292,7 +292,7 @@ class VerifiedQuery:
         """Decide on what is shown; give what it allows and the classes that may be looked up. Raises Authorization, Rejected."""
         query, asker = self.query, self.asker
         question = Asked(asker_of(asker), RIGHT_INDEX, PatientId(query.patient_id))
-        allowed = Shown.of(query).decide(asker, question, verifier, now=now)
+        allowed = Shown.of(query).decide(asker, question, verifier, now=now)  # D2.10
         return allowed, allowed.classes(query.department_class, verifier.anchors.department_classes)
 
     def refusal(self, error: Authorization) -> Findings:

@@ -166,6 +166,7 @@ def _opened_emergency(
     second = None
     if shown.HasField("second"):
         with after_opening():
+            # shown.12
             second = verifier.doctor(shown.second.key_statement, shown.second.doctor_certificate, now=now)
     return open_emergency(shown, asker, second, duty)
 

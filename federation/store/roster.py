@@ -41,14 +41,11 @@ class Shifts:
 
     def on(self, doctor_id: str, *, now: int) -> Sequence[StoredShift]:
         """Return the shifts in which a doctor works now, the one that ends last first."""
-        return [shift for shift in self.of(doctor_id, ending_after=now) if shift.is_on(now)]
+        return self._of(doctor_id, shifts.c.not_after > now, shifts.c.not_before <= now, shifts.c.ended_at.is_(None))
 
     def of(self, doctor_id: str, *, ending_after: int) -> Sequence[StoredShift]:
         """Return a doctor's shifts that end later than that, those ended by hand too, the one that ends last first."""
-        query = sa.select(shifts).where(shifts.c.doctor_id == doctor_id, shifts.c.not_after > ending_after)
-        query = query.order_by(shifts.c.not_after.desc(), shifts.c.shift_id)
-        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
-        return [_shift(row) for row in rows]
+        return self._of(doctor_id, shifts.c.not_after > ending_after)
 
     def all(self, *, ending_after: int = 0) -> Iterator[StoredShift]:
         """Return the shifts that end later than that, those ended by hand too, the one that ends first first."""
@@ -102,6 +99,12 @@ class Shifts:
         return self._database.write_by_key(
             lambda connection: forget(connection, shifts, shifts.c.not_after < over_before)
         )
+
+    def _of(self, doctor_id: str, *conditions: sa.ColumnElement[bool]) -> Sequence[StoredShift]:
+        query = sa.select(shifts).where(shifts.c.doctor_id == doctor_id, *conditions)
+        query = query.order_by(shifts.c.not_after.desc(), shifts.c.shift_id)
+        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
+        return [_shift(row) for row in rows]
 
 
 def _ended_by_hand(connection: sa.Connection) -> int:

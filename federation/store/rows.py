@@ -224,10 +224,10 @@ class Revocations:
     """What is revoked now, as the entries of the next list; a sweep with the time before which it takes everything back."""
 
     version: int
-    serials: Sequence[bytes] = ()
-    statements: Sequence[bytes] = ()
-    key_ids: Sequence[bytes] = ()
-    sweeps: Sequence[tuple[bytes, int]] = ()
+    serials: Sequence[bytes]
+    statements: Sequence[bytes]
+    key_ids: Sequence[bytes]
+    sweeps: Sequence[tuple[bytes, int]]
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ _CODES: dict[type[Exception], int] = {
     errors.MalformedMessage: code_pb2.INVALID_ARGUMENT,
     errors.Authentication: code_pb2.UNAUTHENTICATED,
     errors.Authorization: code_pb2.PERMISSION_DENIED,
+    errors.BudgetExhausted: code_pb2.RESOURCE_EXHAUSTED,
     errors.MethodNotServed: code_pb2.UNIMPLEMENTED,
     errors.NotFound: code_pb2.NOT_FOUND,
     errors.Conflict: code_pb2.ALREADY_EXISTS,

@@ -182,7 +182,9 @@ class Recorded:
         self.asked = federation.receive_opening(self.opening)
         _, self.reply = self.asked.reply(now=now, entropy=federation.entropy)
         self.established = self.awaiting.receive(self.reply, federation.patient.verifier(), now=now)
-        _, frames = self.established.deliver(b"the biosignal", federation.grant(), now=now)
+        _, frames = self.established.deliver(
+            b"the biosignal", federation.shown(federation.grant(), on_duty=False), now=now
+        )
         self.frames = list(frames)
 
 

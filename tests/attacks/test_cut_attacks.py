@@ -38,7 +38,7 @@ PATIENCE = 60.0
 
 
 def grant(federation: Federation, intent: Intent) -> None:
-    federation.revoke_grant(intent.claim.grant)
+    federation.revoke_grant(intent.shown.consent.grant)
 
 
 def serial(federation: Federation, _: Intent) -> None:

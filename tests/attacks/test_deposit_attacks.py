@@ -21,7 +21,7 @@ def read_evidence(lab: HospitalLab, client: Client) -> tuple[bytes, dict[str, st
     """D:chen deposits an encounter; D:roe, with a grant of its own, reads M_SD and its evidence."""
     federation, rogue = lab.federation, lab.federation.other_doctor
     receipt, _ = client.deposit(encounter_of(federation, ecg(), report(federation), federation.grant()))
-    intent = federation.intent(federation.grant(doctor=rogue), handles=(receipt.handle,))
+    intent = federation.intent(federation.grant(doctor=rogue), handles=(receipt.handle,), doctor=rogue)
     _, parts = parts_of(client.read(intent, doctor=rogue)[0])
     return parts[1], json.loads(parts[3])
 
@@ -40,9 +40,9 @@ def forged(
         issued=federation.clock.moment,
         based_on=[],
     )
-    encounter = encounter_of(federation, biosignal, diagnosis, grant)
+    encounter = encounter_of(federation, biosignal, diagnosis, grant, doctor=rogue)
     deposit = encounter.deposit
-    deposit.doctor_id, deposit.consultation_digest = rogue.identity, th1
+    deposit.consultation_digest = th1
     deposit.biosignal_sent_at, deposit.biosignal_signature = evidence["biosignal_sent_at"], signature
     signed = diagnosis_transcript(th1, digest(diagnosis), signature, listing([]), now)
     deposit.diagnosis_signature = rogue.keys.signing_key.sign(signed)

@@ -207,7 +207,7 @@ def test_pages_without_end_are_read_to_a_bound_and_what_is_left_out_is_told(
 
         def search(self, member: object, question: Question, *_authorization: object) -> Answer:
             self.asked += 1
-            awaiting, opening = federation.ask(present.claim.grant)
+            awaiting, opening = federation.ask(present.shown.consent.grant)
             reply = federation.cloud.answer(opening)
             answer = awaiting.receive(reply, federation.doctor.verifier(), now=federation.clock.now)
             return replace(answer, pages=2**32 - 1)

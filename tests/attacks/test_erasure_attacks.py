@@ -12,14 +12,12 @@ from federation.hospital.records_administration import OperatorAction
 from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
-from federation.protocol.access import AccessClaim
 from federation.protocol.calls import PUBLISH
-from federation.protocol.search import Question
 from federation.protocol.verifier import EncryptionKey
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, PublishRequest
 from federation.v1.publication_pb2_grpc import PublicationServiceStub
 from keystore.transcript import digest
-from tests.e2e.cloud_lab import CloudLab, publication_of
+from tests.e2e.cloud_lab import CloudLab, publication_of, question_of
 from tests.hospital_lab import Client, HospitalLab, ecg, encounter_of, report
 
 ACT = OperatorAction("ann", "as the law says")
@@ -93,7 +91,7 @@ def found(cloud: CloudLab, hospital: Hospital, patient_id: str) -> Callable[[], 
     grant = cloud.grant(patient, doctor)
 
     def search() -> list[bytes]:
-        answer = cloud.client().search(doctor, Question(AccessClaim(patient_id, grant, patient.key_statement)))
+        answer = cloud.client().search(doctor, question_of(patient, grant))
         return [place.handle for place in answer.locations]
 
     return search

@@ -106,13 +106,13 @@ def test_b7_no_signature_is_visible_on_the_wire(federation):
     awaiting, p1 = federation.open_consultation()
     replying, d1 = federation.receive_opening(p1).reply(now=now, entropy=federation.entropy)
     established = awaiting.receive(d1, federation.patient.verifier(), now=now)
-    waiting, frames = established.deliver(b"ecg", federation.grant(), now=now)
+    waiting, frames = established.deliver(b"ecg", federation.shown(federation.grant(), on_duty=False), now=now)
     state, p2 = replying, list(frames)
     for frame in p2:
-        state = state.receive(frame, federation.doctor.verifier(), now=now)
-    _, question = federation.ask(state.claim.grant)
+        state = state.receive(frame, federation.doctor.verifier(), federation.duty(), now=now)
+    _, question = federation.ask(state.shown.consent.grant)
     answer = federation.cloud.answer(question)
-    asking, d3 = federation.open_session(federation.hospital_a, federation.intent(state.claim.grant))
+    asking, d3 = federation.open_session(federation.hospital_a, federation.intent(state.shown.consent.grant))
     requested, h1 = federation.receive_session(federation.hospital_a, d3).reply(now=now, entropy=federation.entropy)
     awaiting_record, d4 = asking.receive(h1, federation.doctor.verifier(), now=now).query(now=now)
     verifier = federation.hospital_a.verifier()
@@ -130,7 +130,9 @@ def test_b7_no_signature_is_visible_on_the_wire(federation):
         h1_from(federation, federation.hospital_a).open(h1).signature,
         RecordEnd.FromString(awaiting_record.receiving.open("h2", h2)[1]).signature,
         DiagnosisDelivery.FromString(waiting.receiving.open("d5", d5)[1]).signature,
-        BiosignalDelivery.FromString(replace_sequence(established, len(p2) - 1).open("p2", p2[-1])[1]).grant.signature,
+        BiosignalDelivery.FromString(
+            replace_sequence(established, len(p2) - 1).open("p2", p2[-1])[1]
+        ).consent.grant.signature,
     ]
     wire = b"".join(m.SerializeToString() for m in (p1, d1, *p2, question, answer, d3, h1, d4, h2, d5, p6))
     assert len({bytes(signature) for signature in signatures}) == 10
@@ -185,7 +187,7 @@ def test_b12_a_reflected_frame_is_no_answer(federation):
     awaiting, opening = federation.open_consultation()
     _, reply = federation.receive_opening(opening).reply(now=now, entropy=federation.entropy)
     established = awaiting.receive(reply, federation.patient.verifier(), now=now)
-    waiting, (frame, _) = established.deliver(b"biosignal", None, now=now)
+    waiting, (frame, _) = established.deliver(b"biosignal", federation.shown(None), now=now)
     with rejected(SealInvalid):
         waiting.receive(frame, federation.patient.verifier(), now=federation.clock.now)
 

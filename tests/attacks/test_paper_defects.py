@@ -9,6 +9,7 @@ from federation.errors import CommitmentMismatch
 from federation.protocol import consultation as common
 from federation.protocol import record, search
 from federation.protocol.index import Location
+from federation.protocol.shown import Shown
 from federation.v1 import publication_pb2
 from federation.v1.record_pb2 import RecordQuery
 from federation.v1.statement_pb2 import RIGHT_INDEX, Credential, EncryptionKeyStatement, KeyStatement
@@ -77,7 +78,7 @@ def test_x5_the_hospital_verifies_d3_without_the_patients_name(federation):
     asked, _, established = session(federation)
     assert b"P:wang" not in asked.opening.message
     intent = established.intent
-    opened = record.commitment(AccessClaim("P:wang", intent.claim.grant), intent.scope, intent.blind)
+    opened = record.commitment(Shown("P:wang", intent.shown.access), intent.scope, intent.blind)
     assert opened == asked.payload.patient_commitment
     connected, requested = federation.establish(federation.hospital_a, intent)
     _, frame = connected.query(now=federation.clock.now)
@@ -152,7 +153,16 @@ def test_x11_a_first_record_is_found_because_it_was_published(federation):
 def test_x12_the_cloud_gets_the_place_of_an_encounter_and_never_its_content():
     """The text sends the diagnosis to the public cloud; here the hospital keeps it, and PUB has room for names alone."""
     fields = {field.name for field in publication_pb2.Publication.DESCRIPTOR.fields}
-    names = {"action", "patient_id", "department_id", "hospital_id", "doctor_id", "handle", "consent_digest"}
+    names = {
+        "action",
+        "patient_id",
+        "department_id",
+        "hospital_id",
+        "doctor_id",
+        "handle",
+        "sensitivity",
+        "consent_digest",
+    }
     assert fields == names | {"nonce", "sent_at", "signature"}
 
 

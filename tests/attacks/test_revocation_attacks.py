@@ -105,7 +105,7 @@ def test_a_release_under_way_is_decided_anew_on_its_patient(federation: Federati
 
 
 def test_a_release_under_way_is_decided_anew_on_its_grant(federation: Federation, release: Release) -> None:
-    federation.revoke_grant(release.query.grant)
+    federation.revoke_grant(release.query.access.consent.grant)
     with refused(GrantRevoked):
         still_allowed(federation, release)
 

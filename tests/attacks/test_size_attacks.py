@@ -27,7 +27,8 @@ def sizes_of_p2(federation: Federation, doctor: Member, patient: Member, biosign
     _, reply = federation.receive_opening(opening, doctor).reply(now=now, entropy=federation.entropy)
     established = waiting.receive(reply, patient.verifier(), now=now)
     grant = None if terms is None else federation.grant(terms, doctor, patient)
-    return [frame.ByteSize() for frame in established.deliver(biosignal, grant, now=now)[1]]
+    shown = federation.shown(grant, patient, on_duty=False)
+    return [frame.ByteSize() for frame in established.deliver(biosignal, shown, now=now)[1]]
 
 
 def test_frames_of_p2_have_one_size_whoever_sends_them_and_whatever_the_patient_allows(
@@ -56,7 +57,7 @@ def test_questions_refusals_and_ends_of_a_record_have_one_size(federation: Feder
     asked, ended, hospital, now = set(), set(), federation.hospital_a, federation.clock.now
     for doctor, patient in named:
         federation.refresh(doctor, patient)
-        intent = federation.intent(federation.grant(doctor=doctor, patient=patient), patient=patient)
+        intent = federation.intent(federation.grant(doctor=doctor, patient=patient), patient=patient, doctor=doctor)
         session, requested = federation.establish(hospital, intent, doctor)
         frame = session.query(now=now)[1]
         query = requested.receive(frame, hospital.verifier(), now=now)

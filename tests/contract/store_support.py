@@ -16,8 +16,10 @@ from federation.store.rows import (
     OutboxEntry,
     Registration,
     StoredEpoch,
+    StoredGuardianship,
     StoredRecord,
     StoredRoom,
+    StoredShift,
     StoredStatement,
     Ticket,
 )
@@ -179,6 +181,7 @@ def record(
     patient: bytes = b"p" * 32,
     department_class: str = "cardiology",
     stored_at: int = NOW,
+    sensitivity: str = "normal",
 ) -> StoredRecord:
     return StoredRecord(
         handle,
@@ -189,6 +192,7 @@ def record(
         stored_at,
         b"wrapped key",
         b"sealed parts",
+        sensitivity,
     )
 
 
@@ -198,3 +202,18 @@ def outbox_entry(number: int = 1, *, not_before: int = NOW) -> OutboxEntry:
 
 def room(number: int = 1, *, doctor_id: str = "D:bob", expires_at: int = NOW + MINUTE) -> StoredRoom:
     return StoredRoom(bytes([number]) * 16, doctor_id, statement("ks"), b"Cert_D", statement("ek"), expires_at)
+
+
+def shift(
+    number: int = 1,
+    *,
+    doctor_id: str = "D:bob",
+    classes: tuple[str, ...] = ("cardiology",),
+    not_before: int = NOW,
+    not_after: int = NOW + MINUTE,
+) -> StoredShift:
+    return StoredShift(bytes([number]) * 16, doctor_id, classes, not_before, not_after)
+
+
+def guardianship(number: int = 1, *, not_after: int = NOW + MINUTE) -> StoredGuardianship:
+    return StoredGuardianship(bytes([number]) * 16, b"sealed", not_after)

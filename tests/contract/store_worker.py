@@ -10,7 +10,7 @@ from federation.party.generations import StoredGenerations
 from federation.store.blobs import CHUNK_BYTES, BlobStore
 from federation.store.database import open_database
 from federation.store.directory import RevocationBook
-from federation.store.errors import AlreadyStored
+from federation.store.errors import AlreadyStored, StoreLimit
 from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import OutboxEntries
 from federation.store.registrations import Registrations
@@ -42,7 +42,21 @@ def revoke(url: str, argument: str) -> None:
         wait()
         for number in range(25):
             digest = f"{argument}-{number}".encode()
-            print(RevocationBook(database).revoke("grant", digest, expires_at=NOW, at=NOW))
+            print(RevocationBook(database).revoke("serial", digest, expires_at=NOW, at=NOW))
+
+
+def take_back(url: str, argument: str) -> None:
+    """Take back two statements at a time, as long as there is room for 21 in all."""
+    with open_database(url) as database:
+        wait()
+        for number in range(10):
+            digests = {f"{argument}-{number}-{side}".encode(): NOW for side in "ab"}
+            try:
+                RevocationBook(database).take_back(digests, at=NOW, most=21)
+            except StoreLimit:
+                print("full")
+            else:
+                print("taken")
 
 
 def complete(url: str, argument: str) -> None:
@@ -119,7 +133,7 @@ def write_blob(url: str, argument: str) -> None:
 
 JOBS = {
     job.__name__: job
-    for job in (admit, append, complete, migrate, publish, put_frames, renew, revoke, rotate, write_blob)
+    for job in (admit, append, complete, migrate, publish, put_frames, renew, revoke, rotate, take_back, write_blob)
 }
 
 

@@ -10,13 +10,13 @@ from alembic.runtime.migration import MigrationContext
 
 from federation.store import sqlite
 from federation.store.database import open_database
-from federation.store.directory import Authorities
+from federation.store.directory import Authorities, RevocationBook
 from federation.store.errors import StoreUnavailable
 from federation.store.index import Index
 from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.registrations import Registrations, values_of
-from federation.store.rows import SealedRow, StoredAuthority
+from federation.store.rows import StoredAuthority
 from federation.store.schema import metadata, settings
 from federation.store.upgrade import upgrade
 from tests.contract.store_support import IMPLEMENTATIONS, NOW, engines_of, record, registration, url_of
@@ -60,16 +60,20 @@ def test_database_before_rotation_upgrades_with_its_first_generations_and_its_au
     engine.dispose()
     with open_database(url) as database:
         assert Registrations(database).live("P:ann") == one
-        assert list(Index(database).walk()) == [SealedRow(1, b"key", b"id", b"owner", b"sealed", generation=1)]
+        assert list(Index(database).walk()) == []  # their hospitals publish them again, with what is kept from whom
+        assert RevocationBook(database).current(now=NOW).statements == []
         assert list(Records(database).all()) == [kept]
         assert Authorities(database).all() == [StoredAuthority("M:north", b"certificate", (), b"crl", 7)]
         Authorities(database).put_crl("M:north", b"certificate", b"newer", 8)
 
 
+_ADDED_TO_RECORDS = {"generation", "keep_until", "sensitivity"}
+
+
 def before_rotation(one, kept):
     """Rows as revision 0003 has them."""
     issued = {"serial": one.serial, "role": one.role, "identity": one.identity, "credential": one.credential}
-    record_row = {name: value for name, value in vars(kept).items() if name not in {"generation", "keep_until"}}
+    record_row = {name: value for name, value in vars(kept).items() if name not in _ADDED_TO_RECORDS}
     return [
         ("issuances", issued | {"at": one.not_before}),
         ("issued_points", {"serial": one.serial, "registration_point": one.registration_point, "at": NOW}),
@@ -78,6 +82,7 @@ def before_rotation(one, kept):
             "index_rows",
             {"bucket": 1, "row_key": b"key", "row_id": b"id", "hospital_key": b"owner", "sealed": b"sealed"},
         ),
+        ("revocations", {"digest": b"gid", "kind": "grant", "expires_at": NOW, "at": NOW}),
         ("records", record_row),
         ("authorities", {"authority_id": "M:north", "certificate": b"certificate", "crl": b"crl", "crl_number": "7"}),
     ]

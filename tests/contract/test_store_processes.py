@@ -7,6 +7,7 @@ import pytest
 
 from federation.party.generations import StoredGenerations
 from federation.store.database import open_database
+from federation.store.directory import RevocationBook
 from federation.store.errors import StoreLimit
 from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import Records
@@ -50,6 +51,14 @@ def test_revocations_of_four_processes_have_a_version_each(url):
     open_database(url).close()
     printed = run_together("revoke", url, ["a", "b", "c", "d"])
     assert sorted(int(line) for lines in printed for line in lines.split()) == list(range(1, 101))
+
+
+def test_statements_of_four_processes_take_all_the_room_there_is_and_no_more(url):
+    open_database(url).close()
+    printed = run_together("take_back", url, "abcd")
+    assert [line for lines in printed for line in lines.split()].count("taken") == 10
+    with open_database(url) as database:
+        assert len(RevocationBook(database).current(now=NOW).statements) == 20
 
 
 def test_registration_of_one_serial_has_one_winner_of_six_processes(url):

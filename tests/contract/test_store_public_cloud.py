@@ -17,6 +17,7 @@ from federation.store.rows import (
     SealedEntry,
     SealedRow,
     StoredAuthority,
+    Unwanted,
     Wanted,
 )
 from tests.contract.store_support import NOW, register, registration, statement, ticket
@@ -24,12 +25,12 @@ from tests.contract.store_support import NOW, register, registration, statement,
 NORTH = "D:north.*", "D:chen"
 
 
-def row(row_key=b"1", row_id=b"a", sealed=b"sealed", *, bucket=7, owner=b"north", generation=1):
-    return SealedRow(bucket, row_key, row_id, owner, sealed, generation)
+def row(row_key=b"1", row_id=b"a", sealed=b"sealed", *, bucket=7, owner=b"north", level=b"normal", generation=1):
+    return SealedRow(bucket, row_key, row_id, owner, level, sealed, generation)
 
 
-def under(*row_keys, bucket=7, owners=None):
-    return [Wanted(bucket, row_keys, owners)]
+def under(*row_keys, bucket=7, levels=(b"normal",), owners=None, but=()):
+    return [Wanted(bucket, row_keys, levels, owners, but)]
 
 
 def page(index, wanted, *, offset=0, limit=100):
@@ -54,6 +55,46 @@ def test_index_gives_the_rows_of_the_owners_that_are_asked_for(database):
         index.upsert(one)
     assert page(index, under(b"1", owners=[b"north", b"east", b"absent"])) == RowPage(rows[:2], 2)
     assert page(index, under(b"1", owners=[])) == RowPage([], 0)
+
+
+def test_index_gives_the_rows_of_the_levels_that_are_asked_for(database):
+    index = Index(database)
+    rows = [
+        row(row_id=b"%d" % number, level=level) for number, level in enumerate((b"normal", b"restricted", b"secret"))
+    ]
+    for one in rows:
+        index.upsert(one)
+    assert page(index, under(b"1")) == RowPage(rows[:1], 1)
+    assert page(index, under(b"1", levels=[b"restricted", b"normal"])) == RowPage(rows[:2], 2)
+    assert page(index, under(b"1", levels=[])) == RowPage([], 0)
+    index.upsert(row(row_id=b"0", sealed=b"anew", level=b"secret"))
+    assert page(index, under(b"1")) == RowPage([], 0)
+
+
+@pytest.mark.parametrize(
+    ("unwanted", "left"),
+    [
+        (Unwanted(hospital_key=b"north"), {b"c", b"d"}),
+        (Unwanted(row_key=b"1"), {b"b", b"d"}),
+        (Unwanted(hospital_key=b"north", row_key=b"1"), {b"b", b"c", b"d"}),
+        (Unwanted(row_ids=[b"a", b"d"]), {b"b", b"c"}),
+        (Unwanted(hospital_key=b"south", row_ids=[b"a", b"d"]), {b"a", b"b", b"c"}),
+        (Unwanted(row_ids=[]), {b"a", b"b", b"c", b"d"}),
+        (Unwanted(), set()),
+    ],
+    ids=["hospital", "class", "both", "records", "record", "no record", "all"],
+)
+def test_index_passes_over_the_rows_that_are_unwanted_and_does_not_count_them(database, unwanted, left):
+    index = Index(database)
+    for name, key, owner in (
+        (b"a", b"1", b"north"),
+        (b"b", b"2", b"north"),
+        (b"c", b"1", b"south"),
+        (b"d", b"2", b"south"),
+    ):
+        index.upsert(row(key, name, owner=owner))
+    found = page(index, under(b"1", b"2", but=[unwanted]))
+    assert ({it.row_id for it in found.rows}, found.total) == (left, len(left))
 
 
 def test_index_gives_each_owner_its_turn_whoever_has_how_many(database):
@@ -143,26 +184,65 @@ def test_index_is_purged_of_an_owners_rows_and_of_no_others(database):
 
 def test_revocation_raises_the_version_and_is_listed_by_kind(database):
     book = RevocationBook(database)
-    assert book.current(now=NOW) == Revocations(0, [], [], [])
+    assert book.current(now=NOW) == Revocations(0, [], [], [], [])
     assert book.revoke("serial", b"s", expires_at=NOW, at=NOW) == 1
-    assert book.revoke("grant", b"h", expires_at=NOW, at=NOW) == 2
-    assert book.revoke("grant", b"g", expires_at=NOW, at=NOW) == 3
+    assert book.revoke("statement", b"h", expires_at=NOW, at=NOW) == 2
+    assert book.revoke("statement", b"g", expires_at=NOW, at=NOW) == 3
     assert book.revoke("key", b"k", expires_at=NOW, at=NOW) == 4
-    assert book.current(now=NOW) == Revocations(4, [b"s"], [b"g", b"h"], [b"k"])
+    assert book.sweep(b"p", NOW - 1, expires_at=NOW, at=NOW) == 5
+    assert book.current(now=NOW) == Revocations(5, [b"s"], [b"g", b"h"], [b"k"], [(b"p", NOW - 1)])
 
 
 def test_revocation_already_there_is_no_change(database):
     book = RevocationBook(database)
     book.revoke("serial", b"s", expires_at=NOW, at=NOW)
     assert book.revoke("serial", b"s", expires_at=NOW, at=NOW) == 1
-    assert book.revoke("grant", b"s", expires_at=NOW, at=NOW) == 2
+    assert book.revoke("statement", b"s", expires_at=NOW, at=NOW) == 2
+
+
+def test_revocation_of_several_statements_is_one_change(database):
+    book = RevocationBook(database)
+    assert book.take_back({b"h": NOW, b"g": NOW + 1}, at=NOW, most=2) == 1
+    assert book.take_back({b"g": NOW}, at=NOW, most=2) == 1
+    assert book.current(now=NOW).statements == [b"g", b"h"]
+    assert book.current(now=NOW + 1).statements == [b"g"]
+
+
+def test_revocation_of_more_statements_than_there_is_room_for_is_refused_and_leaves_nothing(database):
+    book, log = RevocationBook(database), Log(database)
+    act = Act(SealedEntry(NOW, b"entry"), Admission(b"key", NOW, NOW))
+    book.take_back({b"a": NOW, b"over": NOW - 1}, at=NOW - 1, most=2)
+    book.revoke("serial", b"s", expires_at=NOW, at=NOW)
+    with pytest.raises(StoreLimit):
+        book.take_back({b"b": NOW, b"c": NOW}, at=NOW, most=2, act=act)
+    assert (book.current(now=NOW).statements, log.verify()) == ([b"a"], 0)
+    book.take_back({b"b": NOW}, at=NOW, most=2, act=act)
+    with pytest.raises(StoreLimit):
+        book.take_back({b"c": NOW}, at=NOW, most=2)
+    book.take_back({b"a": NOW, b"b": NOW}, at=NOW, most=2)
+    assert book.current(now=NOW).statements == [b"a", b"b"]
+
+
+def test_sweep_gives_way_to_a_later_one_of_the_same_patient_alone(database):
+    book = RevocationBook(database)
+    assert book.sweep(b"p", 5, expires_at=NOW, at=NOW, most=2) == 1
+    assert book.sweep(b"p", 5, expires_at=NOW + 9, at=NOW, most=2) == 1
+    assert book.sweep(b"p", 4, expires_at=NOW + 9, at=NOW, most=2) == 1
+    assert book.sweep(b"q", 3, expires_at=NOW + 2, at=NOW, most=2) == 2
+    assert book.sweep(b"p", 6, expires_at=NOW + 1, at=NOW, most=2) == 3
+    assert book.current(now=NOW).sweeps == [(b"p", 6), (b"q", 3)]
+    with pytest.raises(StoreLimit):
+        book.sweep(b"r", 7, expires_at=NOW, at=NOW, most=2)
+    assert book.current(now=NOW).sweeps == [(b"p", 6), (b"q", 3)]
+    assert book.current(now=NOW + 2).sweeps == [(b"q", 3)]
+    assert book.sweep(b"r", 7, expires_at=NOW + 2, at=NOW + 2, most=2) == 5
 
 
 def test_revocation_leaves_when_its_time_is_over_and_that_is_a_change(database):
     book = RevocationBook(database)
     book.revoke("serial", b"s", expires_at=NOW, at=NOW)
     book.revoke("serial", b"t", expires_at=NOW + 1, at=NOW)
-    assert book.current(now=NOW + 1) == Revocations(3, [b"t"], [], [])
+    assert book.current(now=NOW + 1) == Revocations(3, [b"t"], [], [], [])
     assert book.current(now=NOW + 1).version == 3
 
 
@@ -171,13 +251,14 @@ def test_revocation_stays_for_the_longer_of_two_times(database):
     book.revoke("serial", b"s", expires_at=NOW, at=NOW)
     book.revoke("serial", b"s", expires_at=NOW + 9, at=NOW)
     book.revoke("serial", b"s", expires_at=NOW + 1, at=NOW)
-    assert book.current(now=NOW + 9) == Revocations(1, [b"s"], [], [])
+    assert book.current(now=NOW + 9) == Revocations(1, [b"s"], [], [], [])
 
 
-def test_revocation_of_an_unknown_kind_is_refused(database):
+@pytest.mark.parametrize("kind", ["certificate", "sweep"])
+def test_revocation_of_another_kind_is_refused(database, kind):
     book = RevocationBook(database)
     with pytest.raises(ValueError, match="kind"):
-        book.revoke("certificate", b"s", expires_at=NOW, at=NOW)
+        book.revoke(kind, b"s", expires_at=NOW, at=NOW)
     assert book.current(now=NOW).version == 0
 
 
@@ -259,8 +340,16 @@ def changes(database):
             lambda: row(b"there") not in index.walk(),
         ),
         "revocation": (
-            lambda act: book.revoke("grant", b"g", expires_at=NOW, at=NOW, act=act),
-            lambda: list(book.current(now=NOW).grants) == [b"g"],
+            lambda act: book.revoke("serial", b"g", expires_at=NOW, at=NOW, act=act),
+            lambda: list(book.current(now=NOW).serials) == [b"g"],
+        ),
+        "statements": (
+            lambda act: book.take_back({b"g": NOW}, at=NOW, most=1, act=act),
+            lambda: list(book.current(now=NOW).statements) == [b"g"],
+        ),
+        "sweep": (
+            lambda act: book.sweep(b"p", 1, expires_at=NOW, at=NOW, most=1, act=act),
+            lambda: list(book.current(now=NOW).sweeps) == [(b"p", 1)],
         ),
         "ticket": (
             lambda act: registrations.put_ticket(ticket(), act=act),
@@ -305,6 +394,8 @@ CHANGES = (
     "row",
     "withdrawal",
     "revocation",
+    "statements",
+    "sweep",
     "ticket",
     "registration",
     "renewal",

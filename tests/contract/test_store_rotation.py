@@ -25,8 +25,8 @@ from tests.contract.store_support import (
 )
 
 OLD, NEW = b"sealed", b"sealed anew"
-ROW = SealedRow(7, b"1", b"a", b"owner", OLD)
-MOVED = SealedRow(8, b"2", b"b", b"owner anew", NEW, generation=2)
+ROW = SealedRow(7, b"1", b"a", b"owner", b"level", OLD)
+MOVED = SealedRow(8, b"2", b"b", b"owner anew", b"level anew", NEW, generation=2)
 
 
 def sealed_things(database):
@@ -115,7 +115,9 @@ def test_key_statement_changed_meanwhile_is_left(database, old):
 
 def test_walk_of_many_pages_gives_each_row_once_while_it_seals_them_anew(database):
     index = Index(database)
-    rows = [SealedRow(number // 2, b"%04d" % number, b"a", b"owner", OLD) for number in range(PAGE_ROWS * 2 + 1)]
+    rows = [
+        SealedRow(number // 2, b"%04d" % number, b"a", b"owner", b"level", OLD) for number in range(PAGE_ROWS * 2 + 1)
+    ]
     for row in rows:
         index.upsert(row)
     walked = []

@@ -137,7 +137,7 @@ def test_database_that_a_newer_release_only_added_to_is_served_on_and_left_as_it
                 key = bytes([number]) * 16
                 register(Registrations(database), registration(f"P:{number}", serial=key))
                 Records(database).add(record(key), outbox=outbox_entry(number), answer=(key, b"answer"))
-                Index(database).upsert(SealedRow(1, key, key, key, b"sealed", generation=1))
+                Index(database).upsert(SealedRow(1, key, key, key, key, b"sealed", generation=1))
                 Log(database).append(at=NOW, sealed=b"1")
                 assert ReplayMemory(database).admit(key, now=NOW, until=NOW)
             assert len(list(Records(running).all())) == 2

@@ -46,7 +46,11 @@ def unknown_refusals(checks: Mapping[str, str], reasons: Iterable[str]) -> list[
 def _is_known(refusal: str, checks: Mapping[str, str], reasons: set[str]) -> bool:
     if REASONS.fullmatch(refusal):
         return set(refusal.split(", ")) <= reasons
-    found = LIST.fullmatch(refusal)
+    return all(_is_list(name, checks) for name in refusal.split(", "))
+
+
+def _is_list(name: str, checks: Mapping[str, str]) -> bool:
+    found = LIST.fullmatch(name)
     if found is None:
         return False
     named = [found["first"] or "1", found["last"] or found["first"] or "1"]

@@ -24,18 +24,28 @@ from federation.party.member import Member
 from federation.party.node_directory import NodeDirectory
 from federation.party.registration import register
 from federation.processes.cloud import Ports, serve
-from federation.protocol.access import Terms, make_grant
+from federation.protocol.access import ToDoctor
 from federation.protocol.anchors import Anchors
+from federation.protocol.consent import Terms, make_grant
+from federation.protocol.search import Question
 from federation.settings import CloudSettings, ServerSettings, TokenSettings
 from federation.store.database import open_database
 from federation.store.party import Epochs, Settings
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
-from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, SignedStatement
+from federation.v1.statement_pb2 import (
+    ROLE_DOCTOR,
+    ROLE_HOSPITAL,
+    ROLE_PATIENT,
+    SENSITIVITY_NORMAL,
+    Sensitivity,
+    SignedStatement,
+)
 from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
 from keystore.party import HospitalKeys, PartyKeys
 from keystore.x509 import issue_leaf, request_certificate
+from tests.grants import WIDE, consent_shown
 
-CLOUD = "C:union"
+CLOUD, AUTHORITY = "C:union", "M:board"
 _numbers = itertools.count(1)
 
 
@@ -102,11 +112,15 @@ class CloudLab:
         register(member, self.client(), ROLE_PATIENT, bytes(32), ticket)
         return member
 
-    def grant(self, patient: Member, doctor: Member, terms: Terms | None = None) -> SignedStatement:
+    def grant(self, patient: Member, doctor: Member, terms: Terms = WIDE) -> SignedStatement:
         """Return a grant of the patient's for this doctor."""
         now = system_clock()
-        party = patient.party(now)
-        return make_grant(party, doctor.identity, doctor.certificate, terms or Terms(), now=now, entropy=system_entropy)
+        grantee = ToDoctor(doctor.identity, AUTHORITY)
+        return make_grant(patient.party(now), grantee, terms, now=now, entropy=system_entropy)
+
+    def question(self, patient: Member, doctor: Member, terms: Terms = WIDE, page: int = 0) -> Question:
+        """Return what this doctor asks by a new grant of the patient's."""
+        return question_of(patient, self.grant(patient, doctor, terms), page)
 
     def refusals(self) -> list[AuditEvent]:
         """Return the refusals in the cloud's audit log."""
@@ -130,14 +144,31 @@ class CloudLab:
             yield
         assert [event.reason for event in self.refusals()[before:]] == [kind.reason]
 
-    def publish(self, hospital: tuple[Member, CloudClient], patient_id: str, department: str) -> Publication:
+    def publish(
+        self,
+        hospital: tuple[Member, CloudClient],
+        patient_id: str,
+        department: str,
+        sensitivity: "Sensitivity.ValueType" = SENSITIVITY_NORMAL,
+    ) -> Publication:
         """Publish a record of this hospital's."""
-        publication = publication_of(hospital[0].identity, patient_id, f"{hospital[0].identity}/{department}")
+        identity = hospital[0].identity
+        publication = publication_of(identity, patient_id, f"{identity}/{department}", sensitivity)
         hospital[1].publish(hospital[0], publication)
         return publication
 
 
-def publication_of(hospital_id: str, patient_id: str, department_id: str) -> Publication:
+def question_of(patient: Member, grant: SignedStatement, page: int = 0) -> Question:
+    """Return what is asked by a grant that this patient signed about itself."""
+    return Question(consent_shown(patient.identity, grant, patient.key_statement), page=page)
+
+
+def publication_of(
+    hospital_id: str,
+    patient_id: str,
+    department_id: str,
+    sensitivity: "Sensitivity.ValueType" = SENSITIVITY_NORMAL,
+) -> Publication:
     """Return a publication to be sent: T, nonce and signature come with sending."""
     return Publication(
         action=PUBLICATION_ACTION_ADD,
@@ -145,6 +176,7 @@ def publication_of(hospital_id: str, patient_id: str, department_id: str) -> Pub
         department_id=department_id,
         hospital_id=hospital_id,
         handle=system_entropy(16),
+        sensitivity=sensitivity,
         nonce=system_entropy(16),
     )
 
@@ -160,7 +192,7 @@ def cloud_lab(
     # Each refusal by itself, where tests look for its reason: they make more in a minute than a server writes one by one.
     server = server or ServerSettings(refusals_logged=10_000)
     cloud.write_settings(replace(cloud.settings(CloudSettings), server=server))
-    certificate = found_authority(board, "M:board", TokenSettings(str(make_uri("board"))), pin)
+    certificate = found_authority(board, AUTHORITY, TokenSettings(str(make_uri("board"))), pin)
     with ExitStack() as stack:
         authority = stack.enter_context(open_authority(board, pin))
         node = stack.enter_context(open_public_cloud(cloud, pin))

@@ -12,8 +12,6 @@ from federation.clock import system_clock
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.party.registration import register, renew_registration, renewal_due, restatement_due
-from federation.protocol.access import AccessClaim
-from federation.protocol.search import Question
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT
 from keystore.party import HospitalKeys
 from keystore.x509 import TlsLeaf, issue_leaf, request_certificate
@@ -93,10 +91,7 @@ class Traffic:
         self._certify_if_replaced()
         self._hospital_client.renew(self._hospital, ADDRESS)
         self._hospital_client.publish(self._hospital, self._publication)
-        grant = self._lab.grant(self._patient, self._doctor)
-        answer = self._doctor_client.search(
-            self._doctor, Question(AccessClaim(PATIENT, grant, self._patient.key_statement))
-        )
+        answer = self._doctor_client.search(self._doctor, self._lab.question(self._patient, self._doctor))
         assert [place.handle for place in answer.locations] == [self._publication.handle]
         if self.rounds % NEWCOMER_EVERY == 0:
             self._newcomer()

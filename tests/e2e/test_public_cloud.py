@@ -16,13 +16,13 @@ from demo.stage import typed
 from federation.errors import CredentialRevoked, GrantRevoked, Unavailable, UnknownKeyId
 from federation.party.audit import AuditEntry
 from federation.party.registration import register
-from federation.protocol.access import AccessClaim, AccessEvent, Terms
-from federation.protocol.anchors import grant_entry
-from federation.protocol.search import Question
+from federation.protocol.access import AccessEvent
+from federation.protocol.anchors import statement_entry
+from federation.protocol.consent import Terms
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_WITHDRAW
 from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL, ROLE_PATIENT, Grant
-from tests.e2e.cloud_lab import CLOUD, CloudLab, free_port
+from tests.e2e.cloud_lab import CLOUD, CloudLab, free_port, question_of
 from tests.waiting import until
 
 
@@ -30,9 +30,7 @@ def test_a_record_published_by_a_hospital_is_found_by_a_doctor_with_a_grant(lab:
     hospital = lab.hospital("H:north", "127.0.0.1:4711")
     patient, doctor = lab.patient("P:ann", hospital), lab.doctor("D:ben")
     publication = lab.publish(hospital, "P:ann", "cardiology")
-    answer = lab.client().search(
-        doctor, Question(AccessClaim("P:ann", lab.grant(patient, doctor), patient.key_statement))
-    )
+    answer = lab.client().search(doctor, lab.question(patient, doctor))
     assert [(p.hospital.identity, p.department_id, p.address, p.handle) for p in answer.locations] == [
         ("H:north", "H:north/cardiology", "127.0.0.1:4711", publication.handle)
     ]
@@ -41,9 +39,7 @@ def test_a_record_published_by_a_hospital_is_found_by_a_doctor_with_a_grant(lab:
 def test_a_patient_without_a_record_gets_an_empty_answer(lab: CloudLab) -> None:
     hospital = lab.hospital("H:empty")
     patient, doctor = lab.patient("P:empty", hospital), lab.doctor("D:empty")
-    answer = lab.client().search(
-        doctor, Question(AccessClaim("P:empty", lab.grant(patient, doctor), patient.key_statement))
-    )
+    answer = lab.client().search(doctor, lab.question(patient, doctor))
     assert answer.locations == ()
     assert answer.pages == 1
 
@@ -56,7 +52,7 @@ def test_rows_outside_the_grant_are_left_out(lab: CloudLab) -> None:
         lab.publish(hospital, "P:scope", "oncology")
     terms = Terms(hospitals=("H:inside",), department_classes=("cardiology",), rights=(RIGHT_INDEX,))
     grant = lab.grant(patient, doctor, terms)
-    answer = lab.client().search(doctor, Question(AccessClaim("P:scope", grant, patient.key_statement)))
+    answer = lab.client().search(doctor, question_of(patient, grant))
     assert [place.department_id for place in answer.locations] == ["H:inside/cardiology"]
 
 
@@ -67,9 +63,7 @@ def test_a_withdrawn_record_is_not_found(lab: CloudLab) -> None:
     publication.action = PUBLICATION_ACTION_WITHDRAW
     hospital[1].publish(hospital[0], publication)
     grant = lab.grant(patient, doctor)
-    assert (
-        lab.client().search(doctor, Question(AccessClaim("P:withdraw", grant, patient.key_statement))).locations == ()
-    )
+    assert lab.client().search(doctor, question_of(patient, grant)).locations == ()
 
 
 def test_more_rows_than_a_page_holds_come_on_pages(lab: CloudLab) -> None:
@@ -78,7 +72,7 @@ def test_more_rows_than_a_page_holds_come_on_pages(lab: CloudLab) -> None:
     handles = {lab.publish(hospital, "P:pages", "surgery").handle for _ in range(10)}
     grant, client, found = lab.grant(patient, doctor), lab.client(), set()
     for page in range(2):
-        answer = client.search(doctor, Question(AccessClaim("P:pages", grant, patient.key_statement), page=page))
+        answer = client.search(doctor, question_of(patient, grant, page))
         assert answer.pages == 2
         found |= {place.handle for place in answer.locations}
     assert found == handles
@@ -87,7 +81,7 @@ def test_more_rows_than_a_page_holds_come_on_pages(lab: CloudLab) -> None:
 def test_every_answered_search_is_in_the_audit_log_with_its_reason(lab: CloudLab) -> None:
     hospital = lab.hospital("H:log")
     patient, doctor = lab.patient("P:log", hospital), lab.doctor("D:log")
-    lab.client().search(doctor, Question(AccessClaim("P:log", lab.grant(patient, doctor), patient.key_statement)))
+    lab.client().search(doctor, lab.question(patient, doctor))
     events = [e.event for e in lab.node.cloud.audit.entries() if _is_access(e, "D:log")]
     assert [(event.kind, event.patient_id, event.scope, event.reason) for event in events] == [
         ("SEARCH", "P:log", "*", "OK")
@@ -95,8 +89,8 @@ def test_every_answered_search_is_in_the_audit_log_with_its_reason(lab: CloudLab
     assert lab.node.cloud.audit.verify() > 0
 
 
-def _is_access(entry: AuditEntry, doctor_id: str) -> bool:
-    return isinstance(entry.event, AccessEvent) and entry.event.doctor_id == doctor_id
+def _is_access(entry: AuditEntry, asker_id: str) -> bool:
+    return isinstance(entry.event, AccessEvent) and entry.event.asker_id == asker_id
 
 
 def test_a_revoked_grant_is_on_the_list_of_the_answer_and_finds_nothing(lab: CloudLab) -> None:
@@ -104,9 +98,9 @@ def test_a_revoked_grant_is_on_the_list_of_the_answer_and_finds_nothing(lab: Clo
     patient, doctor = lab.patient("P:revoke", hospital), lab.doctor("D:revoke")
     grant = lab.grant(patient, doctor)
     before = patient.verifier().lists.sequence
-    assert lab.client().revoke_grant(patient, grant).sequence > before
+    assert lab.client().revoke(patient, [("grant", grant)]).sequence > before
     with pytest.raises(GrantRevoked):
-        lab.client().search(doctor, Question(AccessClaim("P:revoke", grant, patient.key_statement)))
+        lab.client().search(doctor, question_of(patient, grant))
 
 
 def test_a_revoked_grant_stays_on_the_list_beyond_its_end(lab: CloudLab) -> None:
@@ -114,11 +108,11 @@ def test_a_revoked_grant_stays_on_the_list_beyond_its_end(lab: CloudLab) -> None
     hospital = lab.hospital("H:late")
     patient, doctor = lab.patient("P:late", hospital), lab.doctor("D:late")
     signed = lab.grant(patient, doctor)
-    lab.client().revoke_grant(patient, signed)
+    lab.client().revoke(patient, [("grant", signed)])
     grant = Grant.FromString(signed.statement)
-    entry = grant_entry("P:late", grant.grant_id)
+    entry = statement_entry("grant", "P:late", grant.grant_id)
     most_skew = 60_000  # ProtocolSettings.skew_seconds
-    assert entry in lab.node.cloud.stores.revocations.current(now=grant.not_after + most_skew).grants
+    assert entry in lab.node.cloud.stores.revocations.current(now=grant.not_after + most_skew).statements
 
 
 def test_those_who_follow_the_directory_hear_of_a_change_at_once(lab: CloudLab) -> None:
@@ -129,7 +123,7 @@ def test_those_who_follow_the_directory_hear_of_a_change_at_once(lab: CloudLab) 
     with lab.client().watch() as directories:
         first = follower.update(next(directories)).sequence
         started = time.monotonic()
-        lab.client().revoke_grant(patient, grant)
+        lab.client().revoke(patient, [("grant", grant)])
         assert follower.update(next(directories)).sequence > first
         assert time.monotonic() - started < 60  # a list that nobody announces comes after ten minutes
 

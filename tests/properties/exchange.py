@@ -22,7 +22,7 @@ from tests.vectors.world import CloudSide, Step, World, register
 Steps = dict[str, Step]
 REGISTRATIONS = ("reg1-patient", "reg2-patient", "reg1-patient-again", "reg2-patient-again")
 SEALED = (*REGISTRATIONS, "P1", "D1", "D2", "C", "D3-read", "H1-read", "D3-store", "H1-store")
-CALLS = ("room", "room-close", "pub", "ekput", "tlsca", "tkt", "rev")
+CALLS = ("duty-ask", "room", "room-close", "pub", "ekput", "tlsca", "tkt", "rev")
 FRAMES = ("P2-0", "P2-1", "D4", "H2-0", "H2-1", "H2-2", "D5", "P6", "STO-0", "STO-1", "STOACK")
 NAMES = (*SEALED, *CALLS, *FRAMES)
 
@@ -48,7 +48,7 @@ def world_of(federation: Federation) -> World:
         patient=federation.party(federation.patient),
         doctor=federation.party(federation.doctor),
         hospital=federation.party(federation.hospital_a),
-        doctor_shared_key=cloud.shared_keys[federation.doctor.identity][1],
+        shared_keys={identity: key for identity, (_, key) in cloud.shared_keys.items()},
         biometric_password=BIOMETRIC_PASSWORD,
         tls_request=request_certificate(federation.hospital_a.keys.signing_key.x509, "H:alpha"),
         entropy=fresh,

@@ -79,7 +79,7 @@ def deposit(federation: Federation) -> Flow:
     world = world_of(federation)
     consulted = scenario.consult(world, lambda step: step.receive(step.message, now=now))
     diagnosed, _ = consulted.doctor.diagnose(scenario.DIAGNOSIS, (), now=now)
-    intent = federation.intent(consulted.grant, PURPOSE_STORE, "cardiology")
+    intent = federation.intent(consulted.consent.grant, PURPOSE_STORE, "cardiology")
     storing, requested = federation.establish(hospital, intent)
     sto = scenario._deposit(world, consulted, diagnosed.diagnosis, intent)
     _, frames = storing.deposit(bytes(SLICE_BYTES * (FRAMES - 1)), b"", sto)

@@ -5,7 +5,7 @@ import pytest
 from federation import errors
 from federation.clock import system_entropy
 from federation.cloud import index_rows
-from federation.cloud.revocation import revoke_grant
+from federation.cloud.revocation import revoke
 from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
@@ -17,7 +17,7 @@ from federation.v1.membership_pb2 import EncryptionKeyRenewal, IssueTicketReques
 from federation.v1.membership_pb2_grpc import MembershipServiceStub
 from federation.v1.publication_pb2 import PublishRequest
 from federation.v1.publication_pb2_grpc import PublicationServiceStub
-from federation.v1.revocation_pb2 import GrantRevocation, RevokeGrantRequest
+from federation.v1.revocation_pb2 import STATEMENT_KIND_GRANT, Revocation, RevokedStatement, RevokeRequest
 from federation.v1.statement_pb2 import EncryptionKeyStatement, Grant
 from federation.wire.limits import RateBound
 from keystore.x509 import request_certificate
@@ -186,7 +186,7 @@ def test_grant_of_another_patient_cannot_be_revoked(
 ) -> None:
     meddler = lab.patient("P:meddler", hospital)
     with lab.rejected_for("GRANT_INVALID"):
-        lab.client().revoke_grant(meddler, lab.grant(patient, doctor))
+        lab.client().revoke(meddler, [("grant", lab.grant(patient, doctor))])
 
 
 def test_grant_of_an_earlier_registration_is_taken_back_by_the_one_of_now(
@@ -197,9 +197,8 @@ def test_grant_of_an_earlier_registration_is_taken_back_by_the_one_of_now(
     lab.node.revoke("P:earlier")
     lab.node.cloud.publisher.refresh(lab.node.cloud.clock())
     fresh = lab.patient("P:earlier", hospital)
-    lists = lab.client().revoke_grant(fresh, grant)
-    with pytest.raises(errors.GrantRevoked):
-        lists.require_grant_good("P:earlier", Grant.FromString(grant.statement).grant_id)
+    lists = lab.client().revoke(fresh, [("grant", grant)])
+    assert lists.is_revoked("grant", "P:earlier", Grant.FromString(grant.statement).grant_id)
 
 
 def test_revoked_credential_takes_no_grant_back(
@@ -210,35 +209,52 @@ def test_revoked_credential_takes_no_grant_back(
     lab.node.revoke("P:stolen")
     lab.node.cloud.publisher.refresh(lab.node.cloud.clock())
     with lab.rejected_for("CREDENTIAL_REVOKED"):
-        lab.client().revoke_grant(member, grant)
+        lab.client().revoke(member, [("grant", grant)])
 
 
 def test_limit_reached_for_more_grants_taken_back_than_a_patient_may(
     lab: CloudLab, hospital: tuple[Member, CloudClient], doctor: Member
 ) -> None:
     """The list is for everybody, and one patient could fill it."""
-    patient, rate = lab.patient("P:fickle", hospital), RateBound(0, 1)
+    patient, rate = lab.patient("P:fickle", hospital), RateBound(0, 3)
     key = cloud_key(lab.client(), patient)
 
-    def take_back() -> None:
-        now = lab.node.cloud.clock()
-        payload = GrantRevocation(
-            grant=lab.grant(patient, doctor),
-            patient_key_statement=patient.key_statement,
+    def take_back(grants: int) -> None:
+        payload = Revocation(
+            owner_id="P:fickle",
+            statements=[
+                RevokedStatement(kind=STATEMENT_KIND_GRANT, statement=lab.grant(patient, doctor)) for _ in range(grants)
+            ],
+            key_statement=patient.key_statement,
             nonce=system_entropy(16),
         )
-        opening, _ = REVOKE.send(payload, patient.signing_key, key, now=now)
-        revoke_grant(lab.node.cloud, RevokeGrantRequest(opening=opening), rate)
+        opening, _ = REVOKE.send(payload, patient.signing_key, key, now=lab.node.cloud.clock())
+        revoke(lab.node.cloud, RevokeRequest(opening=opening), rate)
 
-    take_back()
+    take_back(2)
     with rejected(errors.Limit):
-        take_back()
+        take_back(2)
+    take_back(1)
+    with rejected(errors.Limit):
+        take_back(1)
 
 
 def test_limit_reached_for_a_grant_taken_back_where_the_list_is_full(
     lab: CloudLab, doctor: Member, patient: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    taken, more = lab.grant(patient, doctor), lab.grant(patient, doctor)
+    lab.client().revoke(patient, [("grant", taken)])
     monkeypatch.setattr("federation.cloud.revocation.MOST_ENTRIES", 0)
     with pytest.raises(errors.Limit) as refused:
-        lab.client().revoke_grant(patient, lab.grant(patient, doctor))
+        lab.client().revoke(patient, [("grant", more)])
     assert "the revocation list is full" in "".join(refused.value.__notes__)
+    lab.client().revoke(patient, [("grant", taken)])
+
+
+def test_limit_reached_for_everything_taken_back_where_the_list_is_full(
+    lab: CloudLab, patient: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.cloud.revocation.MOST_SWEEPS", 0)
+    client = lab.client()
+    with pytest.raises(errors.Limit):
+        client.revoke(patient, [], before=client.clock())

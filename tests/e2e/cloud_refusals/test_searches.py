@@ -8,15 +8,16 @@ import pytest
 
 from federation import errors
 from federation.party.member import Member
-from federation.protocol.access import AccessClaim, Terms
 from federation.protocol.search import Question
+from federation.protocol.shown import Shown
 from federation.protocol.statements import peek_statement
 from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
 from federation.v1.statement_pb2 import RIGHT_READ, Grant
 from federation.wire.call_guard import REJECTION_FLOOR, REQUEST_ID
-from tests.e2e.cloud_lab import CloudLab
+from tests.e2e.cloud_lab import CloudLab, question_of
 from tests.e2e.cloud_refusals.query import Query
+from tests.grants import wide
 
 
 def test_replayed_query_is_refused(lab: CloudLab, doctor: Member, patient: Member) -> None:
@@ -62,27 +63,27 @@ def test_revoked_doctor_is_refused(lab: CloudLab, patient: Member) -> None:
 
 def test_no_grant_no_record(lab: CloudLab, doctor: Member, patient: Member) -> None:
     with pytest.raises(errors.GrantMissing):
-        lab.client().search(doctor, Question(AccessClaim("P:good", None, None)))
+        lab.client().search(doctor, Question(Shown("P:good")))
 
 
 def test_grant_of_another_doctor_is_refused(lab: CloudLab, doctor: Member, patient: Member) -> None:
     other = lab.doctor("D:other")
     with pytest.raises(errors.GrantInvalid):
-        lab.client().search(other, Question(AccessClaim("P:good", lab.grant(patient, doctor), patient.key_statement)))
+        lab.client().search(other, question_of(patient, lab.grant(patient, doctor)))
 
 
 def test_expired_grant_is_refused(lab: CloudLab, doctor: Member, patient: Member) -> None:
-    grant = lab.grant(patient, doctor, Terms(life=timedelta(milliseconds=1)))
+    grant = lab.grant(patient, doctor, wide(life=timedelta(milliseconds=1)))
     while lab.node.cloud.clock() <= peek_statement(Grant, grant).not_after:
         time.sleep(0.001)
     with pytest.raises(errors.GrantExpired):
-        lab.client().search(doctor, Question(AccessClaim("P:good", grant, patient.key_statement)))
+        lab.client().search(doctor, question_of(patient, grant))
 
 
 def test_grant_without_the_right_is_refused(lab: CloudLab, doctor: Member, patient: Member) -> None:
-    grant = lab.grant(patient, doctor, Terms(rights=(RIGHT_READ,)))
+    grant = lab.grant(patient, doctor, wide(rights=(RIGHT_READ,)))
     with pytest.raises(errors.GrantScope):
-        lab.client().search(doctor, Question(AccessClaim("P:good", grant, patient.key_statement)))
+        lab.client().search(doctor, question_of(patient, grant))
 
 
 def test_every_rejection_reads_the_same_and_none_comes_before_the_floor(

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from federation.errors import GrantScope, Limit, RecordCutShort, Rejected
-from federation.protocol.access import Terms
 from federation.v1.statement_pb2 import RIGHT_READ
 from keystore.transcript import digest
 from tests.e2e.hospital.records import nothing_is_kept, parts_of
+from tests.grants import wide
 from tests.hospital_lab import JOHNNIE, Client, HospitalLab, ecg, encounter_of, report
 
 
@@ -94,7 +94,7 @@ def test_a_faulty_deposit_is_rejected_and_nothing_is_kept(
 
 def test_a_deposit_under_a_grant_without_write_is_refused_grant_scope(lab: HospitalLab, client: Client) -> None:
     federation = lab.federation
-    grant = federation.grant(Terms(rights=[RIGHT_READ]))
+    grant = federation.grant(wide(rights=[RIGHT_READ]))
     with pytest.raises(GrantScope):
         client.deposit(encounter_of(federation, ecg(), report(federation), grant))
     assert nothing_is_kept(lab)

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from federation.errors import GrantExpired, GrantMissing, GrantRevoked, GrantScope, NoSuchRecord, Rejected
-from federation.protocol.access import Terms
+from federation.protocol.consent import Terms
 from federation.v1.record_pb2 import PURPOSE_STORE, GetHospitalRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.v1.statement_pb2 import RIGHT_INDEX
 from tests.e2e.hospital.records import parts_of
+from tests.grants import wide
 from tests.hospital_lab import JOHNNIE, Client, HospitalLab
 from tests.waiting import until
 
@@ -35,7 +36,7 @@ def test_a_record_that_was_imported_is_read_as_it_was(lab: HospitalLab, client: 
 def test_only_the_classes_of_the_scope_and_the_grant_are_read(lab: HospitalLab, client: Client) -> None:
     lab.import_files(department_id="H:alpha/neurology")
     wanted = lab.import_files(department_id="H:alpha/cardiology")
-    narrow = lab.federation.grant(Terms(department_classes=["cardiology"]))
+    narrow = lab.federation.grant(wide(department_classes=["cardiology"]))
     for intent in (lab.federation.intent(narrow), lab.federation.intent(lab.federation.grant(), 1, "cardiology")):
         manifest, _ = parts_of(client.read(intent)[0])
         assert [record.handle for record in manifest.records] == [wanted]
@@ -90,11 +91,11 @@ def test_a_grant_is_refused_once_the_list_that_names_it_arrives_grant_revoked(la
 @pytest.mark.parametrize(
     "terms",
     [
-        Terms(department_classes=["psychiatry"]),
-        Terms(hospitals=["H:beta"]),
-        Terms(rights=[RIGHT_INDEX]),
-        Terms(department_classes=[]),
-        Terms(hospitals=[]),
+        wide(department_classes=["psychiatry"]),
+        wide(hospitals=["H:beta"]),
+        wide(rights=[RIGHT_INDEX]),
+        wide(department_classes=[]),
+        wide(hospitals=[]),
     ],
 )
 def test_a_grant_for_something_else_is_refused_grant_scope(lab: HospitalLab, client: Client, terms: Terms) -> None:

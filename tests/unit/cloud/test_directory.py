@@ -10,6 +10,7 @@ from federation.cloud.directory import DirectoryPublisher
 from federation.cloud.revocation import MOST_ENTRIES
 from federation.cloud.trust import TrustOffice
 from federation.errors import Unavailable
+from federation.protocol.anchors import sweep_entry
 from federation.settings import ServerSettings
 from federation.store.database import Database
 from federation.store.directory import Authorities, TrustChain
@@ -49,10 +50,9 @@ def test_nothing_is_handed_out_before_the_first_list(node) -> None:
         _ = node.cloud.publisher.current
 
 
-@pytest.mark.parametrize("name", ["serials", "grants"])
-def test_list_has_room_for_every_call_that_counts_at_the_same_moment(name: str) -> None:
+def test_list_has_room_for_every_call_that_counts_serials_at_the_same_moment() -> None:
     """One entry too many could not be signed, and an hour later nobody would accept anything."""
-    rule = RevocationList.DESCRIPTOR.fields_by_name[name].GetOptions().Extensions[rules_pb2.rule]
+    rule = RevocationList.DESCRIPTOR.fields_by_name["serials"].GetOptions().Extensions[rules_pb2.rule]
     most_threads = next(item for item in fields(ServerSettings) if item.name == "threads").metadata["most"]
     assert rule.max_items - MOST_ENTRIES >= most_threads
 
@@ -81,11 +81,23 @@ def test_revocation_by_another_process_is_on_the_next_list(node) -> None:
     assert list(second.verifier.lists.revocations.serials) == [bytes(32)]
 
 
+def test_sweep_by_another_process_is_on_the_next_list_and_a_later_one_on_the_one_after(node) -> None:
+    now, publisher = system_clock(), node.cloud.publisher
+    first = publisher.refresh(now)
+    for number, before in enumerate((now - 1, now), start=1):
+        digest = sweep_entry("P:ann")
+        node.cloud.stores.revocations.sweep(digest, before, expires_at=now + 60 * MINUTE, at=now)
+        listed = publisher.refresh(now + number)
+        assert listed.sequence == first.sequence + number
+        assert listed.verifier.lists.swept_before("P:ann") == before
+        assert publisher.refresh(now + number) is listed
+
+
 def test_processes_share_one_sequence_and_one_list(node) -> None:
     now, here = system_clock(), node.cloud.publisher
     there = _other_process(here)
     assert there.refresh(now).directory == here.refresh(now + 1).directory
-    node.cloud.stores.revocations.revoke("grant", bytes(32), expires_at=now + 60 * MINUTE, at=now)
+    node.cloud.stores.revocations.take_back({bytes(32): now + 60 * MINUTE}, at=now, most=1)
     assert here.refresh(now + 2).directory == there.refresh(now + 3).directory
     assert here.current.sequence == 2
 

@@ -9,7 +9,6 @@ from federation.clock import system_clock
 from federation.cloud.node import PublicCloudNode
 from federation.cloud.revocation import (
     MOST,
-    require_room_for_grant,
     require_room_for_live,
     require_room_for_renewal,
     require_room_for_superseded,
@@ -30,8 +29,15 @@ JUST_HIGH = 3_175
 def fill(node: PublicCloudNode, kind: RevocationKind, entries: int) -> int:
     """Revoke that many, of which the first leaves in an hour; return when."""
     width, leaves_at = (16 if kind == "key" else 32), system_clock() + HOUR
+    before = 1 if kind == "sweep" else None
     rows = [
-        {"kind": kind, "digest": number.to_bytes(width, "big"), "expires_at": leaves_at + number, "at": 0}
+        {
+            "kind": kind,
+            "digest": number.to_bytes(width, "big"),
+            "before": before,
+            "expires_at": leaves_at + number,
+            "at": 0,
+        }
         for number in range(entries)
     ]
     node.database.write(lambda connection: connection.execute(sa.insert(schema.revocations), rows))
@@ -51,23 +57,26 @@ def shown(node: PublicCloudNode, name: str) -> dict[str, float]:
 
 def test_room_is_no_more_than_a_list_names() -> None:
     fields = RevocationList.DESCRIPTOR.fields_by_name
-    for kind, name in (("serial", "serials"), ("grant", "grants"), ("key", "key_ids")):
+    for kind, name in zip(MOST, ("serials", "statements", "key_ids", "sweeps"), strict=True):
         assert MOST[kind] <= fields[name].GetOptions().Extensions[rules_pb2.rule].max_items
 
 
 def test_metrics_tell_entries_and_room_by_kind(node: PublicCloudNode) -> None:
-    assert shown(node, "entries") == {"serial": 0, "grant": 0, "key": 0}
-    assert shown(node, "entries_limit") == shown(node, "room") == {"serial": 3968, "grant": 3968, "key": 1024}
-    fill(node, "grant", 3968)
+    assert shown(node, "entries") == dict.fromkeys(MOST, 0)
+    assert shown(node, "entries_limit") == shown(node, "room") == MOST
+    assert MOST == {"serial": 3968, "statement": 3968, "key": 1024, "sweep": 1024}
+    fill(node, "statement", 3968)
     fill(node, "key", 24)
-    assert shown(node, "entries") == {"serial": 0, "grant": 3968, "key": 24}
-    assert shown(node, "room") == {"serial": 3968, "grant": 0, "key": 1000}
+    fill(node, "sweep", 1)
+    assert shown(node, "entries") == {"serial": 0, "statement": 3968, "key": 24, "sweep": 1}
+    assert shown(node, "room") == {"serial": 3968, "statement": 0, "key": 1000, "sweep": 1023}
 
 
 def test_check_of_an_empty_list_says_its_room(node: PublicCloudNode) -> None:
     (finding,) = checked(node)
     assert finding.verdict is Verdict.OK
-    assert "0 of 3968 credentials, 0 of 3968 grants, 0 of 1024 encryption keys" in finding.says
+    kinds = "0 of 3968 credentials, 0 of 3968 statements, 0 of 1024 encryption keys"
+    assert f"{kinds}, 0 of 1024 patients who took everything back" in finding.says
 
 
 def test_check_says_nothing_at_four_fifths_and_a_note_above(node: PublicCloudNode) -> None:
@@ -82,7 +91,7 @@ def test_check_says_nothing_at_four_fifths_and_a_note_above(node: PublicCloudNod
 
 
 def test_check_of_a_full_list_fails_and_what_is_over_does_not_count(node: PublicCloudNode) -> None:
-    leaves_at = fill(node, "grant", 3968)
+    leaves_at = fill(node, "statement", 3968)
     (finding,) = checked(node)
     assert finding.verdict is Verdict.WRONG
     assert "it is full, and no more can be revoked" in finding.says
@@ -98,7 +107,6 @@ def test_check_of_a_full_list_fails_and_what_is_over_does_not_count(node: Public
         ("serial", require_room_for_live, 3968),
         ("serial", require_room_for_superseded, 3712),
         ("serial", require_room_for_renewal, 3174),
-        ("grant", require_room_for_grant, 3968),
     ],
 )
 def test_limit_reached_on_a_full_list_and_not_before(

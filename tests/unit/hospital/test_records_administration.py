@@ -17,7 +17,7 @@ from federation.protocol.time import milliseconds
 from federation.store.errors import NotStored, StillHeld, StillKept, StoreUnavailable
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW, Publication
 from federation.v1.statement_pb2 import SignedStatement
-from tests.hospital_lab import JOHNNIE, HospitalLab
+from tests.hospital_lab import JOHNNIE, QUIET, HospitalLab
 
 ACT = OperatorAction("ann", "as the law says")
 ADD, WITHDRAW = PUBLICATION_ACTION_ADD, PUBLICATION_ACTION_WITHDRAW
@@ -66,7 +66,7 @@ def publish_all(lab: HospitalLab, publish: Callable[[Publication], SignedStateme
 
 def kinds(lab: HospitalLab) -> list[tuple[str, str]]:
     events = (entry.event for entry in lab.hospital.audit.entries())
-    return [(event.kind, event.reason) for event in events if event.kind not in {"IMPORT", "PUBLISHED"}]
+    return [(event.kind, event.reason) for event in events if event.kind not in QUIET | {"PUBLISHED"}]
 
 
 def test_record_erased_is_gone_from_disk_database_and_index_and_the_log_says_why(lab: HospitalLab) -> None:

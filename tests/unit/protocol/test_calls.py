@@ -25,6 +25,7 @@ from federation.protocol.time import Freshness
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, TicketRequest, TlsIdentityRequest
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
 from federation.v1.revocation_pb2 import Revocation
+from federation.v1.statement_pb2 import SENSITIVITY_NORMAL
 from tests.mallory import call, refused, rejected, with_unknown_field
 from tests.simulator import CLOUD_ID
 
@@ -57,6 +58,7 @@ def publication():
         department_id="H:alpha/cardiology",
         hospital_id="H:alpha",
         handle=bytes(16),
+        sensitivity=SENSITIVITY_NORMAL,
         nonce=b"n" * 16,
     )
 

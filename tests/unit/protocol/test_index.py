@@ -7,6 +7,7 @@ import pytest
 
 from federation.errors import Corrupt
 from federation.protocol.index import BlindIndex, Location
+from federation.v1.statement_pb2 import SENSITIVITY_SECRET
 from keystore.generations import Generations, label_of
 from keystore.party import INDEXING, CloudKeys
 from keystore.policies import POLICIES
@@ -25,6 +26,8 @@ def index(make_token):
 def test_a_row_is_revealed_as_it_was_blinded(index):
     (name,) = index.names("P:wang", PLACE)
     assert index.reveal(name.row_key, name.row_id, index.seal(name, PLACE)) == PLACE
+    secret = replace(PLACE, sensitivity=SENSITIVITY_SECRET)
+    assert index.reveal(name.row_key, name.row_id, index.seal(name, secret)) == secret
 
 
 def test_a_record_published_again_is_the_same_row(index):
@@ -43,6 +46,13 @@ def test_a_row_is_named_as_the_page_says(index):
     assert name.row_key == derived("idx-class", text("cardiology"))
     assert name.hospital_key == derived("idx-hospital", text("H:alpha"))
     assert name.row_id == derived("idx-row", name.row_key, text("H:alpha"), PLACE.handle)
+    assert name.level == derived("idx-level", text("normal"))[:8]
+
+
+def test_a_row_keeps_its_name_whatever_is_kept_from_whom_and_has_another_level(index):
+    (name,), (secret,) = (index.names("P:wang", it) for it in (PLACE, replace(PLACE, sensitivity=SENSITIVITY_SECRET)))
+    assert name != secret == replace(name, level=secret.level)
+    assert secret.level != index.names("P:lin", replace(PLACE, sensitivity=SENSITIVITY_SECRET))[0].level
 
 
 def test_rows_of_one_patient_lie_together_and_only_those_of_one_hospital_have_a_key_in_common(index):

@@ -11,7 +11,7 @@ from federation.store.party import Log
 from federation.store.rows import LogEntry
 from keystore.party import PartyKeys
 
-ACCESS = AccessEvent("SEARCH", "D:a", "P:b", "*", bytes(range(32)), "OK")
+ACCESS = AccessEvent("SEARCH", "D:a", "P:b", "*", bytes(range(32)), "consent", "OK")
 
 
 def test_events_come_back_as_they_were(token, database: Database) -> None:

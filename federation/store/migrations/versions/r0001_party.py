@@ -1,4 +1,4 @@
-"""What every party keeps: replay memory, settings, epochs, log, whom its entries are about, evidence."""
+"""What every party keeps: replay memory, settings, epochs, log, evidence."""
 
 import sqlalchemy as sa
 
@@ -38,12 +38,6 @@ def upgrade() -> None:
     prepare_append_only()
     make_append_only("log")
     allow_next_only("log", "sequence")
-    create(
-        "accesses",
-        key("patient_key"),
-        key("sequence", sa.BigInteger),
-        sa.Column("generation", sa.BigInteger, nullable=False, server_default="1"),
-    )
     create(
         "evidence",
         key("entry_id"),

@@ -14,24 +14,9 @@ def upgrade() -> None:
     _admission()
     _issuance()
     _registrations()
-    create(
-        "index_rows",
-        key("bucket", sa.Integer),
-        key("row_key"),
-        key("row_id"),
-        blob("hospital_key"),
-        blob("level"),
-        blob("sealed"),
-    )
+    create("index_rows", key("bucket", sa.Integer), key("row_key"), key("row_id"), blob("hospital_key"), blob("sealed"))
     index("index_rows", "bucket", "hospital_key")
-    create(
-        "revocations",
-        key("digest"),
-        key("kind", sa.Text),
-        integer("before", nullable=True),
-        integer("expires_at"),
-        integer("at"),
-    )
+    create("revocations", key("digest"), key("kind", sa.Text), integer("expires_at"), integer("at"))
     index("revocations", "expires_at")
     create("revocation_version", key("book", sa.Text), integer("version"))
     create(

@@ -1,4 +1,4 @@
-"""What consent asks of a hospital: how sensitive a record is, who is on duty, who stands for whom."""
+"""What consent asks for: how sensitive a record is, who is on duty, who stands for whom; what is taken back, who read what."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,12 +7,46 @@ from federation.store.migrations.tables import blob, create, index, integer, key
 
 revision = "0006"
 down_revision = "0005"
-# It only adds; but code of before would give out what is secret (docs/adr/0006, rule 3).
+# Code of before would give out what is secret, too (docs/adr/0006, rule 3).
 compatible_from = "0006"
 
 
 def upgrade() -> None:
-    """Add the column and the tables; what is on file is of normal sensitivity, for nobody said otherwise."""
+    """Add what is new; a record on file is of normal sensitivity, for nobody said otherwise.
+
+    Hospitals publish their rows of the index again: none of before says how sensitive its record is.
+    """
+    _accesses()
+    _index_and_revocations()
+    _hospital()
+
+
+def _accesses() -> None:
+    create("accesses", key("patient_key"), key("sequence", sa.BigInteger), _generation())
+
+
+def _index_and_revocations() -> None:
+    op.drop_table("index_rows")
+    create(
+        "index_rows",
+        key("bucket", sa.Integer),
+        key("row_key"),
+        key("row_id"),
+        blob("hospital_key"),
+        blob("level"),
+        blob("sealed"),
+        _generation(),
+    )
+    index("index_rows", "bucket", "hospital_key")
+    op.execute("DELETE FROM revocations WHERE kind = 'grant'")
+    op.add_column("revocations", integer("before", nullable=True))
+
+
+def _generation() -> sa.Column[int]:
+    return sa.Column("generation", sa.BigInteger, nullable=False, server_default="1")
+
+
+def _hospital() -> None:
     op.add_column("records", sa.Column("sensitivity", sa.Text, nullable=False, server_default="normal"))
     create(
         "shifts",

@@ -1,0 +1,74 @@
+"""The contract of what says whom which entries of the log are about."""
+
+import pytest
+
+from federation.store.accesses import Accesses
+from federation.store.errors import AlreadyAdmitted, NotStored
+from federation.store.party import Log, ReplayMemory
+from federation.store.registrations import Registrations
+from federation.store.rows import About, Act, Admission, SealedEntry, StoredAccess
+from tests.contract.store_support import NOW, ticket
+
+ANN, EVE = About(b"ann", 1), About(b"eve", 1)
+
+
+def logged(database, *about):
+    """Append an entry about each, and return them."""
+    log = Log(database)
+    return [log.append(at=NOW + number, sealed=b"%d" % number, about=it) for number, it in enumerate(about)]
+
+
+def test_accesses_of_one_patient_come_newest_first_and_no_other(database):
+    entries = logged(database, ANN, None, EVE, ANN, EVE, ANN)
+    accesses = Accesses(database)
+    assert accesses.of([b"ann"], limit=9) == [entries[5], entries[3], entries[0]]
+    assert accesses.of([b"eve"], limit=9) == [entries[4], entries[2]]
+    assert accesses.of([b"lin"], limit=9) == accesses.of([], limit=9) == []
+
+
+def test_accesses_come_page_by_page_below_a_sequence(database):
+    entries = logged(database, *[ANN] * 7)
+    accesses, before, pages = Accesses(database), None, []
+    while page := accesses.of([b"ann"], before=before, limit=3):
+        pages.append(len(page))
+        assert page == [entries.pop() for _ in page]
+        before = page[-1].sequence
+    assert (pages, entries) == ([3, 3, 1], [])
+
+
+def test_accesses_under_two_generations_are_found_together_and_each_once(database):
+    entries = logged(database, ANN, About(b"ann anew", 2), ANN)
+    accesses = Accesses(database)
+    accesses.move(StoredAccess(b"ann", 3, 1), About(b"ann anew", 2))
+    assert accesses.of([b"ann anew", b"ann"], limit=9) == entries[::-1]
+    assert (accesses.count(1), accesses.count(2)) == (1, 2)
+
+
+def test_access_is_named_anew_once_and_another_stays(database):
+    logged(database, ANN, ANN)
+    accesses = Accesses(database)
+    first, second = accesses.walk()
+    assert accesses.move(first, About(b"new", 2))
+    assert not accesses.move(first, About(b"other", 2))
+    assert list(accesses.walk()) == [second, StoredAccess(b"new", 1, 2)]
+    assert accesses.move(second, None)
+    assert list(accesses.walk()) == [StoredAccess(b"new", 1, 2)]
+
+
+def test_access_and_its_entry_are_there_with_the_change_or_not_at_all(database):
+    act = Act(SealedEntry(NOW, b"entry", ANN), Admission(b"key", NOW, NOW))
+    registrations, accesses = Registrations(database), Accesses(database)
+    registrations.put_ticket(ticket(), act=act)
+    assert [it.sealed for it in accesses.of([b"ann"], limit=9)] == [b"entry"]
+    with pytest.raises(AlreadyAdmitted):
+        registrations.put_ticket(ticket(), act=act)
+    assert len(list(accesses.walk())) == Log(database).verify() == 1
+    assert not ReplayMemory(database).admit(b"key", now=NOW, until=NOW)
+
+
+def test_log_gives_an_entry_by_its_number(database):
+    first, second = logged(database, ANN, None)
+    log = Log(database)
+    assert [log.entry(1), log.entry(2)] == [first, second]
+    with pytest.raises(NotStored):
+        log.entry(3)
