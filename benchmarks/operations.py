@@ -7,8 +7,6 @@ from pathlib import Path
 
 from benchmarks.steps import PIN
 from federation.party.registration import register
-from federation.protocol.access import AccessClaim
-from federation.protocol.search import Question
 from federation.v1.statement_pb2 import ROLE_PATIENT
 from hsm import Pin, Token, TokenUri, pin_from_value
 from hsm.softhsm import SoftHsm
@@ -48,7 +46,7 @@ def of_the_cloud(directory: Path, make: Maker) -> Iterator[Row]:
     with cloud_lab(directory, make, pin_from_value(PIN)) as lab:
         hospital, doctor = lab.hospital("H:a"), lab.doctor("D:a")
         patient, client, token = lab.patient("P:a", hospital), lab.client(), lab.node.cloud.keys.token
-        grant, numbers = lab.grant(patient, doctor), iter(range(1000))
+        question, numbers = lab.question(patient, doctor), iter(range(1000))
         lab.publish(hospital, "P:a", "cardiology")
 
         def registration() -> None:
@@ -59,7 +57,7 @@ def of_the_cloud(directory: Path, make: Maker) -> Iterator[Row]:
         yield "cloud: registration with its ticket", each(token, registration)
         yield (
             "cloud: search, one row (D2, C)",
-            each(token, lambda: client.search(doctor, Question(AccessClaim("P:a", grant, patient.key_statement)))),
+            each(token, lambda: client.search(doctor, question)),
         )
         yield "cloud: publication (PUB, PUBACK)", each(token, lambda: lab.publish(hospital, "P:a", "cardiology"))
         yield "cloud: directory", each(token, client.directory)

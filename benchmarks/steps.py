@@ -69,11 +69,12 @@ def consult(federation: Federation, timings: Timings) -> None:
     with timings.step("patient: check D1, SEK_1"):
         established = awaiting.receive(reply, patient, now=now)
     with timings.step("patient: P2, 427 kB"):
-        _, frames = established.deliver(BIOSIGNAL, federation.grant(), now=now)
+        _, frames = established.deliver(BIOSIGNAL, federation.shown(federation.grant(), on_duty=False), now=now)
         sealed = list(frames)
+    duty = federation.duty()
     with timings.step("doctor: check P2"):
         for frame in sealed:
-            state = state.receive(frame, doctor, now=now)
+            state = state.receive(frame, doctor, duty, now=now)
 
 
 def search(federation: Federation, timings: Timings) -> None:
@@ -101,7 +102,7 @@ def read(federation: Federation, timings: Timings) -> None:
         established = awaiting.receive(reply, federation.doctor.verifier(), now=now)
     with timings.step("doctor: D4"):
         receiving, frame = established.query(now=now)
-    with timings.step("hospital: check D4 and the grant"):
+    with timings.step("hospital: check D4 and the access"):
         query = requested.receive(frame, hospital.verifier(), now=now)
         assert isinstance(query, ReceivedQuery)
         release = query.decide(hospital.verifier(), now=now).recorded()

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from demo import stage
-from demo.stage import Refused
+from demo.stage import CONSENT, Refused
 
 ROOT = Path(__file__).parents[1]
 ECG = ROOT / "tests" / "data" / "waveform_ecg.dcm"
@@ -78,7 +78,7 @@ class Upgrade:
         words = "--department", "cardiology", "--conclusion", "Sinus rhythm."
         name = f"visit-{self.visits}"
         consultation, code = self.federations[doctor].consult(self.doctors[doctor], "b", name, *words)
-        self.run(patient, "patient", "visit", "--directory", self.patients[patient], code, "--ecg", ECG)
+        self.run(patient, "patient", "visit", "--directory", self.patients[patient], code, "--ecg", ECG, *CONSENT)
         story = consultation.wait()
         for said in (expects, "H:b keeps this encounter", "The patient signed for the diagnosis"):
             if said not in story:

@@ -13,7 +13,7 @@ from demo.claims import Visit, examine
 from demo.events import Event, in_words, read_traces
 from demo.page import Check, Page, render
 from demo.sequence import draw
-from demo.stage import Federation, federation, run
+from demo.stage import CONSENT, Federation, federation, run
 from federation.clinical.drawing import svg
 from federation.clinical.ecg import leads_from_observation
 
@@ -74,7 +74,7 @@ def _visit(console: Console, stage: Federation, doctor: Path, patient: Path, nam
         *(doctor, "b", name, "--department", "cardiology", "--conclusion", CONCLUSION),
         *("--save", saved, "--trace", traces[0]),
     )
-    told = run("patient", "visit", "--directory", patient, code, "--ecg", ECG, "--trace", traces[1])
+    told = run("patient", "visit", "--directory", patient, code, "--ecg", ECG, *CONSENT, "--trace", traces[1])
     story = running.wait()
     stage.await_publication("b")
     events = read_traces(*traces)

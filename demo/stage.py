@@ -21,6 +21,10 @@ from demo.forks import Forked, Forks
 
 MEDUNION = [sys.executable, "-c", "from federation.cli.main import main; main()"]
 SECONDS = 60
+CLASS = "cardiology"
+"""Where the doctors here are on duty."""
+CONSENT = "--read", "everywhere", "--yes"
+"""What the patients here consent to, beside that the hospital keeps the visit: the doctor finds and reads all records."""
 FORKS: Forks | None = None
 """Where tests have commands run; a demonstration types them."""
 
@@ -143,6 +147,7 @@ class Federation:
         self.trust = root / "trust.json"
         self.addresses: dict[str, str] = {}
         self.running: list[Running] = []
+        self._on_duty: set[tuple[str, str]] = set()
 
     def found(self, *options: object) -> None:
         """Make the public cloud, with these options of its `init` too, and the medical authority, and start the cloud."""
@@ -210,10 +215,19 @@ class Federation:
         run("patient", "register", "--directory", directory, "--ticket", ticket_in(said))
         return directory
 
+    def put_on_duty(self, doctor: Path, hospital: str, *departments: str) -> None:
+        """Put a doctor on the roster of a hospital from now on, in these departments, unless that was done before."""
+        if (doctor.name, hospital) in self._on_duty:
+            return
+        self._on_duty.add((doctor.name, hospital))
+        where = [word for department in departments or (CLASS,) for word in ("--department", department)]
+        run("hospital", "duty", "add", "--directory", self.root / hospital, f"D:{doctor.name}", *where)
+
     def consult(
         self, doctor: Path, hospital: str, name: str, *words: object, keyboard: int | None = None
     ) -> tuple[Running, str]:
-        """Let a doctor open a room; give the command, which goes on, and the room's code."""
+        """Let a doctor, who is on duty, open a room; give the command, which goes on, and the room's code."""
+        self.put_on_duty(doctor, hospital)
         code_file = self.root / f"{name}.code"
         running = Running(
             self.root / f"{name}.log",

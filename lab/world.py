@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from demo.stage import Refused, ticket_in, write_pin
+from demo.stage import CLASS, CONSENT, Refused, ticket_in, write_pin
 from lab.hosts import SECONDS, Host, Process, Server, wait_until
 from lab.network import Network
 
@@ -90,6 +90,8 @@ class World:
             *(self._register_hospital(label) for label in HOSPITALS),
             *(self._register_doctor(person) for person in self.doctors.values()),
         )
+        for label, hospital in DOCTORS.items():
+            self.servers[hospital].run("duty", "add", self.doctors[label].identity, "--department", CLASS)
         _all_at_once(*(self._register_patient(person) for person in self.patients.values()), self._import)
 
     def heal(self) -> None:
@@ -266,9 +268,9 @@ class Visit:
 
 
 def begin_visit(
-    world: World, name: str, *, doctor: str = "chen", patient: str = "johnnie", words: tuple[object, ...] = ()
+    world: World, name: str, *, doctor: str = "chen", patient: str = "johnnie", consent: tuple[str, ...] = CONSENT
 ) -> Visit:
-    """Let a patient visit a doctor, who opens a room at its hospital; `words` are the patient's. Both go on."""
+    """Let a patient visit a doctor, who opens a room at its hospital, with this consent. Both go on."""
     who, hospital = world.doctors[doctor], DOCTORS[doctor]
     place = world.root / "visits" / name
     place.mkdir(parents=True)
@@ -276,7 +278,7 @@ def begin_visit(
     consulting = who.host.start(
         place / "doctor.log",
         *("doctor", "consult", "--directory", who.directory, "--hospital", f"H:{hospital}", "--address"),
-        *(world.address(hospital), "--department", "cardiology", "--code-file", code_file, "--trace", trace),
+        *(world.address(hospital), "--department", CLASS, "--code-file", code_file, "--trace", trace),
         *("--save", saved, "--receipt-seconds", 20, "--patience", 2),
     )
     wait_until(lambda: code_file.exists() or not consulting.lives, "the room's code")
@@ -286,7 +288,7 @@ def begin_visit(
     visiting = device.host.start(
         place / "patient.log",
         *("patient", "visit", "--directory", device.directory, code_file.read_text().strip(), "--ecg", ECG),
-        *("--trace", place / "patient.trace", *words),
+        *("--trace", place / "patient.trace", *consent),
     )
     return Visit(world, hospital, consulting, visiting, trace, saved)
 

@@ -24,7 +24,7 @@ NAMES = {
     "OpenRegistration": ("challenge?", "challenge"),
     "Register": ("reg1", "reg2"),
     "Search": ("D2", "C"),
-    "RevokeGrant": ("rev", "revocation list"),
+    "Revoke": ("rev", "revocation list"),
     "PutEncryptionKey": ("ekput", "ekack"),
     "GetDirectory": ("directory?", "directory"),
     "GetTrustBundles": ("bundles?", "bundles"),

@@ -43,7 +43,7 @@ def visit(world: World, found: Findings) -> None:
 )
 def consent_bounds(world: World, found: Findings) -> None:
     """A grant that names its hospitals."""
-    said = begin_visit(world, "consent", doctor="okafor", words=("--hospital", "H:c")).complete()
+    said = begin_visit(world, "consent", doctor="okafor", consent=("--read", "here", "--yes")).complete()
     found.that("no record elsewhere is found", "No record of this patient is known yet" in said, said)
     found.that("C keeps the encounter", "H:c keeps this encounter" in said, said)
 

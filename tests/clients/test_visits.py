@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.stage import Federation, run
+from demo.stage import CONSENT, Federation, run
 from federation.party.registration import ticket_text
 from tests.clients.foreign import Party, certify_doctor, enrol_patient, party, register_patient, sensor, write_pin
 
@@ -102,7 +102,7 @@ def test_doctor_sees_a_python_patient(clinic: Clinic) -> None:
     saved = clinic.stage.root / f"{clinic.language}-saved"
     doctor, code = consult(clinic, "with-python-patient", "--save", saved)
     biosignal = observation(clinic.stage, f"P:{clinic.python_patient.name}")
-    said = run("patient", "visit", "--directory", clinic.python_patient, code, "--observation", biosignal)
+    said = run("patient", "visit", "--directory", clinic.python_patient, code, "--observation", biosignal, *CONSENT)
     assert f"You are talking to {clinic.doctor.identity}." in said
     assert CONCLUSION in said
     told = doctor.wait()

@@ -16,16 +16,21 @@ from federation.hospital.node import HospitalNode
 from federation.hospital.outbox import PUBACK
 from federation.party.audit import OK, Audit, AuditEntry
 from federation.party.node_directory import NodeDirectory
-from federation.protocol.access import BEGUN, AccessClaim, Terms, make_grant
+from federation.protocol.access import BEGUN, ToDoctor
+from federation.protocol.consent import make_grant
 from federation.protocol.search import Question
+from federation.protocol.shown import Shown
 from federation.store.errors import StoreError
 from federation.store.rows import StoredRecord
+from federation.v1.access_pb2 import Consent
 from hsm import pin_from_file
 from keystore.transcript import digest
 from tests.crash.journal import Journal
 from tests.crash.people import Person, Place
+from tests.grants import WIDE
 
 PUBLISHING_SECONDS = 60
+AUTHORITY = "M:board"
 
 
 def main(kind: str, directory: str, answer: str, *words: str) -> None:
@@ -86,13 +91,13 @@ def cloud(directory: Path) -> dict[str, Any]:
         book = stores.revocations.current(now=now)
         return {
             "registrations": {it.identity: it.serial for it in stores.registrations.walk()},
-            "revoked": list(book.grants),
+            "revoked": list(book.statements),
             "log": _log(node.cloud.audit),
         }
 
 
 def _log(audit: Audit) -> dict[str, Any]:
-    """The chain, checked, and how often each thing was given under each grant."""
+    """The chain, checked, and how often each thing was given by each access."""
     try:
         count = audit.verify()
     except StoreError as error:
@@ -133,13 +138,15 @@ def _found(doctor: Person, patient: Person) -> list[bytes]:
     patient.cloud.refresh(patient.member)
     now = system_clock()
     party = patient.member.party(now)
-    certificate = doctor.member.certificate
-    grant = make_grant(party, doctor.member.identity, certificate, Terms(), now=now, entropy=system_entropy)
+    to = ToDoctor(doctor.member.doctor_id, AUTHORITY)
+    grant = make_grant(party, to, WIDE, now=now, entropy=system_entropy)
     found: list[bytes] = []
-    claim = AccessClaim(patient.member.identity, grant, patient.member.key_statement)
+    shown = Shown.by_consent(
+        Consent(grant=grant, key_statement=patient.member.key_statement), patient.member.patient_id
+    )
     pages, page = 1, 0
     while page < pages:
-        answer = doctor.cloud.search(doctor.member, Question(claim, page=page))
+        answer = doctor.cloud.search(doctor.member, Question(shown, page=page))
         found += [it.handle for it in answer.locations]
         page, pages = page + 1, answer.pages
     return found

@@ -135,7 +135,7 @@ class Person:
             self.cloud,
             self._channels.get,
             Evidence(self._database),
-            self.directory / "pending",
+            Profile(self.directory),
             BiometricPassword(biometric(self.label)),
             self.tap,
             clock=system_clock,

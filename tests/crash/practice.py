@@ -19,19 +19,22 @@ from federation.clinical.ecg import observation_from_dicom
 from federation.clinical.report import diagnostic_report
 from federation.errors import FederationError, Rejected
 from federation.party.registration import parse_ticket, register
+from federation.person.consents import NewGrant
 from federation.person.deposits import PreparedDeposit
 from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer
 from federation.person.patient import PatientClient
-from federation.protocol.access import Terms
+from federation.protocol.access import ToDoctor
 from federation.protocol.consultation import InConsultation
+from federation.protocol.shown import Shown
 from federation.protocol.statements import peek_statement
 from federation.store.errors import StoreError
-from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, Credential, Grant, KeyStatement
+from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, Credential, KeyStatement
 from keystore.errors import KeystoreError
-from keystore.transcript import digest, statement_digest
+from keystore.transcript import digest
 from tests.crash.journal import Journal
 from tests.crash.people import Person, Place, biometric
+from tests.grants import WIDE
 
 CLASS = "cardiology"
 PATIENCE_SECONDS = 10.0
@@ -178,7 +181,7 @@ class Practice:
                     raise
 
     def _treat(self, room: DoctorRoom, consultation: InConsultation, label: str) -> None:
-        authorization = statement_digest("grant", consultation.claim.grant.statement)
+        authorization = consultation.shown.digest
         places = self._doctor.search(consultation)
         self._journal.note("searched", authorization=authorization, handles=[it.handle for it in places])
         records = []
@@ -203,14 +206,16 @@ class Practice:
             "deposited",
             handle=receipt.handle,
             patient_id=prepared.deposit.patient_id,
-            authorization=statement_digest("grant", prepared.deposit.grant.statement),
+            authorization=Shown.of(prepared.deposit).digest,
             diagnosis=digest(prepared.diagnosis),
             consultation=prepared.deposit.consultation_digest,
         )
 
     def _be_patient(self, label: str, client: PatientClient, room: DoctorRoom) -> None:
         try:
-            waiting = client.visit(room.code, _biosignal(label), Terms())
+            view = client.look(room.code)
+            offer = NewGrant(ToDoctor(view.doctor.doctor_id, view.authority_id), WIDE)
+            waiting = client.visit(view, _biosignal(label), offer)
             diagnosis = client.await_diagnosis(waiting, seconds=PATIENCE_SECONDS)
             self._journal.note("diagnosed", patient_id=f"P:{label}", diagnosis=digest(diagnosis.report))
             if self.random.randrange(REVOKED_ONE_IN) == 0:
@@ -221,11 +226,10 @@ class Practice:
             self._away.discard(label)
 
     def _take_back(self, label: str, client: PatientClient) -> None:
-        kept = client.grants()[0]
+        kept = client.consents.grants()[-1]
         time.sleep(LEFT_FOR_THE_DEPOSIT_SECONDS)
-        client.revoke_grant(kept.grant.grant_id)
-        grant = peek_statement(Grant, kept.signed)
-        self._journal.note("revoked", patient_id=grant.patient_id, grant_id=grant.grant_id)
+        client.consents.revoke([kept])
+        self._journal.note("revoked", patient_id=kept.grant.patient_id, grant_id=kept.grant.id)
 
 
 @cache

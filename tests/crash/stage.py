@@ -140,6 +140,8 @@ class Federation:
         self.run(
             "hospital", "register", "--directory", self.hospital.directory, "--ticket", ticket, "--licence", licence
         )
+        for label in self.doctors:
+            self.run("hospital", "duty", "add", "--directory", self.hospital.directory, f"D:{label}")
         self.hospital.await_serving()
         self.tokens.keep(self.place.path)
 

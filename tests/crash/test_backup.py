@@ -15,7 +15,7 @@ import pytest
 
 from demo.stage import ticket_in
 from federation.party.node_directory import NodeDirectory
-from federation.protocol.anchors import grant_entry
+from federation.protocol.anchors import statement_entry
 from federation.protocol.statements import peek_statement
 from federation.settings import CloudSettings, HospitalSettings, ProtocolSettings
 from federation.v1.directory_pb2 import GetDirectoryResponse
@@ -93,8 +93,8 @@ class Drill:
         witness.unlink(missing_ok=True)
         self.federation.run("witness", "--directory", self.hospital.directory, "--out", witness)
         directory = GetDirectoryResponse.FromString(witness.read_bytes())
-        listed = peek_statement(RevocationList, directory.revocation_list).grants
-        return grant_entry(revoked["patient_id"], bytes.fromhex(revoked["grant_id"])) in listed
+        listed = peek_statement(RevocationList, directory.revocation_list).statements
+        return statement_entry("grant", revoked["patient_id"], bytes.fromhex(revoked["grant_id"])) in listed
 
     def destroy(self) -> None:
         """Processes, directories, tokens and databases."""

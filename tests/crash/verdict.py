@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from federation.protocol.anchors import grant_entry
+from federation.protocol.anchors import statement_entry
 
 Line = dict[str, Any]
 
@@ -76,7 +76,7 @@ def _logs(noted: dict[str, list[Line]], facts: Facts) -> Iterator[str]:
 
 def _revocations(revoked: list[Line], facts: Facts) -> Iterator[str]:
     for line in revoked:
-        entry = grant_entry(line["patient_id"], bytes.fromhex(line["grant_id"]))
+        entry = statement_entry("grant", line["patient_id"], bytes.fromhex(line["grant_id"]))
         if entry.hex() not in facts.cloud["revoked"]:
             yield f"the revoked grant {line['grant_id']} is not on the list"
 

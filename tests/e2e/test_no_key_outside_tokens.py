@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from demo.stage import Federation, environment, federation, run
+from demo.stage import CONSENT, Federation, environment, federation, run
 from federation.party.node_directory import read_trust
 from keystore.curve import ORDER, point_over, private_key, public_point, x_of
 from keystore.issuing import IssuingKey
@@ -67,7 +67,7 @@ def visit(made: Federation) -> None:
         *("--department", "H:a/cardiology", DATA / "synthea-johnnie679.json"),
     )
     running, code = made.consult(doctor, "b", "visit", "--department", "cardiology", "--conclusion", "Well.")
-    run("patient", "visit", "--directory", patient, code, "--ecg", DATA / "waveform_ecg.dcm")
+    run("patient", "visit", "--directory", patient, code, "--ecg", DATA / "waveform_ecg.dcm", *CONSENT)
     running.wait()
 
 

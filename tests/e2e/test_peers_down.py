@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.stage import Federation, Running, run
+from demo.stage import CONSENT, Federation, Running, run
 
 DATA = Path(__file__).parents[1] / "data"
 ECG = DATA / "waveform_ecg.dcm"
@@ -50,7 +50,7 @@ def visit(made: Federation, name: str) -> tuple[str, float]:
     began = time.monotonic()
     consult = ("--conclusion", "Well.", "--department", "cardiology")
     going_on, code = made.consult(made.root / "house", "b", name, *consult)
-    run("patient", "visit", "--directory", made.root / "johnnie", code, "--ecg", ECG)
+    run("patient", "visit", "--directory", made.root / "johnnie", code, "--ecg", ECG, *CONSENT)
     story = going_on.wait()
     assert "The patient signed for the diagnosis" in story
     return story, time.monotonic() - began

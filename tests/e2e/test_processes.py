@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from demo.stage import Running, run
+from demo.stage import CONSENT, Running, run
 from federation.party.channels import call
 from federation.person.code import DoctorCode
 from federation.person.relay import Mailbox
@@ -60,7 +60,7 @@ class Clinic:
         return self.stage.consult(self.doctor, "b", name, *words)
 
     def attend(self, code: str) -> None:
-        run("patient", "visit", "--directory", self.patient, code, "--ecg", ECG)
+        run("patient", "visit", "--directory", self.patient, code, "--ecg", ECG, *CONSENT)
 
     def directory(self, label: str) -> Path:
         return self.stage.root / label

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.stage import Federation, run
+from demo.stage import CONSENT, Federation, run
 from tests.contract import s3_server
 from tests.hospital_lab import JOHNNIE
 from tests.waiting import until
@@ -62,7 +62,7 @@ def test_doctor_finds_a_record_corrected_withdrawn_reinstated_and_erased_as_it_s
 
     def visit(name: str) -> str:
         consultation, code = stage.consult(doctor, "a", name, "--no-deposit", "--conclusion", "None.")
-        run("patient", "visit", "--directory", patient, code, "--ecg", ECG)
+        run("patient", "visit", "--directory", patient, code, "--ecg", ECG, *CONSENT)
         return consultation.wait()
 
     corrected = stage.root / "corrected.json"

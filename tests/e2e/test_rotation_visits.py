@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.stage import Federation, Refused, federation, run
+from demo.stage import CONSENT, Federation, Refused, federation, run
 from tests.waiting import until
 
 DATA = Path(__file__).parents[1] / "data"
@@ -64,7 +64,7 @@ class Clinic:
         self.visits += 1
         consult = ("--conclusion", "Well.", "--department", "cardiology")
         going_on, code = self.made.consult(self.doctor.directory, "b", f"visit-{self.visits}", *consult)
-        run("patient", "visit", "--directory", self.patient.directory, code, "--ecg", ECG)
+        run("patient", "visit", "--directory", self.patient.directory, code, "--ecg", ECG, *CONSENT)
         story = going_on.wait()
         assert f"{records} record{'s' if records > 1 else ''} found" in story
         assert "The patient signed for the diagnosis" in story

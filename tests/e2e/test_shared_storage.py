@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.stage import Federation, make_token, run
+from demo.stage import CONSENT, Federation, make_token, run
 from tests.contract import postgresql_server, s3_server
 from tests.contract.store_support import IMPLEMENTATIONS
 
@@ -90,7 +90,7 @@ def test_visit_deposits_searches_and_fetches_in_named_storage(
     before = hospital.blob_count()
     assert before > 0
     visit, code = stage.consult(doctor, "a", "visit", "--conclusion", "Well.", "--department", "cardiology")
-    run("patient", "visit", "--directory", patient, code, "--ecg", DATA / "waveform_ecg.dcm")
+    run("patient", "visit", "--directory", patient, code, "--ecg", DATA / "waveform_ecg.dcm", *CONSENT)
     story = visit.wait()
     assert "1 record found" in story
     assert "H:a keeps this encounter" in story
