@@ -3,10 +3,10 @@
 
 import { join } from "node:path";
 import {
-  hoursOf,
   needed,
   neededForm,
   networksOf,
+  openHome,
   optional,
   read,
   readBounded,
@@ -17,25 +17,27 @@ import {
   type Values,
 } from "./arguments.js";
 import { clock, entropy } from "./client/cloud.js";
-import { parseCode } from "./client/code.js";
 import { certificateIn, certificateRequest, parseTicket } from "./client/enrolment.js";
 import { Home, readSensor } from "./client/home.js";
-import { visit } from "./client/patient.js";
-import { maintain, renewNow } from "./client/maintenance.js";
+import { renewNow } from "./client/maintenance.js";
 import { register } from "./client/registration.js";
-import { conclusionOf } from "./client/report.js";
 import { consult } from "./consult.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { writeNew } from "./keys/files.js";
 import { hex } from "./protocol/bytes.js";
-import { MOST_BIOSIGNAL_BYTES } from "./protocol/consultation.js";
-import { EVERYTHING } from "./protocol/grant.js";
+import { givenGrants, ownRecords, takeBack } from "./own.js";
 import { preciseReason, Refusal, require } from "./protocol/refusal.js";
+import { lookAtDoctor, visitDoctor } from "./visit.js";
 
 const USAGE = `usage:
   medunion-client patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT
                                    [--token URI]
-  medunion-client patient visit    --home DIR --sensor FILE --observation FILE [--hours N] CODE
+  medunion-client patient look     --home DIR CODE
+  medunion-client patient visit    --home DIR --sensor FILE [--observation FILE] [--rights LIST] [--for WHO] [--hours N]
+                                   [--hospital H:name]... [--department CLASS]... [--restricted] [--yes] CODE
+  medunion-client patient grants   --home DIR
+  medunion-client patient revoke   --home DIR NUMBER... | --last | --all
+  medunion-client patient records  --home DIR [--department CLASS] [--save DIR] [--fetch-at-most N]
   medunion-client patient renew    --home DIR
   medunion-client doctor init      --home DIR --trust FILE --id D:name [--token URI]
   medunion-client doctor register  --home DIR --certificate FILE
@@ -43,8 +45,12 @@ const USAGE = `usage:
                                    [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
   medunion-client doctor renew     --home DIR
 a visit and a consultation renew the encryption key by themselves on its last day; renew does at any time
-an observation has at most 16 MiB; a consent lasts 24 hours unless --hours says otherwise, 8784 at most
-a doctor's records of one visit have at most 1000 MB together, for they are held in memory; --fetch-at-most says otherwise, in megabytes
+an observation has at most 16 MiB
+a visit consents to nothing unless --rights lists some of index,read,write: to look for records, to read them, to keep this visit's
+--for doctor (24 hours), department (30 days) or hospital (90 days), of whoever is on duty there; --hours says otherwise, 8784 at most
+a consent to keep covers this hospital and its department, one to read every one, unless --hospital and --department say otherwise
+--restricted covers records that are restricted, too; --yes asks nothing before it goes on
+records of one visit, or of one's own, have at most 1000 MB together, for they are held in memory; --fetch-at-most says otherwise, in megabytes
 a certificate is DER or PEM, whatever text stands before it
 every command needs --pin-file FILE, mode 0600
 --token URI (RFC 7512) puts the keys into a PKCS#11 token, as pkcs11:token=LABEL?module-path=/PATH; the PIN is then the token's
@@ -69,7 +75,11 @@ async function main(): Promise<number> {
 
 const COMMANDS: Record<string, (values: Values, rest: string[]) => Promise<Said>> = {
   "patient register": registerPatient,
+  "patient look": lookAtDoctor,
   "patient visit": visitDoctor,
+  "patient grants": givenGrants,
+  "patient revoke": takeBack,
+  "patient records": ownRecords,
   "patient renew": renew,
   "doctor init": initDoctor,
   "doctor register": registerDoctor,
@@ -96,16 +106,6 @@ async function openOrCreate(values: Values, identity: string): Promise<Home> {
   const home = Home.open(directory, pinFile, networksOf(values));
   require(home.identity === identity, "PROFILE_UNUSABLE", `${home.identity} is at home there`);
   return home;
-}
-
-async function visitDoctor(values: Values, [written]: string[]): Promise<Said> {
-  const terms = { ...EVERYTHING, hours: hoursOf(values, EVERYTHING.hours) };
-  const home = openHome(values);
-  const code = parseCode(written ?? "");
-  const biosignal = readBounded(needed(values, "observation"), MOST_BIOSIGNAL_BYTES, "an observation");
-  const biometricPassword = home.biometricPassword(readSensor(needed(values, "sensor")));
-  const done = await visit(await maintain(home, tell), code, biometricPassword, biosignal, tell, terms);
-  return { doctor: done.doctorId, grant: done.grantId, conclusion: conclusionOf(done.diagnosis) };
 }
 
 async function initDoctor(values: Values): Promise<Said> {
@@ -135,10 +135,6 @@ async function renew(values: Values): Promise<Said> {
   const home = openHome(values);
   const { keyId, notAfter } = await renewNow(home);
   return { identity: home.identity, key_id: hex(keyId), not_after: Number(notAfter) };
-}
-
-function openHome(values: Values): Home {
-  return Home.open(needed(values, "home"), needed(values, "pin-file"), networksOf(values));
 }
 
 function failed(error: unknown): number {

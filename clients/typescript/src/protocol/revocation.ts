@@ -1,0 +1,107 @@
+/** Taking back what one signed, before its end (docs/protocol.md, 2): rev is sent, and the list of the answer checked. */
+
+import { create } from "@bufbuild/protobuf";
+import type { Deputyship } from "../gen/federation/v1/access_pb.js";
+import type { SealedOpening } from "../gen/federation/v1/envelope_pb.js";
+import {
+  type Revocation,
+  RevocationSchema,
+  type RevokeResponse,
+  RevokeResponseSchema,
+  RevokedStatementSchema,
+  StatementKind,
+} from "../gen/federation/v1/revocation_pb.js";
+import { MandateSchema, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
+import type { TrustedBundle } from "./bundle.js";
+import { EMPTY, type Entropy, type Instant, text, u64 } from "./bytes.js";
+import { deputyshipStatement, peekGrant } from "./consent.js";
+import { Lists } from "./lists.js";
+import type { Party } from "./party.js";
+import { require } from "./refusal.js";
+import { checkOuter } from "./rules.js";
+import { sealOpening, UNNAMED } from "./sealing.js";
+import { peekStatement } from "./statements.js";
+import { listing, signedDigest, transcript } from "./transcript.js";
+import type { EncryptionKey } from "./verifier.js";
+
+/** A grant or mandate. */
+export interface Given {
+  readonly kind: "grant" | "mandate";
+  readonly statement: SignedStatement;
+}
+
+/** What is taken back, of oneself or of whom one stands for: some statements, or everything that was signed before a moment. */
+export interface TakenBack {
+  readonly ownerId: string;
+  readonly statements?: readonly Given[];
+  readonly before?: Instant;
+  readonly deputyship?: Deputyship;
+}
+
+/** Send rev. */
+export async function revoke(
+  party: Party,
+  takenBack: TakenBack,
+  cloud: EncryptionKey,
+  now: Instant,
+  entropy: Entropy,
+): Promise<{ awaiting: AwaitingList; opening: SealedOpening }> {
+  const { ownerId, before, deputyship } = takenBack;
+  const statements = (takenBack.statements ?? []).map(({ kind, statement }) =>
+    create(RevokedStatementSchema, { kind: KINDS[kind], statement }),
+  );
+  const { keyStatement } = party.self;
+  const fields = { ownerId, statements, before, deputyship, keyStatement, nonce: entropy(16), sentAt: now };
+  const revocation = create(RevocationSchema, fields);
+  revocation.signature = await party.signingKey.sign(revocationTranscript(revocation, cloud.owner));
+  const { owner: receiver, keyId } = cloud;
+  const context = { name: "rev", sender: UNNAMED, receiver, keyId, sessionId: EMPTY, sentAt: now };
+  const { opening } = await sealOpening(RevocationSchema, revocation, cloud.encryptionKey, context);
+  return { awaiting: new AwaitingList(takenBack), opening };
+}
+
+/** rev is sent. */
+export class AwaitingList {
+  constructor(readonly takenBack: TakenBack) {}
+
+  /** Take the answer: a revocation list of the cloud that names all that was taken back. */
+  receive(answer: RevokeResponse, bundle: TrustedBundle): Lists {
+    checkOuter(RevokeResponseSchema, answer);
+    const { ownerId: patientId, statements = [], before } = this.takenBack;
+    const lists = Lists.read(bundle, answer.revocationList!, []); // rev.6
+    const isNamed =
+      statements.every((given) => lists.isTakenBack(given.kind, { patientId, ...peeked(given) })) &&
+      (before === undefined || lists.sweptBefore(patientId) >= before);
+    require(isNamed, "ANSWER_MISMATCH", "the revocation list of the answer does not name what was taken back"); // rev.7
+    return lists;
+  }
+}
+
+const KINDS = { grant: StatementKind.GRANT, mandate: StatementKind.MANDATE };
+
+/** A patient's statement's id, and when it was signed. */
+function peeked({ kind, statement }: Given): { id: Uint8Array; statedAt: Instant } {
+  if (kind === "grant") return peekGrant(statement);
+  const { mandateId, statedAt } = peekStatement(MandateSchema, statement);
+  return { id: mandateId!, statedAt: statedAt! };
+}
+
+/** What the signature in rev covers. */
+function revocationTranscript(revocation: Revocation, cloudId: string): Uint8Array {
+  const { ownerId, statements, before, deputyship, keyStatement, nonce, sentAt } = revocation;
+  const rows = statements.map(({ kind, statement }) =>
+    transcript("row", text(kind === KINDS.grant ? "grant" : "mandate"), statement!.statement!),
+  );
+  const by = deputyship && deputyshipStatement(deputyship);
+  return transcript(
+    "rev",
+    text(ownerId!),
+    listing(rows),
+    before === undefined ? EMPTY : u64(before),
+    by === undefined ? EMPTY : signedDigest(by.label, by.signed),
+    keyStatement!.statement!,
+    nonce!,
+    u64(sentAt!),
+    text(cloudId),
+  );
+}
