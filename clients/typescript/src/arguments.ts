@@ -30,7 +30,6 @@ const NAMES = [
   "sensor",
   "ticket",
   "observation",
-  "rights",
   "for",
   "hours",
   "certificate",
@@ -44,9 +43,9 @@ const NAMES = [
 ];
 
 /** What may be given again for more. */
-const REPEATED = ["hospital", "department", "dial-only"];
+const REPEATED = ["hospital", "department", "read", "dial-only"];
 
-const FLAGS = ["deposit", "restricted", "yes", "last", "all"];
+const FLAGS = ["deposit", "no-keep", "restricted", "yes", "last", "all"];
 
 /** Read the words of the command line. */
 export function read(): { values: Values; positionals: string[] } {
@@ -86,17 +85,30 @@ export function optional(values: Values, name: string): string | undefined {
   return values[name] === undefined ? undefined : needed(values, name);
 }
 
-/** An option that may be given again for more, each in the form of that kind; nothing where it is left out. */
-export function listOf(values: Values, name: string, kind: Kind, example: string): string[] | undefined {
-  const given = values[name];
-  if (!Array.isArray(given)) return undefined;
-  if (!given.every((value) => hasForm(kind, value))) throw new UsageError(`--${name} reads ${example}`);
-  return given;
+/** Whether an option is given that has no value. */
+export function has(values: Values, name: string): boolean {
+  return values[name] === true;
 }
 
-/** How long a consent lasts, in hours. */
-export function hoursOf(values: Values, otherwise: number): number {
-  return numberOf(values, "hours", otherwise, Number(LONGEST_GRANT / HOUR), 0.01);
+/** An option that may be given again for more. */
+export function listOf(values: Values, name: string): string[] {
+  const given = values[name];
+  return Array.isArray(given) ? given : [];
+}
+
+/** The department classes that are named, if any are. */
+export function departmentsIn(values: Values): string[] {
+  const named = listOf(values, "department");
+  const isFormed = named.every((name) => hasForm(Kind.DEPARTMENT_CLASS, name));
+  if (!isFormed) throw new UsageError("--department reads as a class of the federation's list");
+  return named;
+}
+
+/** How long a consent lasts, in hours, if that is said. */
+export function hoursOf(values: Values): number | undefined {
+  return optional(values, "hours") === undefined
+    ? undefined
+    : numberOf(values, "hours", 0, Number(LONGEST_GRANT / HOUR), 0.01);
 }
 
 /** The home that a command acts from. */

@@ -2,6 +2,7 @@
 
 import {
   fetchAtMostOf,
+  has,
   needed,
   neededForm,
   openHome,
@@ -15,7 +16,7 @@ import {
 import { refusalOf } from "./client/calls.js";
 import { deposit } from "./client/deposit.js";
 import { DoctorRoom, search } from "./client/doctor.js";
-import { sentencesOf } from "./client/consents.js";
+import { grantLines } from "./client/consents.js";
 import { MOST_BYTES, MOST_RECORDS } from "./client/fetch.js";
 import type { Home } from "./client/home.js";
 import type { FetchedRecord } from "./client/records.js";
@@ -70,7 +71,7 @@ export function planOf(values: Values): Plan {
     codeFile: path("code-file", writableFile),
     save: path("save", writableDirectory),
     mostBytes: fetchAtMostOf(values, MOST_BYTES),
-    keeps: values["deposit"] === true,
+    keeps: has(values, "deposit"),
   };
 }
 
@@ -86,7 +87,7 @@ export async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
   const consultation = await room.awaitPatient((reason) => tell(`Somebody was refused (${reason}); still waiting.`));
   const patient = consultation.patientId;
   tell(`${patient} is here; both sides have proved who they are.`);
-  if (consultation.grant !== undefined) sentencesOf(consultation.grant).forEach(tell);
+  if (consultation.grant !== undefined) grantLines(consultation.grant, "the patient's").forEach(tell);
   const records = await readRecords(room, consultation, plan);
   const digests = records.map(({ digest }) => digest);
   const report = diagnosticReport(patient, room.home.identity, conclusion, digests);

@@ -25,19 +25,18 @@ import { consult } from "./consult.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { writeNew } from "./keys/files.js";
 import { hex } from "./protocol/bytes.js";
-import { givenGrants, ownRecords, takeBack } from "./own.js";
+import { listGrants, ownRecords, revokeGrants } from "./own.js";
 import { preciseReason, Refusal, require } from "./protocol/refusal.js";
-import { lookAtDoctor, visitDoctor } from "./visit.js";
+import { visitDoctor } from "./visit.js";
 
 const USAGE = `usage:
   medunion-client patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT
                                    [--token URI]
-  medunion-client patient look     --home DIR CODE
-  medunion-client patient visit    --home DIR --sensor FILE [--observation FILE] [--rights LIST] [--for WHO] [--hours N]
-                                   [--hospital H:name]... [--department CLASS]... [--restricted] [--yes] CODE
+  medunion-client patient visit    --home DIR --sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
+                                   [--department CLASS]... [--restricted] [--hours N] [--yes] CODE
   medunion-client patient grants   --home DIR
   medunion-client patient revoke   --home DIR NUMBER... | --last | --all
-  medunion-client patient records  --home DIR [--department CLASS] [--save DIR] [--fetch-at-most N]
+  medunion-client patient records  --home DIR [--save DIR] [--fetch-at-most N]
   medunion-client patient renew    --home DIR
   medunion-client doctor init      --home DIR --trust FILE --id D:name [--token URI]
   medunion-client doctor register  --home DIR --certificate FILE
@@ -46,10 +45,10 @@ const USAGE = `usage:
   medunion-client doctor renew     --home DIR
 a visit and a consultation renew the encryption key by themselves on its last day; renew does at any time
 an observation has at most 16 MiB
-a visit consents to nothing unless --rights lists some of index,read,write: to look for records, to read them, to keep this visit's
---for doctor (24 hours), department (30 days) or hospital (90 days), of whoever is on duty there; --hours says otherwise, 8784 at most
-a consent to keep covers this hospital and its department, one to read every one, unless --hospital and --department say otherwise
---restricted covers records that are restricted, too; --yes asks nothing before it goes on
+a visit shows who is there and what you are about to sign, and asks, unless --yes has answered; unless you say otherwise, the
+  doctor's hospital may keep the record of the visit (--no-keep), and none of your records is read
+--for doctor (24 hours), department or department:CLASS (30 days), hospital (90 days): whoever is on duty there; --hours N, at most 8784
+--read here, everywhere or H:name: records there may be found and read; --department: of that class only; --restricted: restricted ones, too
 records of one visit, or of one's own, have at most 1000 MB together, for they are held in memory; --fetch-at-most says otherwise, in megabytes
 a certificate is DER or PEM, whatever text stands before it
 every command needs --pin-file FILE, mode 0600
@@ -75,10 +74,9 @@ async function main(): Promise<number> {
 
 const COMMANDS: Record<string, (values: Values, rest: string[]) => Promise<Said>> = {
   "patient register": registerPatient,
-  "patient look": lookAtDoctor,
   "patient visit": visitDoctor,
-  "patient grants": givenGrants,
-  "patient revoke": takeBack,
+  "patient grants": listGrants,
+  "patient revoke": revokeGrants,
   "patient records": ownRecords,
   "patient renew": renew,
   "doctor init": initDoctor,

@@ -2,6 +2,7 @@
 
 import {
   fetchAtMostOf,
+  has,
   openHome,
   optional,
   type Said,
@@ -11,76 +12,93 @@ import {
   writableDirectory,
 } from "./arguments.js";
 import { Cloud, clock, entropy } from "./client/cloud.js";
-import { named, RIGHTS, sentencesOf } from "./client/consents.js";
+import { granteeWords, grantLines } from "./client/consents.js";
 import { MOST_BYTES } from "./client/fetch.js";
 import type { Home, KeptGrant } from "./client/home.js";
 import { CurrentHome, maintain } from "./client/maintenance.js";
 import { described, fetchAll } from "./fetched.js";
-import { ANY } from "./protocol/access.js";
+import { ANY, type Grant } from "./protocol/access.js";
 import { hex } from "./protocol/bytes.js";
 import { peekGrant } from "./protocol/consent.js";
-import { Refusal } from "./protocol/refusal.js";
+import { require } from "./protocol/refusal.js";
+import { MOST_STATEMENTS, type TakenBack } from "./protocol/revocation.js";
 import { Shown } from "./protocol/shown.js";
 
 /** Find the patient's own records, fetch and save them. */
 export async function ownRecords(values: Values): Promise<Said> {
-  const directory = optional(values, "save");
   const mostBytes = fetchAtMostOf(values, MOST_BYTES);
-  const saved = directory && writableDirectory(directory);
+  const directory = optional(values, "save");
+  if (directory !== undefined) writableDirectory(directory);
   const home = await maintain(openHome(values), tell);
   const shown = Shown.byOwnRight(home.identity);
-  const department = optional(values, "department") ?? ANY;
-  const locations = await new Cloud(home.cloudTransport).search(home, department, shown, entropy);
+  const locations = await new Cloud(home.cloudTransport).search(home, ANY, shown, entropy);
   const bounds = { mostBytes, mostRecords: Infinity };
-  const records = await fetchAll(new CurrentHome(home), () => Promise.resolve(shown), locations, bounds, saved);
+  const records = await fetchAll(new CurrentHome(home), () => Promise.resolve(shown), locations, bounds, directory);
   return { records: records.flatMap(described) };
 }
 
-/** Say what was consented to from here, and what became of it. */
-export async function givenGrants(values: Values): Promise<Said> {
-  const home = await maintain(openHome(values), tell);
-  return { grants: home.grants.map((kept) => sayGrant(home, kept)) };
+/** A grant that was given from here, and what became of it, by the lists at hand. */
+interface Given extends KeptGrant {
+  readonly grant: Grant;
+  readonly state: "stands" | "ended" | "taken back";
 }
 
-function sayGrant({ lists }: Home, { number, signed }: KeptGrant): Said {
-  const grant = peekGrant(signed);
-  const isTakenBack = lists?.isTakenBack("grant", grant) ?? false;
-  const state = isTakenBack ? "taken back" : grant.validity.notAfter <= clock() ? "over" : "stands";
-  sentencesOf(grant).forEach((sentence) => tell(`${number} (${state}): ${sentence}`));
+function givenFrom({ grants, lists }: Home): Given[] {
+  return grants.map(({ number, signed }) => {
+    const grant = peekGrant(signed);
+    const isTakenBack = lists?.isTakenBack("grant", grant) ?? false;
+    const state = isTakenBack ? "taken back" : clock() < grant.validity.notAfter ? "stands" : "ended";
+    return { number, signed, grant, state };
+  });
+}
+
+/** List what was consented to from here. */
+export async function listGrants(values: Values): Promise<Said> {
+  const given = givenFrom(await maintain(openHome(values), tell));
+  for (const { number, grant, state } of given) {
+    const [head, ...lines] = grantLines(grant, "your");
+    tell(`${number}. ${state === "stands" ? "" : `${state.toUpperCase()}. `}${head!}`);
+    lines.forEach(tell);
+  }
   return {
-    number,
-    grant: hex(grant.id),
-    for: named(grant.grantee),
-    rights: Object.keys(RIGHTS).filter((name) => grant.rights.includes(RIGHTS[name]!)),
-    hospitals: grant.hospitals,
-    departments: grant.departmentClasses,
-    until: Number(grant.validity.notAfter),
-    state,
+    grants: given.map(({ number, grant, state }) => ({
+      number,
+      id: hex(grant.id),
+      for: granteeWords(grant.grantee),
+      until: Number(grant.validity.notAfter),
+      state,
+    })),
   };
 }
 
-/** Take back the grants of these numbers, the last one, or everything that was signed so far. */
-export async function takeBack(values: Values, numbers: string[]): Promise<Said> {
-  const ways = [values["last"] === true, values["all"] === true, numbers.length > 0];
-  if (ways.filter(Boolean).length !== 1) throw new UsageError("a revocation names numbers, or --last, or --all");
-  const opened = openHome(values);
-  const kept = values["all"] === true ? [] : chosen(opened, numbers);
-  const home = await maintain(opened, tell);
-  const ownerId = home.identity;
-  const before = values["all"] === true ? clock() : undefined;
-  const statements = kept.map(({ signed }) => ({ kind: "grant" as const, statement: signed }));
-  await new Cloud(home.cloudTransport).revoke(home, { ownerId, statements, before }, entropy);
+/** Take back the grants of these numbers, the last that stands, or everything that was signed until now. */
+export async function revokeGrants(values: Values, numbers: string[]): Promise<Said> {
+  const isAll = has(values, "all");
+  const isLast = has(values, "last");
+  if ([isAll, isLast, numbers.length > 0].filter(Boolean).length !== 1)
+    throw new UsageError("give numbers as `grants` shows them, or --last, or --all");
+  const home = await maintain(openHome(values), tell);
+  const given = givenFrom(home);
+  const standing = given.filter(({ state }) => state === "stands");
+  const chosen = isAll
+    ? standing
+    : isLast
+      ? standing.slice(-1)
+      : given.filter(({ number }) => numbers.includes(`${number}`));
+  const isFound = isAll || (chosen.length > 0 && chosen.length >= new Set(numbers).size);
+  require(isFound, "NO_SUCH_GRANT", "no such consent was given from here, or none stands");
+  const { identity: ownerId } = home;
+  // What was signed in this very millisecond, too.
+  const takenBack = isAll ? [{ ownerId, before: clock() + 1n }] : inBatches(ownerId, chosen);
+  for (const one of takenBack) await new Cloud(home.cloudTransport).revoke(home, one, entropy);
   tell("Taken back. Hospitals know as soon as they have the next list, within the hour at the latest.");
-  return before === undefined
-    ? { revoked: kept.map(({ signed }) => hex(peekGrant(signed).id)) }
-    : { before: Number(before) };
+  return { revoked: chosen.map(({ number }) => number) };
 }
 
-function chosen(home: Home, numbers: readonly string[]): KeptGrant[] {
-  const given = home.grants;
-  const wanted =
-    numbers.length === 0 ? given.slice(-1) : given.filter(({ number }) => numbers.includes(String(number)));
-  if (wanted.length === 0 || wanted.length < new Set(numbers).size)
-    throw new Refusal("NO_SUCH_GRANT", "no consent of this number was given from here");
-  return wanted;
+function inBatches(ownerId: string, given: readonly Given[]): TakenBack[] {
+  const statements = given.map(({ signed: statement }) => ({ kind: "grant" as const, statement }));
+  return Array.from({ length: Math.ceil(given.length / MOST_STATEMENTS) }, (_, index) => ({
+    ownerId,
+    statements: statements.slice(index * MOST_STATEMENTS, (index + 1) * MOST_STATEMENTS),
+  }));
 }

@@ -107,7 +107,7 @@ test("a patient contacts nobody with a biosignal, reading, code or consent that 
   assert.equal(visit(...given, CODE.replace("127.0.0.1:1", "vsock:1:2")).said, '{"reason":"CODE_INVALID"}');
   assert.equal(visit(...given, "--hours", "abc", CODE).status, 2);
   for (const hours of ["0", "-1", "abc", String(LONGEST_GRANT / HOUR + 1n), "0.000001"])
-    assert.throws(() => hoursOf({ hours }, 24), UsageError, hours);
+    assert.throws(() => hoursOf({ hours }), UsageError, hours);
   truncateSync(observation, MOST_BIOSIGNAL_BYTES + 1);
   assert.equal(visit(...given, CODE).said, '{"reason":"LIMIT_REACHED"}');
   truncateSync(observation, MOST_BIOSIGNAL_BYTES);

@@ -21,7 +21,13 @@ import {
   type SessionFrame,
   SessionFrameSchema,
 } from "../src/gen/federation/v1/envelope_pb.js";
-import { DepositSchema, PurposeSchema, RecordQuerySchema, type Scope } from "../src/gen/federation/v1/record_pb.js";
+import {
+  DepositSchema,
+  GetDutyRequestSchema,
+  PurposeSchema,
+  RecordQuerySchema,
+  type Scope,
+} from "../src/gen/federation/v1/record_pb.js";
 import { SearchQuerySchema } from "../src/gen/federation/v1/search_pb.js";
 import { RevocationSchema, RevokeResponseSchema } from "../src/gen/federation/v1/revocation_pb.js";
 import {
@@ -42,6 +48,7 @@ import { codeDigest, MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.j
 import { DiagnosisDeliverySchema } from "../src/gen/federation/v1/diagnosis_pb.js";
 import * as doctorSide from "../src/protocol/doctor.js";
 import { makeGrant } from "../src/protocol/consent.js";
+import { askForDuty } from "../src/protocol/duty.js";
 import type { DecryptionKey } from "../src/protocol/hpke.js";
 import type { Party } from "../src/protocol/party.js";
 import * as patientSide from "../src/protocol/patient.js";
@@ -176,6 +183,8 @@ test("consultation: room, P1, D1, P2", async () => {
     certificateRevocationList: fromHex(cast.authority.crl),
     duty,
   });
+  const asking = await askForDuty(doctor, "H:alpha", now, entropy("duty-ask"));
+  assert.equal(hex(toBinary(GetDutyRequestSchema, asking)), messages.get("duty-ask")!.message);
   const { statement, signature } = doctor.self.keyStatement;
   const code = codeDigest(statement!, signature!, doctor.certificate);
   const there = await patientSide.checkRoom(room, code, verifier, now);

@@ -54,6 +54,8 @@ export interface Deputyship {
   /** Its label. */
   readonly kind: "mandate" | "guardian";
   readonly id: Uint8Array;
+  /** Who signed it. */
+  readonly statedBy: string;
   readonly patientId: string;
   readonly deputyId: string;
   readonly powers: readonly Power[];

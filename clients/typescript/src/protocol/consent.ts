@@ -45,7 +45,7 @@ export interface Terms {
 }
 
 /** Sign a grant about the signer's own records, or by a deputyship about another's. */
-export function makeGrant(
+export async function makeGrant(
   signer: Party,
   grantee: access.Grantee,
   terms: Terms,
@@ -75,7 +75,7 @@ export function makeGrant(
 }
 
 /** Make another patient one's deputy, for so many milliseconds. */
-export function makeMandate(
+export async function makeMandate(
   patient: Party,
   deputyId: string,
   powers: readonly Power[],
@@ -111,8 +111,8 @@ export function openGrant({ grant: signed, deputyship }: Consent, signer: Verifi
 /** What a mandate or guardianship says, if this party signed it. Refuses with DEPUTY_INVALID. */
 export function openDeputyship(shown: Deputyship, signer: VerifiedParty): access.Deputyship {
   const opened: Read = (label, schema, signed) => open(label, schema, signed, signer, "DEPUTY_INVALID"); // shown.6
-  const { says, statedBy, serial } = readDeputyship(shown, opened);
-  const isSigners = statedBy === signer.identity && equal(serial, signer.serial);
+  const { says, serial } = readDeputyship(shown, opened);
+  const isSigners = says.statedBy === signer.identity && equal(serial, signer.serial);
   require(isSigners, "DEPUTY_INVALID", "the deputyship is somebody else's, or of an earlier registration"); // shown.7
   return says;
 }
@@ -152,18 +152,17 @@ type Read = <D extends DescMessage>(label: string, schema: D, signed: SignedStat
 
 const peeked: Read = (_label, schema, signed) => peekStatement(schema, signed);
 
-/** What a deputyship says, and who states it under which credential. */
+/** What a deputyship says, and under which credential it was stated. */
 function readDeputyship(shown: Deputyship, read: Read) {
   const { label: kind, signed } = deputyshipStatement(shown);
   if (kind === "mandate") {
     const mandate = read(kind, MandateSchema, signed);
-    const { mandateId, patientId, patientSerial } = mandate;
-    return { says: { kind, id: mandateId!, ...common(mandate) }, statedBy: patientId!, serial: patientSerial! };
+    const { mandateId: id, patientId: statedBy, patientSerial } = mandate;
+    return { says: { kind, id: id!, statedBy: statedBy!, ...common(mandate) }, serial: patientSerial! };
   }
   const guardianship = read(kind, GuardianshipSchema, signed);
-  const { guardianshipId, hospitalId, hospitalSerial } = guardianship;
-  const says = { kind, id: guardianshipId!, ...common(guardianship) };
-  return { says, statedBy: hospitalId!, serial: hospitalSerial! };
+  const { guardianshipId: id, hospitalId: statedBy, hospitalSerial } = guardianship;
+  return { says: { kind, id: id!, statedBy: statedBy!, ...common(guardianship) }, serial: hospitalSerial! };
 }
 
 /** What mandates and guardianships have in common. */

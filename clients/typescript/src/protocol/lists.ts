@@ -1,7 +1,7 @@
 /** The revocation list and the authorities' CRLs as last received. Stale or absent means no. */
 
 import { type RevocationList, RevocationListSchema, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
-import type { Deputyship } from "./access.js";
+import type { Grant } from "./access.js";
 import type { TrustedBundle } from "./bundle.js";
 import { hex, type Instant, sha256, text } from "./bytes.js";
 import { type Crl, readCrl } from "./crl.js";
@@ -53,16 +53,15 @@ export class Lists {
     require(!this.#keyIds.has(hex(keyId)), "CREDENTIAL_REVOKED", "the encryption key is revoked");
   }
 
-  /** Whether a "grant", "mandate" or "guardian" about a patient, or a "duty" of a hospital, was taken back by itself. */
+  /** Whether a statement was taken back by itself: a "grant" or "mandate" about a patient, a "duty" or "guardian" that a hospital stated. */
   isRevoked(kind: string, ownerId: string, statementId: Uint8Array): boolean {
     const entry = sha256(transcript("revoked", text(kind), text(ownerId), statementId));
     return this.#statements.has(hex(entry));
   }
 
-  /** Whether it was taken back by itself, or with all that its patient signed; a guardianship isn't the patient's. */
-  isTakenBack(kind: "grant" | Deputyship["kind"], { patientId, id, statedAt }: About): boolean {
-    const isSwept = kind !== "guardian" && statedAt < this.sweptBefore(patientId);
-    return isSwept || this.isRevoked(kind, patientId, id);
+  /** Whether it was taken back by itself, or with all that its patient signed. */
+  isTakenBack(kind: "grant" | "mandate", { patientId, id, statedAt }: About): boolean {
+    return statedAt < this.sweptBefore(patientId) || this.isRevoked(kind, patientId, id);
   }
 
   /** Before when everything that the patient, or its deputies, signed is taken back; 0 where nothing is. */
@@ -72,7 +71,7 @@ export class Lists {
 }
 
 /** What is about a patient. */
-type About = Pick<Deputyship, "patientId" | "id" | "statedAt">;
+type About = Pick<Grant, "patientId" | "id" | "statedAt">;
 
 function sweepsIn({ sweeps }: RevocationList): Map<string, Instant> {
   const found = new Map<string, Instant>();

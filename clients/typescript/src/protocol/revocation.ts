@@ -11,10 +11,10 @@ import {
   RevokedStatementSchema,
   StatementKind,
 } from "../gen/federation/v1/revocation_pb.js";
-import { MandateSchema, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
+import { GrantSchema, MandateSchema, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import type { TrustedBundle } from "./bundle.js";
 import { EMPTY, type Entropy, type Instant, text, u64 } from "./bytes.js";
-import { deputyshipStatement, peekGrant } from "./consent.js";
+import { deputyshipStatement } from "./consent.js";
 import { Lists } from "./lists.js";
 import type { Party } from "./party.js";
 import { require } from "./refusal.js";
@@ -29,6 +29,9 @@ export interface Given {
   readonly kind: "grant" | "mandate";
   readonly statement: SignedStatement;
 }
+
+/** Statements at most in one rev. */
+export const MOST_STATEMENTS = 16;
 
 /** What is taken back, of oneself or of whom one stands for: some statements, or everything that was signed before a moment. */
 export interface TakenBack {
@@ -67,23 +70,21 @@ export class AwaitingList {
   /** Take the answer: a revocation list of the cloud that names all that was taken back. */
   receive(answer: RevokeResponse, bundle: TrustedBundle): Lists {
     checkOuter(RevokeResponseSchema, answer);
-    const { ownerId: patientId, statements = [], before } = this.takenBack;
-    const lists = Lists.read(bundle, answer.revocationList!, []); // rev.6
+    const { ownerId, statements = [], before = 0n } = this.takenBack;
+    const lists = Lists.read(bundle, answer.revocationList!, []); // rev.13
     const isNamed =
-      statements.every((given) => lists.isTakenBack(given.kind, { patientId, ...peeked(given) })) &&
-      (before === undefined || lists.sweptBefore(patientId) >= before);
-    require(isNamed, "ANSWER_MISMATCH", "the revocation list of the answer does not name what was taken back"); // rev.7
+      statements.every((given) => lists.isRevoked(given.kind, ownerId, idOf(given))) &&
+      lists.sweptBefore(ownerId) >= before;
+    require(isNamed, "ANSWER_MISMATCH", "the revocation list of the answer does not name what was taken back"); // rev.14
     return lists;
   }
 }
 
 const KINDS = { grant: StatementKind.GRANT, mandate: StatementKind.MANDATE };
 
-/** A patient's statement's id, and when it was signed. */
-function peeked({ kind, statement }: Given): { id: Uint8Array; statedAt: Instant } {
-  if (kind === "grant") return peekGrant(statement);
-  const { mandateId, statedAt } = peekStatement(MandateSchema, statement);
-  return { id: mandateId!, statedAt: statedAt! };
+function idOf({ kind, statement }: Given): Uint8Array {
+  if (kind === "grant") return peekStatement(GrantSchema, statement).grantId!;
+  return peekStatement(MandateSchema, statement).mandateId!;
 }
 
 /** What the signature in rev covers. */

@@ -129,9 +129,15 @@ function standingOf(opened: access.Consent | undefined, lists: Lists): access.St
   if (opened === undefined) return { revoked };
   const { grant, deputyship, duty } = opened;
   if (lists.isTakenBack("grant", grant)) revoked.add("grant");
-  if (deputyship !== undefined && lists.isTakenBack(deputyship.kind, deputyship)) revoked.add("deputyship");
+  if (deputyship !== undefined && isEnded(deputyship, lists)) revoked.add("deputyship");
   if (duty !== undefined && lists.isRevoked("duty", duty.hospitalId, duty.id)) revoked.add("duty");
   return { revoked };
+}
+
+function isEnded(deputyship: access.Deputyship, lists: Lists): boolean {
+  const { kind, statedBy, id } = deputyship;
+  // A guardian's not under the patient: another hospital could state one of the same id, and take that back.
+  return kind === "mandate" ? lists.isTakenBack(kind, deputyship) : lists.isRevoked(kind, statedBy, id);
 }
 
 type Digest = (label: string, signed: SignedStatement | undefined) => Uint8Array;
