@@ -8,7 +8,7 @@ import { test, type TestContext } from "node:test";
 import { hoursOf, networksOf, spoken, UsageError } from "../src/arguments.js";
 import { diagnosticReport, requireConclusion } from "../src/client/report.js";
 import { planOf } from "../src/consult.js";
-import { LONGEST_GRANT_HOURS } from "../src/protocol/grant.js";
+import { HOUR, LONGEST_GRANT } from "../src/protocol/access.js";
 import { MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.js";
 import { madeDirectory, madeHome } from "./homes.js";
 
@@ -106,8 +106,8 @@ test("a patient contacts nobody with a biosignal, reading, code or consent that 
   const given = ["--observation", observation];
   assert.equal(visit(...given, CODE.replace("127.0.0.1:1", "vsock:1:2")).said, '{"reason":"CODE_INVALID"}');
   assert.equal(visit(...given, "--hours", "abc", CODE).status, 2);
-  for (const hours of ["0", "-1", "abc", String(LONGEST_GRANT_HOURS + 1), "0.000001"])
-    assert.throws(() => hoursOf({ hours }, 24), UsageError, hours);
+  for (const hours of ["0", "-1", "abc", String(LONGEST_GRANT / HOUR + 1n), "0.000001"])
+    assert.throws(() => hoursOf({ hours }), UsageError, hours);
   truncateSync(observation, MOST_BIOSIGNAL_BYTES + 1);
   assert.equal(visit(...given, CODE).said, '{"reason":"LIMIT_REACHED"}');
   truncateSync(observation, MOST_BIOSIGNAL_BYTES);
