@@ -67,10 +67,11 @@ public sealed interface Access {
       long statedAt,
       Validity validity) {}
 
-  /** What a mandate or a guardianship says. `kind` is its label: "mandate" or "guardian". */
+  /** What a mandate or a guardianship says. `kind` is its label: "mandate" or "guardian"; `statedBy` is who signed it. */
   record Deputyship(
       String kind,
       ByteString id,
+      String statedBy,
       String patientId,
       String deputyId,
       List<Power> powers,

@@ -185,6 +185,7 @@ public final class AccessStatements {
           "mandate",
           mandate.getMandateId(),
           mandate.getPatientId(),
+          mandate.getPatientId(),
           mandate.getDeputyId(),
           List.copyOf(mandate.getPowersList()),
           mandate.getStatedAt(),
@@ -194,6 +195,7 @@ public final class AccessStatements {
     return new Access.Deputyship(
         "guardian",
         guardianship.getGuardianshipId(),
+        guardianship.getHospitalId(),
         guardianship.getPatientId(),
         guardianship.getDeputyId(),
         List.copyOf(guardianship.getPowersList()),

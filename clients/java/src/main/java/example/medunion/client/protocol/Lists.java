@@ -87,10 +87,9 @@ public final class Lists {
     return statements.contains(ByteString.copyFrom(entry));
   }
 
-  /** Whether it was taken back by itself, or with all that its patient signed; a guardian isn't the patient's. */
+  /** Whether a grant or mandate was taken back, by itself or with all that its patient signed. */
   public boolean isTakenBack(String kind, String patientId, ByteString statementId, long statedAt) {
-    boolean swept = !kind.equals("guardian") && statedAt < sweptBefore(patientId);
-    return swept || isRevoked(kind, patientId, statementId);
+    return statedAt < sweptBefore(patientId) || isRevoked(kind, patientId, statementId);
   }
 
   /** Before when everything that a patient signed was taken back; 0 where nothing was. */

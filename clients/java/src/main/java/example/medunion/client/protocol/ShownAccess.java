@@ -134,7 +134,7 @@ public record ShownAccess(String patientId, example.medunion.federation.v1.Acces
       revoked.add("grant");
     }
     Access.Deputyship by = consent.deputyship();
-    if (by != null && lists.isTakenBack(by.kind(), by.patientId(), by.id(), by.statedAt())) {
+    if (by != null && isTakenBack(by, lists)) {
       revoked.add("deputyship");
     }
     Access.Duty duty = consent.duty();
@@ -142,6 +142,13 @@ public record ShownAccess(String patientId, example.medunion.federation.v1.Acces
       revoked.add("duty");
     }
     return Access.Standing.of(revoked);
+  }
+
+  private static boolean isTakenBack(Access.Deputyship by, Lists lists) {
+    // A guardian not under the patient: another hospital could state one of the same id, and take that back.
+    return by.kind().equals("mandate")
+        ? lists.isTakenBack(by.kind(), by.patientId(), by.id(), by.statedAt())
+        : lists.isRevoked(by.kind(), by.statedBy(), by.id());
   }
 
   /** T of the ground and the statements that are shown, each by this digest, or nothing where there is none. */
