@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"medunion.example/clients/go/access"
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
@@ -90,6 +91,48 @@ func (l Lists) requireKeyGood(keyID []byte) error {
 		return refusal.New(refusal.CredentialRevoked, "the encryption key is revoked")
 	}
 	return nil
+}
+
+// isRevoked says whether a statement of this kind ("grant", "mandate", "guardian", "duty") was taken back by itself: the list has
+// H(T("revoked", kind, about whom, id)).
+func (l Lists) isRevoked(kind, ownerID string, id []byte) bool {
+	entry := transcript.Digest(transcript.T("revoked", transcript.Text(kind), transcript.Text(ownerID), id))
+	return contains(l.revocations.GetStatements(), entry)
+}
+
+// sweptBefore gives the moment before which all that a patient signed is taken back, or 0: the list has H(T("sweep", ID_P)).
+func (l Lists) sweptBefore(patientID string) (before Instant) {
+	entry := transcript.Digest(transcript.T("sweep", transcript.Text(patientID)))
+	for _, sweep := range l.revocations.GetSweeps() {
+		if bytes.Equal(sweep.GetPatientDigest(), entry) {
+			before = max(before, sweep.GetBefore())
+		}
+	}
+	return before
+}
+
+// isTakenBack says whether a statement was taken back by itself, or with all that its patient signed; a guardianship isn't the patient's.
+func (l Lists) isTakenBack(kind, patientID string, id []byte, statedAt Instant) bool {
+	return kind != access.Guardianship && statedAt < l.sweptBefore(patientID) || l.isRevoked(kind, patientID, id)
+}
+
+// HasTakenBack says whether a grant was taken back, as far as this list knows.
+func (l Lists) HasTakenBack(grant *access.Grant) bool {
+	return l.isTakenBack("grant", grant.PatientID, grant.ID, grant.StatedAt)
+}
+
+// standingOf says which statements of a consent were taken back.
+func (l Lists) standingOf(consent access.Consent) (standing access.Standing) {
+	if l.HasTakenBack(&consent.Grant) {
+		standing.Revoked = append(standing.Revoked, "grant")
+	}
+	if by := consent.Deputyship; by != nil && l.isTakenBack(by.Kind, by.PatientID, by.ID, by.StatedAt) {
+		standing.Revoked = append(standing.Revoked, "deputyship")
+	}
+	if duty := consent.Duty; duty != nil && l.isRevoked("duty", duty.HospitalID, duty.ID) {
+		standing.Revoked = append(standing.Revoked, "duty")
+	}
+	return standing
 }
 
 func contains(entries [][]byte, entry []byte) bool {
