@@ -85,6 +85,7 @@ func (g *Grant) Gives(right pb.Right) bool { return g != nil && slices.Contains(
 type Deputyship struct {
 	Kind                string // Mandate or Guardianship
 	ID                  []byte
+	StatedBy            string // who signed it
 	PatientID, DeputyID string
 	Powers              []pb.Power
 	StatedAt            Instant

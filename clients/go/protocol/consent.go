@@ -210,8 +210,10 @@ func signerOf(statement deputyStatement) (string, []byte) {
 }
 
 func readDeputyship(label string, statement deputyStatement) *access.Deputyship {
+	statedBy, _ := signerOf(statement)
 	says := &access.Deputyship{
 		Kind:      label,
+		StatedBy:  statedBy,
 		PatientID: statement.GetPatientId(),
 		DeputyID:  statement.GetDeputyId(),
 		Powers:    statement.GetPowers(),

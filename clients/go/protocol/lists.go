@@ -94,13 +94,14 @@ func (l Lists) requireKeyGood(keyID []byte) error {
 }
 
 // isRevoked says whether a statement of this kind ("grant", "mandate", "guardian", "duty") was taken back by itself: the list has
-// H(T("revoked", kind, about whom, id)).
+// H(T("revoked", kind, whose, id)). ID_P's are the grants and mandates about it, ID_HPC's the duties and guardianships that it stated.
 func (l Lists) isRevoked(kind, ownerID string, id []byte) bool {
 	entry := transcript.Digest(transcript.T("revoked", transcript.Text(kind), transcript.Text(ownerID), id))
 	return contains(l.revocations.GetStatements(), entry)
 }
 
-// sweptBefore gives the moment before which all that a patient signed is taken back, or 0: the list has H(T("sweep", ID_P)).
+// sweptBefore gives the moment before which all is taken back that a patient, or its deputies, signed, or 0: the list has
+// H(T("sweep", ID_P)).
 func (l Lists) sweptBefore(patientID string) (before Instant) {
 	entry := transcript.Digest(transcript.T("sweep", transcript.Text(patientID)))
 	for _, sweep := range l.revocations.GetSweeps() {
@@ -111,14 +112,17 @@ func (l Lists) sweptBefore(patientID string) (before Instant) {
 	return before
 }
 
-// isTakenBack says whether a statement was taken back by itself, or with all that its patient signed; a guardianship isn't the patient's.
-func (l Lists) isTakenBack(kind, patientID string, id []byte, statedAt Instant) bool {
-	return kind != access.Guardianship && statedAt < l.sweptBefore(patientID) || l.isRevoked(kind, patientID, id)
+// HasTakenBack says whether a grant was taken back, by itself or with all that its patient signed, as far as this list knows.
+func (l Lists) HasTakenBack(grant *access.Grant) bool {
+	return grant.StatedAt < l.sweptBefore(grant.PatientID) || l.isRevoked("grant", grant.PatientID, grant.ID)
 }
 
-// HasTakenBack says whether a grant was taken back, as far as this list knows.
-func (l Lists) HasTakenBack(grant *access.Grant) bool {
-	return l.isTakenBack("grant", grant.PatientID, grant.ID, grant.StatedAt)
+func (l Lists) hasEnded(deputyship *access.Deputyship) bool {
+	if deputyship.Kind == access.Mandate {
+		return deputyship.StatedAt < l.sweptBefore(deputyship.PatientID) || l.isRevoked("mandate", deputyship.PatientID, deputyship.ID)
+	}
+	// Not under the patient: another hospital could state one of the same id, and take that back.
+	return l.isRevoked(deputyship.Kind, deputyship.StatedBy, deputyship.ID)
 }
 
 // standingOf says which statements of a consent were taken back.
@@ -126,7 +130,7 @@ func (l Lists) standingOf(consent access.Consent) (standing access.Standing) {
 	if l.HasTakenBack(&consent.Grant) {
 		standing.Revoked = append(standing.Revoked, "grant")
 	}
-	if by := consent.Deputyship; by != nil && l.isTakenBack(by.Kind, by.PatientID, by.ID, by.StatedAt) {
+	if consent.Deputyship != nil && l.hasEnded(consent.Deputyship) {
 		standing.Revoked = append(standing.Revoked, "deputyship")
 	}
 	if duty := consent.Duty; duty != nil && l.isRevoked("duty", duty.HospitalID, duty.ID) {
