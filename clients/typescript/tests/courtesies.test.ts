@@ -306,7 +306,7 @@ test("whatever is wrong, the command says one object; wrong usage is said before
     return [status, stdout.trim()];
   };
   const home = ["--home", join(directory, "home"), "--pin-file", join(directory, "pin")];
-  assert.deepEqual(run("patient", "visit", ...home, "--hours", "abc", "code"), [2, ""]);
+  assert.deepEqual(run("patient", "visit", ...home, "--yes", "--hours", "abc", "code"), [2, ""]);
   assert.deepEqual(run("patient", "renew", ...home), [1, '{"reason":"PROFILE_UNUSABLE"}']);
   const trust = join(directory, "trust.json");
   const init = ["doctor", "init", ...home, "--id", "D:chen", "--trust", trust];
