@@ -3,6 +3,8 @@
 A family says what kind of refusal it is; `federation.wire.status` maps families to gRPC codes. What is found after a seal
 was opened reaches a peer only as `Rejected` (B9); the precise cause stays with the receiver's audit log. The families come
 first, then what is wrong with a message, with who somebody is, with the trust bundle, with what somebody may do.
+
+Long because it is one vocabulary: a reason that is looked for is looked for here.
 """
 
 from datetime import timedelta

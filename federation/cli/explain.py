@@ -143,7 +143,7 @@ def _told(rule: Rule) -> str:
 
 def _sections(rule: Rule) -> str:
     numbers = sorted({PLACES[check.partition(".")[0]] for check in rule.checks}) or [PLACES["D4"]]
-    return f"section {' and '.join(map(str, numbers))}"
+    return f"section{'s' * (len(numbers) > 1)} {' and '.join(map(str, numbers))}"
 
 
 def _entries(source: BinaryIO) -> Iterator[str]:

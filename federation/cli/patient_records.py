@@ -92,6 +92,26 @@ class Found:
             raise click.exceptions.Exit(1)
 
 
+_OPTIONS = (
+    deputy_option,
+    click.option(
+        "--hospital",
+        "hospitals",
+        type=IdentityParameter("hospital"),
+        multiple=True,
+        help="Records of this hospital only; may be repeated.",
+    ),
+    click.option(
+        "--department",
+        "departments",
+        type=IdentityParameter("department class"),
+        multiple=True,
+        help="Records of this department class only; may be repeated.",
+    ),
+    click.option("--trace", type=OutputFile(), help="Write a line for every message there."),
+)
+
+
 def asking_options(command: F) -> F:
     """Add whose client asks, for whom, and which records, as Asking named `asking`."""
     names = "directory", "sensor", "deputy_for", "hospitals", "departments", "trace", "dial_only"
@@ -149,23 +169,3 @@ def save(asking: Asking, target: Path, most_megabytes: float) -> None:
 
 def _tell_more(pages: int) -> None:
     say(f"The public cloud knows of more records than are read: {pages} pages more. SOME RECORDS ARE MISSING.")
-
-
-_OPTIONS = (
-    deputy_option,
-    click.option(
-        "--hospital",
-        "hospitals",
-        type=IdentityParameter("hospital"),
-        multiple=True,
-        help="Records of this hospital only; may be repeated.",
-    ),
-    click.option(
-        "--department",
-        "departments",
-        type=IdentityParameter("department class"),
-        multiple=True,
-        help="Records of this department class only; may be repeated.",
-    ),
-    click.option("--trace", type=OutputFile(), help="Write a line for every message there."),
-)

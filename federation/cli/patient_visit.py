@@ -67,7 +67,7 @@ class Visit:
     def _show(self, view: RoomView, offer: Offer | None, held: HeldDeputyship | None) -> None:
         say("You are about to visit")
         for heading, words in _who(view):
-            say(f"  {heading:<12}{words}")
+            say(f"  {heading:<14}{words}")
         if held is not None:
             say(
                 f"\nFor {held.says.patient_id}, in whose name you act by a {_MADE_BY[held.says.kind]} {held.stated_by}."

@@ -28,7 +28,7 @@ from federation.errors import (
     NotOwnRecord,
 )
 
-PLACES = {"D2": 5, "D4": 5, "access": 7, "grant": 7, "duty": 7, "deputy": 7, "own": 7, "bg": 7, "shown": 7}
+PLACES = {"D2": 5, "D4": 5, "access": 5, "shown": 5, "grant": 5, "own": 5, "deputy": 5, "duty": 5, "bg": 7}
 """List of checks -> the section of docs/protocol.md that has it."""
 
 DECIDES = "the public cloud for a search, a hospital for its records and deposits: each by itself, before it looks for anything"
@@ -85,7 +85,7 @@ RULES = (
         "A grant gives the rights that it names (to find, to read, to deposit), at the hospitals and in the department classes "
         "that it names, and an empty list names none. The log of accesses is in no grant.",
         "Ask for what the grant covers, or ask the patient for one that covers this.",
-        ("grant.11", "grant.12", "grant.13", "D2.10", "D4.12"),
+        ("grant.11", "grant.12", "grant.13", "D2.11", "D4.12"),
     ),
     Rule(
         DutyMissing,
@@ -153,7 +153,7 @@ RULES = (
         "An emergency is signed by the doctor who shows it, and by the second clinician if it names one, for this patient, for "
         "this hospital or every one, and lives at most an hour. One of these is not so.",
         "Declare it anew, for this patient and hospital.",
-        ("bg.2", "bg.3", "bg.4", "bg.5", "shown.12", "shown.13", "shown.14"),
+        ("bg.2", "bg.3", "bg.4", "bg.5", "shown.13", "shown.14", "shown.15"),
     ),
     Rule(
         EmergencyExpired,

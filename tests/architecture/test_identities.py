@@ -20,8 +20,8 @@ def use(party: VerifiedParty, index: BlindIndex, row: BlindPatient, location: Lo
 """
 
 RIGHT = [
-    'AccessEvent("READ", doctor, patient, "*", b"", "OK")',
-    'AccessEvent("READ", party.doctor_id, party.patient_id, "*", b"", "OK")',
+    'AccessEvent("READ", doctor, patient, "*", b"", "consent", "OK")',
+    'AccessEvent("READ", party.doctor_id, party.patient_id, "*", b"", "consent", "OK")',
     "index.patients(patient)",
     "row.hospital_key(hospital)",
     'Location(department, b"", doctor)',
@@ -29,9 +29,9 @@ RIGHT = [
 ]
 
 SWAPPED = [
-    'AccessEvent("READ", patient, doctor, "*", b"", "OK")',
-    'AccessEvent("READ", party.patient_id, party.doctor_id, "*", b"", "OK")',
-    'AccessEvent("READ", party.identity, patient, "*", b"", "OK")',
+    'AccessEvent("READ", patient, doctor, "*", b"", "consent", "OK")',
+    'AccessEvent("READ", party.patient_id, party.doctor_id, "*", b"", "consent", "OK")',
+    'AccessEvent("READ", doctor, party.identity, "*", b"", "consent", "OK")',
     "index.patients(hospital)",
     'index.patients("P:alice")',
     "row.hospital_key(department)",

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from hsm import pin_from_value
 from keystore.party import ISSUING, PartyKeys
 from keystore.signatures import SigningKey
 from tests.e2e.unserved_cloud import Clock, Unserved, opened, unserved_cloud
+from tests.grants import EVERYTHING
 from tests.keys import new_signing_key
 
 ROGUE = "H:rogue"
@@ -258,12 +259,13 @@ def test_e6_rogue_hospital_buries_no_patient(cloud: Unserved) -> None:
     with pytest.raises(StoreLimit):
         index_rows.put_row(union, "P:wang", Location("H:rogue/oncology", b"r" * 16))
     index_rows.put_row(union, "P:wang", Location("H:rogue/cardiology", bytes(16)))
-    pages = [index_rows.look_up(union, "P:wang", classes, page=number) for number in range(2)]
+    pages = [index_rows.look_up(union, "P:wang", classes, EVERYTHING, number) for number in range(2)]
     assert {it.pages for it in pages} == {-(-(most + len(honest)) // 8)}
     found = [place for page in pages for place in page.locations]
     assert set(honest) <= set(found)
-    assert index_rows.look_up(union, "P:wang", classes, hospitals=["H:b", "H:absent"]).pages == 1
-    assert sorted(index_rows.look_up(union, "P:wang", classes, ["H:b"]).locations, key=str) == honest[3:]
+    at_two, at_one = (replace(EVERYTHING, hospitals=named) for named in (["H:b", "H:absent"], ["H:b"]))
+    assert index_rows.look_up(union, "P:wang", classes, at_two).pages == 1
+    assert sorted(index_rows.look_up(union, "P:wang", classes, at_one).locations, key=str) == honest[3:]
 
 
 def test_rogue_hospitals_rows_of_a_patient_are_not_read_with_others_pages(
@@ -281,5 +283,5 @@ def test_rogue_hospitals_rows_of_a_patient_are_not_read_with_others_pages(
         return reveal(index, *row)
 
     monkeypatch.setattr(type(union.blind_index), "reveal", counting)
-    assert len(index_rows.look_up(union, "P:wang", ["cardiology"], page=3).locations) == 8
+    assert len(index_rows.look_up(union, "P:wang", ["cardiology"], EVERYTHING, 3).locations) == 8
     assert len(opened_rows) == 8

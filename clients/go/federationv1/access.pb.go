@@ -1,5 +1,5 @@
 // Why something may be done with a patient's records, as D2, D4 and STO show it: statements, and the key statements to check them
-// with. Nothing of it is decided before the one decision on it (docs/protocol.md, section 7).
+// with. Nothing of it is decided before the one decision on it (docs/protocol.md, section 5).
 //
 // H(access) = SHA-256(T("access", "consent", "own" or "emergency", H(grant or emergency) or empty, H(deputyship) or empty,
 // H(duty) or empty)); nothing, where there is no access. Hs(access) is the same with "access-signed" and Hs of each statement, and

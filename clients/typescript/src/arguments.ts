@@ -3,9 +3,10 @@
 import { accessSync, constants, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { Home } from "./client/home.js";
 import { Networks } from "./client/networks.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
-import { LONGEST_GRANT_HOURS } from "./protocol/grant.js";
+import { HOUR, LONGEST_GRANT } from "./protocol/access.js";
 import { Refusal } from "./protocol/refusal.js";
 import { hasForm } from "./protocol/rules.js";
 
@@ -29,11 +30,10 @@ const NAMES = [
   "sensor",
   "ticket",
   "observation",
+  "for",
   "hours",
   "certificate",
-  "hospital",
   "address",
-  "department",
   "conclusion",
   "code-file",
   "save",
@@ -42,16 +42,23 @@ const NAMES = [
   "token",
 ];
 
+/** What may be given again for more. */
+const REPEATED = ["hospital", "department", "read", "dial-only"];
+
+const FLAGS = ["deposit", "no-keep", "restricted", "yes", "last", "all"];
+
 /** Read the words of the command line. */
 export function read(): { values: Values; positionals: string[] } {
   const text = { type: "string" } as const;
-  const again = { "dial-only": { type: "string", multiple: true } } as const;
-  const flags = { deposit: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;
+  const help = { type: "boolean", short: "h" } as const;
+  const all = (names: string[], option: object) => Object.fromEntries(names.map((name) => [name, option]));
+  const options = {
+    ...all(NAMES, text),
+    ...all(REPEATED, { ...text, multiple: true }),
+    ...all(FLAGS, { type: "boolean" }),
+  };
   try {
-    return parseArgs({
-      allowPositionals: true,
-      options: { ...Object.fromEntries(NAMES.map((name) => [name, text])), ...again, ...flags },
-    }) as never;
+    return parseArgs({ allowPositionals: true, options: { ...options, help } }) as never;
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
@@ -59,7 +66,9 @@ export function read(): { values: Values; positionals: string[] } {
 
 /** An option that has to be given. */
 export function needed(values: Values, name: string): string {
-  const value = values[name];
+  const given = values[name];
+  const value = Array.isArray(given) && given.length === 1 ? given[0] : given;
+  if (Array.isArray(value)) throw new UsageError(`--${name} is given more than once`);
   if (typeof value !== "string" || value === "") throw new UsageError(`--${name} is missing`);
   return value;
 }
@@ -76,9 +85,35 @@ export function optional(values: Values, name: string): string | undefined {
   return values[name] === undefined ? undefined : needed(values, name);
 }
 
-/** How long a consent lasts. */
-export function hoursOf(values: Values, otherwise: number): number {
-  return numberOf(values, "hours", otherwise, LONGEST_GRANT_HOURS, 0.01);
+/** Whether an option is given that has no value. */
+export function has(values: Values, name: string): boolean {
+  return values[name] === true;
+}
+
+/** An option that may be given again for more. */
+export function listOf(values: Values, name: string): string[] {
+  const given = values[name];
+  return Array.isArray(given) ? given : [];
+}
+
+/** The department classes that are named, if any are. */
+export function departmentsIn(values: Values): string[] {
+  const named = listOf(values, "department");
+  const isFormed = named.every((name) => hasForm(Kind.DEPARTMENT_CLASS, name));
+  if (!isFormed) throw new UsageError("--department reads as a class of the federation's list");
+  return named;
+}
+
+/** How long a consent lasts, in hours, if that is said. */
+export function hoursOf(values: Values): number | undefined {
+  return optional(values, "hours") === undefined
+    ? undefined
+    : numberOf(values, "hours", 0, Number(LONGEST_GRANT / HOUR), 0.01);
+}
+
+/** The home that a command acts from. */
+export function openHome(values: Values): Home {
+  return Home.open(needed(values, "home"), needed(values, "pin-file"), networksOf(values));
 }
 
 /** How many bytes of records a visit takes, said in megabytes. */

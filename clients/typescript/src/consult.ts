@@ -2,9 +2,10 @@
 
 import {
   fetchAtMostOf,
+  has,
   needed,
   neededForm,
-  networksOf,
+  openHome,
   type Said,
   tell,
   UsageError,
@@ -15,18 +16,22 @@ import {
 import { refusalOf } from "./client/calls.js";
 import { deposit } from "./client/deposit.js";
 import { DoctorRoom, search } from "./client/doctor.js";
-import { fetch, MOST_BYTES } from "./client/fetch.js";
-import { Home } from "./client/home.js";
-import { type FetchedRecord, saveRecord } from "./client/records.js";
+import { grantLines } from "./client/consents.js";
+import { MOST_BYTES, MOST_RECORDS } from "./client/fetch.js";
+import type { Home } from "./client/home.js";
+import type { FetchedRecord } from "./client/records.js";
 import { diagnosticReport, requireConclusion } from "./client/report.js";
-import { type CurrentHome, maintain } from "./client/maintenance.js";
+import { maintain } from "./client/maintenance.js";
+import { described, fetchAll, said } from "./fetched.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { Right } from "./gen/federation/v1/statement_pb.js";
 import { replaceFile } from "./keys/files.js";
 import { hex, sha256 } from "./protocol/bytes.js";
 import type { AwaitingReceipt, InConsultation } from "./protocol/doctor.js";
-import { preciseReason, Refusal } from "./protocol/refusal.js";
+import type { Grant } from "./protocol/access.js";
+import { preciseReason } from "./protocol/refusal.js";
 import type { RecordLocation } from "./protocol/search.js";
+import type { Shown } from "./protocol/shown.js";
 
 const RECEIPT_MS = 60_000;
 
@@ -44,8 +49,7 @@ interface Plan {
 
 export async function consult(values: Values): Promise<Said> {
   const plan = planOf(values);
-  const opened = Home.open(needed(values, "home"), needed(values, "pin-file"), networksOf(values));
-  const home = await maintain(opened, tell);
+  const home = await maintain(openHome(values), tell);
   requireDepartment(plan.department, home.bundle.content.departmentClasses);
   const room = await DoctorRoom.open(home, plan.hospital, plan.address);
   try {
@@ -67,7 +71,7 @@ export function planOf(values: Values): Plan {
     codeFile: path("code-file", writableFile),
     save: path("save", writableDirectory),
     mostBytes: fetchAtMostOf(values, MOST_BYTES),
-    keeps: values["deposit"] === true,
+    keeps: has(values, "deposit"),
   };
 }
 
@@ -83,7 +87,8 @@ export async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
   const consultation = await room.awaitPatient((reason) => tell(`Somebody was refused (${reason}); still waiting.`));
   const patient = consultation.patientId;
   tell(`${patient} is here; both sides have proved who they are.`);
-  const records = await readRecords(room.currentHome, consultation, plan);
+  if (consultation.grant !== undefined) grantLines(consultation.grant, "the patient's").forEach(tell);
+  const records = await readRecords(room, consultation, plan);
   const digests = records.map(({ digest }) => digest);
   const report = diagnosticReport(patient, room.home.identity, conclusion, digests);
   const diagnosed = await room.diagnose(consultation, report, records);
@@ -99,36 +104,24 @@ export async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
 
 /** Look for records, fetch and save them, as far as the consent goes. */
 async function readRecords(
-  currentHome: CurrentHome,
-  consultation: InConsultation,
-  plan: Plan,
+  { currentHome, duty }: DoctorRoom,
+  { grant, shown }: InConsultation,
+  { mostBytes, save }: Plan,
 ): Promise<FetchedRecord[]> {
-  const { access } = consultation;
-  if (!access?.allows(Right.INDEX) || !access.allows(Right.READ)) {
+  if (![Right.INDEX, Right.READ].every((right) => grant?.rights.includes(right))) {
     tell("Without consent to look for records, none is looked for.");
     return [];
   }
-  const locations = await locationsOf(currentHome.last, consultation);
-  const missing = (hospital: string, refusal: Refusal) => tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`);
-  const records = await fetch(currentHome, consultation, locations, missing, plan.mostBytes);
-  if (plan.save !== undefined) for (const record of records) save(record, plan.save);
-  return records;
+  const locations = await locationsOf(currentHome.last, grant!, await duty.on(shown));
+  return fetchAll(currentHome, () => duty.on(shown), locations, { mostBytes, mostRecords: MOST_RECORDS }, save);
 }
 
-async function locationsOf(home: Home, consultation: InConsultation): Promise<RecordLocation[]> {
+async function locationsOf(home: Home, grant: Grant, shown: Shown): Promise<RecordLocation[]> {
   try {
-    return await search(home, consultation);
+    return await search(home, grant, shown);
   } catch (error) {
     tell(`The public cloud did not say where records are. RECORDS MAY BE MISSING: ${said(refusalOf(error))}`);
     return [];
-  }
-}
-
-function save(record: FetchedRecord, directory: string): void {
-  try {
-    saveRecord(record, directory);
-  } catch (error) {
-    tell(`THE RECORD FROM ${record.manifest.hospitalId} IS NOT SAVED WHOLE: ${said(refusalOf(error))}`);
   }
 }
 
@@ -137,28 +130,11 @@ async function deposited(
   diagnosed: AwaitingReceipt,
   departmentClass: string,
 ): Promise<string | null> {
-  if (!diagnosed.consultation.access?.allows(Right.WRITE)) {
+  const { grant, shown } = diagnosed.consultation;
+  if (!grant?.rights.includes(Right.WRITE)) {
     tell("Without consent to keep this encounter, it is not deposited.");
     return null;
   }
   const { hospitalId, address } = room.code;
-  return hex(await deposit(room.home, diagnosed, hospitalId, address, departmentClass));
-}
-
-function said(refusal: Refusal): string {
-  return `${refusal.message} (${preciseReason(refusal)})`;
-}
-
-function described({ manifest }: FetchedRecord): Said[] {
-  return manifest.records.map(({ handle, departmentId, parts }) => ({
-    hospital: manifest.hospitalId,
-    handle: hex(handle!),
-    department: departmentId,
-    parts: parts.map(({ name, mediaType, sizeBytes, digest }) => ({
-      name,
-      media_type: mediaType,
-      size: Number(sizeBytes),
-      sha256: hex(digest!),
-    })),
-  }));
+  return hex(await deposit(room.home, diagnosed, await room.duty.on(shown), hospitalId, address, departmentClass));
 }

@@ -3,10 +3,10 @@
 
 import { join } from "node:path";
 import {
-  hoursOf,
   needed,
   neededForm,
   networksOf,
+  openHome,
   optional,
   read,
   readBounded,
@@ -17,25 +17,26 @@ import {
   type Values,
 } from "./arguments.js";
 import { clock, entropy } from "./client/cloud.js";
-import { parseCode } from "./client/code.js";
 import { certificateIn, certificateRequest, parseTicket } from "./client/enrolment.js";
 import { Home, readSensor } from "./client/home.js";
-import { visit } from "./client/patient.js";
-import { maintain, renewNow } from "./client/maintenance.js";
+import { renewNow } from "./client/maintenance.js";
 import { register } from "./client/registration.js";
-import { conclusionOf } from "./client/report.js";
 import { consult } from "./consult.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { writeNew } from "./keys/files.js";
 import { hex } from "./protocol/bytes.js";
-import { MOST_BIOSIGNAL_BYTES } from "./protocol/consultation.js";
-import { EVERYTHING } from "./protocol/grant.js";
+import { listGrants, ownRecords, revokeGrants } from "./own.js";
 import { preciseReason, Refusal, require } from "./protocol/refusal.js";
+import { visitDoctor } from "./visit.js";
 
 const USAGE = `usage:
   medunion-client patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT
                                    [--token URI]
-  medunion-client patient visit    --home DIR --sensor FILE --observation FILE [--hours N] CODE
+  medunion-client patient visit    --home DIR --sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
+                                   [--department CLASS]... [--restricted] [--hours N] [--yes] CODE
+  medunion-client patient grants   --home DIR
+  medunion-client patient revoke   --home DIR NUMBER... | --last | --all
+  medunion-client patient records  --home DIR [--save DIR] [--fetch-at-most N]
   medunion-client patient renew    --home DIR
   medunion-client doctor init      --home DIR --trust FILE --id D:name [--token URI]
   medunion-client doctor register  --home DIR --certificate FILE
@@ -43,8 +44,12 @@ const USAGE = `usage:
                                    [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
   medunion-client doctor renew     --home DIR
 a visit and a consultation renew the encryption key by themselves on its last day; renew does at any time
-an observation has at most 16 MiB; a consent lasts 24 hours unless --hours says otherwise, 8784 at most
-a doctor's records of one visit have at most 1000 MB together, for they are held in memory; --fetch-at-most says otherwise, in megabytes
+an observation has at most 16 MiB
+a visit shows who is there and what you are about to sign, and asks, unless --yes has answered; unless you say otherwise, the
+  doctor's hospital may keep the record of the visit (--no-keep), and none of your records is read
+--for doctor (24 hours), department or department:CLASS (30 days), hospital (90 days): whoever is on duty there; --hours N, at most 8784
+--read here, everywhere or H:name: records there may be found and read; --department: of that class only; --restricted: restricted ones, too
+records of one visit, or of one's own, have at most 1000 MB together, for they are held in memory; --fetch-at-most says otherwise, in megabytes
 a certificate is DER or PEM, whatever text stands before it
 every command needs --pin-file FILE, mode 0600
 --token URI (RFC 7512) puts the keys into a PKCS#11 token, as pkcs11:token=LABEL?module-path=/PATH; the PIN is then the token's
@@ -70,6 +75,9 @@ async function main(): Promise<number> {
 const COMMANDS: Record<string, (values: Values, rest: string[]) => Promise<Said>> = {
   "patient register": registerPatient,
   "patient visit": visitDoctor,
+  "patient grants": listGrants,
+  "patient revoke": revokeGrants,
+  "patient records": ownRecords,
   "patient renew": renew,
   "doctor init": initDoctor,
   "doctor register": registerDoctor,
@@ -96,16 +104,6 @@ async function openOrCreate(values: Values, identity: string): Promise<Home> {
   const home = Home.open(directory, pinFile, networksOf(values));
   require(home.identity === identity, "PROFILE_UNUSABLE", `${home.identity} is at home there`);
   return home;
-}
-
-async function visitDoctor(values: Values, [written]: string[]): Promise<Said> {
-  const terms = { ...EVERYTHING, hours: hoursOf(values, EVERYTHING.hours) };
-  const home = openHome(values);
-  const code = parseCode(written ?? "");
-  const biosignal = readBounded(needed(values, "observation"), MOST_BIOSIGNAL_BYTES, "an observation");
-  const biometricPassword = home.biometricPassword(readSensor(needed(values, "sensor")));
-  const done = await visit(await maintain(home, tell), code, biometricPassword, biosignal, tell, terms);
-  return { doctor: done.doctorId, grant: done.grantId, conclusion: conclusionOf(done.diagnosis) };
 }
 
 async function initDoctor(values: Values): Promise<Said> {
@@ -135,10 +133,6 @@ async function renew(values: Values): Promise<Said> {
   const home = openHome(values);
   const { keyId, notAfter } = await renewNow(home);
   return { identity: home.identity, key_id: hex(keyId), not_after: Number(notAfter) };
-}
-
-function openHome(values: Values): Home {
-  return Home.open(needed(values, "home"), needed(values, "pin-file"), networksOf(values));
 }
 
 function failed(error: unknown): number {

@@ -8,7 +8,7 @@ import { test, type TestContext } from "node:test";
 import { hoursOf, networksOf, spoken, UsageError } from "../src/arguments.js";
 import { diagnosticReport, requireConclusion } from "../src/client/report.js";
 import { planOf } from "../src/consult.js";
-import { LONGEST_GRANT_HOURS } from "../src/protocol/grant.js";
+import { HOUR, LONGEST_GRANT } from "../src/protocol/access.js";
 import { MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.js";
 import { madeDirectory, madeHome } from "./homes.js";
 
@@ -97,17 +97,24 @@ async function patient(context: TestContext) {
   writeFileSync(sensor, new Uint8Array(32), { mode: 0o600 });
   writeFileSync(observation, "{}");
   const own = ["--home", home.directory, "--pin-file", join(directory, "pin"), "--sensor", sensor];
-  const visit = (...more: string[]) => run("patient", "visit", ...own, ...more);
-  return { sensor, observation, visit };
+  const unanswered = () => run("patient", "visit", ...own, CODE);
+  const visit = (...more: string[]) => run("patient", "visit", ...own, "--yes", ...more);
+  return { sensor, observation, visit, unanswered };
 }
 
 test("a patient contacts nobody with a biosignal, reading, code or consent that can't go", async (context) => {
-  const { sensor, observation, visit } = await patient(context);
+  const { sensor, observation, visit, unanswered } = await patient(context);
+  assert.equal(unanswered().status, 2); // what is to be signed is shown first, and nobody can answer here
   const given = ["--observation", observation];
   assert.equal(visit(...given, CODE.replace("127.0.0.1:1", "vsock:1:2")).said, '{"reason":"CODE_INVALID"}');
-  assert.equal(visit(...given, "--hours", "abc", CODE).status, 2);
-  for (const hours of ["0", "-1", "abc", String(LONGEST_GRANT_HOURS + 1), "0.000001"])
-    assert.throws(() => hoursOf({ hours }, 24), UsageError, hours);
+  for (const wrong of [
+    ["--hours", "abc"],
+    ["--for", "nurse"],
+    ["--read", "there"],
+  ])
+    assert.equal(visit(...given, ...wrong, CODE).status, 2);
+  for (const hours of ["0", "-1", "abc", String(LONGEST_GRANT / HOUR + 1n), "0.000001"])
+    assert.throws(() => hoursOf({ hours }), UsageError, hours);
   truncateSync(observation, MOST_BIOSIGNAL_BYTES + 1);
   assert.equal(visit(...given, CODE).said, '{"reason":"LIMIT_REACHED"}');
   truncateSync(observation, MOST_BIOSIGNAL_BYTES);
@@ -116,6 +123,14 @@ test("a patient contacts nobody with a biosignal, reading, code or consent that 
   const { said, told } = visit("--observation", join(sensor, "none"), CODE);
   assert.equal(said, '{"reason":"FILE_UNUSABLE"}');
   assert.doesNotMatch(told, /cloud/);
+});
+
+test("who takes a consent back says which", async (context) => {
+  const { sensor } = await patient(context);
+  const directory = join(sensor, "..");
+  const own = ["--home", join(directory, "home"), "--pin-file", join(directory, "pin")];
+  for (const words of [[], ["--last", "--all"], ["1", "--last"]])
+    assert.equal(run("patient", "revoke", ...own, ...words).status, 2, words.join(" "));
 });
 
 test("a conclusion is a FHIR string that D5 can carry with all that it rests on", () => {

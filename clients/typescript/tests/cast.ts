@@ -2,6 +2,7 @@
 
 import { create } from "@bufbuild/protobuf";
 import {
+  type RevocationList,
   RevocationListSchema,
   type SignedStatement,
   SignedStatementSchema,
@@ -14,7 +15,7 @@ import { Lists } from "../src/protocol/lists.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { transcript } from "../src/protocol/transcript.js";
 import { Verifier } from "../src/protocol/verifier.js";
-import { load, signingKey, type Vector } from "./vectors.js";
+import { load, signingKey, type Vector, vectors } from "./vectors.js";
 
 export const cast = load("parties");
 export const now = BigInt(cast.now);
@@ -33,11 +34,24 @@ export const cloud = verifier.cloudEncryptionKey(signed(cast.cloud.encryption_ke
 
 /** What everybody trusts once the cloud has revoked that credential. */
 export async function verifierWithout(serial: Uint8Array): Promise<Verifier> {
+  return verifierWith({ serials: [sha256(transcript("serial", serial))] });
+}
+
+/** What everybody trusts once the revocation list says that. */
+export async function verifierWith(changes: Partial<RevocationList>): Promise<Verifier> {
+  return new Verifier(bundle, Lists.read(bundle, await listWith(changes), [fromHex(cast.authority.crl)]));
+}
+
+/** The cloud's revocation list with changes. */
+export function listWith(changes: Partial<RevocationList>): Promise<SignedStatement> {
   const list = peekStatement(RevocationListSchema, signed(cast.revocation_list));
-  const serials = [...list.serials, sha256(transcript("serial", serial))];
   const key = signingKey(cast.cloud.signing_key);
-  const newer = await signStatement("rl", RevocationListSchema, { ...list, serials }, key);
-  return new Verifier(bundle, Lists.read(bundle, newer, [fromHex(cast.authority.crl)]));
+  return signStatement("rl", RevocationListSchema, { ...list, ...changes }, key);
+}
+
+/** A statement of the vectors, by its name. */
+export function statement(name: string): Vector {
+  return vectors("statements").find((vector) => vector.name === name);
 }
 
 export function decryptionKey(own: Vector): DecryptionKey {

@@ -10,7 +10,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { untilKept } from "../src/client/deposit.js";
 import { DoctorRoom } from "../src/client/doctor.js";
-import { fetched, type Order, ordersOf } from "../src/client/fetch.js";
+import { fetched, MOST_RECORDS, type Order, ordersOf } from "../src/client/fetch.js";
 import { acknowledge, byCurrentLists, heardFrom } from "../src/client/patient.js";
 import type { Home } from "../src/client/home.js";
 import { type FetchedRecord, saveRecord } from "../src/client/records.js";
@@ -23,12 +23,12 @@ import { RevocationListSchema, Right } from "../src/gen/federation/v1/statement_
 import { BundleLease } from "../src/protocol/bundle.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { consultIn } from "../src/consult.js";
-import { Access } from "../src/protocol/access.js";
 import { Pending } from "../src/protocol/handshake.js";
 import type { AwaitingReceipt } from "../src/protocol/doctor.js";
 import { fromHex, hex } from "../src/protocol/bytes.js";
 import { preciseReason, Refusal } from "../src/protocol/refusal.js";
 import type { RecordLocation } from "../src/protocol/search.js";
+import { Shown } from "../src/protocol/shown.js";
 import { bundle, cast, now, signed } from "./cast.js";
 import { madeDirectory, madeHome } from "./homes.js";
 import { served } from "./servers.js";
@@ -53,7 +53,7 @@ test("a receipt that can't be waited for costs the doctor nothing but a word", a
     }),
   );
   const mailbox = new Mailbox(transport, new Uint8Array(16), Direction.TO_PATIENT);
-  const room = new DoctorRoom(new CurrentHome({} as never), {} as never, transport, {} as never, mailbox);
+  const room = new DoctorRoom(new CurrentHome({} as never), {} as never, transport, {} as never, mailbox, {} as never);
   const told: string[] = [];
   assert.equal(await room.awaitReceipt({} as AwaitingReceipt, HOUR, (sentence) => told.push(sentence)), false);
   assert.equal(told.length, 1);
@@ -69,13 +69,14 @@ test("a deposit that fails ends a consultation only when its receipt was awaited
     biosignal: new Uint8Array(),
     delivery: {},
     session: { own: { self: { identity: "D:chen" } } },
-    claim: { patientId: "P:wang", grant: {} },
-    access: new Access({ departmentClasses: [], rights: [Right.WRITE] }),
+    shown: Shown.byOwnRight("P:wang"),
+    grant: { rights: [Right.WRITE], hospitals: [], departmentClasses: [], validity: { notBefore: 0n, notAfter: 1n } },
   };
   const done: string[] = [];
   const room = {
     home: { identity: "D:chen", transportTo },
     code: { hospitalId: "H:a", address: "a.example:1" },
+    duty: { on: (shown: Shown) => Promise.resolve(shown) },
     awaitPatient: () => Promise.resolve(consultation),
     diagnose: () => Promise.resolve({ consultation, diagnosis: { diagnosis: new Uint8Array(), basedOn: [] } }),
     awaitReceipt: () => Promise.resolve(done.push("P6") > 0),
@@ -96,6 +97,7 @@ test("a patient whom the cloud does not answer takes the lists that the relay ha
     encryptionKeyStatement: signed(doctor.encryption_key_statement),
     revocationList: signed(cast.revocation_list),
     certificateRevocationList: fromHex(cast.authority.crl),
+    duty: { duty: signed(cast.revocation_list), keyStatement: signed(cast.revocation_list) },
   });
   assert.equal(await heardFrom(room, home), home); // the bundle that was handed over can't verify them
   const list = peekStatement(RevocationListSchema, room.revocationList!);
@@ -247,7 +249,8 @@ test("a hospital that is away stops no other, and a record that is gone or odd n
     return Promise.resolve(ids);
   };
   const orders = ordersOf([location("H:b", "H:b/cardiology", 9), ...handles]);
-  const records = await fetched(orders, fetchOne, (hospital, { reason }) => missing.push(`${hospital} ${reason}`));
+  const told = (hospital: string, { reason }: Refusal) => missing.push(`${hospital} ${reason}`);
+  const records = await fetched(orders, fetchOne, told, MOST_RECORDS);
   assert.deepEqual(records.flat(), [0, 2, 4]);
   assert.deepEqual(missing, ["H:b UNAVAILABLE", "H:a INTERNAL", "H:a NO_SUCH_RECORD"]);
 });
@@ -262,6 +265,7 @@ test("no more records are fetched than a diagnosis can name", async () => {
     orders,
     () => Promise.resolve(1),
     (hospital) => missing.push(hospital),
+    MOST_RECORDS,
   );
   assert.deepEqual([records.length, missing], [64, ["H:h64", "H:h65"]]);
 });
@@ -302,7 +306,7 @@ test("whatever is wrong, the command says one object; wrong usage is said before
     return [status, stdout.trim()];
   };
   const home = ["--home", join(directory, "home"), "--pin-file", join(directory, "pin")];
-  assert.deepEqual(run("patient", "visit", ...home, "--hours", "abc", "code"), [2, ""]);
+  assert.deepEqual(run("patient", "visit", ...home, "--yes", "--hours", "abc", "code"), [2, ""]);
   assert.deepEqual(run("patient", "renew", ...home), [1, '{"reason":"PROFILE_UNUSABLE"}']);
   const trust = join(directory, "trust.json");
   const init = ["doctor", "init", ...home, "--id", "D:chen", "--trust", trust];

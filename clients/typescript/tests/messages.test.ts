@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { ConsentSchema, type ShownDuty, ShownDutySchema } from "../src/gen/federation/v1/access_pb.js";
 import {
   BiosignalDeliverySchema,
   CloseRoomRequestSchema,
@@ -20,17 +21,34 @@ import {
   type SessionFrame,
   SessionFrameSchema,
 } from "../src/gen/federation/v1/envelope_pb.js";
-import { DepositSchema, PurposeSchema, RecordQuerySchema, type Scope } from "../src/gen/federation/v1/record_pb.js";
+import {
+  DepositSchema,
+  GetDutyRequestSchema,
+  PurposeSchema,
+  RecordQuerySchema,
+  type Scope,
+} from "../src/gen/federation/v1/record_pb.js";
 import { SearchQuerySchema } from "../src/gen/federation/v1/search_pb.js";
-import { Role, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
+import { RevocationSchema, RevokeResponseSchema } from "../src/gen/federation/v1/revocation_pb.js";
+import {
+  GrantSchema,
+  type RevocationList,
+  Right,
+  Role,
+  Sensitivity,
+  type SignedStatement,
+  SweepSchema,
+} from "../src/gen/federation/v1/statement_pb.js";
 import { makeEpoch, openEpoch } from "../src/keys/epoch.js";
 import { SoftwareKeys } from "../src/keys/software.js";
+import { HOUR } from "../src/protocol/access.js";
 import { SoftwareAgreement } from "../src/protocol/agreement.js";
-import { type Entropy, fromHex, hex } from "../src/protocol/bytes.js";
+import { type Entropy, fromHex, hex, sha256, text } from "../src/protocol/bytes.js";
 import { codeDigest, MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.js";
 import { DiagnosisDeliverySchema } from "../src/gen/federation/v1/diagnosis_pb.js";
 import * as doctorSide from "../src/protocol/doctor.js";
-import { makeGrant } from "../src/protocol/grant.js";
+import { makeGrant } from "../src/protocol/consent.js";
+import { askForDuty } from "../src/protocol/duty.js";
 import type { DecryptionKey } from "../src/protocol/hpke.js";
 import type { Party } from "../src/protocol/party.js";
 import * as patientSide from "../src/protocol/patient.js";
@@ -38,15 +56,21 @@ import { MOST_BYTES } from "../src/client/fetch.js";
 import * as record from "../src/protocol/record.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { apply, type AwaitingCredential } from "../src/protocol/registration.js";
+import { revoke } from "../src/protocol/revocation.js";
+import { peekStatement } from "../src/protocol/statements.js";
+import { transcript } from "../src/protocol/transcript.js";
 import * as search from "../src/protocol/search.js";
+import { Shown } from "../src/protocol/shown.js";
 import {
   bundle,
   cast,
   cloud,
   decryptionKey,
+  listWith,
   now,
   opened as openedUnder,
   signed,
+  statement,
   verifier,
   verifierWithout,
 } from "./cast.js";
@@ -54,7 +78,7 @@ import { load, type Vector, vectors, signingKey } from "./vectors.js";
 
 const entropies = load("entropy");
 const messages = new Map<string, Vector>(
-  ["registration", "consultation", "search", "record", "diagnosis"]
+  ["registration", "consultation", "search", "record", "diagnosis", "calls"]
     .flatMap(vectors)
     .map((vector) => [vector.name, vector]),
 );
@@ -111,7 +135,7 @@ async function register(name: "patient" | "doctor"): Promise<Party> {
   const registrationSecret = new SoftwareAgreement(registered.registrationSecret);
   const certificate = fromHex(own.certificate ?? "");
   return {
-    self: registered.party,
+    self: await verifier.member(registered.party.keyStatement, registered.party.role, certificate, now),
     registrationSecret,
     encryptionKeyStatement: applicant.encryptionKeyStatement,
     certificate,
@@ -138,6 +162,7 @@ const vector = (name: string) => fromHex(messages.get(name)!.message);
 let patient: Party;
 let doctor: Party;
 let grant: SignedStatement;
+const duty = shownDuty();
 let consultation: doctorSide.InConsultation;
 let addressed: patientSide.AwaitingDiagnosis;
 
@@ -156,11 +181,17 @@ test("consultation: room, P1, D1, P2", async () => {
     encryptionKeyStatement: doctor.encryptionKeyStatement,
     revocationList: signed(cast.revocation_list),
     certificateRevocationList: fromHex(cast.authority.crl),
+    duty,
   });
+  const asking = await askForDuty(doctor, "H:alpha", now, entropy("duty-ask"));
+  assert.equal(hex(toBinary(GetDutyRequestSchema, asking)), messages.get("duty-ask")!.message);
   const { statement, signature } = doctor.self.keyStatement;
   const code = codeDigest(statement!, signature!, doctor.certificate);
   const there = await patientSide.checkRoom(room, code, verifier, now);
   await assert.rejects(patientSide.checkRoom(room, new Uint8Array(32), verifier, now), { reason: "IDENTITY_MISMATCH" });
+  assert.deepEqual(patientSide.checkDuty(room, there, "H:alpha", verifier, now).departmentClasses, ["cardiology"]);
+  const elsewhere = () => patientSide.checkDuty(room, there, "H:beta", verifier, now);
+  assert.throws(elsewhere, { reason: "DUTY_INVALID" });
 
   const biometric = fromHex(cast.parties.patient.evidence);
   const began = await patientSide.begin(patient, there, biometric, now, entropy("P1"));
@@ -178,27 +209,30 @@ test("consultation: room, P1, D1, P2", async () => {
   receivers.set("D1", (bytes, at) => began.awaiting.receive(reply(bytes), verifier, at));
   const established = await began.awaiting.receive(message(SealedReplySchema, "D1"), verifier, now);
 
-  const terms = grantTerms();
-  grant = await makeGrant(patient, there, terms, now, entropy("grant"));
+  const { identity: doctorId, authorityId } = there.party;
+  grant = await makeGrant(patient, { who: "doctor", doctorId, authorityId }, TERMS, now, entropy("grant"));
+  const { identity, keyStatement } = patient.self;
+  const shown = Shown.byConsent(identity, create(ConsentSchema, { grant, keyStatement }));
   const size = Number(payload(BiosignalDeliverySchema, "P2-1").biosignalSizeBytes);
   const biosignal = fromHex(messages.get("P2-0")!.plaintext).subarray(0, size);
   const tooLarge = new Uint8Array(MOST_BIOSIGNAL_BYTES + 1);
-  await assert.rejects(established.deliver(tooLarge, grant, now), { reason: "LIMIT_REACHED" });
-  const delivered = await established.deliver(biosignal, grant, now);
+  await assert.rejects(established.deliver(tooLarge, shown, now), { reason: "LIMIT_REACHED" });
+  const delivered = await established.deliver(biosignal, shown, now);
   addressed = delivered.awaiting;
   delivered.frames.forEach((made, index) => requireFrame(`P2-${index}`, made));
 
   const waiting = replied.awaiting;
   receivers.set("P2-0", (bytes, at) => waiting.receive(frame(bytes), verifier, at));
   const next = waiting.receive(frame(vector("P2-0")), verifier, now) as doctorSide.AwaitingBiosignal;
-  receivers.set("P2-1", (bytes, at) => next.receive(frame(bytes), verifier, at));
+  receivers.set("P2-1", (bytes, at) => next.receive(frame(bytes), verifier, at, duty));
   const later = await verifierWithout(patient.self.serial);
   assert.throws(
-    () => next.receive(frame(vector("P2-1")), later, now),
+    () => next.receive(frame(vector("P2-1")), later, now, duty),
     (error) => preciseReason(error) === "CREDENTIAL_REVOKED",
   );
-  consultation = next.receive(frame(vector("P2-1")), verifier, now) as doctorSide.InConsultation;
+  consultation = next.receive(frame(vector("P2-1")), verifier, now, duty) as doctorSide.InConsultation;
   assert.deepEqual(consultation.biosignal, biosignal);
+  assert.deepEqual(consultation.grant!.rights, TERMS.rights);
 });
 
 /** A doctor who has renewed its key still opens what is sealed to the one before; one that has destroyed that can't. */
@@ -214,26 +248,53 @@ async function requireOpenedByEpochBefore(opening: SealedOpening): Promise<void>
   await assert.rejects(doctorSide.receiveOpening(later, opening, verifier, now), { reason: "UNKNOWN_KEY_ID" });
 }
 
-function grantTerms() {
-  return { hospitals: ["*"], departmentClasses: ["*"], rights: [1, 2, 3], purpose: "consultation", hours: 24 };
+const TERMS = {
+  hospitals: ["*"],
+  departmentClasses: ["*"],
+  rights: [Right.INDEX, Right.READ, Right.WRITE],
+  highestSensitivity: Sensitivity.NORMAL,
+  purpose: "consultation",
+  life: 24n * HOUR,
+};
+
+function shownDuty(): ShownDuty {
+  const [stated, keyStatement] = ["duty", "ks of the hospital"].map((name) => signed(statement(name)));
+  return create(ShownDutySchema, { duty: stated, keyStatement });
 }
 
 let place: search.RecordLocation;
 
 test("search: D2, C", async () => {
-  const made = payload(SearchQuerySchema, "D2");
-  const question = { departmentClass: made.departmentClass!, page: made.page! };
-  const { awaiting, opening } = await search.ask(doctor, question, consultation.claim, cloud, now, entropy("D2"));
-  await requireMade("D2", opening, await opened(opening, decryptionKey(cast.cloud), "D2"));
-  receivers.set("C", (bytes, at) => awaiting.receive(reply(bytes), verifier, at));
-  const answer = await awaiting.receive(message(SealedReplySchema, "C"), verifier, now);
-  assert.ok(answer.locations.length > 0);
-  place = answer.locations[0]!;
+  place = await found(doctor, consultation.shown, "");
 });
 
-async function session(name: "read" | "store", scope: Scope): Promise<record.Established> {
-  const intent = { claim: consultation.claim, scope, blind: fromHex(entropies[`rho-${name}`]) };
-  const { awaiting, opening } = await record.begin(doctor, place.hospital, intent, now, entropy(`D3-${name}`));
+test("search of one's own: D2, C", async () => {
+  await found(patient, ownShown(), "-own");
+});
+
+function ownShown(): Shown {
+  return Shown.byOwnRight(patient.self.identity);
+}
+
+async function found(asker: Party, shown: Shown, suffix: "" | "-own"): Promise<search.RecordLocation> {
+  const made = payload(SearchQuerySchema, `D2${suffix}`);
+  const question = { departmentClass: made.departmentClass!, page: made.page! };
+  const { awaiting, opening } = await search.ask(asker, question, shown, cloud, now, entropy(`D2${suffix}`));
+  await requireMade(`D2${suffix}`, opening, await opened(opening, decryptionKey(cast.cloud), `D2${suffix}`));
+  receivers.set(`C${suffix}`, (bytes, at) => awaiting.receive(reply(bytes), verifier, at));
+  const answer = await awaiting.receive(message(SealedReplySchema, `C${suffix}`), verifier, now);
+  assert.equal(answer.locations.length, 1);
+  return answer.locations[0]!;
+}
+
+async function session(
+  asker: Party,
+  shown: Shown,
+  name: "read" | "read-own" | "store",
+  scope: Scope,
+): Promise<record.Established> {
+  const intent = { shown, scope, blind: fromHex(entropies[`rho-${name}`]) };
+  const { awaiting, opening } = await record.begin(asker, place.hospital, intent, now, entropy(`D3-${name}`));
   await requireMade(`D3-${name}`, opening, await opened(opening, decryptionKey(cast.parties.hospital), `D3-${name}`));
   receivers.set(`H1-${name}`, (bytes, at) => awaiting.receive(reply(bytes), verifier, at));
   return awaiting.receive(message(SealedReplySchema, `H1-${name}`), verifier, now);
@@ -242,26 +303,36 @@ async function session(name: "read" | "store", scope: Scope): Promise<record.Est
 let recordSignature: Uint8Array;
 
 test("record: D3, H1, D4, H2", async () => {
-  const established = await session("read", payload(RecordQuerySchema, "D4").scope!);
+  const { end } = await readRecord(doctor, consultation.shown, "");
+  recordSignature = end.signature!;
+  assert.equal(recordSignature.length, 64);
+});
+
+test("one's own record: D3, H1, D4, H2", async () => {
+  await readRecord(patient, ownShown(), "-own");
+});
+
+async function readRecord(asker: Party, shown: Shown, suffix: "" | "-own"): Promise<record.ReceivedRecord> {
+  const { scope } = payload(RecordQuerySchema, `D4${suffix}`);
+  const established = await session(asker, shown, `read${suffix}`, scope!);
   const { awaiting, frame: d4 } = established.query(now, MOST_BYTES);
-  requireFrame("D4", d4);
+  requireFrame(`D4${suffix}`, d4);
   let state: record.AwaitingRecord | record.ReceivedRecord = awaiting;
   for (const name of ["H2-0", "H2-1", "H2-2"]) {
     assert.ok(state instanceof record.AwaitingRecord);
     const before: record.AwaitingRecord = state;
-    receivers.set(name, (bytes, at) => before.receive(frame(bytes), verifier, at));
-    if (name === "H2-2") await requireNoneOfARevokedHospital(before);
-    state = before.receive(frame(vector(name)), verifier, now);
+    receivers.set(name + suffix, (bytes, at) => before.receive(frame(bytes), verifier, at));
+    if (name === "H2-2") await requireNoneOfARevokedHospital(before, vector(name + suffix));
+    state = before.receive(frame(vector(name + suffix)), verifier, now);
   }
   assert.ok("end" in state);
-  recordSignature = state.end.signature!;
-  assert.equal(recordSignature.length, 64);
-});
+  return state;
+}
 
-async function requireNoneOfARevokedHospital(before: record.AwaitingRecord): Promise<void> {
+async function requireNoneOfARevokedHospital(before: record.AwaitingRecord, end: Uint8Array): Promise<void> {
   const later = await verifierWithout(place.hospital.party.serial);
   assert.throws(
-    () => before.receive(frame(vector("H2-2")), later, now),
+    () => before.receive(frame(end), later, now),
     (error) => preciseReason(error) === "CREDENTIAL_REVOKED",
   );
 }
@@ -283,13 +354,40 @@ test("diagnosis: D5, P6, and the room is closed", async () => {
 
 test("deposit: D3, H1, STO, STOACK", async () => {
   const deposit = payload(DepositSchema, "STO-1");
-  const established = await session("store", deposit.scope!);
+  const established = await session(doctor, consultation.shown, "store", deposit.scope!);
   const { awaiting, frames } = established.deposit(consultation.biosignal, fromBinaryDiagnosis(), deposit);
   frames.forEach((made, index) => requireFrame(`STO-${index}`, made));
   receivers.set("STOACK", (bytes) => awaiting.receive(frame(bytes)));
   awaiting.receive(frame(vector("STOACK")));
   assert.ok(PurposeSchema.values.length > 2);
 });
+
+test("rev: a grant, one of an earlier registration, and everything", async () => {
+  for (const name of ["rev", "rev-older", "rev-all"]) {
+    const { ownerId, statements, before } = payload(RevocationSchema, name);
+    const given = statements.map((one) => ({ kind: "grant" as const, statement: one.statement! }));
+    const takenBack = { ownerId: ownerId!, statements: given, before };
+    const { awaiting, opening } = await revoke(patient, takenBack, cloud, now, entropy(name));
+    await requireMade(name, opening, await opened(opening, decryptionKey(cast.cloud), name));
+    const answer = async (changes: Partial<RevocationList>) =>
+      create(RevokeResponseSchema, { revocationList: await listWith(changes) });
+    const named = {
+      "rev-all": { sweeps: [create(SweepSchema, { patientDigest: sweepEntry(), before })] },
+      rev: { statements: given.map(({ statement }) => grantEntry(statement)) },
+    }[name === "rev-all" ? name : "rev"];
+    awaiting.receive(await answer(named), bundle);
+    await assert.rejects(async () => awaiting.receive(await answer({}), bundle), { reason: "ANSWER_MISMATCH" });
+  }
+});
+
+function sweepEntry(): Uint8Array {
+  return sha256(transcript("sweep", text(patient.self.identity)));
+}
+
+function grantEntry(statement: SignedStatement): Uint8Array {
+  const { grantId, patientId } = peekStatement(GrantSchema, statement);
+  return sha256(transcript("revoked", text("grant"), text(patientId!), grantId!));
+}
 
 function fromBinaryDiagnosis(): Uint8Array {
   return payload(DiagnosisDeliverySchema, "D5").diagnosis!;

@@ -18,7 +18,7 @@ import {
   ScopeSchema,
   SessionOutcome,
 } from "../src/gen/federation/v1/record_pb.js";
-import { GrantSchema, Role, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
+import { Role } from "../src/gen/federation/v1/statement_pb.js";
 import type { Home } from "../src/client/home.js";
 import { fetchRecord } from "../src/client/records.js";
 import type { SessionStream } from "../src/client/session.js";
@@ -28,7 +28,7 @@ import { Direction, paddedSize, sealContent, Slices } from "../src/protocol/fram
 import { AwaitingRecord, commitment, Established } from "../src/protocol/record.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { serialised } from "../src/protocol/sealing.js";
-import { peekStatement } from "../src/protocol/statements.js";
+import { Shown } from "../src/protocol/shown.js";
 import { field, transcript } from "../src/protocol/transcript.js";
 import { madeDirectory } from "./homes.js";
 import { cast, now as NOW, signed, verifier } from "./cast.js";
@@ -44,9 +44,8 @@ const party = verifier.party(
   Role.HOSPITAL,
   NOW,
 );
-const grant: SignedStatement = signed(vectors("statements").find(({ label }) => label === "grant"));
 const intent = {
-  claim: { patientId: "P:wang", grant, patientKeyStatement: grant },
+  shown: Shown.byOwnRight("P:wang"),
   scope: create(ScopeSchema, { purpose: Purpose.READ, departmentClass: "cardiology", handles: [handle] }),
   blind: new Uint8Array(32),
 };
@@ -105,17 +104,12 @@ function* sealedSlices(...slices: Uint8Array[]): Generator<SessionFrame> {
 
 /** The frames of a record as an honest hospital sends them, whose message covers all of it. */
 async function frames(content: Uint8Array): Promise<SessionFrame[]> {
-  const { grantId } = vectorGrant();
-  const covered = [transcriptHash, commitment(intent), sha256(content), grantId, u64(1), u64(NOW)];
+  const { digest } = intent.shown;
+  const covered = [transcriptHash, commitment(intent), sha256(content), digest, u64(1), u64(NOW)];
   const signature = await hospital.sign(transcript("H2", ...covered));
   const end = create(RecordEndSchema, { outcome: SessionOutcome.SERVED, version: 1n, sentAt: NOW, signature });
   const direction = new Direction(sessionId, keys.backward);
   return sealContent(direction, "h2", content, serialised(RecordEndSchema, end), NOW).frames;
-}
-
-function vectorGrant(): { grantId: Uint8Array } {
-  const { grantId } = peekStatement(GrantSchema, grant);
-  return { grantId: grantId! };
 }
 
 /** How many frames are taken before one is refused, and why. */

@@ -10,7 +10,13 @@ from federation.party.chores import LEASE, ChoreRunner, Lease
 from federation.protocol.time import milliseconds
 from federation.rotation.cloud import FOLLOWED, LOG_ENTRIES, SOON, rotation_chores
 from federation.rotation.steps import SETTLING
-from keystore.errors import GenerationActive, RetiredJustNow, RotationAlreadyPrepared, RotationNotPrepared
+from keystore.errors import (
+    GenerationActive,
+    NothingToReseal,
+    RetiredJustNow,
+    RotationAlreadyPrepared,
+    RotationNotPrepared,
+)
 from keystore.generations import State
 from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA
 from tests.e2e.cloud_rotation.stepping import PLACE, states, walk
@@ -83,6 +89,11 @@ def test_key_that_no_ceremony_made_is_not_prepared(cloud):
     with pytest.raises(Exception, match=r"issuer\.2"):
         cloud.rotation.prepare(ISSUING)
     assert states(cloud, ISSUING) == [State.ACTIVE]
+
+
+def test_nothing_to_reseal_where_a_key_seals_nothing(cloud):
+    with pytest.raises(NothingToReseal):
+        walk(cloud, ISSUING)
 
 
 def test_activation_signs_lists_and_the_encryption_key_anew(cloud):

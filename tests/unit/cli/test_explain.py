@@ -50,7 +50,7 @@ def test_reason_is_explained_with_who_refuses_its_rule_what_to_do_and_its_place(
         "What to do Ask the patient for a new one.",
         "Told as grant-expired",
         "Checks grant.4",
-        "Where docs/protocol.md, section 7",
+        "Where docs/protocol.md, section 5",
     ):
         assert part in words
 

@@ -107,6 +107,7 @@ def deputyship_of(row: Row) -> Deputyship | None:
     return Deputyship(
         kind=kind,
         id=bytes(16),
+        stated_by=row.text("deputyship.patient") if kind == "mandate" else "H:alpha",
         patient_id=PatientId(row.text("deputyship.patient")),
         deputy_id=PatientId(row.text("deputyship.deputy")),
         powers=values(row.listed("deputyship.powers"), POWER_NAMES),

@@ -16,6 +16,7 @@ import {
   RegisterResponseSchema,
   RegistrationService,
 } from "../gen/federation/v1/registration_pb.js";
+import { RevocationService } from "../gen/federation/v1/revocation_pb.js";
 import { SearchResponseSchema, SearchService } from "../gen/federation/v1/search_pb.js";
 import type { Epoch } from "../keys/epoch.js";
 import { BundleLease, follow, sequenceOf, type TrustedBundle } from "../protocol/bundle.js";
@@ -24,7 +25,8 @@ import { Lists } from "../protocol/lists.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { renew } from "../protocol/renewal.js";
 import { checkOuter } from "../protocol/rules.js";
-import type { AccessClaim } from "../protocol/access.js";
+import { revoke, type TakenBack } from "../protocol/revocation.js";
+import type { Shown } from "../protocol/shown.js";
 import * as search from "../protocol/search.js";
 import { called, PATIENT, repeated } from "./calls.js";
 import type { Home } from "./home.js";
@@ -94,13 +96,8 @@ export class Cloud {
     home.renewed(epoch, awaiting.receive(answer, keyStatement, home.verifier(now), now));
   }
 
-  /** Ask where a patient's records are: D2 and C, every page. */
-  async search(
-    home: Home,
-    departmentClass: string,
-    claim: AccessClaim,
-    entropy: Entropy,
-  ): Promise<search.RecordLocation[]> {
+  /** Ask where a patient's records are, by what is shown: D2 and C, every page. */
+  async search(home: Home, departmentClass: string, shown: Shown, entropy: Entropy): Promise<search.RecordLocation[]> {
     const locations: search.RecordLocation[] = [];
     const directory = await this.#directory();
     for (let page = 0, pages = 1; page < pages; page++) {
@@ -109,7 +106,7 @@ export class Cloud {
         const now = clock();
         const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
         const party = await home.party(now);
-        const { awaiting, opening } = await search.ask(party, { departmentClass, page }, claim, cloud, now, entropy);
+        const { awaiting, opening } = await search.ask(party, { departmentClass, page }, shown, cloud, now, entropy);
         return { awaiting, found: await createClient(SearchService, this.transport).search({ opening }) };
       }, this.attempts);
       checkOuter(SearchResponseSchema, found);
@@ -118,6 +115,20 @@ export class Cloud {
       pages = answer.pages;
     }
     return locations;
+  }
+
+  /** Take back what was signed: rev, and the list that names it. */
+  async revoke(home: Home, takenBack: TakenBack, entropy: Entropy): Promise<void> {
+    const directory = await this.#directory();
+    const client = createClient(RevocationService, this.transport);
+    // A new message at every attempt, as above.
+    const { awaiting, answer } = await repeated(async () => {
+      const now = clock();
+      const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
+      const { awaiting, opening } = await revoke(await home.party(now), takenBack, cloud, now, entropy);
+      return { awaiting, answer: await client.revoke({ opening }) };
+    }, this.attempts);
+    awaiting.receive(answer, home.bundle);
   }
 
   async #directory(): Promise<GetDirectoryResponse> {

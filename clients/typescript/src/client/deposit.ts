@@ -12,6 +12,7 @@ import { sha256 } from "../protocol/bytes.js";
 import type { AwaitingReceipt } from "../protocol/doctor.js";
 import type { Intent } from "../protocol/record.js";
 import { Refusal } from "../protocol/refusal.js";
+import type { Shown } from "../protocol/shown.js";
 import { pause } from "./calls.js";
 import { clock, entropy } from "./cloud.js";
 import { intentOf } from "./fetch.js";
@@ -21,16 +22,17 @@ import { addressHospital, SessionStream } from "./session.js";
 const ATTEMPTS = 4;
 const PAUSE_MS = 1_000;
 
-/** Deposit the encounter. Gives the handle that the hospital signed for. */
+/** Deposit the encounter, by the consent and duty that are shown. Gives the handle that the hospital signed for. */
 export async function deposit(
   home: Home,
   diagnosed: AwaitingReceipt,
+  shown: Shown,
   hospitalId: string,
   address: string,
   departmentClass: string,
 ): Promise<Uint8Array> {
   const scope = create(ScopeSchema, { purpose: Purpose.STORE, departmentClass });
-  const intent = intentOf(diagnosed.consultation, scope);
+  const intent = intentOf(shown, scope);
   const receipt = await untilKept(depositOf(diagnosed, intent), (prepared) =>
     depositOnce(home, diagnosed, hospitalId, address, intent, prepared),
   );
@@ -79,15 +81,14 @@ async function depositOnce(
 
 function depositOf({ consultation, diagnosis }: AwaitingReceipt, intent: Intent): Deposit {
   const { delivery, biosignal, session } = consultation;
-  const { claim, blind, scope } = intent;
+  const { shown, blind, scope } = intent;
   return create(DepositSchema, {
-    patientId: claim.patientId,
+    patientId: shown.patientId,
     doctorId: session.own.self.identity,
     sentAt: clock(),
     blind,
     scope,
-    grant: claim.grant,
-    patientKeyStatement: claim.patientKeyStatement,
+    access: shown.access,
     consultationDigest: session.transcriptHash,
     biosignalSizeBytes: BigInt(biosignal.length),
     biosignalDigest: delivery.biosignalDigest!,

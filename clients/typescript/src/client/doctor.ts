@@ -14,12 +14,15 @@ import {
   InConsultation,
   receiveOpening,
 } from "../protocol/doctor.js";
+import type { Grant } from "../protocol/access.js";
 import { preciseReason, Refusal } from "../protocol/refusal.js";
 import type { Party } from "../protocol/party.js";
 import type { RecordLocation } from "../protocol/search.js";
+import type { Shown } from "../protocol/shown.js";
 import { BRIEFLY, pause, repeated } from "./calls.js";
 import { clock, Cloud, entropy } from "./cloud.js";
 import { type DoctorCode, formatCode } from "./code.js";
+import { StatedDuty } from "./duty.js";
 import type { Home } from "./home.js";
 import type { FetchedRecord } from "./records.js";
 import { closeRoom, Mailbox, openRoom } from "./relay.js";
@@ -50,13 +53,14 @@ export class DoctorRoom {
     readonly transport: Transport,
     readonly code: DoctorCode,
     readonly mailbox: Mailbox,
+    readonly duty: StatedDuty,
   ) {}
 
   /** Open a room at the relay of the doctor's hospital. The home has been kept up (`maintain`). */
   static async open(home: Home, hospitalId: string, address: string): Promise<DoctorRoom> {
     const party = await home.party(clock());
     const transport = home.transportTo(address, hospitalId);
-    const { roomId } = await repeated(async () =>
+    const { roomId, duty } = await repeated(async () =>
       openRoom(transport, await askForRoom(party, hospitalId, clock(), entropy)),
     );
     const { statement, signature } = party.self.keyStatement;
@@ -67,7 +71,10 @@ export class DoctorRoom {
       digest: codeDigest(statement!, signature!, party.certificate),
     };
     const mailbox = new Mailbox(transport, roomId!, Direction.TO_PATIENT);
-    return new DoctorRoom(new CurrentHome(home), party, transport, code, mailbox);
+    const currentHome = new CurrentHome(home);
+    const stated = new StatedDuty(currentHome, transport, hospitalId);
+    await stated.take(duty!);
+    return new DoctorRoom(currentHome, party, transport, code, mailbox, stated);
   }
 
   /** The doctor's home, with the lists that were last needed. */
@@ -167,9 +174,10 @@ export class DoctorRoom {
     const session = this.#sessions.get(name);
     if (session === undefined) return undefined;
     const home = frame.last ? await currentOrKept(this.currentHome) : this.home;
+    const duty = frame.last ? await this.duty.current() : undefined;
     this.#sessions.delete(name);
     try {
-      const outcome = session.receive(frame, home.verifier(clock()), clock());
+      const outcome = session.receive(frame, home.verifier(clock()), clock(), duty);
       if (outcome instanceof InConsultation) return outcome;
       this.#sessions.set(name, outcome);
     } catch (error) {
@@ -188,14 +196,12 @@ export class DoctorRoom {
   }
 }
 
-/** Ask the public cloud where the patient's records are, in all classes that the access covers. */
-export async function search(home: Home, { access, claim }: InConsultation): Promise<RecordLocation[]> {
-  if (access === undefined) return [];
-  const { departmentClasses } = access;
+/** Ask the public cloud where the patient's records are, in all classes that the grant covers. */
+export async function search(home: Home, { departmentClasses }: Grant, shown: Shown): Promise<RecordLocation[]> {
   const cloud = new Cloud(home.cloudTransport, BRIEFLY);
   const locations: RecordLocation[] = [];
   for (const departmentClass of departmentClasses.includes("*") ? ["*"] : departmentClasses) {
-    locations.push(...(await cloud.search(home, departmentClass, claim, entropy)));
+    locations.push(...(await cloud.search(home, departmentClass, shown, entropy)));
   }
   return locations;
 }

@@ -2,11 +2,11 @@
 
 import { create } from "@bufbuild/protobuf";
 import { Purpose, type Scope, ScopeSchema } from "../gen/federation/v1/record_pb.js";
-import type { InConsultation } from "../protocol/doctor.js";
 import type { Peer } from "../protocol/handshake.js";
 import type { Intent } from "../protocol/record.js";
 import { preciseReason, Refusal, require } from "../protocol/refusal.js";
 import type { RecordLocation } from "../protocol/search.js";
+import type { Shown } from "../protocol/shown.js";
 import { BRIEFLY, refusalOf, repeated } from "./calls.js";
 import { entropy } from "./cloud.js";
 import { type FetchedRecord, fetchRecord } from "./records.js";
@@ -16,7 +16,7 @@ import { type CurrentHome, currentOrKept } from "./maintenance.js";
 const MOST_HANDLES = 64;
 
 /** So many records a diagnosis can name: what it could not rest on is not fetched. */
-const MOST_RECORDS = 64;
+export const MOST_RECORDS = 64;
 
 /** What may be wrong with one record of many: the others are fetched without it. */
 const OF_ONE_RECORD = [
@@ -32,6 +32,12 @@ const OF_ONE_RECORD = [
 
 /** Bytes, at the most, that all records of a visit have together, unless the doctor says otherwise: they are held in memory. */
 export const MOST_BYTES = 1_000_000_000;
+
+/** How much is fetched at the most. */
+export interface Bounds {
+  readonly mostBytes: number;
+  readonly mostRecords: number;
+}
 
 /** What one session asks for: records of one class at one hospital. */
 export interface Order {
@@ -55,21 +61,21 @@ export function ordersOf(locations: readonly RecordLocation[]): Order[] {
   });
 }
 
-/** Fetch what these locations hold; `missing` hears of what can't be had now: one hospital that is away stops no other. */
+/** Fetch what these locations hold, by what is `shown` then; `missing` hears of what can't be had now: one hospital that is away stops no other. */
 export function fetch(
   currentHome: CurrentHome,
-  consultation: InConsultation,
+  shown: () => Promise<Shown>,
   locations: readonly RecordLocation[],
   missing: (hospital: string, refusal: Refusal) => void,
-  mostBytes: number = MOST_BYTES,
+  { mostBytes, mostRecords }: Bounds,
 ): Promise<FetchedRecord[]> {
   let left = mostBytes;
   const one = async (order: Order) => {
-    const record = await fetchOrder(currentHome, consultation, order, left);
+    const record = await fetchOrder(currentHome, await shown(), order, left);
     left -= record.sizeBytes;
     return record;
   };
-  return fetched(ordersOf(locations), one, missing);
+  return fetched(ordersOf(locations), one, missing, mostRecords);
 }
 
 /** Fetch each order by `one`. An order that a single record of it spoils is halved, until the others are here. */
@@ -77,13 +83,14 @@ export async function fetched<T>(
   orders: readonly Order[],
   one: (order: Order) => Promise<T>,
   missing: (hospital: string, refusal: Refusal) => void,
+  mostRecords: number,
 ): Promise<T[]> {
   const records: T[] = [];
   const waiting = [...orders];
   for (let order = waiting.shift(); order !== undefined; order = waiting.shift()) {
     const hospital = order.location.hospital.party.identity;
-    if (records.length === MOST_RECORDS) {
-      missing(hospital, new Refusal("LIMIT_REACHED", `a diagnosis names at most ${MOST_RECORDS} records`));
+    if (records.length === mostRecords) {
+      missing(hospital, new Refusal("LIMIT_REACHED", `a diagnosis names at most ${mostRecords} records`));
       continue;
     }
     try {
@@ -99,7 +106,7 @@ export async function fetched<T>(
 
 async function fetchOrder(
   currentHome: CurrentHome,
-  consultation: InConsultation,
+  shown: Shown,
   order: Order,
   mostBytes: number,
 ): Promise<FetchedRecord> {
@@ -108,7 +115,7 @@ async function fetchOrder(
   const { identity } = hospital.party;
   const { departmentClass, handles } = order;
   const scope = create(ScopeSchema, { purpose: Purpose.READ, departmentClass, handles: [...handles] });
-  const intent = intentOf(consultation, scope);
+  const intent = intentOf(shown, scope);
   const transport = home.transportTo(address, identity);
   const fetchBy = (peer: Peer) =>
     SessionStream.during(transport, async (stream) =>
@@ -123,10 +130,10 @@ async function fetchOrder(
   }
 }
 
-/** What a session about this consultation's patient is for. */
-export function intentOf({ claim }: InConsultation, scope: Scope): Intent {
-  require(claim.grant !== undefined, "GRANT_MISSING", "the patient gave no consent");
-  return { claim, scope, blind: entropy(32) };
+/** What a session by this is for. */
+export function intentOf(shown: Shown, scope: Scope): Intent {
+  require(shown.access !== undefined, "GRANT_MISSING", "the patient gave no consent");
+  return { shown, scope, blind: entropy(32) };
 }
 
 function isOfOneRecord(refusal: Refusal, { handles }: Order): boolean {

@@ -5,6 +5,7 @@
  *     state.json     what is not secret: identity, credential, which epoch is announced, newest trust bundle and lists
  *     replay.json    of a doctor: replay keys of the P1 that were taken
  *     device.secret  of a patient: 32 random bytes behind B_P
+ *     grants.json    of a patient: the grants that it gave from here
  */
 
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -37,9 +38,16 @@ import type { Networks } from "./networks.js";
 
 const STATE = "state.json";
 const REPLAY = "replay.json";
+const GRANTS = "grants.json";
 
 /** Until when each replay key, hex, is kept: in milliseconds, as JSON holds them. */
 type ReplayKeys = Readonly<Record<string, number>>;
+
+/** A grant that was given from here, and its number: the first is 1. */
+export interface KeptGrant {
+  readonly number: number;
+  readonly signed: SignedStatement;
+}
 
 /** Where a party's keys are, and the file whose line opens them: in the home's own file, or in the token of a URI. */
 export interface KeyPlace {
@@ -301,6 +309,21 @@ export class Home {
     const current = Object.entries(kept).filter(([, over]) => over >= now);
     replaceFile(path, Buffer.from(JSON.stringify({ ...Object.fromEntries(current), [name]: Number(until) })));
     return true;
+  }
+
+  /** Keep a grant before it is given: it can be taken back whatever becomes of the visit. Gives its number. */
+  keepGrant(grant: SignedStatement): number {
+    const kept = [...this.grants.map(({ signed }) => signed), grant];
+    const encoded = kept.map((signed) => encode(SignedStatementSchema, signed));
+    replaceFile(join(this.directory, GRANTS), Buffer.from(JSON.stringify(encoded)));
+    return kept.length;
+  }
+
+  /** The grants that were given from here, the oldest first. */
+  get grants(): KeptGrant[] {
+    const path = join(this.directory, GRANTS);
+    const kept = existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as string[]) : [];
+    return kept.map((encoded, index) => ({ number: index + 1, signed: decode(encoded) }));
   }
 
   /** Change the state as it is on disk, so that what another command of this party wrote stays. */

@@ -1,67 +1,111 @@
 /** The patient's client: a visit to the doctor of a code, and its diagnosis. */
 
+import { create } from "@bufbuild/protobuf";
+import { ConsentSchema } from "../gen/federation/v1/access_pb.js";
 import {
   Direction,
   type GetRoomResponse,
   GetRoomResponseSchema,
   type RelayFrame,
 } from "../gen/federation/v1/consultation_pb.js";
-import { hex } from "../protocol/bytes.js";
+import type { Duty } from "../protocol/access.js";
+import { makeGrant } from "../protocol/consent.js";
 import { CONSULTATION_LIFE } from "../protocol/consultation.js";
-import { EVERYTHING, makeGrant, type Terms } from "../protocol/grant.js";
-import { type AwaitingDiagnosis, begin, checkRoom, type Diagnosed, type Established } from "../protocol/patient.js";
-import type { AwaitingReply } from "../protocol/handshake.js";
+import {
+  type AwaitingDiagnosis,
+  begin,
+  checkDuty,
+  checkRoom,
+  type Diagnosed,
+  type Established,
+} from "../protocol/patient.js";
+import type { AwaitingReply, Peer } from "../protocol/handshake.js";
+import type { Party } from "../protocol/party.js";
 import { readCertificate } from "../protocol/certificate.js";
 import { newestCrls } from "../protocol/crl.js";
 import { Lists } from "../protocol/lists.js";
-import { preciseReason, Refusal } from "../protocol/refusal.js";
+import { preciseReason, Refusal, require } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
+import { Shown } from "../protocol/shown.js";
 import { peekStatement } from "../protocol/statements.js";
-import { GrantSchema, RevocationListSchema } from "../gen/federation/v1/statement_pb.js";
+import { RevocationListSchema } from "../gen/federation/v1/statement_pb.js";
 import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, pause } from "./calls.js";
 import { clock, entropy } from "./cloud.js";
 import type { DoctorCode } from "./code.js";
-import type { Home } from "./home.js";
+import type { Offer } from "./consents.js";
+import type { Home, KeptGrant } from "./home.js";
 import { Mailbox } from "./relay.js";
 import { CurrentHome, currentOrKept, RUN_OUT } from "./maintenance.js";
 
 /** How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ. */
 const REPLY_MS = 45_000;
 
+/** Whom a code leads to, and where that doctor is on duty, both checked. */
+export interface Looked {
+  readonly home: Home;
+  readonly code: DoctorCode;
+  readonly mailbox: Mailbox;
+  readonly doctor: Peer;
+  readonly duty: Duty;
+}
+
+/** Look at the room of a code, before anything of the patient goes out. The home has been kept up (`maintain`). */
+export async function look(home: Home, code: DoctorCode): Promise<Looked> {
+  const { address, hospitalId, roomId, digest } = code;
+  const mailbox = new Mailbox(home.transportTo(address, hospitalId), roomId, Direction.TO_DOCTOR);
+  const room = await mailbox.room();
+  home = await heardFrom(room, home);
+  const now = clock();
+  const verifier = home.verifier(now);
+  const doctor = await checkRoom(room, digest, verifier, now);
+  return { home, code, mailbox, doctor, duty: checkDuty(room, doctor, hospitalId, verifier, now) };
+}
+
+/** Look again, once somebody has read for a while what `looked` says: the code holds the doctor's statements, but not where it works. */
+export async function lookAgain(looked: Looked): Promise<Looked> {
+  const again = await look(looked.home, looked.code);
+  const [before, now] = [looked, again].map(({ duty }) => duty.departmentClasses.join(" "));
+  require(before ===
+    now, "ROOM_CHANGED", "the doctor is on duty in other departments now: look again before you go in");
+  return again;
+}
+
 /** What a visit gave. */
 export interface Visit {
-  readonly doctorId: string;
-  readonly grantId: string;
+  readonly grant: KeptGrant | undefined;
   /** The FHIR DiagnosticReport that the doctor signed. */
   readonly diagnosis: Uint8Array;
 }
 
-/** Visit the doctor of a code: P1, D1, P2 with a grant on these terms, D5, P6. The home has been kept up (`maintain`). */
+/** Visit the doctor who was looked at: P1, D1, P2 with a consent to what is offered, D5, P6. */
 export async function visit(
-  home: Home,
-  code: DoctorCode,
+  { home, mailbox, doctor }: Looked,
   biometricPassword: Uint8Array,
   biosignal: Uint8Array,
+  offer: Offer | undefined,
   tell: (sentence: string) => void,
-  terms: Terms = EVERYTHING,
   waitMs = Number(CONSULTATION_LIFE),
 ): Promise<Visit> {
-  const mailbox = new Mailbox(home.transportTo(code.address, code.hospitalId), code.roomId, Direction.TO_DOCTOR);
-  const room = await mailbox.room();
-  home = await heardFrom(room, home);
   const now = clock();
-  const doctor = await checkRoom(room, code.digest, home.verifier(now), now);
   const { awaiting, opening } = await begin(await home.party(now), doctor, biometricPassword, now, entropy);
   await mailbox.put({ content: { case: "opening", value: opening } });
   const established = await replyOf(mailbox, awaiting, home);
-  const { own, peer } = established.session;
-  const grant = await makeGrant(own, peer, terms, clock(), entropy);
-  const { awaiting: waiting, frames } = await established.deliver(biosignal, grant, clock());
+  const grant = offer && (await granted(home, established.session.own, offer));
+  const shown = shownBy(established.session.own, grant);
+  const { awaiting: waiting, frames } = await established.deliver(biosignal, shown, clock());
   for (const frame of frames) await mailbox.put({ content: { case: "frame", value: frame } });
   const diagnosed = await diagnosisOf(mailbox, waiting, home, waitMs);
   await acknowledge(mailbox, diagnosed, tell);
-  const { grantId } = peekStatement(GrantSchema, grant);
-  return { doctorId: doctor.party.identity, grantId: hex(grantId!), diagnosis: diagnosed.delivery.diagnosis! };
+  return { grant, diagnosis: diagnosed.delivery.diagnosis! };
+}
+
+async function granted(home: Home, patient: Party, { grantee, terms }: Offer): Promise<KeptGrant> {
+  const signed = await makeGrant(patient, grantee, terms, clock(), entropy);
+  return { number: home.keepGrant(signed), signed };
+}
+
+function shownBy({ self: { identity, keyStatement } }: Party, grant: KeptGrant | undefined): Shown {
+  return Shown.byConsent(identity, grant && create(ConsentSchema, { grant: grant.signed, keyStatement }));
 }
 
 /** The home with the lists that the relay hands over, where they are newer: the cloud may be away, and both are signed by it. */

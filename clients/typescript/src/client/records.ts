@@ -83,7 +83,7 @@ function read({ layout, content, digest, end }: ReceivedRecord, established: Est
 function requireAsked(manifest: RecordManifest, established: Established): void {
   const { intent, session } = established;
   const hospital = session.peer.party;
-  const same = manifest.patientId === intent.claim.patientId && manifest.hospitalId === hospital.identity;
+  const same = manifest.patientId === intent.shown.patientId && manifest.hospitalId === hospital.identity;
   require(same, "IDENTITY_MISMATCH", "the record names another patient or hospital");
   const asked = new Set(intent.scope.handles.map(hex));
   const foreign = manifest.records.some(({ handle }) => !asked.has(hex(handle!)));

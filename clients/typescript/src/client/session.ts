@@ -1,4 +1,4 @@
-/** A doctor's session with a hospital: one stream, D3 and H1, then D4 and H2, or STO and STOACK (eq. 33-48). */
+/** A doctor's or patient's session with a hospital: one stream, D3 and H1, then D4 and H2, or STO and STOACK (eq. 33-48). */
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { createClient, type Transport } from "@connectrpc/connect";

@@ -32,16 +32,16 @@ export interface Owner {
   readonly verifyingKey: Uint8Array;
 }
 
-/** Refuse unless Cert_D is legal: from an authority of the federation, within its scope, valid, not revoked, this doctor's and this key's. */
+/** The ID of the authority of a Cert_D that is legal: the federation's, within its scope, valid, not revoked, this doctor's and this key's. */
 export async function verifyCertificate(
   der: Uint8Array,
   authorities: readonly MedicalAuthority[],
   lists: Lists,
   owner: Owner,
   now: Instant,
-): Promise<void> {
+): Promise<string> {
   const certificate = readCertificate(der);
-  const { authority, scope } = await authorityOf(certificate, authorities);
+  const { authorityId, authority, scope } = await authorityOf(certificate, authorities);
   requireEndEntity(certificate);
   requirePurpose(certificate);
   const moment = new Date(Number(now));
@@ -52,6 +52,7 @@ export async function verifyCertificate(
   requireOwner(certificate, owner);
   const named = scope.some((entry) => covers(entry, owner.identity));
   require(named, "CERTIFICATE_OUT_OF_SCOPE", "the authority of Cert_D may not certify this doctor");
+  return authorityId;
 }
 
 /** Whether an entry of an authority's scope, an ID or the begin of IDs and `*`, names a doctor. */
@@ -75,9 +76,13 @@ export function readCertificate(der: Uint8Array): X509Certificate {
 async function authorityOf(
   certificate: X509Certificate,
   authorities: readonly MedicalAuthority[],
-): Promise<{ authority: X509Certificate; scope: readonly string[] }> {
+): Promise<{ authorityId: string; authority: X509Certificate; scope: readonly string[] }> {
   const named = authorities
-    .map((entry) => ({ authority: readCertificate(entry.certificate!), scope: entry.doctorIds }))
+    .map(({ authorityId, certificate: der, doctorIds: scope }) => ({
+      authorityId: authorityId!,
+      authority: readCertificate(der!),
+      scope,
+    }))
     .filter(({ authority }) => authority.subject === certificate.issuer);
   require(named.length > 0, "CERTIFICATE_ILLEGAL", "Cert_D comes from no medical authority of this federation");
   for (const one of named) {

@@ -4,7 +4,7 @@
  * P1  The patient sends its identity, B_P, R_P2 = r5 R_D1 and E_P = e5 B sealed to the doctor of the code, signed for it.
  * D1  The doctor sends R_D2 = r6 R_P1 and E_D = e6 B; both compute SEK_1 from K1 of S_D R_P2 = r5 U_D, K2 of r6 U_P = S_P R_D2
  *     and Z = e5 e6 B. kc_D proves the key.
- * P2  Only then the patient sends M_SD and its grant under SEK_1: this confirms the key to the doctor.
+ * P2  Only then the patient sends M_SD and its consent under SEK_1: this confirms the key to the doctor.
  * D5  The signed diagnosis; P6, the patient's receipt.
  */
 
@@ -21,6 +21,7 @@ import { equal, type Instant, sha256, text, u64 } from "./bytes.js";
 import type { Kind } from "./handshake.js";
 import { require } from "./refusal.js";
 import { attributeOf } from "./registration.js";
+import type { Shown } from "./shown.js";
 import { listing, transcript } from "./transcript.js";
 
 /** How long a consultation lives: 12 hours. */
@@ -35,7 +36,7 @@ export const CONSULTATION: Kind<ConsultationOpening, ConsultationReply> = {
   replyLabel: "D1",
   openingSchema: ConsultationOpeningSchema,
   replySchema: ConsultationReplySchema,
-  initiator: Role.PATIENT,
+  initiators: [Role.PATIENT],
   responder: Role.DOCTOR,
   keyRoles: "PD",
   initiatorId: ({ patientId }) => patientId!,
@@ -120,17 +121,20 @@ function replyTranscript(reply: ConsultationReply, issuer: Uint8Array, hash: Uin
   );
 }
 
-/** What Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2) (B15): whom the patient addressed, in clear fields. */
+/**
+ * What Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), ID_P, H(M_SD), H(grant) or empty, T_P2) (B15): whom the patient addressed, and whose
+ * visit it is, in clear fields.
+ */
 export function biosignalTranscript(
   hash: Uint8Array,
   doctorId: string,
   certificate: Uint8Array,
+  { patientId, grantDigest }: Shown,
   digest: Uint8Array,
-  grantDigest: Uint8Array,
   sentAt: Instant,
 ): Uint8Array {
-  const addressed = [text(doctorId), sha256(certificate)];
-  return transcript("P2", hash, ...addressed, digest, grantDigest, u64(sentAt));
+  const people = [text(doctorId), sha256(certificate), text(patientId)];
+  return transcript("P2", hash, ...people, digest, grantDigest, u64(sentAt));
 }
 
 /** What Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5). */

@@ -1,6 +1,7 @@
 /** The doctor's side of a consultation: room, P1, D1, P2, D5, P6 (eq. 14-19, 24, 49). */
 
 import { create } from "@bufbuild/protobuf";
+import type { Consent, ShownDuty } from "../gen/federation/v1/access_pb.js";
 import {
   type BiosignalDelivery,
   BiosignalDeliverySchema,
@@ -17,20 +18,20 @@ import {
 } from "../gen/federation/v1/diagnosis_pb.js";
 import { type SealedOpening, type SessionFrame, SessionFrameSchema } from "../gen/federation/v1/envelope_pb.js";
 import { Role } from "../gen/federation/v1/statement_pb.js";
-import { Access, type AccessClaim } from "./access.js";
+import type { Grant } from "./access.js";
 import { type Entropy, equal, type Instant, sha256, text, u64 } from "./bytes.js";
 import * as common from "./consultation.js";
 import { Slices } from "./frames.js";
 import { requireFreshSince, requireNotFuture, requireSameTime } from "./freshness.js";
-import { openGrantFor } from "./grant.js";
 import * as handshake from "./handshake.js";
 import type { Pending, ReceivedOpening, Session } from "./handshake.js";
 import type { Party } from "./party.js";
 import { afterOpening, require } from "./refusal.js";
 import { check, parse } from "./rules.js";
 import { serialised } from "./sealing.js";
+import { Shown } from "./shown.js";
 import { verifySignature } from "./signatures.js";
-import { statementDigest, transcript } from "./transcript.js";
+import { transcript } from "./transcript.js";
 import type { Verifier } from "./verifier.js";
 
 /** Slices of M_SD at most: work is bounded by them, too. */
@@ -85,15 +86,18 @@ export class AwaitingBiosignal {
     readonly heardAt?: Instant,
   ) {}
 
-  /** Take one frame of P2 (eq. 24). Opening the first confirms the key: only now is the patient present (B2). */
-  receive(frame: SessionFrame, verifier: Verifier, now: Instant): AwaitingBiosignal | InConsultation {
+  /**
+   * Take one frame of P2 (eq. 24). Opening the first confirms the key: only now is the patient present (B2). With the last one everything
+   * is decided anew: the patient may have been revoked since P1. `duty` is the doctor's own.
+   */
+  receive(frame: SessionFrame, verifier: Verifier, now: Instant, duty?: ShownDuty): AwaitingBiosignal | InConsultation {
     check(SessionFrameSchema, frame);
     const heardAt = this.heardAt ?? now;
     requireFreshSince(frame.sentAt!, heardAt, now);
     return afterOpening(() => {
       const { next, content } = this.session.receiving.open("p2", frame);
       const session = { ...this.session, receiving: next };
-      if (frame.last!) return this.#complete(session, parse(BiosignalDeliverySchema, content), frame, verifier, now);
+      if (frame.last!) return this.#complete(session, content, frame, verifier, now, duty);
       const slices = this.slices.with(content);
       const bounded = slices.count <= MOST_SLICES && slices.size <= common.MOST_BIOSIGNAL_BYTES;
       require(bounded, "LIMIT_REACHED", `a biosignal has at most ${common.MOST_BIOSIGNAL_BYTES} bytes`);
@@ -103,52 +107,60 @@ export class AwaitingBiosignal {
 
   #complete(
     session: Session,
-    p2: BiosignalDelivery,
+    content: Uint8Array,
     frame: SessionFrame,
     verifier: Verifier,
     now: Instant,
+    duty: ShownDuty | undefined,
   ): InConsultation {
     const { own } = session;
     const { party: patient } = session.peer;
-    requireSameTime(p2.sentAt, frame.sentAt!);
-    verifier.party(patient.keyStatement, Role.PATIENT, now); // the patient may have been revoked since P1
-    require(p2.patientId === patient.identity, "IDENTITY_MISMATCH", "P2 names another patient");
+    verifier.party(patient.keyStatement, Role.PATIENT, now); // P2.5
+    const p2 = parse(BiosignalDeliverySchema, content); // P2.6
+    requireSameTime(p2.sentAt, frame.sentAt!); // P2.7
+    const isNamed = p2.patientId === patient.identity || p2.consent?.deputyship !== undefined;
+    require(isNamed, "IDENTITY_MISMATCH", "P2 names another patient, and no deputyship for it"); // P2.8
     const biosignal = this.slices.content(Number(p2.biosignalSizeBytes));
     const whole = equal(p2.biosignalDigest!, sha256(biosignal));
     require(whole, "RECORD_DIGEST_MISMATCH", "the biosignal is not the one that was signed");
+    const shown = Shown.byConsent(p2.patientId!, p2.consent, duty);
     const signed = common.biosignalTranscript(
       session.transcriptHash,
       own.self.identity,
       own.certificate,
+      shown,
       p2.biosignalDigest!,
-      statementDigest("grant", p2.grant),
       p2.sentAt!,
     );
     verifySignature(patient.verifyingKey, p2.signature!, signed);
-    const access = p2.grant && new Access(openGrantFor(p2.grant, patient, own, now));
-    return new InConsultation(session, biosignal, p2, access);
+    const grant = p2.consent && grantIn(shown, p2.consent, session, verifier, now);
+    return new InConsultation(session, biosignal, p2, shown, grant);
   }
 }
 
-/** The patient is present, its biosignal and grant are here. */
+/** What the consent's grant says. Refuses unless the patient who came signed it, and it is of use to this doctor now. */
+function grantIn(shown: Shown, consent: Consent, { own, peer }: Session, verifier: Verifier, now: Instant): Grant {
+  const [given, came] = [consent.keyStatement!, peer.party.keyStatement];
+  const same = equal(given.statement!, came.statement!) && equal(given.signature!, came.signature!);
+  require(same, "IDENTITY_MISMATCH", "the consent is of another patient than the one who came"); // P2.12
+  return shown.decide(own.self, undefined, verifier, now).grant; // P2.13
+}
+
+/** The patient is present, its biosignal and consent are here. */
 export class InConsultation {
   constructor(
     readonly session: Session,
     readonly biosignal: Uint8Array,
     readonly delivery: BiosignalDelivery,
-    /** None where the patient consents to nothing beyond this consultation. */
-    readonly access: Access | undefined,
+    /** What the doctor may show elsewhere. */
+    readonly shown: Shown,
+    /** None where nothing is consented to beyond this consultation. */
+    readonly grant: Grant | undefined,
   ) {}
 
-  /** ID_P. */
+  /** ID_P, whose visit it is: of the patient who came, or of one whom it stands for. */
   get patientId(): string {
-    return this.session.peer.party.identity;
-  }
-
-  /** What the doctor can show others. */
-  get claim(): AccessClaim {
-    const { identity: patientId, keyStatement: patientKeyStatement } = this.session.peer.party;
-    return { patientId, grant: this.delivery.grant, patientKeyStatement };
+    return this.shown.patientId;
   }
 
   /** Send D5 (eq. 49), signed over the biosignal's and the records' signatures (Sig_HPC2) that it rests on. */

@@ -12,7 +12,7 @@
 
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { type SealedOpening, type SealedReply, SealedReplySchema } from "../gen/federation/v1/envelope_pb.js";
-import { Role, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
+import type { Role, SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import { agree, type AgreementKey } from "./agreement.js";
 import { concat, EMPTY, type Entropy, equal, hmacSha256, type Instant, sha256, text } from "./bytes.js";
 import { pointOver } from "./curve.js";
@@ -25,7 +25,7 @@ import { check } from "./rules.js";
 import { findKey, openPayload, type Opened, sealOpening, sealReply, UNNAMED } from "./sealing.js";
 import { verifySignature } from "./signatures.js";
 import { field, transcript } from "./transcript.js";
-import type { EncryptionKey, VerifiedParty, Verifier } from "./verifier.js";
+import { type EncryptionKey, roleOf, type VerifiedParty, type Verifier } from "./verifier.js";
 
 /** What the messages of a handshake have, whichever way they go. */
 interface Share extends Message {
@@ -56,7 +56,7 @@ export interface Kind<O extends Opening = Opening, R extends Reply = Reply> {
   readonly replyLabel: string;
   readonly openingSchema: DescMessage;
   readonly replySchema: DescMessage;
-  readonly initiator: Role;
+  readonly initiators: readonly Role[];
   readonly responder: Role;
   /** The initiator's letter and the responder's, in the names of the keys. */
   readonly keyRoles: "PD" | "DH";
@@ -267,7 +267,8 @@ async function accept(
   const { payload, plaintext } = await openPayload(kind.openingSchema, sealed!, key, context);
   const opening = payload as Opening;
   const certificate = certificateIn(opening);
-  const party = await verifier.member(opening.keyStatement!, kind.initiator, certificate, now);
+  const role = roleOf(kind.initiatorId(opening), kind.initiators);
+  const party = await verifier.member(opening.keyStatement!, role, certificate, now);
   const same =
     kind.initiatorId(opening) === party.identity && equal(opening.registrationPoint!, party.registrationPoint);
   require(same, "IDENTITY_MISMATCH", "the key statement is somebody else's");

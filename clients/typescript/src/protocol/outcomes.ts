@@ -46,10 +46,42 @@ const OUTCOMES: readonly Outcome[] = [
   },
   {
     name: "emergency-refused",
-    reason: "EMERGENCY_NOT_SUPPORTED",
+    reason: "EMERGENCY_REFUSED",
     search: SearchOutcome.EMERGENCY_REFUSED,
     session: SessionOutcome.EMERGENCY_REFUSED,
   },
+  {
+    name: "duty-missing",
+    reason: "DUTY_MISSING",
+    search: SearchOutcome.DUTY_MISSING,
+    session: SessionOutcome.DUTY_MISSING,
+  },
+  { name: "duty-over", reason: "DUTY_EXPIRED", search: SearchOutcome.DUTY_OVER, session: SessionOutcome.DUTY_OVER },
+  {
+    name: "deputy-over",
+    reason: "DEPUTY_EXPIRED",
+    search: SearchOutcome.DEPUTY_OVER,
+    session: SessionOutcome.DEPUTY_OVER,
+  },
+  {
+    name: "deputy-powers",
+    reason: "DEPUTY_POWERS",
+    search: SearchOutcome.DEPUTY_POWERS,
+    session: SessionOutcome.DEPUTY_POWERS,
+  },
+  {
+    name: "emergency-over",
+    reason: "EMERGENCY_EXPIRED",
+    search: SearchOutcome.EMERGENCY_OVER,
+    session: SessionOutcome.EMERGENCY_OVER,
+  },
+  {
+    name: "budget-exhausted",
+    reason: "BUDGET_EXHAUSTED",
+    search: SearchOutcome.BUDGET_EXHAUSTED,
+    session: SessionOutcome.BUDGET_EXHAUSTED,
+  },
+  { name: "not-own", reason: "NOT_OWN_RECORD", search: SearchOutcome.NOT_OWN, session: SessionOutcome.NOT_OWN },
 ];
 
 /** What is not known here is no permission. */

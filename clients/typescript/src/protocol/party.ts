@@ -24,6 +24,11 @@ export interface Party {
   readonly certificate: Uint8Array;
 }
 
+/** The Cert_D that a doctor's message carries; a patient's carries none. */
+export function carriedCertificate({ certificate }: Party): Uint8Array | undefined {
+  return certificate.length === 0 ? undefined : certificate;
+}
+
 /** A step's random numbers, r5 to r8 and e5 to e8, and what is sent of them. */
 export interface Draw {
   readonly r: Agreeing;

@@ -13,9 +13,10 @@ import {
   DiagnosisReceiptSchema,
 } from "../gen/federation/v1/diagnosis_pb.js";
 import { type SealedOpening, type SessionFrame } from "../gen/federation/v1/envelope_pb.js";
-import type { SignedStatement } from "../gen/federation/v1/statement_pb.js";
+import type { Duty } from "./access.js";
 import { type Entropy, equal, type Instant, sha256 } from "./bytes.js";
 import * as common from "./consultation.js";
+import { verifyDuty } from "./duty.js";
 import { sealContent } from "./frames.js";
 import { requireNotFuture, requireSameTime, SKEW } from "./freshness.js";
 import * as handshake from "./handshake.js";
@@ -24,8 +25,8 @@ import type { Party } from "./party.js";
 import { afterOpeningAsync, require } from "./refusal.js";
 import { checkOuter, parse } from "./rules.js";
 import { serialised } from "./sealing.js";
+import type { Shown } from "./shown.js";
 import { verifySignature } from "./signatures.js";
-import { statementDigest } from "./transcript.js";
 import type { Verifier } from "./verifier.js";
 
 /** Check what the relay serves against the doctor's code, and CRED(D), Cert_D, EK_D (X13, B4). */
@@ -41,6 +42,17 @@ export async function checkRoom(
   require(equal(served, code), "IDENTITY_MISMATCH", "the relay serves another doctor than the code names");
   const party = await verifier.doctor(room.keyStatement!, certificate, now);
   return { party, certificate, encryptionKey: verifier.encryptionKey(room.encryptionKeyStatement!, party, now) };
+}
+
+/** Check that the room's doctor is on duty at the relay's hospital, and give where: what the patient is shown before it consents. */
+export function checkDuty(
+  room: GetRoomResponse,
+  doctor: Peer,
+  hospitalId: string,
+  verifier: Verifier,
+  now: Instant,
+): Duty {
+  return verifyDuty(room.duty!, doctor.party, hospitalId, verifier, now);
 }
 
 /** Send P1 to the doctor of the code. */
@@ -67,10 +79,13 @@ export function begin(
 export class Established {
   constructor(readonly session: Session) {}
 
-  /** Send P2 (eq. 23): M_SD in slices, then what signs it and the grant. */
+  /**
+   * Send P2 (eq. 23): M_SD in slices, then what signs it, and the consent. `shown` is whose visit it is, and the consent, if there is one:
+   * signed by this patient, for itself or as a deputy.
+   */
   async deliver(
     biosignal: Uint8Array,
-    grant: SignedStatement | undefined,
+    shown: Shown,
     now: Instant,
   ): Promise<{ awaiting: AwaitingDiagnosis; frames: SessionFrame[] }> {
     requireBiosignal(biosignal);
@@ -80,15 +95,15 @@ export class Established {
       transcriptHash,
       peer.party.identity,
       peer.certificate,
+      shown,
       biosignalDigest,
-      statementDigest("grant", grant),
       now,
     );
     const signature = await own.signingKey.sign(signed);
     const biosignalSizeBytes = BigInt(biosignal.length);
-    const patientId = own.self.identity;
-    const fields = { biosignalSizeBytes, biosignalDigest, patientId, sentAt: now, signature };
-    const payload = create(BiosignalDeliverySchema, grant === undefined ? fields : { ...fields, grant });
+    const { patientId, consent } = shown;
+    const fields = { biosignalSizeBytes, biosignalDigest, patientId, sentAt: now, consent, signature };
+    const payload = create(BiosignalDeliverySchema, fields);
     const message = serialised(BiosignalDeliverySchema, payload);
     const { next, frames } = sealContent(sending, "p2", biosignal, message, now);
     return { awaiting: new AwaitingDiagnosis({ ...this.session, sending: next }, signature), frames };

@@ -1,4 +1,4 @@
-/** A doctor's session with a hospital: D3, D4 or STO, and the checks of H1, H2, STOACK (eq. 33-35, 42-45, 48). */
+/** The session of a doctor, or of a patient in its place, with a hospital: D3, D4 or STO, and the checks of H1, H2, STOACK (eq. 33-35, 42-45, 48). */
 
 import { create } from "@bufbuild/protobuf";
 import { type SealedOpening, type SessionFrame, SessionFrameSchema } from "../gen/federation/v1/envelope_pb.js";
@@ -20,53 +20,53 @@ import {
   SessionOutcome,
 } from "../gen/federation/v1/record_pb.js";
 import { Role, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
-import { type AccessClaim, authorizationOf, claimedId } from "./access.js";
 import { concat, type Entropy, equal, type Instant, sha256, text, u64 } from "./bytes.js";
 import { Direction, type Layout, layoutOf, requireWithin, sealContent, Slices } from "./frames.js";
 import { requireFresh, requireSameTime } from "./freshness.js";
-import type { Party } from "./party.js";
+import { carriedCertificate, type Party } from "./party.js";
 import * as handshake from "./handshake.js";
 import type { AwaitingReply, Kind, Peer, Session } from "./handshake.js";
 import { ofSession, refusalIn } from "./outcomes.js";
 import { afterOpening, require } from "./refusal.js";
 import { check, parse } from "./rules.js";
 import { serialised } from "./sealing.js";
+import type { Shown } from "./shown.js";
 import { verifySignature } from "./signatures.js";
 import { openStatement } from "./statements.js";
-import { listing, statementDigest, transcript } from "./transcript.js";
+import { certificateDigest, listing, transcript } from "./transcript.js";
 import type { Verifier } from "./verifier.js";
 
 const PURPOSES: Partial<Record<Purpose, string>> = { [Purpose.READ]: "read", [Purpose.STORE]: "store" };
 
 /** What the session is for: c_P commits to it. `blind` is rho, 32 bytes; keep the intent to repeat a deposit. */
 export interface Intent {
-  readonly claim: AccessClaim;
+  readonly shown: Shown;
   readonly scope: Scope;
   readonly blind: Uint8Array;
 }
 
-/** c_P = H(T("cp", ID_P, H(grant), H(scope), rho)). */
+/** c_P = H(T("cp", ID_P, H(access), H(scope), rho)). */
 export function commitment(intent: Intent): Uint8Array {
-  const { claim, scope, blind } = intent;
+  const { shown, scope, blind } = intent;
   const encoded = transcript(
     "scope",
     text(PURPOSES[scope.purpose!]!),
     text(scope.departmentClass!),
     listing(scope.handles),
   );
-  return sha256(transcript("cp", text(claim.patientId), statementDigest("grant", claim.grant), sha256(encoded), blind));
+  return sha256(transcript("cp", text(shown.patientId), shown.digest, sha256(encoded), blind));
 }
 
-/** The handshake of a doctor with a hospital: D3 and H1 (eq. 33-44), which give SEK_2. */
+/** The handshake of who asks with a hospital: D3 and H1 (eq. 33-44), which give SEK_2. */
 export const RECORD: Kind<RecordOpening, RecordReply> = {
   openingLabel: "D3",
   replyLabel: "H1",
   openingSchema: RecordOpeningSchema,
   replySchema: RecordReplySchema,
-  initiator: Role.DOCTOR,
+  initiators: [Role.DOCTOR, Role.PATIENT],
   responder: Role.HOSPITAL,
   keyRoles: "DH",
-  initiatorId: ({ doctorId }) => doctorId!,
+  initiatorId: ({ askerId }) => askerId!,
   responderId: ({ hospitalId }) => hospitalId!,
   replyOf: ({ self }) => create(RecordReplySchema, { hospitalId: self.identity }),
   openingTranscript,
@@ -77,19 +77,19 @@ export const RECORD: Kind<RecordOpening, RecordReply> = {
 
 /** Send D3: commit to the patient, for this hospital. */
 export function begin(
-  doctor: Party,
+  asker: Party,
   hospital: Peer,
   intent: Intent,
   now: Instant,
   entropy: Entropy,
 ): Promise<{ awaiting: AwaitingReply<Established>; opening: SealedOpening }> {
   const opening = create(RecordOpeningSchema, {
-    doctorId: doctor.self.identity,
-    doctorCertificate: doctor.certificate,
+    askerId: asker.self.identity,
+    doctorCertificate: carriedCertificate(asker),
     patientCommitment: commitment(intent),
   });
   const established = (session: Session) => new Established(session, intent);
-  return handshake.begin(RECORD, doctor, hospital, opening, established, now, entropy);
+  return handshake.begin(RECORD, asker, hospital, opening, established, now, entropy);
 }
 
 /** The hospital has proved itself and the key. */
@@ -99,19 +99,19 @@ export class Established {
     readonly intent: Intent,
   ) {}
 
-  /** Send D4 (eq. 45): open c_P and show the grant. A record of more bytes than `most` is not taken. */
+  /** Send D4 (eq. 45): open c_P and show why it may. A record of more bytes than `most` is not taken. */
   query(now: Instant, most: number): { awaiting: AwaitingRecord; frame: SessionFrame } {
-    const { claim, scope, blind } = this.intent;
+    const { shown, scope, blind } = this.intent;
     const { own, sending } = this.session;
+    const certificate = carriedCertificate(own);
     const payload = create(RecordQuerySchema, {
-      patientId: claim.patientId,
-      doctorId: own.self.identity,
+      patientId: shown.patientId,
+      askerId: own.self.identity,
       sentAt: now,
-      doctorCertificateDigest: sha256(own.certificate),
+      doctorCertificateDigest: certificate && sha256(certificate),
       blind,
       scope,
-      authorization: authorizationOf(claim),
-      patientKeyStatement: claim.patientKeyStatement,
+      access: shown.access,
     });
     const { frame } = sending.seal("d4", serialised(RecordQuerySchema, payload), true, now);
     return { awaiting: new AwaitingRecord(this, most), frame };
@@ -177,7 +177,7 @@ export class AwaitingRecord {
     return new AwaitingRecord(this.established, this.mostBytes, next, slices, layout);
   }
 
-  /** Sig_HPC2 = S_PRK_HPC(T("H2", TH2, c_P, H(M_EMR), grant id, version, T_HPC2)) (C8). */
+  /** Sig_HPC2 = S_PRK_HPC(T("H2", TH2, c_P, H(M_EMR), H(access), version, T_HPC2)) (C8). */
   #complete(end: RecordEnd): ReceivedRecord {
     const { layout, slices } = this;
     require(end.signature !== undefined && end.version !== undefined, "MISSING_FIELD", "a served record is signed");
@@ -186,8 +186,8 @@ export class AwaitingRecord {
     const content = slices.content(layout.size);
     const digest = sha256(content);
     const { session, intent } = this.established;
-    const claimed = claimedId(intent.claim);
-    const fields = [session.transcriptHash, commitment(intent), digest, claimed, u64(end.version), u64(end.sentAt!)];
+    const { digest: shown } = intent.shown;
+    const fields = [session.transcriptHash, commitment(intent), digest, shown, u64(end.version), u64(end.sentAt!)];
     verifySignature(session.peer.party.verifyingKey, end.signature, transcript("H2", ...fields));
     return { layout, content, digest, end };
   }
@@ -245,7 +245,7 @@ function openingTranscript(
     keyId,
     sessionId,
     sha256(opening.contribution!),
-    sha256(opening.doctorCertificate!),
+    certificateDigest(opening.doctorCertificate),
   );
 }
 

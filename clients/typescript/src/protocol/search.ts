@@ -1,4 +1,4 @@
-/** EMR search, the doctor's side (eq. 25-32): D2 asks the cloud where a patient's records are, C answers. */
+/** EMR search, the side of who asks, a doctor or the patient itself (eq. 25-32): D2 asks the cloud where a patient's records are, C answers. */
 
 import { create } from "@bufbuild/protobuf";
 import type { SealedOpening, SealedReply } from "../gen/federation/v1/envelope_pb.js";
@@ -10,18 +10,18 @@ import {
   SearchQuerySchema,
 } from "../gen/federation/v1/search_pb.js";
 import { Role } from "../gen/federation/v1/statement_pb.js";
-import { type AccessClaim, authorizationOf } from "./access.js";
 import { EMPTY, type Entropy, equal, hmacSha256, type Instant, sha256, text, u64 } from "./bytes.js";
 import { type Peer, requireReply } from "./handshake.js";
 import { ofSearch, refusalIn } from "./outcomes.js";
-import { type Party, sharedKey } from "./party.js";
+import { carriedCertificate, type Party, sharedKey } from "./party.js";
 import { afterOpeningAsync, require } from "./refusal.js";
 import { openPayload, sealOpening, UNNAMED } from "./sealing.js";
+import type { Shown } from "./shown.js";
 import { verifySignature } from "./signatures.js";
-import { listing, signedDigest, transcript } from "./transcript.js";
+import { certificateDigest, listing, transcript } from "./transcript.js";
 import type { EncryptionKey, VerifiedParty, Verifier } from "./verifier.js";
 
-/** What a doctor wants to know of a patient: a page of the records of one department class, or of "*". */
+/** What somebody wants to know: a page of a patient's records of one department class, or of "*". */
 export interface Question {
   readonly departmentClass: string;
   readonly page: number;
@@ -43,34 +43,33 @@ export interface Answer {
 
 /** Send D2 (eq. 25, 26). */
 export async function ask(
-  doctor: Party,
+  asker: Party,
   question: Question,
-  claim: AccessClaim,
+  shown: Shown,
   cloud: EncryptionKey,
   now: Instant,
   entropy: Entropy,
 ): Promise<{ awaiting: AwaitingAnswer; opening: SealedOpening }> {
   const sessionId = entropy(16);
   const query = create(SearchQuerySchema, {
-    patientId: claim.patientId,
+    patientId: shown.patientId,
     sentAt: now,
-    doctorId: doctor.self.identity,
-    doctorCertificate: doctor.certificate,
+    askerId: asker.self.identity,
+    doctorCertificate: carriedCertificate(asker),
     departmentClass: question.departmentClass,
     page: question.page,
     nonce: entropy(16),
-    keyStatement: doctor.self.keyStatement,
-    encryptionKeyStatement: doctor.encryptionKeyStatement,
-    authorization: authorizationOf(claim),
-    patientKeyStatement: claim.patientKeyStatement,
+    keyStatement: asker.self.keyStatement,
+    encryptionKeyStatement: asker.encryptionKeyStatement,
+    access: shown.access,
   });
-  const shared = await sharedKey(doctor.registrationSecret, doctor.self);
+  const shared = await sharedKey(asker.registrationSecret, asker.self);
   query.proof = queryProof(shared, query);
-  query.signature = await doctor.signingKey.sign(queryTranscript(query, doctor.self, claim, cloud.owner));
+  query.signature = await asker.signingKey.sign(queryTranscript(query, asker.self, shown, cloud.owner));
   const { owner: receiver, keyId } = cloud;
   const context = { name: "d2", sender: UNNAMED, receiver, keyId, sessionId, sentAt: now };
   const { opening } = await sealOpening(SearchQuerySchema, query, cloud.encryptionKey, context);
-  return { awaiting: new AwaitingAnswer(doctor, query, sessionId, shared, receiver), opening };
+  return { awaiting: new AwaitingAnswer(asker, query, sessionId, shared, receiver), opening };
 }
 
 /** D2 is sent. */
@@ -78,7 +77,7 @@ export class AwaitingAnswer {
   readonly #shared: Uint8Array;
 
   constructor(
-    readonly doctor: Party,
+    readonly asker: Party,
     readonly query: SearchQuery,
     readonly sessionId: Uint8Array,
     shared: Uint8Array,
@@ -87,7 +86,7 @@ export class AwaitingAnswer {
     this.#shared = shared;
   }
 
-  /** Take C (eq. 31, 32). Refuses with what the cloud says is wrong with the grant, or REJECTED for a false answer. */
+  /** Take C (eq. 31, 32). Refuses with what the cloud says is wrong with the access, or REJECTED for a false answer. */
   async receive(reply: SealedReply, verifier: Verifier, now: Instant): Promise<Answer> {
     requireReply(reply, this.sessionId, now);
     const { answer, locations } = await afterOpeningAsync(() => this.#accept(reply, verifier, now));
@@ -101,7 +100,7 @@ export class AwaitingAnswer {
     verifier: Verifier,
     now: Instant,
   ): Promise<{ answer: SearchAnswer; locations: RecordLocation[] }> {
-    const { decryptionKey, self } = this.doctor;
+    const { decryptionKey, self } = this.asker;
     const { keyId } = decryptionKey;
     const context = {
       name: "c",
@@ -116,7 +115,7 @@ export class AwaitingAnswer {
     require(equal(
       proof,
       answer.proof!,
-    ), "PROOF_INVALID", "the answer is not from the cloud that shares K_D, or to another question");
+    ), "PROOF_INVALID", "the answer is not from the cloud that shares K_A, or to another question");
     const signed = answerTranscript(answer, this.query, self);
     verifySignature(verifier.bundle.cloudKeyAt(answer.sentAt!), answer.signature!, signed);
     require(answer.page === this.query.page, "ANSWER_MISMATCH", "the answer is of another page");
@@ -124,36 +123,30 @@ export class AwaitingAnswer {
   }
 }
 
-/** HMAC(K_D, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only D and the cloud can make it (X7). */
+/** HMAC(K_A, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only who asks and the cloud can make it (X7). */
 function queryProof(shared: Uint8Array, query: SearchQuery): Uint8Array {
   const { sentAt, patientId, departmentClass, nonce } = query;
   return hmacSha256(shared, transcript("D2-proof", u64(sentAt!), text(patientId!), text(departmentClass!), nonce!));
 }
 
-/** HMAC(K_D, T("C-proof", T_C, H(Sig_D2))) (X8). */
+/** HMAC(K_A, T("C-proof", T_C, H(Sig_D2))) (X8). */
 function answerProof(shared: Uint8Array, sentAt: Instant, querySignature: Uint8Array): Uint8Array {
   return hmacSha256(shared, transcript("C-proof", u64(sentAt), sha256(querySignature)));
 }
 
 /** What Sig_D2 covers: eq. 26 with the proof in S_D's slot. */
-function queryTranscript(
-  query: SearchQuery,
-  doctor: VerifiedParty,
-  { grant, patientKeyStatement }: AccessClaim,
-  cloudId: string,
-): Uint8Array {
+function queryTranscript(query: SearchQuery, asker: VerifiedParty, shown: Shown, cloudId: string): Uint8Array {
   return transcript(
     "D2",
     query.proof!,
-    doctor.registrationPoint,
-    doctor.serial,
+    asker.registrationPoint,
+    asker.serial,
     u64(query.sentAt!),
     text(query.patientId!),
     text(query.departmentClass!),
-    text(query.doctorId!),
-    sha256(query.doctorCertificate!),
-    signedDigest("grant", grant),
-    signedDigest("ks", patientKeyStatement),
+    text(query.askerId!),
+    certificateDigest(query.doctorCertificate),
+    shown.signedDigest,
     u64(query.page!),
     query.nonce!,
     text(cloudId),
@@ -161,17 +154,17 @@ function queryTranscript(
 }
 
 /** What Sig_C covers: eq. 30, bound to the question (C2). */
-function answerTranscript(answer: SearchAnswer, query: SearchQuery, doctor: VerifiedParty): Uint8Array {
+function answerTranscript(answer: SearchAnswer, query: SearchQuery, asker: VerifiedParty): Uint8Array {
   return transcript(
     "C",
     text(ofSearch(answer.outcome!).name),
     text(query.departmentClass!),
     answer.proof!,
-    doctor.registrationPoint,
-    doctor.serial,
+    asker.registrationPoint,
+    asker.serial,
     listing(answer.rows.map((row) => text(row.hospitalId!))),
     u64(answer.sentAt!),
-    text(query.doctorId!),
+    text(query.askerId!),
     sha256(query.signature!),
     sha256(listing(answer.rows.map(rowTranscript))),
     u64(answer.page!),

@@ -31,6 +31,11 @@ export function statementDigest(label: string, signed: { statement?: Uint8Array 
   return signed?.statement === undefined ? EMPTY : sha256(transcript(label, signed.statement));
 }
 
+/** H(Cert_D); an empty field where there is none, for a patient asks. */
+export function certificateDigest(certificate: Uint8Array | undefined): Uint8Array {
+  return certificate === undefined || certificate.length === 0 ? EMPTY : sha256(certificate);
+}
+
 /** Hs of a statement: SHA-256(T("signed", name, its bytes, its signature)); an empty field where there is none. */
 export function signedDigest(
   label: string,

@@ -35,6 +35,8 @@ export interface VerifiedParty {
   readonly verifyingKey: Uint8Array;
   readonly issuer: Uint8Array;
   readonly keyStatement: SignedStatement;
+  /** Of a doctor whose Cert_D held, else empty. */
+  readonly authorityId: string;
 }
 
 /** Somebody's encryption key of the epoch, verified. */
@@ -78,6 +80,7 @@ export class Verifier {
       verifyingKey: statement.verifyingKey!,
       issuer,
       keyStatement: signed,
+      authorityId: "",
     };
   }
 
@@ -88,8 +91,9 @@ export class Verifier {
       party.attribute,
       sha256(certificate),
     ), "CREDENTIAL_INVALID", "the credential was issued for another Cert_D");
-    await verifyCertificate(certificate, this.bundle.content.medicalAuthorities, this.lists, party, now);
-    return party;
+    const { medicalAuthorities } = this.bundle.content;
+    const authorityId = await verifyCertificate(certificate, medicalAuthorities, this.lists, party, now);
+    return { ...party, authorityId };
   }
 
   /** CRED(X) for a party's own KS, signed anew by a rotated PRK_C: it says what the kept one said, but for when it was stated. */
@@ -104,9 +108,11 @@ export class Verifier {
     return party;
   }
 
-  /** CRED(X) of whatever role; of a doctor with Cert_D. */
+  /** CRED(X) of whatever role; of a doctor, and of nobody else, with Cert_D. */
   async member(signed: SignedStatement, role: Role, certificate: Uint8Array, now: Instant): Promise<VerifiedParty> {
-    return role === Role.DOCTOR ? this.doctor(signed, certificate, now) : this.party(signed, role, now);
+    if (role === Role.DOCTOR) return this.doctor(signed, certificate, now);
+    require(certificate.length === 0, "CERTIFICATE_FOREIGN", "only a doctor has a Cert_D");
+    return this.party(signed, role, now);
   }
 
   /** EK_X by PUK_X. */
@@ -149,6 +155,13 @@ function requireAgreement(statement: KeyStatement, credential: Credential, role:
   const bound = equal(credential.verifyingKeyDigest!, sha256(statement.verifyingKey!));
   require(bound, "CREDENTIAL_INVALID", "the credential is for another key");
   require(statement.identity!.startsWith(PREFIXES[role]!), "CREDENTIAL_INVALID", "the identity is not of this role");
+}
+
+/** Which of these roles an identity is of. Refuses with CREDENTIAL_INVALID for none of them. */
+export function roleOf(identity: string, roles: readonly Role[]): Role {
+  const role = roles.find((one) => identity.startsWith(PREFIXES[one]!));
+  require(role !== undefined, "CREDENTIAL_INVALID", "the identity is not of a role that may send this");
+  return role;
 }
 
 /** Require validity; what was stated just now by a clock that is ahead within sigma is valid. */

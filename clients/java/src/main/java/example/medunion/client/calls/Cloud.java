@@ -1,12 +1,13 @@
 package example.medunion.client.calls;
 
-import example.medunion.client.protocol.Access;
 import example.medunion.client.protocol.EncryptionKey;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Renewal;
+import example.medunion.client.protocol.Revoking;
 import example.medunion.client.protocol.Rules;
 import example.medunion.client.protocol.Search;
+import example.medunion.client.protocol.ShownAccess;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.TrustedBundle;
 import example.medunion.client.protocol.Verifier;
@@ -19,6 +20,9 @@ import example.medunion.federation.v1.GetTrustBundlesResponse;
 import example.medunion.federation.v1.MembershipServiceGrpc;
 import example.medunion.federation.v1.PutEncryptionKeyRequest;
 import example.medunion.federation.v1.PutEncryptionKeyResponse;
+import example.medunion.federation.v1.RevocationServiceGrpc;
+import example.medunion.federation.v1.RevokeRequest;
+import example.medunion.federation.v1.RevokeResponse;
 import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SearchRequest;
 import example.medunion.federation.v1.SearchServiceGrpc;
@@ -83,9 +87,26 @@ public final class Cloud implements AutoCloseable {
     put(home, home.encryptionKeyStatement(), refreshed(home));
   }
 
+  /** Takes back what was signed in a patient's name (rev): the cloud's next list names it. */
+  public void revoke(Home home, Revoking.TakenBack taken, Entropy entropy) {
+    SignedStatement statement = refreshed(home).getCloudEncryptionKeyStatement();
+    // Made anew each time: the cloud takes no rev twice.
+    Calls.repeated(
+        channel,
+        () -> {
+          long now = clock.getAsLong();
+          EncryptionKey key = home.verifier(now).cloudEncryptionKey(statement, now);
+          Revoking.AwaitingList awaiting = Revoking.revoke(taken, home.party(now), key, now, entropy);
+          RevokeRequest request = RevokeRequest.newBuilder().setOpening(awaiting.opening()).build();
+          RevokeResponse answer = Calls.timed(RevocationServiceGrpc.newBlockingStub(channel)).revoke(request);
+          awaiting.receive(answer, home.bundle());
+          return answer;
+        });
+  }
+
   /** Asks where a patient's records are of one class, or of "*": D2 and C, every page, but not without end. */
   public List<Search.RecordLocation> search(
-      Home home, String departmentClass, Access.Claim claim, Entropy entropy, Consumer<String> tell) {
+      Home home, String departmentClass, ShownAccess shown, Entropy entropy, Consumer<String> tell) {
     List<Search.RecordLocation> locations = new ArrayList<>();
     SignedStatement statement = refreshed(home).getCloudEncryptionKeyStatement();
     int pages = 1;
@@ -93,7 +114,7 @@ public final class Cloud implements AutoCloseable {
       long now = clock.getAsLong();
       EncryptionKey key = home.verifier(now).cloudEncryptionKey(statement, now);
       Search.Question question = new Search.Question(departmentClass, page);
-      Search.AwaitingAnswer awaiting = Search.ask(home.party(now), question, claim, key, now, entropy);
+      Search.AwaitingAnswer awaiting = Search.ask(home.party(now), question, shown, key, now, entropy);
       SearchRequest request = SearchRequest.newBuilder().setOpening(awaiting.opening()).build();
       SealedReply reply =
           Calls.call(() -> Calls.timed(SearchServiceGrpc.newBlockingStub(channel)).search(request)).getReply();

@@ -1,24 +1,29 @@
 package example.medunion.client.calls;
 
 import com.google.protobuf.ByteString;
+import example.medunion.client.protocol.Access;
+import example.medunion.client.protocol.AccessStatements;
 import example.medunion.client.protocol.DoctorSide;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Handshake;
 import example.medunion.client.protocol.Party;
-import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Rules;
 import example.medunion.client.protocol.Search;
+import example.medunion.client.protocol.ShownAccess;
 import example.medunion.client.protocol.Verifier;
 import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.Direction;
+import example.medunion.federation.v1.GetDutyRequest;
 import example.medunion.federation.v1.OpenRoomRequest;
 import example.medunion.federation.v1.OpenRoomResponse;
+import example.medunion.federation.v1.RecordServiceGrpc;
 import example.medunion.federation.v1.RelayFrame;
 import example.medunion.federation.v1.RelayServiceGrpc;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SessionFrame;
 import example.medunion.federation.v1.SessionRefusal;
+import example.medunion.federation.v1.ShownDuty;
 import io.grpc.ManagedChannel;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -36,7 +41,9 @@ public final class DoctorClient implements AutoCloseable {
   /** When D1 leaves, from P1 on: how long a signature took must not tell how long its nonce was. */
   private static final Duration ANSWER_STEP = Duration.ofMillis(20);
   private static final int MOST_SESSIONS = 8;
-  private static final int MOST_RECORDS = 64;
+
+  /** How many milliseconds a duty has to hold yet to be shown: what it is shown for takes its time. */
+  private static final long DUTY_LEFT = 60_000;
 
   private final Home home;
   private final CurrentLists lists;
@@ -48,6 +55,7 @@ public final class DoctorClient implements AutoCloseable {
   private final Party opener;
   private final DoctorCode code;
   private final Mailbox mailbox;
+  private final CurrentDuty duty;
   private final Map<ByteString, DoctorSide.AwaitingBiosignal> sessions = new LinkedHashMap<>();
   // A D5 lies in the room that no P6 has answered.
   private boolean isNeeded;
@@ -71,6 +79,7 @@ public final class DoctorClient implements AutoCloseable {
     byte[] roomId = room.getRoomId().toByteArray();
     this.code = new DoctorCode(address, hospitalId, roomId, DoctorSide.codeDigest(opener));
     this.mailbox = new Mailbox(channel, roomId, Direction.DIRECTION_TO_PATIENT);
+    this.duty = new CurrentDuty(checked(room.getDuty()), this::holds, this::askForDuty);
   }
 
   /** Opens a room at the relay of the doctor's hospital, in whose department of that class the encounter is kept. Without the cloud the kept lists do, as long as they are current. */
@@ -82,6 +91,11 @@ public final class DoctorClient implements AutoCloseable {
   /** The code, for the patient. */
   public DoctorCode code() {
     return code;
+  }
+
+  /** Where the doctor is on duty, as the patient is shown. */
+  public Access.Duty duty() {
+    return AccessStatements.peekDuty(duty.get());
   }
 
   /** Answers who asks in the room until one patient is present: P1, D1, P2. Who is refused hears that, and nothing else. */
@@ -111,57 +125,24 @@ public final class DoctorClient implements AutoCloseable {
 
   /** Asks the public cloud where the patient's records are, in all classes that the access covers; it has to allow INDEX. */
   public List<Search.RecordLocation> search(DoctorSide.InConsultation consultation, Consumer<String> tell) {
-    List<String> classes = consultation.access().departmentClasses();
+    List<String> classes = consultation.shown().claimedGrant().orElseThrow().departmentClasses();
     List<Search.RecordLocation> locations = new ArrayList<>();
     try (Cloud cloud = new Cloud(home)) {
       for (String name : classes.contains("*") ? List.of("*") : classes) {
-        locations.addAll(cloud.search(home, name, consultation.claim(), entropy, tell));
+        locations.addAll(cloud.search(home, name, consultation.shown(duty.get()), entropy, tell));
       }
     }
     return locations;
   }
 
-  /** What becomes of records as they come, one after the other. */
-  public interface Fetching {
-    /** This one is here, whole and verified. Its parts are held no longer than this takes. */
-    void taken(FetchedRecord record);
-
-    /** What this hospital has can't be had. */
-    void missing(String hospitalId, Refusal why);
-  }
-
-  /**
-   * Fetches what these locations hold, one session for each hospital and class, all together of at most so many bytes. What can't be had stops
-   * nothing else.
-   */
+  /** Fetches what these locations hold, all together of at most so many bytes. What can't be had stops nothing else. */
   public List<FetchedRecord> fetch(
-      DoctorSide.InConsultation consultation, List<Search.RecordLocation> locations, long mostBytes, Fetching fetching) {
-    List<FetchedRecord> records = new ArrayList<>();
-    long left = mostBytes;
-    for (Order order : Order.of(locations)) {
-      try {
-        boolean fits = records.size() < MOST_RECORDS;
-        Refusal.require(fits, "LIMIT_REACHED", "a diagnosis rests on at most " + MOST_RECORDS + " answers of hospitals");
-        FetchedRecord record = fetch(consultation, order, left);
-        left -= record.size();
-        records.add(record.withoutContents());
-        fetching.taken(record);
-      } catch (Refusal refusal) {
-        fetching.missing(order.hospitalId(), refusal);
-      }
-    }
-    return records;
-  }
-
-  private FetchedRecord fetch(DoctorSide.InConsultation consultation, Order order, long mostBytes) {
-    ManagedChannel there = home.channel(order.location().address(), order.hospitalId());
-    try (HospitalSession stream = new HospitalSession(there)) {
-      RecordSession.Intent intent = consultation.intent(order.scope(), entropy.draw(32));
-      RecordSession.Established session = stream.open(home, order.location().hospital(), intent, entropy);
-      return FetchedRecord.fetch(stream, session, this::verifier, mostBytes);
-    } finally {
-      there.shutdownNow();
-    }
+      DoctorSide.InConsultation consultation,
+      List<Search.RecordLocation> locations,
+      long mostBytes,
+      RecordFetcher.Fetching fetching) {
+    return new RecordFetcher(home, this::verifier, entropy)
+        .fetch(() -> consultation.shown(duty.get()), locations, mostBytes, fetching);
   }
 
   /** Signs and sends the diagnosis, which rests on these records: D5. */
@@ -196,7 +177,7 @@ public final class DoctorClient implements AutoCloseable {
 
   /** Deposits the encounter at the doctor's own hospital: STO, STOACK. Gives the handle that the hospital signed for. */
   public ByteString deposit(DoctorSide.AwaitingReceipt diagnosed) {
-    return new Encounter(diagnosed, departmentClass, System.currentTimeMillis(), entropy)
+    return new Encounter(diagnosed, duty.get(), departmentClass, System.currentTimeMillis(), entropy)
         .deposit(home, channel, hospitalId, entropy);
   }
 
@@ -241,6 +222,27 @@ public final class DoctorClient implements AutoCloseable {
     mailbox.put(RelayFrame.newBuilder().setReply(awaiting.reply()).build());
   }
 
+  private boolean holds(Access.Duty stated) {
+    long now = System.currentTimeMillis();
+    boolean revoked = home.verifier(now).lists().isRevoked("duty", stated.hospitalId(), stated.id());
+    return !revoked && now + DUTY_LEFT < stated.validity().notAfter();
+  }
+
+  private ShownDuty askForDuty() {
+    long now = System.currentTimeMillis();
+    GetDutyRequest request = DoctorSide.askForDuty(home.party(now), hospitalId, now, entropy);
+    return checked(
+        Rules.checkOuter(Calls.call(() -> Calls.timed(RecordServiceGrpc.newBlockingStub(channel)).getDuty(request)))
+            .getDuty());
+  }
+
+  /** What the hospital states, if it is this doctor's duty there. */
+  private ShownDuty checked(ShownDuty stated) {
+    long now = System.currentTimeMillis();
+    ShownAccess.requireOnDuty(stated, opener.self(), hospitalId, home.verifier(now), now);
+    return stated;
+  }
+
   /** By the lists of now: rooms are open, and records on their way, for long. */
   private Verifier verifier() {
     lists.need();
@@ -254,7 +256,7 @@ public final class DoctorClient implements AutoCloseable {
       return Optional.empty();
     }
     try {
-      return session.receive(frame, this::verifier, System.currentTimeMillis());
+      return session.receive(frame, this::verifier, duty.get(), System.currentTimeMillis());
     } catch (Refusal refusal) {
       if (List.of("SEAL_INVALID", "OUT_OF_ORDER").contains(refusal.preciseReason())) {
         return Optional.empty();

@@ -6,9 +6,11 @@ import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Handshake;
 import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.ShownAccess;
 import example.medunion.federation.v1.Deposit;
 import example.medunion.federation.v1.Purpose;
 import example.medunion.federation.v1.Scope;
+import example.medunion.federation.v1.ShownDuty;
 import io.grpc.ManagedChannel;
 import java.time.Duration;
 import java.util.function.Function;
@@ -27,10 +29,13 @@ final class Encounter {
   private final byte[] diagnosis;
   private final Deposit deposit;
 
-  Encounter(DoctorSide.AwaitingReceipt diagnosed, String departmentClass, long now, Entropy entropy) {
+  Encounter(
+      DoctorSide.AwaitingReceipt diagnosed, ShownDuty duty, String departmentClass, long now, Entropy entropy) {
     DoctorSide.InConsultation consultation = diagnosed.consultation();
     Scope scope = Scope.newBuilder().setPurpose(Purpose.PURPOSE_STORE).setDepartmentClass(departmentClass).build();
-    this.intent = consultation.intent(scope, entropy.draw(32));
+    ShownAccess shown = consultation.shown(duty);
+    Refusal.require(shown.access() != null, "GRANT_MISSING", "the patient gave no consent to keep this encounter");
+    this.intent = new RecordSession.Intent(shown, scope, entropy.draw(32));
     this.biosignal = consultation.biosignal();
     this.diagnosis = diagnosed.diagnosis().getDiagnosis().toByteArray();
     this.deposit = diagnosed.prepareDeposit(intent, now);

@@ -105,7 +105,7 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
   private static void requireAsked(RecordManifest manifest, RecordSession.Established established) {
     RecordSession.Intent intent = established.intent();
     boolean same =
-        manifest.getPatientId().equals(intent.claim().patientId())
+        manifest.getPatientId().equals(intent.shown().patientId())
             && manifest.getHospitalId().equals(established.session().peer().identity());
     require(same, "IDENTITY_MISMATCH", "the record names another patient or hospital");
     List<ByteString> asked = intent.scope().getHandlesList();

@@ -249,6 +249,16 @@ public final class Home {
     update(() -> state.keyStatement = statedAt > statedAt(state) ? base64(signed) : state.keyStatement);
   }
 
+  /** Keeps a consent before anybody has it: who gave it can take it back. */
+  void keepGrant(SignedStatement grant) {
+    update(() -> state.grants.add(base64(grant)));
+  }
+
+  /** The consents that were given from here, in the order of giving. */
+  public List<SignedStatement> grants() {
+    return HomeState.read(directory).grants.stream().map(HomeState::statement).toList();
+  }
+
   /** Destroys the keys of epochs that ended 5 minutes ago or more. */
   public void sweep(long now, Entropy entropy) {
     update(

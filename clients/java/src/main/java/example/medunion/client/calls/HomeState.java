@@ -37,6 +37,8 @@ final class HomeState {
   String certificate;
   String revocationList;
   List<String> crls;
+  /** The consents that were given from here, in the order of giving: a patient's numbers for them count from 1. */
+  List<String> grants = new ArrayList<>();
 
   static boolean exists(Path directory) {
     return Files.exists(directory.resolve(FILE));

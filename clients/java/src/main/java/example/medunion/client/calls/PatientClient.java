@@ -1,16 +1,20 @@
 package example.medunion.client.calls;
 
 import com.google.protobuf.ByteString;
+import example.medunion.client.protocol.Access;
+import example.medunion.client.protocol.AccessStatements;
 import example.medunion.client.protocol.Consultation;
 import example.medunion.client.protocol.Entropy;
-import example.medunion.client.protocol.Grants;
 import example.medunion.client.protocol.Handshake;
+import example.medunion.client.protocol.Party;
 import example.medunion.client.protocol.PatientSide;
 import example.medunion.client.protocol.Refusal;
-import example.medunion.client.protocol.Statements;
+import example.medunion.client.protocol.Search;
+import example.medunion.client.protocol.ShownAccess;
+import example.medunion.client.protocol.Verifier;
+import example.medunion.federation.v1.Consent;
 import example.medunion.federation.v1.Direction;
 import example.medunion.federation.v1.GetRoomResponse;
-import example.medunion.federation.v1.Grant;
 import example.medunion.federation.v1.RelayFrame;
 import example.medunion.federation.v1.SessionFrame;
 import example.medunion.federation.v1.SignedStatement;
@@ -22,7 +26,7 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
 
-/** The patient's client: a visit to the doctor of a code, and its diagnosis. */
+/** The patient's client: a look at the doctor of a code, a visit and its diagnosis; one's own records. */
 public final class PatientClient {
   /** How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ. */
   private static final Duration REPLY = Duration.ofSeconds(45);
@@ -40,39 +44,90 @@ public final class PatientClient {
     this.tell = tell;
   }
 
-  /** What a visit gave: the diagnosis is a FHIR DiagnosticReport that the doctor signed. */
-  public record Visit(String doctorId, ByteString grantId, byte[] diagnosis) {}
+  /** What a visit consents to: for whom, and on which terms. */
+  public record Offer(Access.Grantee grantee, AccessStatements.Terms terms) {}
 
-  /** Visits the doctor of a code: P1, D1, P2 with a grant on these terms, D5, P6. */
-  public Visit visit(DoctorCode code, byte[] biometricPassword, byte[] biosignal, Grants.Terms terms) {
+  /** Looks at the doctor of a code, and where that doctor is on duty. Nothing of the patient goes out. */
+  public RoomView look(DoctorCode code) {
+    return inRoom(code, mailbox -> view(mailbox, code));
+  }
+
+  /**
+   * Visits the doctor who was looked at: P1, D1, P2 with this consent, null for none, D5, P6. Gives the diagnosis, a FHIR DiagnosticReport
+   * that the doctor signed. The consent is kept before anybody has it, so it stands even if nothing comes of the visit.
+   */
+  public byte[] visit(RoomView view, byte[] biometricPassword, byte[] biosignal, Offer offer) {
+    return inRoom(view.code(), mailbox -> visit(mailbox, view, biometricPassword, biosignal, offer));
+  }
+
+  /** Asks the public cloud where one's own records are. */
+  public List<Search.RecordLocation> findRecords() {
+    try (Cloud cloud = new Cloud(home)) {
+      return cloud.search(home, Access.ANY, ShownAccess.own(home.identity()), entropy, tell);
+    }
+  }
+
+  /** Fetches one's own records, all together of at most so many bytes. What can't be had stops nothing else. */
+  public List<FetchedRecord> fetchRecords(
+      List<Search.RecordLocation> locations, long mostBytes, RecordFetcher.Fetching fetching) {
+    CurrentLists lists = new CurrentLists(this::refresh, System::nanoTime);
+    Supplier<Verifier> verifier =
+        () -> {
+          lists.need();
+          return home.verifier(System.currentTimeMillis());
+        };
+    return new RecordFetcher(home, verifier, entropy)
+        .fetch(() -> ShownAccess.own(home.identity()), locations, mostBytes, fetching);
+  }
+
+  private <T> T inRoom(DoctorCode code, Function<Mailbox, T> step) {
     ManagedChannel channel = home.channel(code.address(), code.hospitalId());
     try {
-      Mailbox mailbox = new Mailbox(channel, code.roomId(), Direction.DIRECTION_TO_DOCTOR);
-      return visit(mailbox, code, biometricPassword, biosignal, terms);
+      return step.apply(new Mailbox(channel, code.roomId(), Direction.DIRECTION_TO_DOCTOR));
     } finally {
       channel.shutdownNow();
     }
   }
 
-  private Visit visit(Mailbox mailbox, DoctorCode code, byte[] password, byte[] biosignal, Grants.Terms terms) {
+  private RoomView view(Mailbox mailbox, DoctorCode code) {
     GetRoomResponse room = mailbox.room();
     if (!Maintenance.refresh(home)) {
       // The relay hands on lists that the cloud signed.
       home.learnFromRelay(room.getRevocationList(), room.getCertificateRevocationList());
     }
     long now = System.currentTimeMillis();
-    Handshake.Peer doctor = PatientSide.checkRoom(room, code.digest(), home.verifier(now), now);
+    Verifier verifier = home.verifier(now);
+    Handshake.Peer doctor = PatientSide.checkRoom(room, code.digest(), verifier, now);
+    return new RoomView(code, doctor, PatientSide.checkDuty(room, doctor, code.hospitalId(), verifier, now));
+  }
+
+  private byte[] visit(Mailbox mailbox, RoomView shown, byte[] password, byte[] biosignal, Offer offer) {
+    RoomView view = view(mailbox, shown.code());
+    view.requireSame(shown);
+    long now = System.currentTimeMillis();
+    Handshake.Peer doctor = view.doctor();
     Handshake.AwaitingReply<PatientSide.Established> awaiting = PatientSide.begin(home.party(now), doctor, password, now, entropy);
     mailbox.put(RelayFrame.newBuilder().setOpening(awaiting.opening()).build());
     PatientSide.Established established = await(mailbox, awaiting.sessionId(), REPLY, frame -> reply(awaiting, frame));
-    long then = System.currentTimeMillis();
-    SignedStatement grant = Grants.make(established.session().own(), doctor, terms, then, entropy);
-    PatientSide.AwaitingDiagnosis waiting = established.deliver(biosignal, grant, System.currentTimeMillis());
+    ShownAccess consent = consent(established.session().own(), offer);
+    PatientSide.AwaitingDiagnosis waiting = established.deliver(biosignal, consent, System.currentTimeMillis());
     waiting.frames().forEach(frame -> mailbox.put(RelayFrame.newBuilder().setFrame(frame).build()));
     PatientSide.Diagnosed diagnosed = await(mailbox, awaiting.sessionId(), DIAGNOSIS, diagnoses(waiting));
     acknowledge(mailbox, diagnosed);
-    ByteString grantId = Statements.peek(Grant.getDefaultInstance(), grant).getGrantId();
-    return new Visit(doctor.identity(), grantId, diagnosed.delivery().getDiagnosis().toByteArray());
+    return diagnosed.delivery().getDiagnosis().toByteArray();
+  }
+
+  private ShownAccess consent(Party patient, Offer offer) {
+    if (offer == null) {
+      return ShownAccess.byConsent(patient.identity(), null, null);
+    }
+    long now = System.currentTimeMillis();
+    SignedStatement grant =
+        AccessStatements.makeGrant(patient, offer.grantee(), offer.terms(), null, now, entropy);
+    home.keepGrant(grant);
+    Consent consent =
+        Consent.newBuilder().setGrant(grant).setKeyStatement(patient.self().keyStatement()).build();
+    return ShownAccess.byConsent(patient.identity(), consent, null);
   }
 
   private Optional<PatientSide.Established> reply(Handshake.AwaitingReply<PatientSide.Established> awaiting, RelayFrame frame) {

@@ -5,6 +5,7 @@ import example.medunion.federation.v1.ConsultationOpening;
 import example.medunion.federation.v1.ConsultationReply;
 import example.medunion.federation.v1.DiagnosisDelivery;
 import example.medunion.federation.v1.Role;
+import java.util.List;
 
 /**
  * Consultation (eq. 11-24; docs/protocol.md, 4): what both sides sign and hash.
@@ -12,7 +13,7 @@ import example.medunion.federation.v1.Role;
  * <ul>
  *   <li>P1: the patient sends its identity, B_P and R_P2 = r5 B sealed to the doctor of the code, signed for this doctor.
  *   <li>D1: the doctor picks r6; both compute SEK_1; kc_D proves the key.
- *   <li>P2: only then the patient sends M_SD and its grant under SEK_1, which confirms the key to the doctor.
+ *   <li>P2: only then the patient sends M_SD and its consent under SEK_1, which confirms the key to the doctor.
  *   <li>D5: the signed diagnosis; P6: the patient's receipt.
  * </ul>
  */
@@ -30,7 +31,7 @@ public final class Consultation {
           "D1",
           ConsultationOpening.getDefaultInstance(),
           ConsultationReply.getDefaultInstance(),
-          Role.ROLE_PATIENT,
+          List.of(Role.ROLE_PATIENT),
           Role.ROLE_DOCTOR,
           "PD",
           ConsultationOpening::getPatientId,
@@ -117,15 +118,19 @@ public final class Consultation {
         .bytes();
   }
 
-  /** What Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2) (B15). */
+  /**
+   * What Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), ID_P, H(M_SD), H(grant) or empty, T_P2) (B15). It fits no other doctor's
+   * deposit, and no other patient's.
+   */
   static byte[] biosignalTranscript(
-      byte[] hash, String doctorId, byte[] certificate, byte[] digest, byte[] grantDigest, long sentAt) {
+      byte[] hash, String doctorId, byte[] certificate, ShownAccess shown, byte[] digest, long sentAt) {
     return Transcript.of("P2")
         .add(hash)
         .add(doctorId)
         .add(Bytes.sha256(certificate))
+        .add(shown.patientId())
         .add(digest)
-        .add(grantDigest)
+        .add(shown.grantDigest())
         .add(sentAt)
         .bytes();
   }

@@ -31,8 +31,11 @@ public final class DoctorCertificate {
 
   private DoctorCertificate() {}
 
-  /** Refuses unless Cert_D is legal: from an authority of the federation, valid, not revoked, this doctor's and this key's. */
-  public static void verify(byte[] der, List<MedicalAuthority> authorities, Lists lists, VerifiedParty owner, long now) {
+  /**
+   * The name of the authority of a Cert_D that is legal: the federation's, valid, not revoked, this doctor's and this key's. Refuses
+   * any other.
+   */
+  public static String verify(byte[] der, List<MedicalAuthority> authorities, Lists lists, VerifiedParty owner, long now) {
     X509Certificate certificate = read(der);
     MedicalAuthority named = authorityOf(certificate, authorities);
     boolean covered = named.getDoctorIdsList().stream().anyMatch(scope -> covers(scope, owner.identity()));
@@ -45,6 +48,7 @@ public final class DoctorCertificate {
     X509CRL crl = AuthorityCrl.current(authority, lists, moment);
     require(crl.getRevokedCertificate(certificate.getSerialNumber()) == null, "CERTIFICATE_REVOKED", "Cert_D is revoked");
     requireOwner(certificate, owner.identity(), owner.verifyingKey());
+    return named.getAuthorityId();
   }
 
   /** Reads a certificate in DER, and nothing else: a factory takes PEM, too, and what follows. */

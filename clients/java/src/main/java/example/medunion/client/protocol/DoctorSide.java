@@ -8,12 +8,13 @@ import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.Deposit;
 import example.medunion.federation.v1.DiagnosisDelivery;
 import example.medunion.federation.v1.DiagnosisReceipt;
-import example.medunion.federation.v1.Grant;
+import example.medunion.federation.v1.GetDutyRequest;
 import example.medunion.federation.v1.OpenRoomRequest;
-import example.medunion.federation.v1.Scope;
+import example.medunion.federation.v1.Right;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SessionFrame;
+import example.medunion.federation.v1.ShownDuty;
 import example.medunion.federation.v1.SignedStatement;
 import java.io.ByteArrayOutputStream;
 import java.util.List;
@@ -44,6 +45,21 @@ public final class DoctorSide {
             .add(now)
             .bytes();
     return Rules.check(request.setSignature(ByteString.copyFrom(doctor.signingKey().sign(signed))).build());
+  }
+
+  /** Asks a hospital for the duty that it states of this doctor now. */
+  public static GetDutyRequest askForDuty(Party doctor, String hospitalId, long now, Entropy entropy) {
+    ByteString nonce = ByteString.copyFrom(entropy.draw(16));
+    byte[] signed =
+        Transcript.of("duty-ask").add(doctor.identity()).add(hospitalId).add(nonce).add(now).bytes();
+    return Rules.check(
+        GetDutyRequest.newBuilder()
+            .setKeyStatement(doctor.self().keyStatement())
+            .setDoctorCertificate(ByteString.copyFrom(doctor.certificate()))
+            .setNonce(nonce)
+            .setSentAt(now)
+            .setSignature(ByteString.copyFrom(doctor.signingKey().sign(signed)))
+            .build());
   }
 
   /** Asks the relay to close a room of one's own. No room has this number again, so it needs no time and no nonce. */
@@ -89,9 +105,11 @@ public final class DoctorSide {
 
     /**
      * Takes one frame of P2 (eq. 24), and gives the consultation with the last. Opening the first confirms the key: only now is the
-     * patient present (B2). With the last one everything is decided anew: the patient may have been revoked since P1.
+     * patient present (B2). With the last one everything is decided anew: the patient may have been revoked since P1. `duty` is the
+     * doctor's own.
      */
-    public Optional<InConsultation> receive(SessionFrame frame, Supplier<Verifier> verifier, long now) {
+    public Optional<InConsultation> receive(
+        SessionFrame frame, Supplier<Verifier> verifier, ShownDuty duty, long now) {
       Rules.check(frame);
       long heard = heardAt < 0 ? now : heardAt;
       Freshness.requireFreshSince(frame.getSentAt(), heard, now);
@@ -100,9 +118,12 @@ public final class DoctorSide {
             byte[] plaintext = receiving.open("p2", frame);
             Optional<InConsultation> present = Optional.empty();
             if (frame.getLast()) {
-              session.peer().requireStillGood(verifier.get(), now);
-              BiosignalDelivery type = BiosignalDelivery.getDefaultInstance();
-              present = Optional.of(complete(Rules.parse(type, plaintext), frame, now));
+              Verifier current = verifier.get();
+              session.peer().requireStillGood(current, now);
+              BiosignalDelivery p2 = Rules.parse(BiosignalDelivery.getDefaultInstance(), plaintext);
+              InConsultation complete = complete(p2, frame, duty);
+              requireConsent(complete.shown(), current, now);
+              present = Optional.of(complete);
             } else {
               keep(plaintext);
             }
@@ -120,49 +141,51 @@ public final class DoctorSide {
       slices++;
     }
 
-    private InConsultation complete(BiosignalDelivery p2, SessionFrame frame, long now) {
+    private InConsultation complete(BiosignalDelivery p2, SessionFrame frame, ShownDuty duty) {
       VerifiedParty patient = session.peer().party();
       Freshness.requireSameTime(p2.getSentAt(), frame.getSentAt());
-      boolean own = p2.getPatientId().equals(patient.identity());
-      require(own, "IDENTITY_MISMATCH", "P2 names another patient");
+      boolean own = p2.getPatientId().equals(patient.identity()) || p2.getConsent().hasDeputyship();
+      require(own, "IDENTITY_MISMATCH", "P2 names another patient, and no deputyship for it"); // P2.8
       byte[] content = Padding.content(biosignal.toByteArray(), p2.getBiosignalSizeBytes());
       byte[] digest = Bytes.sha256(content);
       boolean whole = Bytes.equal(p2.getBiosignalDigest(), digest);
       require(whole, "RECORD_DIGEST_MISMATCH", "the biosignal is not the one that was signed");
-      byte[] grantDigest = p2.hasGrant() ? Transcript.statementDigest("grant", p2.getGrant()) : Bytes.EMPTY;
       Party doctor = session.own();
+      ShownAccess shown = ShownAccess.byConsent(p2.getPatientId(), p2.hasConsent() ? p2.getConsent() : null, duty);
       byte[] signed =
           Consultation.biosignalTranscript(
-              session.transcriptHash(), doctor.identity(), doctor.certificate(), digest, grantDigest, p2.getSentAt());
+              session.transcriptHash(), doctor.identity(), doctor.certificate(), shown, digest, p2.getSentAt());
       Statements.verifySignature(patient.verifyingKey(), p2.getSignature(), signed);
-      Access access = Access.NONE;
-      if (p2.hasGrant()) {
-        Grant grant = Grants.openFor(p2.getGrant(), patient, doctor, now);
-        access = new Access(grant.getDepartmentClassesList(), grant.getRightsList());
+      return new InConsultation(session, receiving, content, p2, shown);
+    }
+
+    /** Requires that a consent is this patient's, for this doctor: it is of use now. */
+    private void requireConsent(ShownAccess shown, Verifier verifier, long now) {
+      if (shown.consent().isPresent()) {
+        SignedStatement came = session.peer().party().keyStatement();
+        boolean same = shown.consent().get().getKeyStatement().equals(came);
+        require(same, "IDENTITY_MISMATCH", "the consent is of another patient than the one who came"); // P2.12
+        shown.requireOfUse(session.own().self(), verifier, now); // P2.13
       }
-      return new InConsultation(session, receiving, content, p2, access);
     }
   }
 
-  /** The patient is present, its biosignal and grant are here. */
+  /** The patient, or its deputy, is present, its biosignal and consent are here: `shown` is what the doctor can show elsewhere. */
   public record InConsultation(
-      Handshake.Session session, Direction receiving, byte[] biosignal, BiosignalDelivery delivery, Access access) {
-    /** ID_P. */
+      Handshake.Session session, Direction receiving, byte[] biosignal, BiosignalDelivery delivery, ShownAccess shown) {
+    /** ID_P, whose visit it is: of who came, or of whom that one stands for. */
     public String patientId() {
-      return session.peer().identity();
+      return shown.patientId();
     }
 
-    /** What the doctor can show others. */
-    public Access.Claim claim() {
-      VerifiedParty patient = session.peer().party();
-      SignedStatement grant = delivery.hasGrant() ? delivery.getGrant() : null;
-      return new Access.Claim(patient.identity(), grant, patient.keyStatement());
+    /** Whether the consent gives a right; servers decide this for themselves. */
+    public boolean allows(Right right) {
+      return shown.claimedGrant().filter(grant -> grant.rights().contains(right)).isPresent();
     }
 
-    /** What a session with a hospital is for, by the patient's grant. `blind` is rho, 32 bytes. */
-    public RecordSession.Intent intent(Scope scope, byte[] blind) {
-      require(delivery.hasGrant(), "GRANT_MISSING", "the patient gave no consent");
-      return new RecordSession.Intent(claim(), scope, blind);
+    /** What the doctor can show elsewhere, with its duty of now. */
+    public ShownAccess shown(ShownDuty duty) {
+      return ShownAccess.byConsent(patientId(), shown.consent().orElse(null), duty);
     }
 
     /** Signs D5 (eq. 49) over the biosignal's and the records' signatures (Sig_HPC2) that it rests on. Once: its nonce is used. */
@@ -190,13 +213,12 @@ public final class DoctorSide {
     public Deposit prepareDeposit(RecordSession.Intent intent, long now) {
       BiosignalDelivery delivery = consultation.delivery();
       return Deposit.newBuilder()
-          .setPatientId(intent.claim().patientId())
+          .setPatientId(intent.shown().patientId())
           .setDoctorId(consultation.session().own().identity())
           .setSentAt(now)
           .setBlind(ByteString.copyFrom(intent.blind()))
           .setScope(intent.scope())
-          .setGrant(intent.claim().grant())
-          .setPatientKeyStatement(intent.claim().patientKeyStatement())
+          .setAccess(intent.shown().access())
           .setConsultationDigest(ByteString.copyFrom(consultation.session().transcriptHash()))
           .setBiosignalSizeBytes(consultation.biosignal().length)
           .setBiosignalDigest(delivery.getBiosignalDigest())

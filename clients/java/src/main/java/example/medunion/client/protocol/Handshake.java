@@ -9,6 +9,7 @@ import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SignedStatement;
+import java.util.List;
 import java.util.Locale;
 import java.util.function.BiConsumer;
 import java.util.function.Function;
@@ -26,7 +27,7 @@ public final class Handshake {
 
   /**
    * What a kind of session has of its own in the handshake: a row. The labels are the signatures', and in lower case the
-   * seals'; `keyRoles` are the initiator's letter and the responder's in the names of the keys; `replyOf` gives a reply with
+   * seals'; `initiators` are the roles that may begin it; `keyRoles` are the initiator's letter and the responder's in the names of the keys; `replyOf` gives a reply with
    * the kind's own fields, and `requireOpening` is the kind's own check of an opening.
    */
   public record Kind<O extends Message, R extends Message>(
@@ -34,7 +35,7 @@ public final class Handshake {
       String replyLabel,
       O openingType,
       R replyType,
-      Role initiator,
+      List<Role> initiators,
       Role responder,
       String keyRoles,
       Function<O, String> initiatorId,
@@ -273,9 +274,11 @@ public final class Handshake {
     Message opening = opened.payload();
     byte[] certificate = certificateIn(opening);
     SignedStatement statement = get(opening, "key_statement");
-    VerifiedParty party = verifier.member(statement, kind.initiator(), certificate, now);
+    String initiator = kind.initiatorId().apply(opening);
+    Role role = Verifier.roleOf(initiator, kind.initiators());
+    VerifiedParty party = verifier.member(statement, role, certificate, now);
     boolean same =
-        kind.initiatorId().apply(opening).equals(party.identity())
+        initiator.equals(party.identity())
             && Bytes.equal(bytes(opening, "registration_point"), party.registrationPoint());
     require(same, "IDENTITY_MISMATCH", "the key statement is somebody else's");
     kind.requireOpening().accept(opening, party);

@@ -6,10 +6,13 @@ import com.google.protobuf.ByteString;
 import example.medunion.federation.v1.MedicalAuthority;
 import example.medunion.federation.v1.RevocationList;
 import example.medunion.federation.v1.SignedStatement;
+import example.medunion.federation.v1.Sweep;
 import java.security.cert.X509CRL;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /** The revocation list and the authorities' CRLs as last received. Stale or absent means no. */
@@ -19,14 +22,18 @@ public final class Lists {
   private final RevocationList revocations;
   private final List<X509CRL> crls;
   private final Set<ByteString> serials;
-  private final Set<ByteString> grants;
+  private final Set<ByteString> statements;
+  private final Map<ByteString, Long> sweeps;
   private final Set<ByteString> keyIds;
 
   private Lists(RevocationList revocations, List<X509CRL> crls) {
     this.revocations = revocations;
     this.crls = crls;
     this.serials = new HashSet<>(revocations.getSerialsList());
-    this.grants = new HashSet<>(revocations.getGrantsList());
+    this.statements = new HashSet<>(revocations.getStatementsList());
+    this.sweeps =
+        revocations.getSweepsList().stream()
+            .collect(Collectors.toMap(Sweep::getPatientDigest, Sweep::getBefore, Math::max));
     this.keyIds = new HashSet<>(revocations.getKeyIdsList());
   }
 
@@ -74,8 +81,20 @@ public final class Lists {
     require(!keyIds.contains(keyId), "CREDENTIAL_REVOKED", "the encryption key is revoked");
   }
 
-  public void requireGrantGood(String patientId, ByteString grantId) {
-    byte[] entry = Transcript.of("gid").add(patientId).add(grantId).digest();
-    require(!grants.contains(ByteString.copyFrom(entry)), "GRANT_REVOKED", "the patient took this grant back");
+  /** Whether a statement of this kind ("grant", "mandate", "guardian", "duty") was taken back by itself. */
+  public boolean isRevoked(String kind, String ownerId, ByteString statementId) {
+    byte[] entry = Transcript.of("revoked").add(kind).add(ownerId).add(statementId).digest();
+    return statements.contains(ByteString.copyFrom(entry));
+  }
+
+  /** Whether a grant or mandate was taken back, by itself or with all that its patient signed. */
+  public boolean isTakenBack(String kind, String patientId, ByteString statementId, long statedAt) {
+    return statedAt < sweptBefore(patientId) || isRevoked(kind, patientId, statementId);
+  }
+
+  /** Before when everything that a patient signed was taken back; 0 where nothing was. */
+  public long sweptBefore(String patientId) {
+    byte[] entry = Transcript.of("sweep").add(patientId).digest();
+    return sweeps.getOrDefault(ByteString.copyFrom(entry), 0L);
   }
 }

@@ -28,6 +28,12 @@ public final class PatientSide {
     return new Handshake.Peer(party, key, certificate);
   }
 
+  /** Checks that the room's doctor is on duty at the relay's hospital, and gives where: what the patient is shown (code.5-7). */
+  public static Access.Duty checkDuty(
+      GetRoomResponse room, Handshake.Peer doctor, String hospitalId, Verifier verifier, long now) {
+    return ShownAccess.requireOnDuty(room.getDuty(), doctor.party(), hospitalId, verifier, now);
+  }
+
   /** Makes P1 for the doctor of the code. */
   public static Handshake.AwaitingReply<Established> begin(
       Party patient, Handshake.Peer doctor, byte[] biometricPassword, long now, Entropy entropy) {
@@ -40,26 +46,26 @@ public final class PatientSide {
 
   /** The doctor has proved itself and the key. */
   public record Established(Handshake.Session session) {
-    /** Sends P2 (eq. 23): M_SD in slices, then what signs it and the grant, which may be null. */
-    public AwaitingDiagnosis deliver(byte[] biosignal, SignedStatement grant, long now) {
+    /**
+     * Sends P2 (eq. 23): M_SD in slices, then what signs it, and the consent. `shown` is whose visit it is, and the consent, if there
+     * is one: signed by this patient, for itself or as a deputy.
+     */
+    public AwaitingDiagnosis deliver(byte[] biosignal, ShownAccess shown, long now) {
       Consultation.requireBounded(biosignal.length);
       byte[] digest = Bytes.sha256(biosignal);
-      byte[] grantDigest = grant == null ? Bytes.EMPTY : Transcript.statementDigest("grant", grant);
       Handshake.Peer doctor = session.peer();
       Party patient = session.own();
       byte[] signed =
           Consultation.biosignalTranscript(
-              session.transcriptHash(), doctor.identity(), doctor.certificate(), digest, grantDigest, now);
+              session.transcriptHash(), doctor.identity(), doctor.certificate(), shown, digest, now);
       BiosignalDelivery.Builder payload =
           BiosignalDelivery.newBuilder()
               .setBiosignalSizeBytes(biosignal.length)
               .setBiosignalDigest(ByteString.copyFrom(digest))
-              .setPatientId(patient.identity())
+              .setPatientId(shown.patientId())
               .setSentAt(now)
               .setSignature(ByteString.copyFrom(patient.signingKey().sign(signed)));
-      if (grant != null) {
-        payload.setGrant(grant);
-      }
+      shown.consent().ifPresent(payload::setConsent);
       Direction sending = session.sending();
       byte[] message = Statements.serialised(payload.build());
       List<SessionFrame> frames = sending.sealContent("p2", biosignal, message, now);

@@ -20,38 +20,38 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.Supplier;
 
-/** A doctor's session with a hospital: D3, D4 or STO, and the checks of H1, H2, STOACK (eq. 33-35, 42-45, 48). */
+/** The session of a doctor, or of a patient in its place, with a hospital: D3, D4 or STO, and the checks of H1, H2, STOACK (eq. 33-35, 42-45, 48). */
 public final class RecordSession {
-  /** The handshake of a doctor with a hospital: D3 and H1 (eq. 33-44), which give SEK_2. */
+  /** The handshake of who asks with a hospital: D3 and H1 (eq. 33-44), which give SEK_2. */
   static final Handshake.Kind<RecordOpening, RecordReply> KIND =
       new Handshake.Kind<>(
           "D3",
           "H1",
           RecordOpening.getDefaultInstance(),
           RecordReply.getDefaultInstance(),
-          Role.ROLE_DOCTOR,
+          List.of(Role.ROLE_DOCTOR, Role.ROLE_PATIENT),
           Role.ROLE_HOSPITAL,
           "DH",
-          RecordOpening::getDoctorId,
+          RecordOpening::getAskerId,
           RecordReply::getHospitalId,
           hospital -> RecordReply.newBuilder().setHospitalId(hospital.identity()).buildPartial(),
           RecordSession::openingTranscript,
           RecordSession::transcriptHash,
           RecordSession::replyTranscript,
-          (opening, doctor) -> {});
+          (opening, asker) -> {});
 
   private RecordSession() {}
 
   /** What the session is for: c_P commits to it. `blind` is rho, 32 bytes; keep the intent to repeat a deposit. */
-  public record Intent(Access.Claim claim, Scope scope, byte[] blind) {
-    /** c_P = H(T("cp", ID_P, H(grant), H(scope), rho)). */
+  public record Intent(ShownAccess shown, Scope scope, byte[] blind) {
+    /** c_P = H(T("cp", ID_P, H(access), H(scope), rho)). */
     public byte[] commitment() {
       byte[] handles = Transcript.listing(scope.getHandlesList().stream().map(ByteString::toByteArray).toList());
       String purpose = scope.getPurpose() == Purpose.PURPOSE_READ ? "read" : "store";
       Transcript encoded = Transcript.of("scope").add(purpose).add(scope.getDepartmentClass()).add(handles);
       return Transcript.of("cp")
-          .add(claim.patientId())
-          .add(claim.digest())
+          .add(shown.patientId())
+          .add(shown.digest())
           .add(encoded.digest())
           .add(blind)
           .digest();
@@ -60,33 +60,36 @@ public final class RecordSession {
 
   /** Makes D3: commits to the patient, for this hospital. */
   public static Handshake.AwaitingReply<Established> begin(
-      Party doctor, Handshake.Peer hospital, Intent intent, long now, Entropy entropy) {
+      Party asker, Handshake.Peer hospital, Intent intent, long now, Entropy entropy) {
     RecordOpening.Builder opening =
         RecordOpening.newBuilder()
-            .setDoctorId(doctor.identity())
-            .setDoctorCertificate(ByteString.copyFrom(doctor.certificate()))
+            .setAskerId(asker.identity())
             .setPatientCommitment(ByteString.copyFrom(intent.commitment()));
+    if (asker.certificate().length > 0) {
+      opening.setDoctorCertificate(ByteString.copyFrom(asker.certificate()));
+    }
     return Handshake.begin(
-        KIND, doctor, hospital, opening, session -> new Established(session, intent), now, entropy);
+        KIND, asker, hospital, opening, session -> new Established(session, intent), now, entropy);
   }
 
   /** The hospital has proved itself and the key. */
   public record Established(Handshake.Session session, Intent intent) {
-    /** Makes D4 (eq. 45): opens c_P and shows the grant. Of the parts of a record at most so many bytes are taken. */
+    /** Makes D4 (eq. 45): opens c_P and shows why it may. Of the parts of a record at most so many bytes are taken. */
     public AwaitingRecord query(long mostBytes, long now) {
-      Access.Claim claim = intent.claim();
-      Party doctor = session.own();
+      ShownAccess shown = intent.shown();
+      Party asker = session.own();
       RecordQuery.Builder payload =
           RecordQuery.newBuilder()
-              .setPatientId(claim.patientId())
-              .setDoctorId(doctor.identity())
+              .setPatientId(shown.patientId())
+              .setAskerId(asker.identity())
               .setSentAt(now)
-              .setDoctorCertificateDigest(ByteString.copyFrom(Bytes.sha256(doctor.certificate())))
               .setBlind(ByteString.copyFrom(intent.blind()))
-              .setScope(intent.scope())
-              .setPatientKeyStatement(claim.patientKeyStatement());
-      if (claim.grant() != null) {
-        payload.setGrant(claim.grant());
+              .setScope(intent.scope());
+      if (asker.certificate().length > 0) {
+        payload.setDoctorCertificateDigest(ByteString.copyFrom(Bytes.sha256(asker.certificate())));
+      }
+      if (shown.access() != null) {
+        payload.setAccess(shown.access());
       }
       SessionFrame frame = session.sending().seal("d4", Statements.serialised(payload.build()), now);
       return new AwaitingRecord(this, frame, mostBytes);
@@ -166,7 +169,7 @@ public final class RecordSession {
       return new Progress(null, new Whole(end, signedDigest(end)));
     }
 
-    /** H(M_EMR), once Sig_HPC2 = S_PRK_HPC(T("H2", TH2, c_P, H(M_EMR), grant id, version, T_HPC2)) holds (C8). */
+    /** H(M_EMR), once Sig_HPC2 = S_PRK_HPC(T("H2", TH2, c_P, H(M_EMR), H(access), version, T_HPC2)) holds (C8). */
     private byte[] signedDigest(RecordEnd end) {
       require(end.hasSignature() && end.hasVersion(), "MISSING_FIELD", "a served record is signed");
       byte[] digest = incoming.wholeDigest();
@@ -177,7 +180,7 @@ public final class RecordSession {
               .add(session.transcriptHash())
               .add(intent.commitment())
               .add(digest)
-              .add(intent.claim().claimedId())
+              .add(intent.shown().digest())
               .add(end.getVersion())
               .add(end.getSentAt())
               .bytes();
@@ -232,7 +235,7 @@ public final class RecordSession {
         .add(keyId)
         .add(sessionId)
         .add(Bytes.sha256(opening.getContribution()))
-        .add(Bytes.sha256(opening.getDoctorCertificate()))
+        .add(Statements.certificateDigest(opening.getDoctorCertificate()))
         .bytes();
   }
 

@@ -11,11 +11,11 @@ import example.medunion.federation.v1.SearchAnswer;
 import example.medunion.federation.v1.SearchQuery;
 import java.util.List;
 
-/** EMR search, the doctor's side (eq. 25-32): D2 asks the cloud where a patient's records are, C answers. */
+/** EMR search (eq. 25-32): a doctor, or the patient itself, asks the cloud by D2 where a patient's records are, and C answers. */
 public final class Search {
   private Search() {}
 
-  /** What a doctor wants to know of a patient: a page of the records of one department class, or of "*". */
+  /** What somebody wants to know of a patient: a page of the records of one department class, or of "*". */
   public record Question(String departmentClass, int page) {}
 
   /** Where a record is: an index row whose hospital's statements held. */
@@ -26,35 +26,36 @@ public final class Search {
 
   /** Sends D2 (eq. 25, 26). */
   public static AwaitingAnswer ask(
-      Party doctor, Question question, Access.Claim claim, EncryptionKey cloud, long now, Entropy entropy) {
+      Party asker, Question question, ShownAccess shown, EncryptionKey cloud, long now, Entropy entropy) {
     byte[] sessionId = entropy.draw(16);
     SearchQuery.Builder query =
         SearchQuery.newBuilder()
-            .setPatientId(claim.patientId())
+            .setPatientId(shown.patientId())
             .setSentAt(now)
-            .setDoctorId(doctor.identity())
-            .setDoctorCertificate(ByteString.copyFrom(doctor.certificate()))
+            .setAskerId(asker.identity())
             .setDepartmentClass(question.departmentClass())
             .setPage(question.page())
             .setNonce(ByteString.copyFrom(entropy.draw(16)))
-            .setKeyStatement(doctor.self().keyStatement())
-            .setEncryptionKeyStatement(doctor.encryptionKeyStatement())
-            .setPatientKeyStatement(claim.patientKeyStatement());
-    if (claim.grant() != null) {
-      query.setGrant(claim.grant());
+            .setKeyStatement(asker.self().keyStatement())
+            .setEncryptionKeyStatement(asker.encryptionKeyStatement());
+    if (asker.certificate().length > 0) {
+      query.setDoctorCertificate(ByteString.copyFrom(asker.certificate()));
     }
-    byte[] shared = doctor.registrationSecret().sharedKey(doctor.identity(), doctor.self().serial());
+    if (shown.access() != null) {
+      query.setAccess(shown.access());
+    }
+    byte[] shared = asker.registrationSecret().sharedKey(asker.identity(), asker.self().serial());
     query.setProof(ByteString.copyFrom(queryProof(shared, query)));
-    byte[] signed = queryTranscript(query, doctor.self(), cloud.owner());
-    query.setSignature(ByteString.copyFrom(doctor.signingKey().sign(signed)));
+    byte[] signed = queryTranscript(query, shown, asker.self(), cloud.owner());
+    query.setSignature(ByteString.copyFrom(asker.signingKey().sign(signed)));
     Context context = new Context("d2", Context.UNNAMED, cloud.owner(), cloud.keyId(), sessionId, now);
     SealedOpening opening = Sealing.seal(query.build(), cloud.encryptionKey(), context).opening();
-    return new AwaitingAnswer(doctor, query.build(), sessionId, shared, cloud.owner(), opening);
+    return new AwaitingAnswer(asker, query.build(), sessionId, shared, cloud.owner(), opening);
   }
 
   /** D2 is made: send it. */
   public static final class AwaitingAnswer {
-    private final Party doctor;
+    private final Party asker;
     private final SearchQuery query;
     private final byte[] sessionId;
     private final byte[] shared;
@@ -62,8 +63,8 @@ public final class Search {
     private final SealedOpening opening;
 
     private AwaitingAnswer(
-        Party doctor, SearchQuery query, byte[] sessionId, byte[] shared, String cloudId, SealedOpening opening) {
-      this.doctor = doctor;
+        Party asker, SearchQuery query, byte[] sessionId, byte[] shared, String cloudId, SealedOpening opening) {
+      this.asker = asker;
       this.query = query;
       this.sessionId = sessionId;
       this.shared = shared;
@@ -75,7 +76,7 @@ public final class Search {
       return opening;
     }
 
-    /** Takes C (eq. 31, 32). Refuses with what the cloud says is wrong with the grant, or REJECTED for a false answer. */
+    /** Takes C (eq. 31, 32). Refuses with what the cloud says is wrong with the access, or REJECTED for a false answer. */
     public Answer receive(SealedReply reply, Verifier verifier, long now) {
       Handshake.requireReply(reply, sessionId, now);
       SearchAnswer answer = Refusal.afterOpening(() -> accept(reply, verifier));
@@ -86,21 +87,21 @@ public final class Search {
     }
 
     private SearchAnswer accept(SealedReply reply, Verifier verifier) {
-      Hpke.DecryptionKey key = doctor.decryptionKey();
+      Hpke.DecryptionKey key = asker.decryptionKey();
       Context context =
-          new Context("c", cloudId, doctor.identity(), key.keyId(), sessionId, reply.getSentAt());
+          new Context("c", cloudId, asker.identity(), key.keyId(), sessionId, reply.getSentAt());
       SearchAnswer type = SearchAnswer.getDefaultInstance();
       SearchAnswer answer = Sealing.open(type, reply.getSealed(), key, context).payload();
       boolean proved = Bytes.equal(answer.getProof(), answerProof(shared, answer.getSentAt(), query));
-      require(proved, "PROOF_INVALID", "the answer is not from the cloud that shares K_D, or to another question");
-      byte[] signed = answerTranscript(answer, query, doctor.self());
+      require(proved, "PROOF_INVALID", "the answer is not from the cloud that shares K_A, or to another question");
+      byte[] signed = answerTranscript(answer, query, asker.self());
       Statements.verifySignature(verifier.bundle().cloudKeyAt(answer.getSentAt()), answer.getSignature(), signed);
       require(answer.getPage() == query.getPage(), "ANSWER_MISMATCH", "the answer is of another page");
       return answer;
     }
   }
 
-  /** HMAC(K_D, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only D and the cloud can make it (X7). */
+  /** HMAC(K_A, T("D2-proof", T_D2, ID_P, ID_DE, nonce)): only who asks and the cloud can make it (X7). */
   private static byte[] queryProof(byte[] shared, SearchQuery.Builder query) {
     Transcript proved =
         Transcript.of("D2-proof")
@@ -111,24 +112,24 @@ public final class Search {
     return Bytes.hmac(shared, proved.bytes());
   }
 
-  /** HMAC(K_D, T("C-proof", T_C, H(Sig_D2))) (X8). */
+  /** HMAC(K_A, T("C-proof", T_C, H(Sig_D2))) (X8). */
   private static byte[] answerProof(byte[] shared, long sentAt, SearchQuery query) {
     return Bytes.hmac(shared, Transcript.of("C-proof").add(sentAt).add(Bytes.sha256(query.getSignature())).bytes());
   }
 
   /** What Sig_D2 covers: eq. 26 with the proof in S_D's slot. */
-  private static byte[] queryTranscript(SearchQuery.Builder query, VerifiedParty doctor, String cloudId) {
+  private static byte[] queryTranscript(
+      SearchQuery.Builder query, ShownAccess shown, VerifiedParty asker, String cloudId) {
     return Transcript.of("D2")
         .add(query.getProof())
-        .add(doctor.registrationPoint())
-        .add(doctor.serial())
+        .add(asker.registrationPoint())
+        .add(asker.serial())
         .add(query.getSentAt())
         .add(query.getPatientId())
         .add(query.getDepartmentClass())
-        .add(query.getDoctorId())
-        .add(Bytes.sha256(query.getDoctorCertificate()))
-        .add(query.hasGrant() ? Transcript.signedDigest("grant", query.getGrant()) : Bytes.EMPTY)
-        .add(Transcript.signedDigest("ks", query.getPatientKeyStatement()))
+        .add(query.getAskerId())
+        .add(Statements.certificateDigest(query.getDoctorCertificate()))
+        .add(shown.signedDigest())
         .add(query.getPage())
         .add(query.getNonce())
         .add(cloudId)
@@ -136,18 +137,18 @@ public final class Search {
   }
 
   /** What Sig_C covers: eq. 30, bound to the question (C2). */
-  private static byte[] answerTranscript(SearchAnswer answer, SearchQuery query, VerifiedParty doctor) {
+  private static byte[] answerTranscript(SearchAnswer answer, SearchQuery query, VerifiedParty asker) {
     List<byte[]> hospitals = answer.getRowsList().stream().map(row -> Bytes.text(row.getHospitalId())).toList();
     List<byte[]> rows = answer.getRowsList().stream().map(Search::rowTranscript).toList();
     return Transcript.of("C")
         .add(Outcome.of(answer.getOutcome()).words())
         .add(query.getDepartmentClass())
         .add(answer.getProof())
-        .add(doctor.registrationPoint())
-        .add(doctor.serial())
+        .add(asker.registrationPoint())
+        .add(asker.serial())
         .add(Transcript.listing(hospitals))
         .add(answer.getSentAt())
-        .add(query.getDoctorId())
+        .add(query.getAskerId())
         .add(Bytes.sha256(query.getSignature()))
         .add(Bytes.sha256(Transcript.listing(rows)))
         .add(answer.getPage())

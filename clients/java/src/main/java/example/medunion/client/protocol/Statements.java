@@ -38,6 +38,11 @@ public final class Statements {
     return Rules.parse(type, signed.getStatement().toByteArray());
   }
 
+  /** H(Cert_D), or nothing where a patient asks: the field of a transcript. */
+  static byte[] certificateDigest(ByteString certificate) {
+    return certificate.isEmpty() ? Bytes.EMPTY : Bytes.sha256(certificate);
+  }
+
   /** A message's bytes, once it holds its own rules; fields are written in the order of their numbers. */
   public static byte[] serialised(Message message) {
     Rules.check(message);

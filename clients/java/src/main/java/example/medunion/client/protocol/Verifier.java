@@ -7,6 +7,7 @@ import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.KeyStatement;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SignedStatement;
+import java.util.List;
 import java.util.Map;
 
 /** CRED(X) and its company: the checks that every receiver makes (docs/protocol.md, 2), by what it trusts and the lists. */
@@ -40,7 +41,8 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
         Curve.publicPoint(registrationPoint, issuer, credentialTranscript(issuer, encoded)),
         statement.getVerifyingKey().toByteArray(),
         issuer,
-        signed);
+        signed,
+        null);
   }
 
   /** CRED(D), and Cert_D: legal, this doctor's, and the one in the credential. */
@@ -48,13 +50,17 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
     VerifiedParty party = party(signed, Role.ROLE_DOCTOR, now);
     boolean bound = Bytes.equal(party.attribute(), Bytes.sha256(certificate));
     require(bound, "CREDENTIAL_INVALID", "the credential was issued for another Cert_D");
-    DoctorCertificate.verify(certificate, bundle.content().getMedicalAuthoritiesList(), lists, party, now);
-    return party;
+    return party.certifiedBy(
+        DoctorCertificate.verify(certificate, bundle.content().getMedicalAuthoritiesList(), lists, party, now));
   }
 
-  /** CRED(X) of whatever role; of a doctor with Cert_D. */
+  /** CRED(X) of whatever role; of a doctor with Cert_D, which nobody else has. */
   VerifiedParty member(SignedStatement signed, Role role, byte[] certificate, long now) {
-    return role == Role.ROLE_DOCTOR ? doctor(signed, certificate, now) : party(signed, role, now);
+    if (role == Role.ROLE_DOCTOR) {
+      return doctor(signed, certificate, now);
+    }
+    require(certificate.length == 0, "CERTIFICATE_FOREIGN", "only a doctor has a Cert_D");
+    return party(signed, role, now);
   }
 
   /** CRED(X) for a party's own KS, signed anew by a rotated PRK_C: it says what the kept one says, at another time. */
@@ -100,6 +106,14 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
     requireValid(statement.getNotBefore(), statement.getNotAfter(), now);
     lists.requireKeyGood(statement.getKeyId());
     return new EncryptionKey(owner, statement.getKeyId().toByteArray(), encryptionKey, signed);
+  }
+
+  /** Which of these roles an identity is of. */
+  static Role roleOf(String identity, List<Role> roles) {
+    return roles.stream()
+        .filter(role -> identity.startsWith(PREFIXES.get(role)))
+        .findFirst()
+        .orElseThrow(() -> new Refusal("CREDENTIAL_INVALID", "the identity is not of a role that may send this"));
   }
 
   private static void requireAgreement(KeyStatement statement, Credential credential, Role role) {

@@ -14,7 +14,7 @@ import org.junit.jupiter.api.Test;
 /** How locations are put together to sessions. */
 final class OrderTest {
   private static Search.RecordLocation location(String hospital, String department, int handle) {
-    VerifiedParty party = new VerifiedParty(Role.ROLE_HOSPITAL, hospital, null, null, null, null, null, null, null, null);
+    VerifiedParty party = new VerifiedParty(Role.ROLE_HOSPITAL, hospital, null, null, null, null, null, null, null, null, null);
     return new Search.RecordLocation(new Handshake.Peer(party, null, null), "there:1", department, ByteBuffer.allocate(16).putInt(handle).array());
   }
 

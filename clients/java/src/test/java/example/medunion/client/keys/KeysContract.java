@@ -111,6 +111,7 @@ abstract class KeysContract {
         Curve.publicPoint(rho, issuer, signed),
         null,
         issuer,
+        null,
         null);
   }
 

@@ -141,7 +141,7 @@ class DoctorCertificateTest {
 
   private String outcome(byte[] certificate, byte[] authority, List<CrlPin> pins, byte[]... crls) {
     byte[] key = Curve.pointOf((ECPublicKey) chen.getPublic()).getEncoded(true);
-    VerifiedParty owner = new VerifiedParty(Role.ROLE_DOCTOR, "D:chen", null, null, null, null, null, key, null, null);
+    VerifiedParty owner = new VerifiedParty(Role.ROLE_DOCTOR, "D:chen", null, null, null, null, null, key, null, null, null);
     List<MedicalAuthority> authorities = List.of(stated(authority, List.of("D:*")));
     return Vectors.outcome(() -> DoctorCertificate.verify(certificate, authorities, lists(pins, crls), owner, NOW));
   }
@@ -187,7 +187,7 @@ class DoctorCertificateTest {
       byte[][] crls = Vectors.list(vector.getAsJsonArray("crls")).toArray(byte[][]::new);
       byte[] key = Vectors.bytes(vector, "verifying_key");
       String doctorId = Vectors.text(vector, "doctor_id");
-      VerifiedParty owner = new VerifiedParty(Role.ROLE_DOCTOR, doctorId, null, null, null, null, null, key, null, null);
+      VerifiedParty owner = new VerifiedParty(Role.ROLE_DOCTOR, doctorId, null, null, null, null, null, key, null, null, null);
       MedicalAuthority authority = stated(Vectors.bytes(vector, "authority_certificate"), scope);
       byte[] certificate = Vectors.bytes(vector, "certificate");
       long now = vector.get("now").getAsLong();

@@ -12,11 +12,14 @@ import com.google.gson.JsonObject;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.Message;
 import example.medunion.federation.v1.DepositReceipt;
+import example.medunion.federation.v1.Duty;
 import example.medunion.federation.v1.Emergency;
 import example.medunion.federation.v1.EncryptionKeyRenewal;
 import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.Grant;
+import example.medunion.federation.v1.Guardianship;
 import example.medunion.federation.v1.KeyStatement;
+import example.medunion.federation.v1.Mandate;
 import example.medunion.federation.v1.MedicalAuthority;
 import example.medunion.federation.v1.PublicationReceipt;
 import example.medunion.federation.v1.RenewalReceipt;
@@ -117,10 +120,13 @@ class LayersTest {
     Map<String, Message> types =
         Stream.<Message>of(
                 DepositReceipt.getDefaultInstance(),
+                Duty.getDefaultInstance(),
                 Emergency.getDefaultInstance(),
                 EncryptionKeyStatement.getDefaultInstance(),
                 Grant.getDefaultInstance(),
+                Guardianship.getDefaultInstance(),
                 KeyStatement.getDefaultInstance(),
+                Mandate.getDefaultInstance(),
                 PublicationReceipt.getDefaultInstance(),
                 RenewalReceipt.getDefaultInstance(),
                 RevocationList.getDefaultInstance(),

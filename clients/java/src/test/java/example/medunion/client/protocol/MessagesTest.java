@@ -16,22 +16,26 @@ import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
 import example.medunion.federation.v1.BiosignalDelivery;
 import example.medunion.federation.v1.CloseRoomRequest;
+import example.medunion.federation.v1.Consent;
 import example.medunion.federation.v1.Deposit;
 import example.medunion.federation.v1.DiagnosisDelivery;
 import example.medunion.federation.v1.GetRoomResponse;
 import example.medunion.federation.v1.OpenRoomRequest;
 import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.RecordQuery;
+import example.medunion.federation.v1.Revocation;
 import example.medunion.federation.v1.RevocationList;
+import example.medunion.federation.v1.RevokeResponse;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.Scope;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SearchQuery;
 import example.medunion.federation.v1.SessionFrame;
+import example.medunion.federation.v1.ShownDuty;
 import example.medunion.federation.v1.SignedStatement;
+import example.medunion.federation.v1.Sweep;
 import java.nio.ByteBuffer;
-import java.time.Duration;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -39,6 +43,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -49,9 +54,13 @@ class MessagesTest {
   private static final JsonObject CAST = Vectors.load("parties");
   private static final JsonObject ENTROPY = Vectors.load("entropy");
   private static final long NOW = CAST.get("now").getAsLong();
-  private static final List<String> FILES = List.of("registration", "consultation", "search", "record", "diagnosis");
+  private static final List<String> FILES = 
+      List.of("registration", "consultation", "search", "record", "diagnosis", "calls");
   private static final Set<String> OURS =
-      Set.of("reg2-patient", "P1", "D1", "P2-0", "P2-1", "C", "H1-read", "H2-0", "H2-1", "H2-2", "STOACK", "D5", "P6");
+      Set.of(
+          ("reg2-patient P1 D1 P2-0 P2-1 C H1-read H2-0 H2-1 H2-2 STOACK D5 P6"
+                  + " C-own H1-read-own H2-0-own H2-1-own H2-2-own")
+              .split(" "));
 
   private final Map<String, JsonObject> messages = new HashMap<>();
   private final Set<String> tried = new TreeSet<>();
@@ -61,7 +70,8 @@ class MessagesTest {
   private EncryptionKey cloud;
   private Party patient;
   private Party doctor;
-  private SignedStatement grant;
+  private ShownDuty duty;
+  private Consent consent;
 
   /** How a receiver that has come this far takes a message. */
   private interface Receiver<M> {
@@ -79,6 +89,7 @@ class MessagesTest {
     verifier = new Verifier(bundle, Lists.read(bundle, Vectors.signed(CAST.get("revocation_list")), List.of(crl())));
     JsonObject own = CAST.getAsJsonObject("cloud");
     cloud = verifier.cloudEncryptionKey(Vectors.signed(own.get("encryption_key_statement")), NOW);
+    duty = payload(SearchQuery.getDefaultInstance(), "D2").getAccess().getConsent().getDuty();
     patient = register("patient", Role.ROLE_PATIENT);
     doctor = register("doctor", Role.ROLE_DOCTOR);
     assertFalse(Arrays.equals(patient.self().issuer(), doctor.self().issuer()));
@@ -92,15 +103,18 @@ class MessagesTest {
     PatientSide.Established established =
         waiting.receive(message(SealedReply.getDefaultInstance(), "D1"), verifier, NOW);
     PatientSide.AwaitingDiagnosis delivered = deliver(established);
-    refuse("P2-0", SessionFrame.getDefaultInstance(), (frame, now, again) -> replied.receive(frame, () -> verifier, now));
-    assertTrue(replied.receive(frame("P2-0"), () -> verifier, NOW).isEmpty());
-    refuse("P2-1", SessionFrame.getDefaultInstance(), (frame, now, again) -> replied.receive(frame, () -> verifier, now));
+    refuse("P2-0", SessionFrame.getDefaultInstance(), (frame, now, again) -> replied.receive(frame, () -> verifier, duty, now));
+    assertTrue(replied.receive(frame("P2-0"), () -> verifier, duty, NOW).isEmpty());
+    refuse("P2-1", SessionFrame.getDefaultInstance(), (frame, now, again) -> replied.receive(frame, () -> verifier, duty, now));
     Supplier<Verifier> without = () -> revoking(patient.self());
-    assertEquals("CREDENTIAL_REVOKED", Vectors.outcome(() -> replied.receive(frame("P2-1"), without, NOW)));
-    DoctorSide.InConsultation consultation = replied.receive(frame("P2-1"), () -> verifier, NOW).orElseThrow();
+    requireConsentStanding(replied);
+    assertEquals("CREDENTIAL_REVOKED", Vectors.outcome(() -> replied.receive(frame("P2-1"), without, duty, NOW)));
+    DoctorSide.InConsultation consultation = replied.receive(frame("P2-1"), () -> verifier, duty, NOW).orElseThrow();
 
-    Search.RecordLocation location = search();
-    ByteString recordSignature = read(location);
+    ShownAccess shown = ShownAccess.byConsent(patient.identity(), consent, duty);
+    assertEquals(shown, consultation.shown());
+    Search.RecordLocation location = search(doctor, shown, "");
+    ByteString recordSignature = read(doctor, shown, location, "");
     byte[] diagnosis = payload(DiagnosisDelivery.getDefaultInstance(), "D5").getDiagnosis().toByteArray();
     DoctorSide.AwaitingReceipt diagnosed = consultation.diagnose(diagnosis, List.of(recordSignature), NOW);
     requireFrame("D5", diagnosed.frame());
@@ -113,7 +127,11 @@ class MessagesTest {
     byte[] room = message(CloseRoomRequest.getDefaultInstance(), "room-close").getRoomId().toByteArray();
     CloseRoomRequest closing = DoctorSide.askToClose(doctor, "H:alpha", room);
     assertEquals(text(messages.get("room-close"), "message"), hex(Statements.serialised(closing)));
-    deposit(location, consultation.biosignal(), diagnosis);
+    deposit(shown, location, consultation.biosignal(), diagnosis);
+
+    ShownAccess shownOwn = ShownAccess.own(patient.identity());
+    read(patient, shownOwn, search(patient, shownOwn, "-own"), "-own");
+    requireTakenBack();
 
     requireBoundedBiosignal(received.reply(NOW, entropy("D1")), established);
 
@@ -144,7 +162,11 @@ class MessagesTest {
     RegistrationSecret secret = RegistrationSecret.of(key, registered.party());
     secret.requireConsistent();
     byte[] certificate = own.has("certificate") ? bytes(own, "certificate") : Bytes.EMPTY;
-    return new Party(registered.party(), signing, secret, decryption, List.of(decryption), statement, certificate);
+    VerifiedParty self =
+        role == Role.ROLE_DOCTOR
+            ? verifier.doctor(registered.party().keyStatement(), certificate, NOW)
+            : registered.party();
+    return new Party(self, signing, secret, decryption, List.of(decryption), statement, certificate);
   }
 
   private Handshake.AwaitingReply<PatientSide.Established> beginConsultation() {
@@ -157,10 +179,14 @@ class MessagesTest {
             .setEncryptionKeyStatement(doctor.encryptionKeyStatement())
             .setRevocationList(Vectors.signed(CAST.get("revocation_list")))
             .setCertificateRevocationList(crl())
+            .setDuty(duty)
             .build();
     Runnable elsewhere = () -> PatientSide.checkRoom(room, new byte[32], verifier, NOW);
     assertEquals("IDENTITY_MISMATCH", Vectors.outcome(elsewhere));
     Handshake.Peer there = PatientSide.checkRoom(room, DoctorSide.codeDigest(doctor), verifier, NOW);
+    assertEquals(List.of("cardiology"), PatientSide.checkDuty(room, there, "H:alpha", verifier, NOW).departmentClasses());
+    Runnable otherwhere = () -> PatientSide.checkDuty(room, there, "H:beta", verifier, NOW);
+    assertEquals("DUTY_INVALID", Vectors.outcome(otherwhere));
     byte[] biometric = bytes(CAST.getAsJsonObject("parties").getAsJsonObject("patient"), "evidence");
     Handshake.AwaitingReply<PatientSide.Established> awaiting = PatientSide.begin(patient, there, biometric, NOW, entropy("P1"));
     requireMade("P1", awaiting.opening(), doctor.decryptionKey());
@@ -204,68 +230,129 @@ class MessagesTest {
   }
 
   private PatientSide.AwaitingDiagnosis deliver(PatientSide.Established established) {
-    Grants.Terms terms = Grants.Terms.everything(Duration.ofHours(24));
-    grant = Grants.make(patient, established.session().peer(), terms, NOW, entropy("grant"));
+    VerifiedParty chen = established.session().peer().party();
+    Access.Grantee grantee = new Access.ToDoctor(chen.identity(), chen.authorityId());
+    SignedStatement grant =
+        AccessStatements.makeGrant(patient, grantee, AccessStatementsTest.WIDE, null, NOW, entropy("grant"));
+    consent = Consent.newBuilder().setGrant(grant).setKeyStatement(patient.self().keyStatement()).build();
     int size = (int) payload(BiosignalDelivery.getDefaultInstance(), "P2-1").getBiosignalSizeBytes();
     byte[] biosignal = Arrays.copyOf(bytes(plaintext("P2-0")), size);
-    PatientSide.AwaitingDiagnosis delivered = established.deliver(biosignal, grant, NOW);
+    PatientSide.AwaitingDiagnosis delivered = established.deliver(biosignal, ShownAccess.byConsent(patient.identity(), consent, null), NOW);
     requireFrame("P2-0", delivered.frames().get(0));
     requireFrame("P2-1", delivered.frames().get(1));
     return delivered;
   }
 
+  /** A consent that was taken back since P1, by itself or with all that its patient signed, is of no use. */
+  private void requireConsentStanding(DoctorSide.AwaitingBiosignal replied) {
+    ByteString id = AccessStatements.peekGrant(consent.getGrant()).id();
+    Map.<String, UnaryOperator<RevocationList.Builder>>of(
+            "this grant", list -> list.addStatements(entry("grant", "P:wang", id)),
+            "everything", list -> list.addSweeps(sweep("P:wang", NOW + 1)))
+        .forEach(
+            (name, change) -> {
+              Runnable take = () -> replied.receive(frame("P2-1"), () -> listing(change), duty, NOW);
+              assertEquals("GRANT_REVOKED", Vectors.outcome(take), name);
+            });
+  }
+
+  /** rev, as the vectors have it, and the list that answers it. */
+  private void requireTakenBack() {
+    Revoking.Stated grant = Revoking.Stated.grant(consent.getGrant());
+    Revoking.Stated older =
+        Revoking.Stated.grant(payload(Revocation.getDefaultInstance(), "rev-older").getStatements(0).getStatement());
+    requireRevoked("rev", new Revoking.TakenBack("P:wang", List.of(grant), null, null));
+    requireRevoked("rev-older", new Revoking.TakenBack("P:wang", List.of(older), null, null));
+    requireRevoked("rev-all", new Revoking.TakenBack("P:wang", List.of(), NOW, null));
+  }
+
+  private void requireRevoked(String name, Revoking.TakenBack taken) {
+    Revoking.AwaitingList awaiting = Revoking.revoke(taken, patient, cloud, NOW, entropy(name));
+    requireMade(name, awaiting.opening(), Vectors.decryptionKey(CAST.getAsJsonObject("cloud")));
+    UnaryOperator<RevocationList.Builder> naming =
+        list -> {
+          taken.statements().forEach(one -> list.addStatements(entry(one.label(), "P:wang", one.id())));
+          return taken.before() == null ? list : list.addSweeps(sweep("P:wang", taken.before()));
+        };
+    assertEquals("success", Vectors.outcome(() -> awaiting.receive(answer(naming), verifier.bundle())));
+    Runnable silent = () -> awaiting.receive(answer(list -> list), verifier.bundle());
+    assertEquals("ANSWER_MISMATCH", Vectors.outcome(silent));
+  }
+
+  private RevokeResponse answer(UnaryOperator<RevocationList.Builder> change) {
+    return RevokeResponse.newBuilder().setRevocationList(signedList(change)).build();
+  }
+
+  private static ByteString entry(String label, String owner, ByteString id) {
+    return ByteString.copyFrom(Transcript.of("revoked").add(label).add(owner).add(id).digest());
+  }
+
+  private static Sweep sweep(String patient, long before) {
+    ByteString digest = ByteString.copyFrom(Transcript.of("sweep").add(patient).digest());
+    return Sweep.newBuilder().setPatientDigest(digest).setBefore(before).build();
+  }
+
   /** The lists of a moment later: they name a party. */
   private Verifier revoking(VerifiedParty party) {
     byte[] entry = Transcript.of("serial").add(party.serial()).digest();
-    RevocationList list =
-        verifier.lists().revocations().toBuilder().addSerials(ByteString.copyFrom(entry)).build();
-    SigningKey signing = Vectors.signingKey(CAST.getAsJsonObject("cloud"));
-    SignedStatement signed = Statements.sign("rl", list, signing);
-    return new Verifier(verifier.bundle(), Lists.read(verifier.bundle(), signed, List.of(crl())));
+    return listing(list -> list.addSerials(ByteString.copyFrom(entry)));
+  }
+
+  private Verifier listing(UnaryOperator<RevocationList.Builder> change) {
+    return new Verifier(verifier.bundle(), Lists.read(verifier.bundle(), signedList(change), List.of(crl())));
+  }
+
+  private SignedStatement signedList(UnaryOperator<RevocationList.Builder> change) {
+    RevocationList list = change.apply(verifier.lists().revocations().toBuilder()).build();
+    return Statements.sign("rl", list, Vectors.signingKey(CAST.getAsJsonObject("cloud")));
   }
 
   private void requireBoundedBiosignal(
       DoctorSide.AwaitingBiosignal replied, PatientSide.Established established) {
     int most = 16 * 1024 * 1024;
-    Runnable larger = () -> established.deliver(new byte[most + 1], null, NOW);
+    Runnable larger = () -> established.deliver(new byte[most + 1], ShownAccess.own("P:wang"), NOW);
     assertEquals("LIMIT_REACHED", Vectors.outcome(larger));
     Direction sending = established.session().sending();
     List<SessionFrame> frames = sending.sealContent("p2", new byte[most + 1], Bytes.EMPTY, NOW);
-    frames.subList(0, 32).forEach(frame -> assertTrue(replied.receive(frame, () -> verifier, NOW).isEmpty()));
-    assertEquals("LIMIT_REACHED", Vectors.outcome(() -> replied.receive(frames.get(32), () -> verifier, NOW)));
+    frames.subList(0, 32).forEach(frame -> assertTrue(replied.receive(frame, () -> verifier, duty, NOW).isEmpty()));
+    assertEquals("LIMIT_REACHED", Vectors.outcome(() -> replied.receive(frames.get(32), () -> verifier, duty, NOW)));
   }
 
-  private Search.RecordLocation search() {
-    SearchQuery asked = payload(SearchQuery.getDefaultInstance(), "D2");
+  private Search.RecordLocation search(Party asker, ShownAccess shown, String suffix) {
+    SearchQuery asked = payload(SearchQuery.getDefaultInstance(), "D2" + suffix);
     Search.Question question = new Search.Question(asked.getDepartmentClass(), asked.getPage());
-    Search.AwaitingAnswer awaiting = Search.ask(doctor, question, claim(), cloud, NOW, entropy("D2"));
-    requireMade("D2", awaiting.opening(), Vectors.decryptionKey(CAST.getAsJsonObject("cloud")));
-    refuse("C", SealedReply.getDefaultInstance(), (reply, now, again) -> awaiting.receive(reply, verifier, now));
-    return awaiting.receive(message(SealedReply.getDefaultInstance(), "C"), verifier, NOW).locations().get(0);
+    Search.AwaitingAnswer awaiting = Search.ask(asker, question, shown, cloud, NOW, entropy("D2" + suffix));
+    requireMade("D2" + suffix, awaiting.opening(), Vectors.decryptionKey(CAST.getAsJsonObject("cloud")));
+    SealedReply type = SealedReply.getDefaultInstance();
+    refuse("C" + suffix, type, (reply, now, again) -> awaiting.receive(reply, verifier, now));
+    return awaiting.receive(message(type, "C" + suffix), verifier, NOW).locations().get(0);
   }
 
-  private ByteString read(Search.RecordLocation location) {
-    Scope scope = payload(RecordQuery.getDefaultInstance(), "D4").getScope();
-    RecordSession.AwaitingRecord awaiting = session(location, "read", scope).query(1 << 20, NOW);
-    requireFrame("D4", awaiting.frame());
-    refuse("H2-0", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, () -> verifier, now));
-    awaiting.receive(frame("H2-0"), () -> verifier, NOW);
-    refuse("H2-1", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, () -> verifier, now));
-    byte[] content = awaiting.receive(frame("H2-1"), () -> verifier, NOW).content();
+  private ByteString read(Party asker, ShownAccess shown, Search.RecordLocation location, String suffix) {
+    Scope scope = payload(RecordQuery.getDefaultInstance(), "D4" + suffix).getScope();
+    RecordSession.AwaitingRecord awaiting = session(asker, shown, location, "read" + suffix, scope).query(1 << 20, NOW);
+    requireFrame("D4" + suffix, awaiting.frame());
+    SessionFrame type = SessionFrame.getDefaultInstance();
+    Receiver<SessionFrame> receiver = (frame, now, again) -> awaiting.receive(frame, () -> verifier, now);
+    refuse("H2-0" + suffix, type, receiver);
+    awaiting.receive(frame("H2-0" + suffix), () -> verifier, NOW);
+    refuse("H2-1" + suffix, type, receiver);
+    byte[] content = awaiting.receive(frame("H2-1" + suffix), () -> verifier, NOW).content();
     RecordManifest manifest = awaiting.manifest().orElseThrow();
     assertArrayEquals(manifest.getRecords(0).getParts(0).getDigest().toByteArray(), Bytes.sha256(content));
-    refuse("H2-2", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame, () -> verifier, now));
+    String end = "H2-2" + suffix;
+    refuse(end, type, receiver);
     Supplier<Verifier> without = () -> revoking(location.hospital().party());
-    assertEquals("CREDENTIAL_REVOKED", Vectors.outcome(() -> awaiting.receive(frame("H2-2"), without, NOW)));
-    RecordSession.Whole whole = awaiting.receive(frame("H2-2"), () -> verifier, NOW).whole();
+    assertEquals("CREDENTIAL_REVOKED", Vectors.outcome(() -> awaiting.receive(frame(end), without, NOW)));
+    RecordSession.Whole whole = awaiting.receive(frame(end), () -> verifier, NOW).whole();
     byte[] signed = Bytes.concat(Transcript.field(manifest.toByteArray()), content);
     assertArrayEquals(Bytes.sha256(signed), whole.recordDigest());
     return whole.end().getSignature();
   }
 
-  private void deposit(Search.RecordLocation location, byte[] biosignal, byte[] diagnosis) {
+  private void deposit(ShownAccess shown, Search.RecordLocation location, byte[] biosignal, byte[] diagnosis) {
     Deposit deposit = payload(Deposit.getDefaultInstance(), "STO-1");
-    RecordSession.Established session = session(location, "store", deposit.getScope());
+    RecordSession.Established session = session(doctor, shown, location, "store", deposit.getScope());
     RecordSession.AwaitingDepositReceipt awaiting = session.deposit(biosignal, diagnosis, deposit);
     requireFrame("STO-0", awaiting.frames().get(0));
     requireFrame("STO-1", awaiting.frames().get(1));
@@ -273,21 +360,18 @@ class MessagesTest {
     awaiting.receive(frame("STOACK"));
   }
 
-  private RecordSession.Established session(Search.RecordLocation location, String name, Scope scope) {
-    RecordSession.Intent intent = new RecordSession.Intent(claim(), scope, bytes(ENTROPY, "rho-" + name));
+  private RecordSession.Established session(
+      Party asker, ShownAccess shown, Search.RecordLocation location, String name, Scope scope) {
+    RecordSession.Intent intent = new RecordSession.Intent(shown, scope, bytes(ENTROPY, "rho-" + name));
     Handshake.AwaitingReply<RecordSession.Established> awaiting =
-        RecordSession.begin(doctor, location.hospital(), intent, NOW, entropy("D3-" + name));
+        RecordSession.begin(asker, location.hospital(), intent, NOW, entropy("D3-" + name));
     JsonObject own = CAST.getAsJsonObject("parties").getAsJsonObject("hospital");
     requireMade("D3-" + name, awaiting.opening(), Vectors.decryptionKey(own));
-    if (name.equals("read")) {
+    if (name.startsWith("read")) {
       SealedReply type = SealedReply.getDefaultInstance();
-      refuse("H1-read", type, (reply, now, again) -> awaiting.receive(reply, verifier, now));
+      refuse("H1-" + name, type, (reply, now, again) -> awaiting.receive(reply, verifier, now));
     }
     return awaiting.receive(message(SealedReply.getDefaultInstance(), "H1-" + name), verifier, NOW);
-  }
-
-  private Access.Claim claim() {
-    return new Access.Claim(patient.identity(), grant, patient.self().keyStatement());
   }
 
   /** Tries every refusal of a message, before the message itself is taken. */

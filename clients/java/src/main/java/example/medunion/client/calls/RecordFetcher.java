@@ -1,0 +1,71 @@
+package example.medunion.client.calls;
+
+import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.RecordSession;
+import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Search;
+import example.medunion.client.protocol.ShownAccess;
+import example.medunion.client.protocol.Verifier;
+import io.grpc.ManagedChannel;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Supplier;
+
+/** Fetches what hospitals hold, for a doctor or for the patient itself. */
+public final class RecordFetcher {
+  private static final int MOST_RECORDS = 64;
+
+  private final Home home;
+  private final Supplier<Verifier> verifier;
+  private final Entropy entropy;
+
+  /** `verifier` is by the lists of now: records are on their way for long. */
+  RecordFetcher(Home home, Supplier<Verifier> verifier, Entropy entropy) {
+    this.home = home;
+    this.verifier = verifier;
+    this.entropy = entropy;
+  }
+
+  /** What becomes of records as they come, one after the other. */
+  public interface Fetching {
+    /** This one is here, whole and verified. Its parts are held no longer than this takes. */
+    void taken(FetchedRecord record);
+
+    /** What this hospital has can't be had. */
+    void missing(String hospitalId, Refusal why);
+  }
+
+  /**
+   * Fetches what these locations hold, by what is shown, one session for each hospital and class, all together of at most so many bytes. What
+   * can't be had stops nothing else.
+   */
+  List<FetchedRecord> fetch(
+      Supplier<ShownAccess> shown, List<Search.RecordLocation> locations, long mostBytes, Fetching fetching) {
+    List<FetchedRecord> records = new ArrayList<>();
+    long left = mostBytes;
+    for (Order order : Order.of(locations)) {
+      try {
+        boolean fits = records.size() < MOST_RECORDS;
+        Refusal.require(fits, "LIMIT_REACHED", "at most " + MOST_RECORDS + " answers of hospitals are taken together");
+        FetchedRecord record = fetch(shown.get(), order, left);
+        left -= record.size();
+        records.add(record.withoutContents());
+        fetching.taken(record);
+      } catch (Refusal refusal) {
+        fetching.missing(order.hospitalId(), refusal);
+      }
+    }
+    return records;
+  }
+
+  private FetchedRecord fetch(ShownAccess shown, Order order, long mostBytes) {
+    ManagedChannel there = home.channel(order.location().address(), order.hospitalId());
+    try (HospitalSession stream = new HospitalSession(there)) {
+      RecordSession.Intent intent = new RecordSession.Intent(shown, order.scope(), entropy.draw(32));
+      RecordSession.Established session = stream.open(home, order.location().hospital(), intent, entropy);
+      return FetchedRecord.fetch(stream, session, verifier, mostBytes);
+    } finally {
+      there.shutdownNow();
+    }
+  }
+}

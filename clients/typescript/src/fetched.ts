@@ -1,0 +1,52 @@
+/** Records as a command fetches, saves and describes them. What can't be had is said, and the rest goes on. */
+
+import { type Said, tell } from "./arguments.js";
+import { refusalOf } from "./client/calls.js";
+import { type Bounds, fetch } from "./client/fetch.js";
+import type { CurrentHome } from "./client/maintenance.js";
+import { type FetchedRecord, saveRecord } from "./client/records.js";
+import { hex } from "./protocol/bytes.js";
+import { preciseReason, type Refusal } from "./protocol/refusal.js";
+import type { RecordLocation } from "./protocol/search.js";
+import type { Shown } from "./protocol/shown.js";
+
+/** Fetch what these locations hold, by what is `shown` then, and save it, if a directory is named. */
+export async function fetchAll(
+  currentHome: CurrentHome,
+  shown: () => Promise<Shown>,
+  locations: readonly RecordLocation[],
+  bounds: Bounds,
+  directory: string | undefined,
+): Promise<FetchedRecord[]> {
+  const missing = (hospital: string, refusal: Refusal) => tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`);
+  const records = await fetch(currentHome, shown, locations, missing, bounds);
+  if (directory !== undefined) for (const record of records) save(record, directory);
+  return records;
+}
+
+export function said(refusal: Refusal): string {
+  return `${refusal.message} (${preciseReason(refusal)})`;
+}
+
+/** What a command says of a record. */
+export function described({ manifest }: FetchedRecord): Said[] {
+  return manifest.records.map(({ handle, departmentId, parts }) => ({
+    hospital: manifest.hospitalId,
+    handle: hex(handle!),
+    department: departmentId,
+    parts: parts.map(({ name, mediaType, sizeBytes, digest }) => ({
+      name,
+      media_type: mediaType,
+      size: Number(sizeBytes),
+      sha256: hex(digest!),
+    })),
+  }));
+}
+
+function save(record: FetchedRecord, directory: string): void {
+  try {
+    saveRecord(record, directory);
+  } catch (error) {
+    tell(`THE RECORD FROM ${record.manifest.hospitalId} IS NOT SAVED WHOLE: ${said(refusalOf(error))}`);
+  }
+}
