@@ -72,7 +72,8 @@ def test_patient_reads_who_what_and_how_long_and_says_no_or_yes(clinic: Clinic, 
     until(lambda: "Go in, and sign this? [y/N]" in visit.said(), "the patient is asked")
     screen = visit.said()
     for line in (
-        "Doctor      D:house",
+        "Doctor      Dr. Anna Weber (D:house)",
+        "Profession  Cardiologist",
         "Certified by M:board",
         "Hospital    H:b",
         "On duty in  cardiology, until ",
