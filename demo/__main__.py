@@ -56,7 +56,8 @@ def _options() -> argparse.Namespace:
 
 
 def _people(stage: Federation) -> tuple[Path, Path]:
-    doctor, patient = stage.add_doctor("chen"), stage.add_patient("johnnie", "a")
+    doctor = stage.add_doctor("chen", "--name", "Dr. Lin Chen", "--profession", "Cardiologist")
+    patient = stage.add_patient("johnnie", "a")
     run(
         *("hospital", "import", "--directory", stage.root / "a", "--patient", "P:johnnie"),
         *("--department", "H:a/cardiology", RECORD),

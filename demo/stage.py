@@ -189,8 +189,8 @@ class Federation:
         self.running.append(server)
         server.wait_for(ready)
 
-    def add_doctor(self, label: str) -> Path:
-        """Make a doctor `D:label`, certified by the authority and registered; give its directory."""
+    def add_doctor(self, label: str, *described: object) -> Path:
+        """Make a doctor `D:label`, certified by the authority, described so, and registered; give its directory."""
         directory, certificate = self.root / label, self.root / f"{label}.der"
         pin_file = write_pin(self.root / f"{label}.pin")
         run(
@@ -199,7 +199,7 @@ class Federation:
         )
         run(
             *("authority", "issue", "--directory", self.root / "authority", "--doctor", f"D:{label}"),
-            *("--request", directory / "certificate-request.der", "--output", certificate),
+            *("--request", directory / "certificate-request.der", "--output", certificate, *described),
         )
         run("doctor", "register", "--directory", directory, "--certificate", certificate)
         return directory

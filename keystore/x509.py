@@ -187,10 +187,13 @@ def issue_doctor_certificate(
     *,
     now: datetime,
     life: timedelta = DOCTOR_LIFE,
+    person: str = "",
+    profession: str = "",
 ) -> x509.Certificate:
-    """Issue Cert_D for a request of that doctor. Raises CertificateRejected."""
+    """Issue Cert_D for a request of that doctor; name and profession are what patients are shown. Raises CertificateRejected."""
+    subject = _doctor_name(doctor_id, person, profession)
     builder = (
-        _builder(_name(doctor_id), authority.subject, requested_key(request, doctor_id), authority_key, now, life)
+        _builder(subject, authority.subject, requested_key(request, doctor_id), authority_key, now, life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(SIGNS, critical=True)
         .add_extension(_identity_name(doctor_id), critical=False)
@@ -329,6 +332,22 @@ def _name(name: str) -> x509.Name:
     """Return a subject of one attribute: a common name, or where that is too short (ub-common-name, RFC 5280) a user id."""
     attribute = NameOID.COMMON_NAME if len(name) <= _LONGEST_COMMON_NAME else NameOID.USER_ID
     return x509.Name([x509.NameAttribute(attribute, name)])
+
+
+def _doctor_name(doctor_id: str, person: str, profession: str) -> x509.Name:
+    """Return a doctor's subject. With a person's name the identity is the user id, for two people may have one name."""
+    if not person and not profession:
+        return _name(doctor_id)
+    described = ((NameOID.COMMON_NAME, person), (NameOID.TITLE, profession))
+    try:
+        return x509.Name(
+            [
+                x509.NameAttribute(NameOID.USER_ID, doctor_id),
+                *(x509.NameAttribute(oid, value) for oid, value in described if value),
+            ]
+        )
+    except ValueError as error:
+        raise CertificateRejected(f"a name or profession that no certificate can hold: {error}") from error
 
 
 def _identity_name(identity: str) -> x509.SubjectAlternativeName:

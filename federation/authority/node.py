@@ -144,10 +144,15 @@ class MedicalAuthority:
         self._key = key
         self._clock = clock
 
-    def issue(self, request: bytes, doctor_id: str) -> x509.Certificate:
-        """Issue Cert_D for a request, DER, of this doctor, and note it first. Raises CertificateRejected, FieldInvalid."""
+    def issue(self, request: bytes, doctor_id: str, *, person: str = "", profession: str = "") -> x509.Certificate:
+        """Issue Cert_D for a request, DER, of this doctor, and note it first; name and profession are what patients are shown.
+
+        Raises CertificateRejected, FieldInvalid.
+        """
         require_identity("doctor", doctor_id)
-        certificate = issue_doctor_certificate(self.certificate, self._key, request, doctor_id, now=self._now())
+        certificate = issue_doctor_certificate(
+            self.certificate, self._key, request, doctor_id, now=self._now(), person=person, profession=profession
+        )
         not_after = int(certificate.not_valid_after_utc.timestamp() * 1000)
         issued = IssuedCertificate(f"{certificate.serial_number:x}", doctor_id, not_after)
         with self._file.held() as ledger:

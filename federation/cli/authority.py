@@ -51,11 +51,13 @@ def init(
 @authority_node
 @click.option("--request", type=EXISTING, required=True, help="PKCS#10.")
 @click.option("--doctor", required=True, help="Whom you have identified, such as D:house.")
+@click.option("--name", "person", default="", help="The doctor's name, as patients are shown it.")
+@click.option("--profession", default="", help="What the doctor is, as patients are shown it, such as Cardiologist.")
 @_output
-def issue(opened: Opened, request: Path, doctor: str, output: Path) -> None:
+def issue(opened: Opened, request: Path, doctor: str, person: str, profession: str, output: Path) -> None:
     """Issue a doctor's certificate for a request that names the doctor and proves its key."""
     with opened as node:
-        certificate = node.issue(read_request(request), doctor)
+        certificate = node.issue(read_request(request), doctor, person=person, profession=profession)
     safefiles.replace(output, certificate.public_bytes(Encoding.DER))
     click.echo(f"The certificate of {doctor}, serial {certificate.serial_number:x}, is {output}.")
 

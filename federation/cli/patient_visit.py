@@ -15,7 +15,7 @@ from federation.clinical.text import printable
 from federation.clock import system_clock
 from federation.person.code import DoctorCode
 from federation.person.consents import HeldDeputyship, KeptGrant, NewGrant
-from federation.person.patient import Diagnosis, Offer, PatientClient
+from federation.person.patient import REPLY_SECONDS, Diagnosis, Offer, PatientClient
 from federation.person.room_view import RoomView
 from federation.protocol.time import milliseconds
 from federation.v1.statement_pb2 import POWER_GRANT
@@ -100,7 +100,11 @@ class Visit:
         plan = self.plan
         say(f"\nYou are talking to {view.doctor.identity}.")
         waiting = self.client.visit(
-            view, plan.biosignal.data, offer, answer_seconds=plan.patience_seconds, waiting=_Patience().tell
+            view,
+            plan.biosignal.data,
+            offer,
+            answer_seconds=max(REPLY_SECONDS, plan.patience_seconds),
+            waiting=_Patience().tell,
         )
         sent = f"your biosignal ({terminal.size(len(plan.biosignal.data))})" if plan.biosignal.data else "no biosignal"
         say(f"{waiting.doctor_id} knows that you are here, and has {sent}.")

@@ -261,7 +261,7 @@ class DoctorClient:
                 elif (receipt := self._take_receipt(room, frame.frame)) is not None:
                     return receipt
         finally:
-            room.set_aside += set_aside
+            room.set_aside[:0] = set_aside
         return None
 
     def prepare_deposit(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.stage import Federation, Running, federation, run
+from demo.stage import CONSENT, Federation, Running, federation, run
 from federation.cloud.registration import MOST_BY_ITSELF
 from federation.person.code import DoctorCode
 from federation.v1.statement_pb2 import KeyStatement
@@ -64,7 +64,9 @@ def first_visit(clinic: Clinic) -> Visit:
     root = clinic.federation.root
     kept = "--department", "cardiology", "--trace", root / "d.trace", "--save", root / "saved"
     first, code = clinic.consult("first", *kept)
-    said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--trace", root / "p.trace")
+    said = run(
+        "patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, *CONSENT, "--trace", root / "p.trace"
+    )
     visit = Visit(first.wait(), said)
     clinic.federation.await_publication("b")
     return visit
@@ -86,7 +88,7 @@ def test_second_visit_finds_the_record_of_the_first(clinic: Clinic, first_visit:
     require_private_trace(root / "p.trace", {"P1", "D1", "P2", "D5", "P6"})
 
     second, code = clinic.consult("second", "--department", "cardiology")
-    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
+    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, *CONSENT)
     story = second.wait()
     assert "2 records found" in story
     assert "From H:a," in story
@@ -97,8 +99,8 @@ def test_second_visit_finds_the_record_of_the_first(clinic: Clinic, first_visit:
 def test_diagnosis_that_comes_after_the_patient_left_is_fetched_later(clinic: Clinic) -> None:
     before = run("patient", "diagnoses", "--directory", clinic.patient).count("Signed by D:house")
     later, code = clinic.consult("later", "--no-deposit", "--receipt-seconds", "30")
-    said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--no-wait", "--no-grant")
-    assert "no consent beyond this visit" in said
+    said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--yes", "--no-wait", "--no-keep")
+    assert "Nothing beyond this visit" in said
     until(lambda: "Waiting for the patient's receipt" in later.said(), "the diagnosis is in the room")
     said = run("patient", "diagnoses", "--directory", clinic.patient)
     assert said.count("Signed by D:house") == before + 1
@@ -110,7 +112,9 @@ def test_diagnosis_that_comes_after_the_patient_left_is_fetched_later(clinic: Cl
 
 def test_receipt_is_awaited_before_a_deposit_that_is_refused_ends_the_visit(clinic: Clinic) -> None:
     consult, code = clinic.consult("undeposited", "--department", "neurology", "--fetch", "none")
-    said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--department", "cardiology")
+    said = run(
+        "patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--yes", "--department", "cardiology"
+    )
     assert CONCLUSION in said
     story = consult.wait(expect=1)
     told, signed, ended = (
@@ -123,19 +127,21 @@ def test_receipt_is_awaited_before_a_deposit_that_is_refused_ends_the_visit(clin
 
 def test_grant_revoked_by_its_number_is_shown_as_taken_back(clinic: Clinic) -> None:
     visit, code = clinic.consult("revoking", "--no-deposit", "--fetch", "none")
-    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--rights", "index", "--hours", "2")
+    told = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--yes", "--hours", "2")
     visit.wait()
-    newest = run("patient", "grants", "--directory", clinic.patient).split()[0]
-    run("patient", "revoke", "--directory", clinic.patient, newest)
-    listed = run("patient", "grants", "--directory", clinic.patient)
-    assert listed.splitlines()[0] == f"{newest}  D:house  TAKEN BACK"
-    said = run("patient", "revoke", "--directory", clinic.patient, "00" * 16, expect=1)
-    assert "NO_SUCH_GRANT" in said
+    newest = newest_grant(clinic.patient)
+    assert f"It is taken back by: medunion patient revoke --directory {clinic.patient} {newest[0]}" in told
+    run("patient", "revoke", "--directory", clinic.patient, newest[0])
+    assert newest_grant(clinic.patient) == (newest[0], "D:house (certified by M:board)  TAKEN BACK")
+    for words in (["999"], ["--last", "1"], []):
+        said = run("patient", "revoke", "--directory", clinic.patient, *words, expect=1 if words == ["999"] else 2)
+        assert "NO_SUCH_GRANT" in said or "as `grants` shows them" in said
 
 
 def test_grant_for_another_hospital_finds_nothing(clinic: Clinic) -> None:
     visit, code = clinic.consult("elsewhere", "--no-deposit")
-    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--hospital", "H:elsewhere")
+    elsewhere = "--yes", "--no-keep", "--read", "H:elsewhere"
+    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, *elsewhere)
     assert "No record of this patient is known yet." in visit.wait()
 
 
@@ -156,7 +162,7 @@ def test_room_code_of_another_doctor_is_refused_before_anything_is_sent(clinic: 
     visit, text = clinic.consult("swapped", "--no-deposit", "--patience", "1")
     code = DoctorCode.parse(text)
     swapped = DoctorCode(code.address, code.hospital_id, code.room_id, bytes(32))
-    said = run("patient", "visit", "--directory", clinic.patient, str(swapped), "--ecg", ECG, expect=1)
+    said = run("patient", "visit", "--directory", clinic.patient, str(swapped), "--ecg", ECG, "--yes", expect=1)
     assert "IDENTITY_MISMATCH" in said
     assert "talking" not in said
     visit.stop()
@@ -167,16 +173,19 @@ def test_grant_of_an_earlier_registration_is_taken_back_like_any_other(clinic: C
     tess = clinic.federation.add_patient("tess", "a")
     where = "--directory", tess
     visit, code = clinic.consult("earlier", "--no-deposit", "--fetch", "none")
-    run("patient", "visit", *where, code, "--ecg", ECG)
+    run("patient", "visit", *where, code, "--ecg", ECG, "--yes")
     visit.wait()
-    granted = run("patient", "grants", *where).split()[0]
     run("patient", "rotate", "prepare", "identity", "--generate", *where)
     run("patient", "rotate", "activate", "identity", "--now", *where)
     run("patient", "grants", *where)  # registers anew by itself
     log = run("public-cloud", "log", "--directory", clinic.federation.root / "cloud")
     assert any("P:tess" in line and '"kind": "REREGISTRATION"' in line for line in log.splitlines())
-    assert "Taken back." in run("patient", "revoke", *where, granted)
-    assert run("patient", "grants", *where).startswith(f"{granted}  D:house  TAKEN BACK")
+    visit, code = clinic.consult("under-earlier", "--no-deposit", "--fetch", "none")
+    said = run("patient", "visit", *where, code, "--ecg", ECG, "--yes", "--under", "1", expect=1)
+    assert "it was given under an earlier registration of yours; give a new one) [GRANT_INVALID]" in said
+    visit.stop()
+    assert "Taken back." in run("patient", "revoke", *where, "--last")
+    assert newest_grant(tess) == ("1", "D:house (certified by M:board)  TAKEN BACK")
 
 
 def test_renewal_not_due_is_no_fault_of_who_has_renewed_too_often(clinic: Clinic) -> None:
@@ -189,26 +198,26 @@ def test_renewal_not_due_is_no_fault_of_who_has_renewed_too_often(clinic: Clinic
     assert any('"reason": "RENEWAL_NOT_DUE"' in line for line in log.splitlines())
     assert sum("REREGISTRATION" in line and "P:rita" in line for line in log.splitlines()) <= MOST_BY_ITSELF
     visit, code = clinic.consult("renewed", "--no-deposit", "--fetch", "none")
-    assert CONCLUSION in run("patient", "visit", *where, code, "--ecg", ECG)
+    assert CONCLUSION in run("patient", "visit", *where, code, "--ecg", ECG, "--yes")
     visit.wait()
 
 
 def test_code_damaged_is_refused_in_plain_words(clinic: Clinic) -> None:
-    said = run("patient", "visit", "--directory", clinic.patient, "medunion://nowhere", "--ecg", ECG, expect=1)
+    said = run("patient", "visit", "--directory", clinic.patient, "medunion://nowhere", "--ecg", ECG, "--yes", expect=1)
     assert "no doctor's code" in said
     require_plain(said)
 
 
 def test_room_unknown_is_refused_in_plain_words(clinic: Clinic) -> None:
     code = DoctorCode(clinic.federation.addresses["b"], "H:b", bytes(16), bytes(32))
-    said = run("patient", "visit", "--directory", clinic.patient, str(code), "--ecg", ECG, expect=1)
+    said = run("patient", "visit", "--directory", clinic.patient, str(code), "--ecg", ECG, "--yes", expect=1)
     assert "NO_SUCH_ROOM" in said
     require_plain(said)
 
 
 def test_hospital_under_another_name_is_not_talked_to(clinic: Clinic) -> None:
     code = DoctorCode(clinic.federation.addresses["b"], "H:a", bytes(16), bytes(32))
-    said = run("patient", "visit", "--directory", clinic.patient, str(code), "--ecg", ECG, expect=1)
+    said = run("patient", "visit", "--directory", clinic.patient, str(code), "--ecg", ECG, "--yes", expect=1)
     assert "UNAVAILABLE" in said
     require_plain(said)
 
@@ -310,7 +319,7 @@ def test_consult_that_would_fail_after_the_patient_acted_is_told_before_a_room_i
     [
         (("--purpose", "Überweisung"), "purpose is not ASCII"),
         (("--purpose", "x" * 129), "MESSAGE_TOO_LARGE"),
-        (("--hospital", "H:" + "x" * 64), "is not the id of a hospital"),
+        (("--read", "H:" + "x" * 64), "the id of a hospital"),
         (("--hours", "nan"), "nan is no amount"),
         (("--department", "witchcraft"), "the federation publishes"),
     ],
@@ -320,8 +329,8 @@ def test_consent_that_no_grant_can_say_is_told_before_anything_is_sent(
     clinic: Clinic, words: tuple[str, str], sentence: str
 ) -> None:
     visit, code = clinic.consult("no-consent", "--no-deposit")
-    where = "--directory", clinic.patient, code, "--ecg", ECG, "--no-wait"
-    said = run("patient", "visit", *where, *words, expect=1 if words[0] in {"--purpose", "--hospital"} else 2)
+    where = "--directory", clinic.patient, code, "--ecg", ECG, "--yes", "--no-wait"
+    said = run("patient", "visit", *where, *words, expect=1 if words[0] == "--purpose" else 2)
     assert sentence in said
     assert "talking" not in said
     visit.stop()
@@ -334,7 +343,8 @@ def test_conclusion_that_cannot_be_signed_is_asked_for_again_while_the_patient_w
     root = clinic.federation.root
     consult, code = clinic.federation.consult(clinic.doctor, "b", f"typed-{kind}", "--no-deposit", keyboard=there)
     os.close(there)
-    visit = Running(root / f"typed-{kind}.visit", "patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
+    words = "patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--yes"
+    visit = Running(root / f"typed-{kind}.visit", *words)
     until(lambda: "Your conclusion" in consult.said(), "the conclusion is asked for")
     for said, typed in enumerate((b"   ", b"no text: \xff", b"a vertical\vtab")):
         os.write(here, typed + b"\n")
@@ -347,7 +357,7 @@ def test_conclusion_that_cannot_be_signed_is_asked_for_again_while_the_patient_w
 
 def test_record_larger_than_the_visit_takes_is_told_in_words_and_the_visit_goes_on(clinic: Clinic) -> None:
     visit, code = clinic.consult("bounded", "--no-deposit", "--fetch-at-most", "0.1")
-    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
+    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, *CONSENT)
     said = visit.wait()
     assert "RECORDS AT H:a ARE MISSING; the visit goes on without them. The record has more than this visit" in said
     assert "--fetch-at-most raises that) [RECORD_TOO_LARGE]" in said
@@ -356,7 +366,7 @@ def test_record_larger_than_the_visit_takes_is_told_in_words_and_the_visit_goes_
 
 def test_code_whose_address_lies_in_no_network_that_may_be_dialled_is_not_followed(clinic: Clinic) -> None:
     code = DoctorCode(clinic.federation.addresses["b"], "H:b", bytes(16), bytes(32))
-    where = "--directory", clinic.patient, code, "--ecg", ECG
+    where = "--directory", clinic.patient, code, "--ecg", ECG, "--yes"
     said = run("patient", "visit", *where, "--dial-only", "192.0.2.0/24", "--dial-only", "2001:db8::/32", expect=1)
     assert "lies in no network that may be dialled) [NETWORK_FORBIDDEN]" in said
     assert "NO_SUCH_ROOM" in run("patient", "visit", *where, "--dial-only", "127.0.0.0/8", expect=1)
@@ -369,7 +379,7 @@ def test_conclusion_with_white_space_of_any_kind_is_signed_and_shown(clinic: Cli
     for name, words in (("nbsp", given), ("nbsp-typed", given[:3])):
         consult, code = clinic.federation.consult(clinic.doctor, "b", name, *words, keyboard=there)
         os.write(here, (DATA / "conclusion-nbsp.txt").read_bytes() + b"\n")
-        said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG)
+        said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--yes")
         assert "Température 38,5 °C, pas de signe de gravité." in said
         consult.wait()
     os.close(here)
@@ -380,12 +390,12 @@ def test_doctor_who_gives_up_ends_the_visit_and_no_conclusion_does_before(clinic
     there, here = os.pipe()
     consult, code = clinic.federation.consult(clinic.doctor, "b", "given-up", "--no-deposit", keyboard=there)
     os.close(there)
-    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--no-wait")
+    run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--yes", "--no-wait")
     os.write(here, b"  \n")
     until(lambda: "The patient is still here." in consult.said(), "the conclusion is refused")
     os.close(here)
     assert "Signed" not in consult.wait(expect=1)
-    said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, expect=1)
+    said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--yes", expect=1)
     assert "NO_SUCH_ROOM" in said
 
 
@@ -419,7 +429,7 @@ def test_patient_not_registered_is_told_what_comes_first(clinic: Clinic, tmp_pat
     said = run("patient", "register", "--directory", newcomer, "--ticket", "AAAA", expect=1)
     assert "TICKET_INVALID" in said
     visit, code = clinic.consult("newcomer", "--no-deposit")
-    said = run("patient", "visit", "--directory", newcomer, code, "--ecg", ECG, expect=1)
+    said = run("patient", "visit", "--directory", newcomer, code, "--ecg", ECG, "--yes", expect=1)
     assert "NOT_REGISTERED" in said
     visit.stop()
 
@@ -430,7 +440,7 @@ def test_observation_about_somebody_else_is_not_sent(clinic: Clinic, tmp_path: P
     content = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "subject": about}
     observation.write_text(json.dumps(content))
     code = DoctorCode(clinic.federation.addresses["b"], "H:b", bytes(16), bytes(32))
-    words = "patient", "visit", "--directory", clinic.patient, code, "--observation", observation
+    words = "patient", "visit", "--directory", clinic.patient, code, "--yes", "--observation", observation
     said = run(*words, expect=1)
     assert f"{observation}: the Observation is about P:other, not P:johnnie [WRONG_SUBJECT]" in said
 
@@ -448,7 +458,7 @@ def test_file_that_no_doctor_can_take_is_refused_before_anybody_is_asked(clinic:
         ("--ecg", ECG.read_bytes()[:1000], "the file lacks WaveformSequence (5400,0100) [ECG_INVALID]"),
     ):
         recorded.write_bytes(content)
-        command = "patient", "visit", "--directory", clinic.patient, code, kind, recorded, "--trace", traced
+        command = "patient", "visit", "--directory", clinic.patient, code, "--yes", kind, recorded, "--trace", traced
         assert f"{recorded}: {words}" in run(*command, expect=1)
     assert not traced.exists()
 
@@ -457,7 +467,19 @@ def test_usage_that_is_wrong_ends_with_exit_code_2(clinic: Clinic) -> None:
     where = "--directory", clinic.doctor, "--hospital", "H:b", "--address", "localhost:1"
     assert "--department" in run("doctor", "consult", *where, expect=2)
     code = DoctorCode("localhost:1", "H:b", bytes(16), bytes(32))
-    assert "--ecg" in run("patient", "visit", "--directory", clinic.patient, code, expect=2)
+    visit = "patient", "visit", "--directory", clinic.patient, code
+    assert "either --ecg or --observation" in run(*visit, "--yes", "--ecg", ECG, "--observation", ECG, expect=2)
+    assert "What you are about to sign is shown first" in run(*visit, expect=2)
+    assert "With --until" in run("doctor", "consult", *where, "--until", "23:59", "--conclusion", "x", expect=2)
+    assert "goes with --until" in run("doctor", "consult", *where, "--no-deposit", "--code-per-patient", expect=2)
+    assert "it is past" in run("doctor", "consult", *where, "--no-deposit", "--until", "00:00", expect=2)
+
+
+def newest_grant(patient: Path) -> tuple[str, str]:
+    """Give the number of the newest consent, and what `grants` says of it."""
+    lines = run("patient", "grants", "--directory", patient).splitlines()
+    number, _, said = next(line for line in reversed(lines) if not line.startswith(" ")).partition("  ")
+    return number, said
 
 
 def require_plain(said: str) -> None:

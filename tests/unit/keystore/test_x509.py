@@ -147,6 +147,19 @@ def test_a_doctors_certificate_holds_name_key_and_use():
     assert certificate.public_key() == DOCTOR_KEY.public_key()
 
 
+def test_doctors_certificate_names_person_and_profession_beside_the_identity():
+    certificate = issuing.issue_doctor_certificate(
+        AUTHORITY, AUTHORITY_KEY, REQUEST, "D:chen", now=NOW, person="Dr. Änne Chen", profession="Cardiologist"
+    )
+    assert [(it.oid, it.value) for it in certificate.subject] == [
+        (NameOID.USER_ID, "D:chen"),
+        (NameOID.COMMON_NAME, "Dr. Änne Chen"),
+        (NameOID.TITLE, "Cardiologist"),
+    ]
+    with pytest.raises(CertificateRejected):
+        issuing.issue_doctor_certificate(AUTHORITY, AUTHORITY_KEY, REQUEST, "D:chen", now=NOW, person="x" * 65)
+
+
 def test_a_request_for_another_identity_is_refused():
     with pytest.raises(CertificateRejected, match="does not name D:roe"):
         issuing.issue_doctor_certificate(AUTHORITY, AUTHORITY_KEY, REQUEST, "D:roe", now=NOW)

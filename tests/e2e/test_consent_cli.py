@@ -1,0 +1,235 @@
+"""Consent as patients give it at the command line: read first, by deputies too, taken back; own records; a waiting room."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from demo.stage import CONSENT, Federation, Running, federation, run
+from tests.waiting import until
+
+DATA = Path(__file__).parents[1] / "data"
+RECORD = DATA / "synthea-johnnie679.json"
+CONCLUSION = "Sinus rhythm, no ischaemia."
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@dataclass
+class Clinic:
+    """A federation with a doctor at H:b, and patients of H:a, one of whom has a record there."""
+
+    federation: Federation
+    doctor: Path
+    johnnie: Path
+    mary: Path
+
+    def consult(self, name: str, *words: object, keyboard: int | None = None) -> tuple[Running, str]:
+        return self.federation.consult(self.doctor, "b", name, "--department", "cardiology", *words, keyboard=keyboard)
+
+    def visit(self, patient: Path, code: str, *words: object, expect: int = 0) -> str:
+        return run("patient", "visit", "--directory", patient, code, "--yes", *words, expect=expect)
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    with federation(tmp_path_factory.mktemp("federation")) as made:
+        doctor, johnnie, mary = (
+            made.add_doctor("house"),
+            made.add_patient("johnnie", "a"),
+            made.add_patient("mary", "a"),
+        )
+        run(
+            *("hospital", "import", "--directory", made.root / "a", "--patient", "P:johnnie"),
+            *("--department", "H:a/cardiology", RECORD),
+        )
+        made.await_publication("a")
+        yield Clinic(made, doctor, johnnie, mary)
+
+
+def grants(patient: Path) -> list[str]:
+    """Give the first line of each consent of a patient."""
+    listed = run("patient", "grants", "--directory", patient).splitlines()
+    return [line for line in listed if line[:1].isdigit()]
+
+
+@pytest.fixture
+def keyboard() -> Iterator[tuple[int, int]]:
+    """A terminal: where is typed, and where it is read."""
+    here, there = os.openpty()
+    yield here, there
+    os.close(here)
+
+
+def test_patient_reads_who_what_and_how_long_and_says_no_or_yes(clinic: Clinic, keyboard: tuple[int, int]) -> None:
+    here, there = keyboard
+    consult, code = clinic.consult("asked", "--conclusion", CONCLUSION, "--fetch", "none")
+    words = "patient", "visit", "--directory", clinic.mary, code, "--read", "here", "--hours", "3"
+    visit = Running(clinic.federation.root / "no.visit", *words, keyboard=there)
+    until(lambda: "Go in, and sign this? [y/N]" in visit.said(), "the patient is asked")
+    screen = visit.said()
+    for line in (
+        "Doctor      Dr. Anna Weber (D:house)",
+        "Profession  Cardiologist",
+        "Certified by M:board",
+        "Hospital    H:b",
+        "On duty in  cardiology, until ",
+        "No biosignal.",
+        "For D:house (certified by M:board), for 3 hours, until ",
+        "- Keep the record of a visit at H:b, in every department.",
+        "- Find and read your records at H:b, of every department.",
+    ):
+        assert line in screen
+    os.write(here, b"\n")
+    assert "Aborted!" in visit.wait(expect=1)
+    assert "talking" not in visit.said()
+    assert grants(clinic.mary) == []
+
+    again = Running(clinic.federation.root / "yes.visit", *words, keyboard=there)
+    os.close(there)
+    until(lambda: "[y/N]" in again.said(), "the patient is asked again")
+    os.write(here, b"y\n")
+    said = again.wait()
+    assert CONCLUSION in said
+    assert "Your consent no. 1 stands. For D:house (certified by M:board), until" in said
+    story = consult.wait()
+    assert "P:mary is here" in story
+    assert "Biosignal: none" in story
+    assert "- Find and read the patient's records at H:b, of every department." in story
+    assert "H:b keeps this encounter" in story
+
+
+def test_consent_for_the_department_is_used_again_and_taken_back_as_the_last(clinic: Clinic) -> None:
+    for number, words in ((1, ("--for", "department", *CONSENT)), (2, ("--under", "1"))):
+        consult, code = clinic.consult(f"department-{number}", "--conclusion", CONCLUSION, "--no-deposit")
+        clinic.visit(clinic.johnnie, code, *words)
+        story = consult.wait()
+        assert "For every doctor on duty in cardiology at H:b, until" in story
+        assert "1 record found" in story
+        assert "From H:a," in story
+    assert "No. 1, for every doctor on duty in cardiology at H:b." in run(
+        "patient", "revoke", "--directory", clinic.johnnie, "--last"
+    )
+    consult, code = clinic.consult("department-3", "--conclusion", CONCLUSION, "--no-deposit")
+    assert "[GRANT_REVOKED]" in clinic.visit(clinic.johnnie, code, "--under", "1", expect=1)
+    consult.stop()
+    assert "is here" not in consult.said()
+
+
+def test_visit_that_ends_early_says_what_stands_and_how_it_is_taken_back(clinic: Clinic) -> None:
+    before = len(grants(clinic.johnnie))
+    read, write = os.pipe()
+    consult, code = clinic.consult("early", keyboard=read)  # the doctor does not get round to a conclusion
+    said = clinic.visit(clinic.johnnie, code, "--patience", "0.05", expect=1)
+    consult.stop()
+    os.close(read)
+    os.close(write)
+    number = before + 1
+    assert "[NO_ANSWER]" in said
+    assert f"Your consent no. {number} stands." in said
+    assert f"It is taken back by: medunion patient revoke --directory {clinic.johnnie} {number}" in said
+
+
+def test_everything_is_taken_back_at_once(clinic: Clinic) -> None:
+    said = run("patient", "revoke", "--directory", clinic.johnnie, "--all")
+    assert "Everything that was signed in the name of P:johnnie until now is taken back" in said
+    assert all("TAKEN BACK" in line for line in grants(clinic.johnnie))
+
+
+def test_own_records_are_listed_shown_and_saved(clinic: Clinic, tmp_path: Path) -> None:
+    where = "--directory", clinic.johnnie
+    assert "H:a/cardiology at " in run("patient", "records", "list", *where, "--hospital", "H:a")
+    assert "No record is known." in run("patient", "records", "list", *where, "--department", "neurology")
+    shown = run("patient", "records", "show", *where, "--hospital", "H:a")
+    assert "Johnnie679" in shown
+    run("patient", "records", "save", *where, tmp_path / "mine", "--hospital", "H:a")
+    assert [path.read_bytes() for path in (tmp_path / "mine").glob("a-*.json")] == [RECORD.read_bytes()]
+    assert "is not empty" in run("patient", "records", "save", *where, tmp_path / "mine", expect=2)
+    log = run("hospital", "log", "--directory", clinic.federation.root / "a")
+    assert any('"kind": "READ"' in line and '"ground": "own"' in line for line in log.splitlines())
+
+
+def test_deputy_by_mandate_reads_and_visits_until_the_mandate_ends(clinic: Clinic, tmp_path: Path) -> None:
+    given, mandate = ("--directory", clinic.johnnie), tmp_path / "mandate"
+    words = "P:mary", "--power", "read", "--power", "grant", "--days", "30", "--output", mandate
+    assert "is shown first" in run("patient", "mandate", "give", *given, *words, expect=2)
+    said = run("patient", "mandate", "give", *given, *words, "--yes")
+    assert "- find and read the records." in said
+    assert "Mandate no. 1 is signed." in said
+
+    own = "--directory", clinic.mary
+    said = run("patient", "mandate", "accept", *own, mandate)
+    assert "You stand for P:johnnie until" in said
+    assert "P:johnnie  mandate  until" in run("patient", "mandate", "held", *own)
+    assert "Johnnie679" in run("patient", "records", "show", *own, "--as", "P:johnnie", "--hospital", "H:a")
+
+    consult, code = clinic.consult("by-deputy", "--conclusion", CONCLUSION)
+    said = clinic.visit(clinic.mary, code, "--as", "P:johnnie", *CONSENT)
+    assert "For P:johnnie, in whose name you act by a mandate of P:johnnie." in said
+    story = consult.wait()
+    assert "P:mary is here for P:johnnie, by its mandate, until" in story
+    assert "From H:a," in story
+    assert "H:b keeps this encounter" in story
+
+    assert "P:mary  until" in run("patient", "mandate", "list", *given)
+    run("patient", "mandate", "end", *given, "1")
+    assert "P:mary  TAKEN BACK" in run("patient", "mandate", "list", *given)
+    assert "P:johnnie  mandate  TAKEN BACK" in run("patient", "mandate", "held", *own)
+    assert "[NO_DEPUTY]" in run("patient", "records", "list", *own, "--as", "P:johnnie", expect=1)
+
+
+def test_guardian_stated_by_a_hospitals_desk_acts_for_the_ward(clinic: Clinic, tmp_path: Path) -> None:
+    stated, until_day = tmp_path / "guardianship", datetime.now(UTC) + timedelta(days=1000)
+    run(
+        *("hospital", "guardian", "state", "--directory", clinic.federation.root / "a", "--ward", "P:johnnie"),
+        *("--guardian", "P:mary", "--basis", "parent", "--officer", "Ms Miller"),
+        *("--until", f"{until_day:%Y-%m-%d}", "--output", stated),
+    )
+    own = "--directory", clinic.mary
+    assert "as H:a says." in run("patient", "mandate", "accept", *own, stated)
+    consult, code = clinic.consult("by-guardian", "--conclusion", CONCLUSION)
+    said = clinic.visit(clinic.mary, code, "--as", "P:johnnie", *CONSENT)
+    assert "by a guardianship, stated by H:a." in said
+    assert "P:mary is here for P:johnnie, by a guardianship that a hospital stated, until" in consult.wait()
+    named = run("patient", "grants", *own, "--as", "P:johnnie")
+    assert "in the name of P:johnnie" in named
+    assert "Taken back." in run("patient", "revoke", *own, "--last", "--as", "P:johnnie")
+
+
+def test_what_is_no_mandate_is_refused_in_plain_words(clinic: Clinic) -> None:
+    said = run("patient", "mandate", "accept", "--directory", clinic.mary, RECORD, expect=1)
+    assert "Traceback" not in said
+    assert "Error: " in said
+
+
+def test_waiting_room_sees_one_patient_after_the_other_by_one_code(clinic: Clinic) -> None:
+    read, write = os.pipe()
+    consult, code = clinic.consult("waiting-room", "--until", "23:59", "--fetch", "none", keyboard=read)
+    os.close(read)
+    root, first = clinic.federation.root, ("patient", "visit", "--directory", clinic.johnnie, code, "--yes")
+    came = Running(root / "first.visit", *first)
+    until(lambda: "P:johnnie is here" in consult.said(), "the first patient is there")
+    waits = Running(root / "second.visit", "patient", "visit", "--directory", clinic.mary, code, "--yes")
+    os.write(write, b"The first is well.\n")
+    assert "The first is well." in came.wait()
+    until(lambda: "P:mary is here" in consult.said(), "the second patient is there")
+    os.write(write, b"The second is well.\n")
+    assert "The second is well." in waits.wait()
+    os.close(write)
+    consult.stop()
+    assert consult.said().count("Show this code to your patients") == 1
+
+
+def test_doctor_asks_for_its_duty_and_opens_no_room_without_one(clinic: Clinic) -> None:
+    stage = clinic.federation
+    where = "--directory", clinic.doctor, "--hospital", "H:b", "--address", stage.addresses["b"]
+    said = run("doctor", "duty", *where)
+    assert "H:b states that you are on duty in cardiology until" in said
+    elsewhere = "--directory", clinic.doctor, "--hospital", "H:a", "--address", stage.addresses["a"]
+    for words in (("doctor", "duty"), ("doctor", "consult", "--no-deposit")):
+        said = run(*words, *elsewhere, expect=1)
+        assert "[NOT_ON_DUTY]" in said
+        assert "Show this code" not in said
