@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from federation.protocol.statements import sign_statement
 from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
+from federation.v1.access_pb2 import Access
 from federation.v1.statement_pb2 import SignedStatement
 from tests.vectors import granted, signed, spec
 from tests.vectors.describe import payload_of, plaintext_of
@@ -16,7 +17,7 @@ from tests.vectors.spec import sha256, text, u64
 from tests.vectors.world import Step, World
 
 
-def statements(world: World, steps: dict[str, Step], bundle: SignedStatement) -> list[Json]:
+def statements(world: World, steps: dict[str, Step], shown: dict[str, Access], bundle: SignedStatement) -> list[Json]:
     """Every statement: its exact bytes, what is signed, the signature, H of it."""
     cloud, now, day = world.cloud, world.now, 24 * 3_600_000
     revocations = statement_pb2.RevocationList(
@@ -38,7 +39,6 @@ def statements(world: World, steps: dict[str, Step], bundle: SignedStatement) ->
     renewed = statement_pb2.EncryptionKeyStatement.FromString(world.hospital.encryption_key_statement.statement)
     ekack = membership_pb2.RenewalReceipt(key_id=renewed.key_id, done_at=now)
     stoack = payload_of(steps["STOACK"]).receipt
-    shown = granted.shown(world, steps)
     cloud_key = cloud.signing_key.verifying_key.data
     parties = {"patient": world.patient, "doctor": world.doctor, "hospital": world.hospital}
     found = [
@@ -83,7 +83,7 @@ def _statement(name: str, label: str, kind: type[Message], statement: SignedStat
     }
 
 
-def derived(world: World, steps: dict[str, Step]) -> list[Json]:
+def derived(world: World, steps: dict[str, Step], shown: dict[str, Access]) -> list[Json]:
     """Codes, commitments, proofs, replay keys, index keys, biometric derivations."""
     p1, d2, answer = (payload_of(steps[name]) for name in ("P1", "D2", "C"))
     d3, d4, pub, room = (payload_of(steps[name]) for name in ("D3-read", "D4", "pub", "room"))
@@ -105,10 +105,8 @@ def derived(world: World, steps: dict[str, Step]) -> list[Json]:
         "a patient's sweep": signed.sweep(world.patient.identity),
         "Hs of the grant": signed.hs("grant", consent.grant),
         "Hs of KS_P": signed.hs("ks", consent.key_statement),
-        "what a second clinician signs": t(
-            "bg-second", granted.shown(world, steps)["an emergency"].emergency.emergency.statement
-        ),
-        **granted.digests(world, granted.shown(world, steps)),
+        "what a second clinician signs": t("bg-second", shown["an emergency"].emergency.emergency.statement),
+        **granted.digests(world, shown),
         "scope": signed.scope(d4.scope),
         "commitment c_P": signed.commitment(d4),
         "replay key of P1": t("P1", text(p1.patient_id), p1.agreement_point),

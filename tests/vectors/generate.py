@@ -12,7 +12,7 @@ from typing import Any
 
 from federation.protocol.registration import LiveRegistration, Registered
 from keystore.errors import SealBroken
-from tests.vectors import bundles, certificates, collected, curve, forms, layers, scenario, seals, signed
+from tests.vectors import bundles, certificates, collected, curve, forms, granted, layers, scenario, seals, signed
 from tests.vectors.describe import describe, padded_plaintext, payload_of, plaintext_of
 from tests.vectors.draws import Json, Stream
 from tests.vectors.kept import DIRECTORY, read
@@ -86,6 +86,7 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
     world = cast.world(parties, recorder.entropy)
     scenario.run(world, recorder.carry)
     steps = recorder.steps
+    shown = granted.shown(world, steps)  # once: each of them draws
     answers = {role: payload_of(steps[f"reg2-{role}"]) for role in ROLES}
     issued = layers.issuing(data, answers, {role: cast.issuer_of(role) for role in ROLES})
     files: dict[str, Any] = {
@@ -105,8 +106,8 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
         "hpke": {"vectors": seals.hpke(_receiver(data), kept.get("hpke", {}).get("vectors", []))},
         "bundles": {"vectors": bundles.vectors(cast)},
         "certificates": {"vectors": certificates.vectors(cast)},
-        "statements": {"vectors": collected.statements(world, steps, statement_of(data["trust_bundles"][-1]))},
-        "derived": {"vectors": collected.derived(world, steps)},
+        "statements": {"vectors": collected.statements(world, steps, shown, statement_of(data["trust_bundles"][-1]))},
+        "derived": {"vectors": collected.derived(world, steps, shown)},
     }
     for phase, prefixes in PHASES.items():
         files[phase] = {"vectors": [v for v in recorder.vectors if v["name"].startswith(prefixes)]}
