@@ -144,15 +144,16 @@ type Anchors struct {
 	authorities       []authority
 }
 
-// authority is a medical authority's certificate, and whom it may certify.
+// authority is a medical authority: its name, its certificate, and whom it may certify.
 type authority struct {
+	id string
 	*x509.Certificate
 	doctorIDs []string // a doctor's ID, or a prefix of IDs and "*"
 }
 
 func (a authority) mayCertify(doctorID string) bool {
 	return slices.ContainsFunc(a.doctorIDs, func(named string) bool {
-		prefix, isPrefix := strings.CutSuffix(named, Any)
+		prefix, isPrefix := strings.CutSuffix(named, "*")
 		return named == doctorID || isPrefix && strings.HasPrefix(doctorID, prefix)
 	})
 }
@@ -167,7 +168,7 @@ func readAnchors(bundle *pb.TrustBundle) (*Anchors, error) {
 		if err != nil {
 			return nil, refusal.Because(err, refusal.MalformedMessage, "a medical authority's certificate in the trust bundle is none")
 		}
-		anchors.authorities = append(anchors.authorities, authority{certificate, named.GetDoctorIds()})
+		anchors.authorities = append(anchors.authorities, authority{named.GetAuthorityId(), certificate, named.GetDoctorIds()})
 	}
 	var err error
 	if anchors.issuers, err = readHistory(bundle.GetIssuers()); err != nil {

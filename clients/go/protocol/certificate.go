@@ -29,38 +29,48 @@ var (
 // What Cert_D may mark as critical: a critical extension that is not understood must not be passed over (RFC 5280, section 4.2).
 var understood = []asn1.ObjectIdentifier{basicConstraints, keyUsage, subjectAltName, authorityKeyIdentifier, extendedKeyUsage}
 
-// verifyCertificate requires Cert_D to be legal: from an authority of the federation that may certify this ID_D, valid, not revoked, this
-// ID_D's and this key's. Refuses with CERTIFICATE_ILLEGAL, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED, CERTIFICATE_FOREIGN,
+// verifyCertificate requires Cert_D to be legal, and gives its authority: one of the federation that may certify this ID_D; valid, not
+// revoked, this ID_D's and this key's. Refuses with CERTIFICATE_ILLEGAL, CERTIFICATE_EXPIRED, CERTIFICATE_REVOKED, CERTIFICATE_FOREIGN,
 // CERTIFICATE_OUT_OF_SCOPE, REVOCATION_LIST_STALE.
-func verifyCertificate(der []byte, anchors *Anchors, lists Lists, doctorID string, verifyingKey []byte, now Instant) error {
+func verifyCertificate(der []byte, anchors *Anchors, lists Lists, doctorID string, verifyingKey []byte, now Instant) (authority, error) {
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
-		return refusal.Because(err, refusal.CertificateIllegal, "Cert_D is no X.509 certificate")
+		return authority{}, refusal.Because(err, refusal.CertificateIllegal, "Cert_D is no X.509 certificate")
 	}
-	authority, err := authorityOf(certificate, anchors)
+	issuer, err := authorityOf(certificate, anchors)
 	if err != nil {
-		return err
+		return authority{}, err
 	}
-	if !authority.mayCertify(doctorID) {
-		return refusal.New(refusal.CertificateOutOfScope, "the authority may not certify this doctor")
+	if !issuer.mayCertify(doctorID) {
+		return authority{}, refusal.New(refusal.CertificateOutOfScope, "the authority may not certify this doctor")
 	}
 	if err := requireEndEntity(certificate); err != nil {
-		return err
+		return authority{}, err
 	}
 	moment := time.UnixMilli(int64(now))
-	if !isValid(certificate, moment) || !isValid(authority.Certificate, moment) {
-		return refusal.New(refusal.CertificateExpired, "Cert_D or its authority is outside its validity")
+	if !isValid(certificate, moment) || !isValid(issuer.Certificate, moment) {
+		return authority{}, refusal.New(refusal.CertificateExpired, "Cert_D or its authority is outside its validity")
 	}
-	crl, err := lists.currentCRL(authority.Certificate, moment)
+	crl, err := lists.currentCRL(issuer.Certificate, moment)
 	if err != nil {
-		return err
+		return authority{}, err
 	}
 	for _, revoked := range crl.RevokedCertificateEntries {
 		if revoked.SerialNumber.Cmp(certificate.SerialNumber) == 0 {
-			return refusal.New(refusal.CertificateRevoked, "Cert_D is revoked")
+			return authority{}, refusal.New(refusal.CertificateRevoked, "Cert_D is revoked")
 		}
 	}
-	return requireOwner(certificate, doctorID, verifyingKey)
+	return issuer, requireOwner(certificate, doctorID, verifyingKey)
+}
+
+// AuthorityOf gives the name of the authority that certified a doctor, for its own use; nothing where none of these did.
+func (a *Anchors) AuthorityOf(der []byte) string {
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return ""
+	}
+	issuer, _ := authorityOf(certificate, a)
+	return issuer.id
 }
 
 // authorityOf gives the authority whose key signed Cert_D: while it changes keys, it stands twice under its name.

@@ -115,8 +115,12 @@ func (o *office) verify(t *testing.T) error {
 		}
 		lists.crls = append(lists.crls, crl)
 	}
-	anchors := &Anchors{authorities: []authority{{o.certificate, o.scope}}}
-	return verifyCertificate(der, anchors, lists, doctorID, verifyingKey(t, o.doctor), Instant(noon.UnixMilli()))
+	anchors := &Anchors{authorities: []authority{{"M:board", o.certificate, o.scope}}}
+	named, err := verifyCertificate(der, anchors, lists, doctorID, verifyingKey(t, o.doctor), Instant(noon.UnixMilli()))
+	if err == nil && named.id != "M:board" {
+		t.Errorf("the authority is %s", named.id)
+	}
+	return err
 }
 
 func with(id asn1.ObjectIdentifier, critical bool) func(*x509.RevocationList) {
@@ -231,7 +235,7 @@ func TestRelaysListsLeaveTheCRLsOfOtherAuthoritiesAtHand(t *testing.T) {
 	}
 	list, anchors := &pb.RevocationList{}, &Anchors{}
 	for _, each := range []*office{here, elsewhere} {
-		anchors.authorities = append(anchors.authorities, authority{each.certificate, each.scope})
+		anchors.authorities = append(anchors.authorities, authority{"M:board", each.certificate, each.scope})
 		pin := &pb.CrlPin{CertificateDigest: transcript.Digest(each.certificate.Raw), Number: each.number.Bytes(), Digest: each.pinned}
 		list.Crls = append(list.Crls, pin)
 	}

@@ -21,7 +21,7 @@ const MostBiosignal = 16 * 1024 * 1024
 var consultationKind = &kind{
 	openingLabel:      "P1",
 	replyLabel:        "D1",
-	initiator:         pb.Role_ROLE_PATIENT,
+	initiators:        []pb.Role{pb.Role_ROLE_PATIENT},
 	responder:         pb.Role_ROLE_DOCTOR,
 	newOpening:        func() opening { return &pb.ConsultationOpening{} },
 	newReply:          func() reply { return &pb.ConsultationReply{} },
@@ -98,14 +98,15 @@ func consultationReplyTranscript(message reply, issuer, transcriptHash []byte) [
 		transcriptHash)
 }
 
-// biosignalTranscript is what Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), H(M_SD), H(grant) or empty, T_P2) (B15).
+// biosignalTranscript is what Sig_P2 covers: T("P2", TH1, ID_D, H(Cert_D), ID_P, H(M_SD), H(grant) or empty, T_P2) (B15).
 func biosignalTranscript(transcriptHash []byte, doctorID string, certificate []byte, p2 *pb.BiosignalDelivery) []byte {
 	return transcript.T("P2",
 		transcriptHash,
 		transcript.Text(doctorID),
 		transcript.Digest(certificate),
+		transcript.Text(p2.GetPatientId()),
 		p2.GetBiosignalDigest(),
-		grantDigest(p2.GetGrant()),
+		digestOf("grant", p2.GetConsent().GetGrant()),
 		transcript.U64(p2.GetSentAt()))
 }
 

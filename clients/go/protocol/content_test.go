@@ -130,7 +130,7 @@ func TestRecordThatWasNotAskedForIsRefusedWithItsManifest(t *testing.T) {
 	} {
 		scope := &pb.Scope{Handles: [][]byte{append(make([]byte, 15), tried.handle)}}
 		hospital := &Peer{VerifiedParty: &VerifiedParty{Identity: tried.hospitalID}}
-		session := &RecordEstablished{Session{Peer: hospital}, Intent{Claim: AccessClaim{PatientID: tried.patientID}, Scope: scope}}
+		session := &RecordEstablished{Session{Peer: hospital}, Intent{Shown: Shown{PatientID: tried.patientID}, Scope: scope}}
 		content := newRecordContent(1<<20, session.requireAsked)
 		if _, err := content.add(head); refusal.Outer(err) != tried.reason {
 			t.Errorf("%s: %v, not %s", name, err, tried.reason)

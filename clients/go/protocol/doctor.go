@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/access"
 	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/keys"
@@ -29,9 +30,10 @@ type AwaitingBiosignal struct {
 }
 
 // Receive takes one frame of P2 (eq. 24); the first that opens confirms the key: only now is the patient present (B2). One of the two
-// states is given: the next one while slices come, or InConsultation after the last frame. Refuses with STALE, FUTURE_DATED by the clear
-// T, with REJECTED for everything else; then this state stays good.
-func (w AwaitingBiosignal) Receive(frame *pb.SessionFrame, verifier Verifier, now Instant) (*AwaitingBiosignal, *InConsultation, error) {
+// states is given: the next one while slices come, or InConsultation after the last frame, with which everything is decided anew. duty is the
+// doctor's own; nil without one. Refuses with STALE, FUTURE_DATED by the clear T, with REJECTED for everything else; then this state
+// stays good.
+func (w AwaitingBiosignal) Receive(frame *pb.SessionFrame, duty *pb.ShownDuty, verifier Verifier, now Instant) (*AwaitingBiosignal, *InConsultation, error) {
 	if err := rules.Check(frame); err != nil {
 		return nil, nil, err
 	}
@@ -50,7 +52,7 @@ func (w AwaitingBiosignal) Receive(frame *pb.SessionFrame, verifier Verifier, no
 		err := w.add(plaintext)
 		return &w, nil, refusal.AfterOpening(err)
 	}
-	present, err := w.complete(plaintext, frame, verifier, now)
+	present, err := w.complete(plaintext, frame, duty, verifier, now)
 	return nil, present, refusal.AfterOpening(err)
 }
 
@@ -63,7 +65,7 @@ func (w *AwaitingBiosignal) add(piece []byte) error {
 	return nil
 }
 
-func (w *AwaitingBiosignal) complete(plaintext []byte, frame *pb.SessionFrame, verifier Verifier, now Instant) (*InConsultation, error) {
+func (w *AwaitingBiosignal) complete(plaintext []byte, frame *pb.SessionFrame, duty *pb.ShownDuty, verifier Verifier, now Instant) (*InConsultation, error) {
 	p2, patient := &pb.BiosignalDelivery{}, w.Peer
 	if err := parseLast(plaintext, frame, p2); err != nil {
 		return nil, err
@@ -71,8 +73,8 @@ func (w *AwaitingBiosignal) complete(plaintext []byte, frame *pb.SessionFrame, v
 	if err := patient.requireStillGood(verifier, now); err != nil {
 		return nil, err
 	}
-	if p2.GetPatientId() != patient.Identity {
-		return nil, refusal.New(refusal.IdentityMismatch, "P2 names another patient")
+	if p2.GetPatientId() != patient.Identity && p2.GetConsent().GetDeputyship() == nil {
+		return nil, refusal.New(refusal.IdentityMismatch, "P2 names another patient, and no deputyship for it")
 	}
 	biosignal, err := unpadContent(bytes.Join(w.pieces, nil), p2.GetBiosignalSizeBytes())
 	if err != nil {
@@ -88,25 +90,34 @@ func (w *AwaitingBiosignal) complete(plaintext []byte, frame *pb.SessionFrame, v
 	present := &InConsultation{
 		Session:   w.Session,
 		Biosignal: biosignal,
-		Claim:     AccessClaim{patient.Identity, p2.GetGrant(), patient.KeyStatement},
+		Shown:     ByConsent(p2.GetPatientId(), p2.GetConsent(), duty),
 		delivery:  p2,
 	}
-	if p2.GetGrant() != nil {
-		grant, err := openGrant(p2.GetGrant(), patient.VerifiedParty, w.Own, verifier.Freshness, now)
-		if err != nil {
+	if p2.GetConsent() != nil {
+		if present.Grant, err = w.requireConsent(present.Shown, verifier, now); err != nil {
 			return nil, err
 		}
-		present.Access = &Access{grant.GetDepartmentClasses(), grant.GetRights()}
 	}
 	return present, nil
 }
 
-// InConsultation is a doctor whose patient is present: its biosignal and grant are here.
+// requireConsent requires that this patient signed the consent, and for this doctor: it is of use now. It gives what the grant says.
+func (w *AwaitingBiosignal) requireConsent(shown Shown, verifier Verifier, now Instant) (*access.Grant, error) {
+	if !proto.Equal(shown.Consent().GetKeyStatement(), w.Peer.KeyStatement) {
+		return nil, refusal.New(refusal.IdentityMismatch, "the consent is of another patient than the one who came")
+	}
+	question := access.Question{Asker: askerOf(w.Own.VerifiedParty), Right: access.NoRight, PatientID: shown.PatientID}
+	consent, err := shown.decide(w.Own.VerifiedParty, question, verifier, now)
+	return &consent.Grant, err
+}
+
+// InConsultation is a doctor whose patient is present: its biosignal and consent are here. Whose visit it is stands in Shown: the patient's
+// who came, or of one whom it stands for.
 type InConsultation struct {
 	Session
 	Biosignal []byte
-	Claim     AccessClaim
-	Access    *Access // nil where the patient consents to nothing beyond this consultation
+	Shown     Shown         // what the doctor may show elsewhere
+	Grant     *access.Grant // nil where the patient consents to nothing beyond this consultation
 
 	delivery *pb.BiosignalDelivery
 }

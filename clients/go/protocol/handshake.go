@@ -53,8 +53,9 @@ type reply interface {
 
 // kind is what a kind of session has of its own in the handshake: a row.
 type kind struct {
-	openingLabel, replyLabel string // of the signatures, and in lower case of the seals
-	initiator, responder     pb.Role
+	openingLabel, replyLabel string    // of the signatures, and in lower case of the seals
+	initiators               []pb.Role // that may open such a session
+	responder                pb.Role
 	newOpening               func() opening
 	newReply                 func() reply
 	replyOf                  func(responder *Party) reply // a reply with the kind's own fields
@@ -302,7 +303,11 @@ func (o *ReceivedOpening[S]) open(sealed *pb.SealedOpening, key *keys.Decryption
 		return err
 	}
 	certificate := certificateIn(o.message)
-	initiator, err := verifier.member(o.message.GetKeyStatement(), o.kind.initiator, certificate, now)
+	role, err := roleAmong(o.kind.initiators, o.kind.initiatorID(o.message))
+	if err != nil {
+		return err
+	}
+	initiator, err := verifier.member(o.message.GetKeyStatement(), role, certificate, now)
 	if err != nil {
 		return err
 	}
@@ -398,7 +403,7 @@ func (o *ReceivedOpening[S]) agree(message reply, entropy curve.Entropy) (agreed
 	return agreed, err
 }
 
-// certificateIn gives the Cert_D that a doctor's message carries; nothing of others'.
+// certificateIn gives the Cert_D that a doctor's message carries; nothing of others.
 func certificateIn(message proto.Message) []byte {
 	if certified, isDoctors := message.(interface{ GetDoctorCertificate() []byte }); isDoctors {
 		return certified.GetDoctorCertificate()

@@ -315,8 +315,8 @@ func TestCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		anchors := &Anchors{authorities: []authority{{certificate, vector.Scope}}}
-		err = verifyCertificate(vector.Certificate, anchors, lists, vector.DoctorID, vector.VerifyingKey, vector.Now)
+		anchors := &Anchors{authorities: []authority{{"M:board", certificate, vector.Scope}}}
+		_, err = verifyCertificate(vector.Certificate, anchors, lists, vector.DoctorID, vector.VerifyingKey, vector.Now)
 		if vector.Expect == "success" && err != nil || vector.Expect != "success" && string(refusal.Outer(err)) != vector.Expect {
 			t.Errorf("%s: %v, not %s", vector.Name, err, vector.Expect)
 		}

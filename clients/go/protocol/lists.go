@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"medunion.example/clients/go/access"
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/transcript"
@@ -90,6 +91,52 @@ func (l Lists) requireKeyGood(keyID []byte) error {
 		return refusal.New(refusal.CredentialRevoked, "the encryption key is revoked")
 	}
 	return nil
+}
+
+// isRevoked says whether a statement of this kind ("grant", "mandate", "guardian", "duty") was taken back by itself: the list has
+// H(T("revoked", kind, whose, id)). ID_P's are the grants and mandates about it, ID_HPC's the duties and guardianships that it stated.
+func (l Lists) isRevoked(kind, ownerID string, id []byte) bool {
+	entry := transcript.Digest(transcript.T("revoked", transcript.Text(kind), transcript.Text(ownerID), id))
+	return contains(l.revocations.GetStatements(), entry)
+}
+
+// sweptBefore gives the moment before which all is taken back that a patient, or its deputies, signed, or 0: the list has
+// H(T("sweep", ID_P)).
+func (l Lists) sweptBefore(patientID string) (before Instant) {
+	entry := transcript.Digest(transcript.T("sweep", transcript.Text(patientID)))
+	for _, sweep := range l.revocations.GetSweeps() {
+		if bytes.Equal(sweep.GetPatientDigest(), entry) {
+			before = max(before, sweep.GetBefore())
+		}
+	}
+	return before
+}
+
+// HasTakenBack says whether a grant was taken back, by itself or with all that its patient signed, as far as this list knows.
+func (l Lists) HasTakenBack(grant *access.Grant) bool {
+	return grant.StatedAt < l.sweptBefore(grant.PatientID) || l.isRevoked("grant", grant.PatientID, grant.ID)
+}
+
+func (l Lists) hasEnded(deputyship *access.Deputyship) bool {
+	if deputyship.Kind == access.Mandate {
+		return deputyship.StatedAt < l.sweptBefore(deputyship.PatientID) || l.isRevoked("mandate", deputyship.PatientID, deputyship.ID)
+	}
+	// Not under the patient: another hospital could state one of the same id, and take that back.
+	return l.isRevoked(deputyship.Kind, deputyship.StatedBy, deputyship.ID)
+}
+
+// standingOf says which statements of a consent were taken back.
+func (l Lists) standingOf(consent access.Consent) (standing access.Standing) {
+	if l.HasTakenBack(&consent.Grant) {
+		standing.Revoked = append(standing.Revoked, "grant")
+	}
+	if consent.Deputyship != nil && l.hasEnded(consent.Deputyship) {
+		standing.Revoked = append(standing.Revoked, "deputyship")
+	}
+	if duty := consent.Duty; duty != nil && l.isRevoked("duty", duty.HospitalID, duty.ID) {
+		standing.Revoked = append(standing.Revoked, "duty")
+	}
+	return standing
 }
 
 func contains(entries [][]byte, entry []byte) bool {

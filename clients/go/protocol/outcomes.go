@@ -24,7 +24,14 @@ var outcomes = []outcome{
 	{"grant-expired", refusal.GrantExpired, pb.SearchOutcome_SEARCH_OUTCOME_GRANT_EXPIRED, pb.SessionOutcome_SESSION_OUTCOME_GRANT_EXPIRED},
 	{"grant-revoked", refusal.GrantRevoked, pb.SearchOutcome_SEARCH_OUTCOME_GRANT_REVOKED, pb.SessionOutcome_SESSION_OUTCOME_GRANT_REVOKED},
 	{"grant-scope", refusal.GrantScope, pb.SearchOutcome_SEARCH_OUTCOME_GRANT_SCOPE, pb.SessionOutcome_SESSION_OUTCOME_GRANT_SCOPE},
-	{"emergency-refused", refusal.EmergencyNotSupported, pb.SearchOutcome_SEARCH_OUTCOME_EMERGENCY_REFUSED, pb.SessionOutcome_SESSION_OUTCOME_EMERGENCY_REFUSED},
+	{"emergency-refused", refusal.EmergencyRefused, pb.SearchOutcome_SEARCH_OUTCOME_EMERGENCY_REFUSED, pb.SessionOutcome_SESSION_OUTCOME_EMERGENCY_REFUSED},
+	{"duty-missing", refusal.DutyMissing, pb.SearchOutcome_SEARCH_OUTCOME_DUTY_MISSING, pb.SessionOutcome_SESSION_OUTCOME_DUTY_MISSING},
+	{"duty-over", refusal.DutyExpired, pb.SearchOutcome_SEARCH_OUTCOME_DUTY_OVER, pb.SessionOutcome_SESSION_OUTCOME_DUTY_OVER},
+	{"deputy-over", refusal.DeputyExpired, pb.SearchOutcome_SEARCH_OUTCOME_DEPUTY_OVER, pb.SessionOutcome_SESSION_OUTCOME_DEPUTY_OVER},
+	{"deputy-powers", refusal.DeputyPowers, pb.SearchOutcome_SEARCH_OUTCOME_DEPUTY_POWERS, pb.SessionOutcome_SESSION_OUTCOME_DEPUTY_POWERS},
+	{"emergency-over", refusal.EmergencyExpired, pb.SearchOutcome_SEARCH_OUTCOME_EMERGENCY_OVER, pb.SessionOutcome_SESSION_OUTCOME_EMERGENCY_OVER},
+	{"budget-exhausted", refusal.BudgetExhausted, pb.SearchOutcome_SEARCH_OUTCOME_BUDGET_EXHAUSTED, pb.SessionOutcome_SESSION_OUTCOME_BUDGET_EXHAUSTED},
+	{"not-own", refusal.NotOwnRecord, pb.SearchOutcome_SEARCH_OUTCOME_NOT_OWN, pb.SessionOutcome_SESSION_OUTCOME_NOT_OWN},
 }
 
 func ofSearch(value pb.SearchOutcome) outcome {

@@ -43,14 +43,15 @@ func BeginConsultation(patient *Party, doctor *Peer, password []byte, now Instan
 // Established is a patient to whom the doctor has proved itself and the key.
 type Established struct{ Session }
 
-// Deliver makes P2 (eq. 23): M_SD in slices, then what signs it and the grant, which may be nil. The frames are to be sent once.
-func (e *Established) Deliver(biosignal []byte, grant *pb.SignedStatement, now Instant) (*AwaitingDiagnosis, iter.Seq2[*pb.SessionFrame, error], error) {
+// Deliver makes P2 (eq. 23): M_SD in slices, then what signs it for this doctor, and the consent. What is shown is whose visit it is, and
+// the consent, if there is one: signed by this patient, for itself or as a deputy. The frames are to be sent once.
+func (e *Established) Deliver(biosignal []byte, shown Shown, now Instant) (*AwaitingDiagnosis, iter.Seq2[*pb.SessionFrame, error], error) {
 	p2 := &pb.BiosignalDelivery{
 		BiosignalSizeBytes: proto.Uint64(uint64(len(biosignal))),
 		BiosignalDigest:    transcript.Digest(biosignal),
-		PatientId:          proto.String(e.Own.Identity),
+		PatientId:          proto.String(shown.PatientID),
 		SentAt:             proto.Uint64(now),
-		Grant:              grant,
+		Consent:            shown.Consent(),
 	}
 	encoded, err := signMessage(e.Own.Signer, biosignalTranscript(e.transcriptHash, e.Peer.Identity, e.Peer.Certificate, p2), p2)
 	if err != nil {

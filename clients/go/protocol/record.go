@@ -13,15 +13,15 @@ import (
 	"medunion.example/clients/go/transcript"
 )
 
-// recordKind is the handshake of a doctor with a hospital: D3 and H1 (eq. 33-44), which give SEK_2.
+// recordKind is the handshake of a doctor, or of a patient, with a hospital: D3 and H1 (eq. 33-44), which give SEK_2.
 var recordKind = &kind{
 	openingLabel:      "D3",
 	replyLabel:        "H1",
-	initiator:         pb.Role_ROLE_DOCTOR,
+	initiators:        []pb.Role{pb.Role_ROLE_DOCTOR, pb.Role_ROLE_PATIENT},
 	responder:         pb.Role_ROLE_HOSPITAL,
 	newOpening:        func() opening { return &pb.RecordOpening{} },
 	newReply:          func() reply { return &pb.RecordReply{} },
-	initiatorID:       func(message opening) string { return message.(*pb.RecordOpening).GetDoctorId() },
+	initiatorID:       func(message opening) string { return message.(*pb.RecordOpening).GetAskerId() },
 	responderID:       func(message reply) string { return message.(*pb.RecordReply).GetHospitalId() },
 	openingTranscript: recordOpeningTranscript,
 	transcriptHash:    recordHash,
@@ -53,14 +53,14 @@ func (v Verifier) hospital(hospitalID string, keyStatement, encryptionKey *pb.Si
 
 // Intent is what a session with a hospital is for: c_P commits to it. Keep it to repeat a deposit.
 type Intent struct {
-	Claim AccessClaim
+	Shown Shown
 	Scope *pb.Scope
 	Blind []byte // rho, 32 random bytes
 }
 
-// commitment gives c_P = H(T("cp", ID_P, H(grant or emergency), H(scope), rho)) (X5).
+// commitment gives c_P = H(T("cp", ID_P, H(access), H(scope), rho)) (X5).
 func (i Intent) commitment() []byte {
-	return transcript.Digest(transcript.T("cp", transcript.Text(i.Claim.PatientID), i.Claim.digest(), scopeDigest(i.Scope), i.Blind))
+	return transcript.Digest(transcript.T("cp", transcript.Text(i.Shown.PatientID), i.Shown.digest(), scopeDigest(i.Scope), i.Blind))
 }
 
 func scopeDigest(scope *pb.Scope) []byte {
@@ -69,55 +69,46 @@ func scopeDigest(scope *pb.Scope) []byte {
 		transcript.Text(scope.GetDepartmentClass()), transcript.List(scope.GetHandles()...)))
 }
 
-// BeginRecordSession makes D3: commits to the patient, for this hospital.
-func BeginRecordSession(doctor *Party, hospital *Peer, intent Intent, now Instant, entropy curve.Entropy) (*AwaitingReply[*RecordEstablished], *pb.SealedOpening, error) {
+// BeginRecordSession makes D3 of a doctor, or of a patient: commits to the intent, for this hospital.
+func BeginRecordSession(asker *Party, hospital *Peer, intent Intent, now Instant, entropy curve.Entropy) (*AwaitingReply[*RecordEstablished], *pb.SealedOpening, error) {
 	d3 := &pb.RecordOpening{
-		DoctorId:          proto.String(doctor.Identity),
-		DoctorCertificate: doctor.Certificate,
+		AskerId:           proto.String(asker.Identity),
+		DoctorCertificate: asker.Certificate,
 		PatientCommitment: intent.commitment(),
 	}
 	established := func(session Session) *RecordEstablished { return &RecordEstablished{session, intent} }
-	return begin(recordKind, doctor, hospital, d3, established, now, entropy)
+	return begin(recordKind, asker, hospital, d3, established, now, entropy)
 }
 
-// RecordEstablished is a doctor to whom the hospital has proved itself and the key. One D4 or STO a session.
+// RecordEstablished is who asks, to whom the hospital has proved itself and the key. One D4 or STO a session.
 type RecordEstablished struct {
 	Session
 	intent Intent
 }
 
-// Query makes D4 (eq. 45): opens c_P and shows the grant. Of what comes in answer, most bytes are taken.
+// Query makes D4 (eq. 45): opens c_P and shows why it may. Of what comes in answer, most bytes are taken.
 func (e *RecordEstablished) Query(most uint64, now Instant) (*AwaitingRecord, *pb.SessionFrame, error) {
-	claim := e.intent.Claim
-	grantID, err := claim.claimedID()
-	if err != nil {
-		return nil, nil, err
-	}
 	d4 := &pb.RecordQuery{
-		PatientId:               proto.String(claim.PatientID),
-		DoctorId:                proto.String(e.Own.Identity),
+		PatientId:               proto.String(e.intent.Shown.PatientID),
+		AskerId:                 proto.String(e.Own.Identity),
 		SentAt:                  proto.Uint64(now),
-		DoctorCertificateDigest: transcript.Digest(e.Own.Certificate),
+		DoctorCertificateDigest: certificateDigest(e.Own.Certificate),
 		Blind:                   e.intent.Blind,
 		Scope:                   e.intent.Scope,
-		PatientKeyStatement:     claim.PatientKeyStatement,
-	}
-	if claim.Grant != nil {
-		d4.Authorization = &pb.RecordQuery_Grant{Grant: claim.Grant}
+		Access:                  e.intent.Shown.Access,
 	}
 	encoded, err := rules.Marshal(d4)
 	if err != nil {
 		return nil, nil, err
 	}
 	frame, err := e.sending.sealMessage("d4", encoded, now)
-	return &AwaitingRecord{*e, newRecordContent(most, e.requireAsked), grantID}, frame, err
+	return &AwaitingRecord{*e, newRecordContent(most, e.requireAsked)}, frame, err
 }
 
-// AwaitingRecord is a doctor whose D4 is sent; M_EMR comes in.
+// AwaitingRecord is who asks, whose D4 is sent; M_EMR comes in.
 type AwaitingRecord struct {
 	RecordEstablished
 	content recordContent
-	grantID []byte
 }
 
 // Receive takes one frame of H2 (eq. 48); T is checked on the first. It gives a slice of M_EMR, which is not proved yet: spool it and
@@ -178,7 +169,7 @@ func (w *AwaitingRecord) complete(plaintext []byte, frame *pb.SessionFrame, h2 *
 		w.transcriptHash,
 		w.intent.commitment(),
 		w.RecordDigest(),
-		w.grantID,
+		w.intent.Shown.digest(),
 		transcript.U64(h2.GetVersion()),
 		transcript.U64(h2.GetSentAt()))
 	return verifySignature(w.Peer.VerifyingKey, h2.GetSignature(), signed)
@@ -193,7 +184,7 @@ func (w *AwaitingRecord) Manifest() *pb.RecordManifest { return w.content.manife
 // requireAsked refuses a manifest of another patient or hospital (IDENTITY_MISMATCH), or with a record that was not asked for
 // (ANSWER_MISMATCH).
 func (e *RecordEstablished) requireAsked(manifest *pb.RecordManifest) error {
-	if manifest.GetPatientId() != e.intent.Claim.PatientID || manifest.GetHospitalId() != e.Peer.Identity {
+	if manifest.GetPatientId() != e.intent.Shown.PatientID || manifest.GetHospitalId() != e.Peer.Identity {
 		return refusal.New(refusal.IdentityMismatch, "the record names another patient or hospital")
 	}
 	for _, entry := range manifest.GetRecords() {
@@ -204,42 +195,49 @@ func (e *RecordEstablished) requireAsked(manifest *pb.RecordManifest) error {
 	return nil
 }
 
-// Deposit is an encounter to keep at the doctor's own hospital. The same one may be sent again in a new session, and gets the same
-// receipt.
+// Deposit is an encounter to keep at the hospital where the doctor is on duty. The same one may be sent again in a new session, and gets
+// the same receipt.
 type Deposit struct {
-	Intent               Intent
 	Message              *pb.Deposit
 	Biosignal, Diagnosis []byte
 }
 
-// PrepareDeposit puts STO together: what the patient and the doctor signed in the consultation. blind is rho, 32 random bytes. Refuses
-// with GRANT_MISSING.
-func (w *AwaitingReceipt) PrepareDeposit(departmentClass string, blind []byte, now Instant) (*Deposit, error) {
+// Intent gives what the deposit's session is for.
+func (d *Deposit) Intent() Intent {
+	return Intent{Shown{d.Message.GetPatientId(), d.Message.GetAccess()}, d.Message.GetScope(), d.Message.GetBlind()}
+}
+
+// PrepareDeposit puts STO together: what the patient and the doctor signed in the consultation, and the doctor's duty at the hospital. blind is
+// rho, 32 random bytes. Refuses with GRANT_MISSING.
+func (w *AwaitingReceipt) PrepareDeposit(departmentClass string, duty *pb.ShownDuty, blind []byte, now Instant) (*Deposit, error) {
 	held, d5 := w.consultation, w.Diagnosis
-	if held.Claim.Grant == nil {
+	if held.Shown.Consent() == nil {
 		return nil, refusal.New(refusal.GrantMissing, "the patient gave no consent to keep this encounter")
 	}
-	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_STORE.Enum(), DepartmentClass: proto.String(departmentClass)}
 	message := &pb.Deposit{
-		PatientId:           proto.String(held.Claim.PatientID),
-		DoctorId:            proto.String(held.Own.Identity),
-		SentAt:              proto.Uint64(now),
-		Blind:               blind,
-		Scope:               scope,
-		Grant:               held.Claim.Grant,
-		PatientKeyStatement: held.Claim.PatientKeyStatement,
-		ConsultationDigest:  held.transcriptHash,
-		BiosignalSizeBytes:  proto.Uint64(uint64(len(held.Biosignal))),
-		BiosignalDigest:     held.delivery.GetBiosignalDigest(),
-		BiosignalSentAt:     held.delivery.SentAt,
-		BiosignalSignature:  held.delivery.GetSignature(),
-		DiagnosisSizeBytes:  proto.Uint64(uint64(len(d5.GetDiagnosis()))),
-		DiagnosisDigest:     transcript.Digest(d5.GetDiagnosis()),
-		BasedOn:             d5.GetBasedOn(),
-		DiagnosisSentAt:     d5.SentAt,
-		DiagnosisSignature:  d5.GetSignature(),
+		PatientId:          proto.String(held.Shown.PatientID),
+		DoctorId:           proto.String(held.Own.Identity),
+		SentAt:             proto.Uint64(now),
+		Blind:              blind,
+		Scope:              &pb.Scope{Purpose: pb.Purpose_PURPOSE_STORE.Enum(), DepartmentClass: proto.String(departmentClass)},
+		Access:             ByConsent(held.Shown.PatientID, held.Shown.Consent(), duty).Access,
+		ConsultationDigest: held.transcriptHash,
+		BiosignalSizeBytes: proto.Uint64(uint64(len(held.Biosignal))),
+		BiosignalDigest:    held.delivery.GetBiosignalDigest(),
+		BiosignalSentAt:    held.delivery.SentAt,
+		BiosignalSignature: held.delivery.GetSignature(),
+		DiagnosisSizeBytes: proto.Uint64(uint64(len(d5.GetDiagnosis()))),
+		DiagnosisDigest:    transcript.Digest(d5.GetDiagnosis()),
+		BasedOn:            d5.GetBasedOn(),
+		DiagnosisSentAt:    d5.SentAt,
+		DiagnosisSignature: d5.GetSignature(),
 	}
-	return &Deposit{Intent{held.Claim, scope, blind}, message, held.Biosignal, d5.GetDiagnosis()}, nil
+	return &Deposit{message, held.Biosignal, d5.GetDiagnosis()}, nil
+}
+
+// Show shows the duty of now in place of one that is over: another deposit, for the one before was refused.
+func (d *Deposit) Show(duty *pb.ShownDuty) {
+	d.Message.Access = ByConsent(d.Message.GetPatientId(), d.Message.GetAccess().GetConsent(), duty).Access
 }
 
 // Deposit makes STO: M_SD and M_DINF in slices, then the deposit. The frames are to be sent once.
@@ -302,7 +300,7 @@ func recordOpeningTranscript(message opening, issuer []byte, hospitalID string, 
 		keyID,
 		sessionID,
 		transcript.Digest(d3.GetContribution()),
-		transcript.Digest(d3.GetDoctorCertificate()))
+		certificateDigest(d3.GetDoctorCertificate()))
 }
 
 // recordHash gives TH2 = H(T("th2", H(d3 plaintext), ID_HPC, M_HPC, R_HPC1, R_HPC2, E_HPC, T_HPC1, session id)).

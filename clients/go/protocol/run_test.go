@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/access"
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
@@ -46,12 +47,15 @@ func run(t *testing.T, store func(*testing.T) keys.Store) {
 	w.party["patient"], w.party["doctor"] = register(t, w, "patient", pb.Role_ROLE_PATIENT), register(t, w, "doctor", pb.Role_ROLE_DOCTOR)
 	checkRoomRequest(t, w)
 	waiting, present := consult(t, w)
-	location := search(t, w, present)
-	recordSignature := readRecord(t, w, present, location)
+	location := search(t, w, w.party["doctor"], present.Shown, "")
+	recordSignature := readRecord(t, w, w.party["doctor"], present.Shown, location, "")
 	awaiting := diagnose(t, w, waiting, present, recordSignature)
 	checkCloseRequest(t, w)
 	deposit(t, w, awaiting, location.Hospital)
+	readOwn(t, w)
+	takeBack(t, w)
 	checkRenewal(t, w)
+	checkVisits(t, w)
 	requireAllTried(t, w)
 }
 
@@ -206,6 +210,7 @@ func register(t *testing.T, w *world, name string, role pb.Role) *Party {
 	if err != nil {
 		t.Fatal(err)
 	}
+	party.AuthorityID = w.verifier.Anchors.AuthorityOf(cast.Certificate)
 	return &Party{party, cast.signer(t), secret, keys.Keyring{decryption}, cast.EncryptionKey.signed(), cast.Certificate}
 }
 
@@ -240,6 +245,7 @@ func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
 		EncryptionKeyStatement:    doctor.EncryptionKey,
 		RevocationList:            w.RevocationList.signed(),
 		CertificateRevocationList: w.Authority.CRL,
+		Duty:                      w.duty(t),
 	}
 	code := CodeDigest(doctor.KeyStatement, doctor.Certificate)
 	if _, err := CheckRoom(room, make([]byte, 32), w.verifier, w.Now); !refusal.Is(err, refusal.IdentityMismatch) {
@@ -249,6 +255,8 @@ func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkDuties(t, w, addressed)
+	checkGrants(t, w)
 	password := []byte(w.Parties["patient"].Evidence)
 	awaiting, opening, err := BeginConsultation(w.party["patient"], addressed, password, w.Now, w.draws("P1"))
 	if err != nil {
@@ -271,44 +279,50 @@ func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
 		return awaiting.Receive(reply, w.verifier, now)
 	})
 	awaiting.Forget()
-	grant, err := MakeGrant(w.party["patient"], addressed, DefaultTerms(), w.Now, w.draws("grant"))
+	grantee := access.ToDoctor{DoctorID: addressed.Identity, AuthorityID: addressed.AuthorityID}
+	grant, err := MakeGrant(w.party["patient"], grantee, wide, nil, w.Now, w.draws("grant"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	waiting, frames, err := established.Deliver(biosignal, grant, w.Now)
+	consent := &pb.Consent{Grant: grant, KeyStatement: w.party["patient"].KeyStatement}
+	waiting, frames, err := established.Deliver(biosignal, ByConsent("P:wang", consent, nil), w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	madeFrames(t, w, "P2", frames)
 	next := receive(t, w, "P2-0", func(frame *pb.SessionFrame, now Instant, _ bool) (*AwaitingBiosignal, error) {
-		state, _, err := replying.Receive(frame, w.verifier, now)
+		state, _, err := replying.Receive(frame, w.duty(t), w.verifier, now)
 		return state, err
 	})
 	requireDecidedAnew(t, w, "P2-1", w.party["patient"].VerifiedParty, func(frame *pb.SessionFrame, verifier Verifier) error {
-		_, _, err := next.Receive(frame, verifier, w.Now)
+		_, _, err := next.Receive(frame, w.duty(t), verifier, w.Now)
 		return err
 	})
 	present := receive(t, w, "P2-1", func(frame *pb.SessionFrame, now Instant, _ bool) (*InConsultation, error) {
-		_, present, err := next.Receive(frame, w.verifier, now)
+		_, present, err := next.Receive(frame, w.duty(t), w.verifier, now)
 		return present, err
 	})
 	equal(t, "M_SD", present.Biosignal, biosignal)
+	if !present.Grant.Gives(pb.Right_RIGHT_WRITE) || present.Grant.Gives(pb.Right_RIGHT_LOG) || present.Shown.PatientID != "P:wang" {
+		t.Errorf("the consent of %s gives %v", present.Shown.PatientID, present.Grant)
+	}
 	return waiting, present
 }
 
-func search(t *testing.T, w *world, present *InConsultation) RecordLocation {
+// search is D2 and C of who asks.
+func search(t *testing.T, w *world, asker *Party, shown Shown, suffix string) RecordLocation {
 	t.Helper()
 	cloud, err := w.verifier.CloudEncryptionKey(w.Cloud.EncryptionKey.signed(), w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	question := Question{DepartmentClass: class}
-	awaiting, opening, err := Ask(w.party["doctor"], question, present.Claim, cloud, w.Now, w.draws("D2"))
+	awaiting, opening, err := Ask(asker, question, shown, cloud, w.Now, w.draws("D2"+suffix))
 	if err != nil {
 		t.Fatal(err)
 	}
-	made(t, w, "D2", opening)
-	answer := receive(t, w, "C", func(reply *pb.SealedReply, now Instant, _ bool) (*Answer, error) {
+	made(t, w, "D2"+suffix, opening)
+	answer := receive(t, w, "C"+suffix, func(reply *pb.SealedReply, now Instant, _ bool) (*Answer, error) {
 		return awaiting.Receive(reply, w.verifier, now)
 	})
 	if len(answer.Locations) != 1 {
@@ -317,9 +331,9 @@ func search(t *testing.T, w *world, present *InConsultation) RecordLocation {
 	return answer.Locations[0]
 }
 
-func establish(t *testing.T, w *world, hospital *Peer, intent Intent, suffix string) *RecordEstablished {
+func establish(t *testing.T, w *world, asker *Party, hospital *Peer, intent Intent, suffix string) *RecordEstablished {
 	t.Helper()
-	awaiting, opening, err := BeginRecordSession(w.party["doctor"], hospital, intent, w.Now, w.draws("D3"+suffix))
+	awaiting, opening, err := BeginRecordSession(asker, hospital, intent, w.Now, w.draws("D3"+suffix))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,31 +343,40 @@ func establish(t *testing.T, w *world, hospital *Peer, intent Intent, suffix str
 	})
 }
 
-func readRecord(t *testing.T, w *world, present *InConsultation, location RecordLocation) []byte {
+// readRecord is D3, H1, D4, H2 of who asks, and gives Sig_HPC2.
+func readRecord(t *testing.T, w *world, asker *Party, shown Shown, location RecordLocation, suffix string) []byte {
 	t.Helper()
 	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(class), Handles: [][]byte{location.Handle}}
-	intent := Intent{present.Claim, scope, w.draws("rho-read")(32)}
-	session := establish(t, w, location.Hospital, intent, "-read")
+	intent := Intent{shown, scope, w.draws("rho-read" + suffix)(32)}
+	session := establish(t, w, asker, location.Hospital, intent, "-read"+suffix)
 	awaiting, frame, err := session.Query(mostRecord, w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	made(t, w, "D4", frame)
+	made(t, w, "D4"+suffix, frame)
 	for _, name := range []string{"H2-0", "H2-1"} {
-		receive(t, w, name, func(frame *pb.SessionFrame, now Instant, _ bool) ([]byte, error) {
+		receive(t, w, name+suffix, func(frame *pb.SessionFrame, now Instant, _ bool) ([]byte, error) {
 			slice, _, err := awaiting.Receive(frame, w.verifier, now)
 			return slice, err
 		})
 	}
-	requireDecidedAnew(t, w, "H2-2", location.Hospital.VerifiedParty, func(frame *pb.SessionFrame, verifier Verifier) error {
+	requireDecidedAnew(t, w, "H2-2"+suffix, location.Hospital.VerifiedParty, func(frame *pb.SessionFrame, verifier Verifier) error {
 		_, _, err := awaiting.Receive(frame, verifier, w.Now)
 		return err
 	})
-	end := receive(t, w, "H2-2", func(frame *pb.SessionFrame, now Instant, _ bool) (*pb.RecordEnd, error) {
+	end := receive(t, w, "H2-2"+suffix, func(frame *pb.SessionFrame, now Instant, _ bool) (*pb.RecordEnd, error) {
 		_, end, err := awaiting.Receive(frame, w.verifier, now)
 		return end, err
 	})
 	return end.GetSignature()
+}
+
+// readOwn is a patient who finds and reads its own records.
+func readOwn(t *testing.T, w *world) {
+	t.Helper()
+	patient := w.party["patient"]
+	shown := ByOwnRight(patient.Identity)
+	readRecord(t, w, patient, shown, search(t, w, patient, shown, "-own"), "-own")
 }
 
 func diagnose(t *testing.T, w *world, waiting *AwaitingDiagnosis, present *InConsultation, recordSignature []byte) *AwaitingReceipt {
@@ -379,11 +402,12 @@ func diagnose(t *testing.T, w *world, waiting *AwaitingDiagnosis, present *InCon
 
 func deposit(t *testing.T, w *world, awaiting *AwaitingReceipt, hospital *Peer) {
 	t.Helper()
-	prepared, err := awaiting.PrepareDeposit(class, w.draws("rho-store")(32), w.Now)
+	prepared, err := awaiting.PrepareDeposit(class, w.duty(t), w.draws("rho-store")(32), w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	session := establish(t, w, hospital, prepared.Intent, "-store")
+	checkDutyOfNow(t, prepared)
+	session := establish(t, w, w.party["doctor"], hospital, prepared.Intent(), "-store")
 	stored, frames, err := session.Deposit(prepared)
 	if err != nil {
 		t.Fatal(err)
@@ -394,10 +418,34 @@ func deposit(t *testing.T, w *world, awaiting *AwaitingReceipt, hospital *Peer) 
 	})
 }
 
+// takeBack is a patient who takes back a grant, one of an earlier registration, and everything.
+func takeBack(t *testing.T, w *world) {
+	t.Helper()
+	patient := w.party["patient"]
+	cloud, err := w.verifier.CloudEncryptionKey(w.Cloud.EncryptionKey.signed(), w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"rev", "rev-older", "rev-all"} {
+		recorded := &pb.Revocation{}
+		if err := proto.Unmarshal(w.messages[name].Plaintext, recorded); err != nil {
+			t.Fatal(err)
+		}
+		taken := Revocation{OwnerID: patient.Identity, Statements: recorded.GetStatements(), Before: recorded.GetBefore()}
+		awaiting, opening, err := Revoke(patient, taken, cloud, w.Now, w.draws(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		made(t, w, name, opening)
+		requireNamed(t, w, awaiting, taken)
+	}
+}
+
 // Received by the cloud or a hospital, and not bent in a run.
 var others = map[string]bool{
-	"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
-	"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "rev-older": true, "room": true, "room-close": true,
+	"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D2-own": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
+	"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "rev-all": true, "rev-duty": true, "room": true, "room-close": true,
+	"duty-ask": true,
 }
 
 // requireAllTried fails if a message or refusal of a patient or a doctor was left out.
@@ -415,7 +463,7 @@ func requireAllTried(t *testing.T, w *world) {
 		}
 	}
 	hospitals := map[string]bool{"reg1-hospital": true, "reg2-hospital": true, "reg1-hospital-again": true, "reg2-hospital-again": true}
-	calls := map[string]bool{"pub": true, "tlsca": true, "tkt": true, "rev": true, "rev-older": true}
+	calls := map[string]bool{"pub": true, "tlsca": true, "tkt": true, "rev-duty": true}
 	for name := range w.messages {
 		if !w.tried[name] && !hospitals[name] && !calls[name] {
 			t.Errorf("%s was not tried", name)

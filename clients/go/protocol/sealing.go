@@ -68,12 +68,20 @@ func signedDigest(label string, signed *pb.SignedStatement) []byte {
 	return transcript.Digest(transcript.T("signed", transcript.Text(label), signed.GetStatement(), signed.GetSignature()))
 }
 
-// grantDigest gives H(grant), or nothing for an absent one: the field of a transcript.
-func grantDigest(grant *pb.SignedStatement) []byte {
-	if grant == nil {
+// digestOf gives H(statement), or nothing for an absent one: the field of a transcript.
+func digestOf(label string, signed *pb.SignedStatement) []byte {
+	if signed == nil {
 		return nil
 	}
-	return transcript.StatementDigest("grant", grant.GetStatement())
+	return transcript.StatementDigest(label, signed.GetStatement())
+}
+
+// certificateDigest gives H(Cert_D), or nothing where there is none: the field of a transcript.
+func certificateDigest(certificate []byte) []byte {
+	if len(certificate) == 0 {
+		return nil
+	}
+	return transcript.Digest(certificate)
 }
 
 // Version of the protocol, in every session opener.

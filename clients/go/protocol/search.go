@@ -13,41 +13,37 @@ import (
 	"medunion.example/clients/go/transcript"
 )
 
-// Question is what a doctor wants to know of a patient: a page of the records of one department class, or of Any.
+// Question is what somebody wants to know: a page of a patient's records of one department class, or of access.Any.
 type Question struct {
 	DepartmentClass string
 	Page            uint32
 }
 
-// Ask makes D2 (eq. 25, 26) for the patient of the claim. It draws 16 bytes for the session id and 16
-// for the nonce.
-func Ask(doctor *Party, question Question, claim AccessClaim, cloud *EncryptionKey, now Instant, entropy curve.Entropy) (*AwaitingAnswer, *pb.SealedOpening, error) {
-	ownKey, err := doctor.ownKey()
+// Ask makes D2 (eq. 25, 26) of a doctor, or of a patient, by what is shown. It draws 16 bytes for the session id and 16 for the nonce.
+func Ask(asker *Party, question Question, shown Shown, cloud *EncryptionKey, now Instant, entropy curve.Entropy) (*AwaitingAnswer, *pb.SealedOpening, error) {
+	ownKey, err := asker.ownKey()
 	if err != nil {
 		return nil, nil, err
 	}
 	sessionID := entropy(16)
 	d2 := &pb.SearchQuery{
-		PatientId:              proto.String(claim.PatientID),
+		PatientId:              proto.String(shown.PatientID),
 		SentAt:                 proto.Uint64(now),
-		DoctorId:               proto.String(doctor.Identity),
-		DoctorCertificate:      doctor.Certificate,
+		AskerId:                proto.String(asker.Identity),
+		DoctorCertificate:      asker.Certificate,
 		DepartmentClass:        proto.String(question.DepartmentClass),
 		Page:                   proto.Uint32(question.Page),
 		Nonce:                  entropy(16),
-		KeyStatement:           doctor.KeyStatement,
-		EncryptionKeyStatement: doctor.EncryptionKey,
-		PatientKeyStatement:    claim.PatientKeyStatement,
+		KeyStatement:           asker.KeyStatement,
+		EncryptionKeyStatement: asker.EncryptionKey,
+		Access:                 shown.Access,
 	}
-	if claim.Grant != nil {
-		d2.Authorization = &pb.SearchQuery_Grant{Grant: claim.Grant}
-	}
-	sharedKey, err := doctor.RegistrationSecret.SharedKey(doctor.Identity, doctor.Serial)
+	sharedKey, err := asker.RegistrationSecret.SharedKey(asker.Identity, asker.Serial)
 	if err != nil {
 		return nil, nil, err
 	}
 	d2.Proof = tag(sharedKey, queryProof(d2))
-	encoded, err := signMessage(doctor.Signer, queryTranscript(d2, doctor.VerifiedParty, cloud.Owner), d2)
+	encoded, err := signMessage(asker.Signer, queryTranscript(d2, asker.VerifiedParty, cloud.Owner), d2)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,20 +52,20 @@ func Ask(doctor *Party, question Question, claim AccessClaim, cloud *EncryptionK
 	if err != nil {
 		return nil, nil, err
 	}
-	return &AwaitingAnswer{doctor, d2, sessionID, sharedKey, cloud.Owner, ownKey}, opening, nil
+	return &AwaitingAnswer{asker, d2, sessionID, sharedKey, cloud.Owner, ownKey}, opening, nil
 }
 
-// AwaitingAnswer is a doctor whose D2 is sent.
+// AwaitingAnswer is who asks, whose D2 is sent.
 type AwaitingAnswer struct {
-	doctor    *Party
+	asker     *Party
 	query     *pb.SearchQuery
 	sessionID []byte
-	sharedKey []byte // K_D
+	sharedKey []byte // K_A
 	cloudID   string
 	key       *keys.DecryptionKey
 }
 
-// Forget wipes K_D, once C has held or is no longer awaited.
+// Forget wipes K_A, once C has held or is no longer awaited.
 func (w *AwaitingAnswer) Forget() { clear(w.sharedKey) }
 
 // RecordLocation is where a record is: an index row whose hospital's statements held.
@@ -87,7 +83,7 @@ type Answer struct {
 	Signed    *pb.SearchAnswer
 }
 
-// Receive takes C (eq. 31, 32). Refuses with what the cloud says is wrong with the grant; by clear fields; with REJECTED a false answer.
+// Receive takes C (eq. 31, 32). Refuses with what the cloud says is wrong with what is shown; by clear fields; with REJECTED a false answer.
 func (w *AwaitingAnswer) Receive(reply *pb.SealedReply, verifier Verifier, now Instant) (*Answer, error) {
 	if err := requireReply(reply, w.sessionID, verifier.Freshness, now); err != nil {
 		return nil, err
@@ -104,18 +100,18 @@ func (w *AwaitingAnswer) Receive(reply *pb.SealedReply, verifier Verifier, now I
 
 func (w *AwaitingAnswer) accept(reply *pb.SealedReply, verifier Verifier, now Instant) (*Answer, error) {
 	c := &pb.SearchAnswer{}
-	context := sealContext{"c", w.cloudID, w.doctor.Identity, w.key.KeyID, w.sessionID, reply.GetSentAt()}
+	context := sealContext{"c", w.cloudID, w.asker.Identity, w.key.KeyID, w.sessionID, reply.GetSentAt()}
 	if _, err := openPayload(c, reply.GetSealed(), w.key, context); err != nil {
 		return nil, err
 	}
 	if !hmac.Equal(tag(w.sharedKey, answerProof(c, w.query)), c.GetProof()) {
-		return nil, refusal.New(refusal.ProofInvalid, "the answer is not from the cloud that shares K_D, or to another question")
+		return nil, refusal.New(refusal.ProofInvalid, "the answer is not from the cloud that shares K_A, or to another question")
 	}
 	cloudKey, err := verifier.Anchors.cloudKeyAt(c.GetSentAt())
 	if err != nil {
 		return nil, err
 	}
-	if err := verifySignature(cloudKey, c.GetSignature(), answerTranscript(c, w.query, w.doctor.VerifiedParty)); err != nil {
+	if err := verifySignature(cloudKey, c.GetSignature(), answerTranscript(c, w.query, w.asker.VerifiedParty)); err != nil {
 		return nil, err
 	}
 	if c.GetPage() != w.query.GetPage() {
@@ -138,37 +134,36 @@ func tag(key, message []byte) []byte {
 	return code.Sum(nil)
 }
 
-// queryProof is what HMAC(K_D, ..) covers in D2: only D and the cloud can make it (X7).
+// queryProof is what HMAC(K_A, ..) covers in D2: only who asks and the cloud can make it (X7).
 func queryProof(d2 *pb.SearchQuery) []byte {
 	return transcript.T("D2-proof", transcript.U64(d2.GetSentAt()), transcript.Text(d2.GetPatientId()),
 		transcript.Text(d2.GetDepartmentClass()), d2.GetNonce())
 }
 
-// answerProof is what HMAC(K_D, ..) covers in C (X8).
+// answerProof is what HMAC(K_A, ..) covers in C (X8).
 func answerProof(c *pb.SearchAnswer, d2 *pb.SearchQuery) []byte {
 	return transcript.T("C-proof", transcript.U64(c.GetSentAt()), transcript.Digest(d2.GetSignature()))
 }
 
 // queryTranscript is what Sig_D2 covers: eq. 26, with the proof in S_D's slot.
-func queryTranscript(d2 *pb.SearchQuery, doctor *VerifiedParty, cloudID string) []byte {
+func queryTranscript(d2 *pb.SearchQuery, asker *VerifiedParty, cloudID string) []byte {
 	return transcript.T("D2",
 		d2.GetProof(),
-		doctor.RegistrationPoint,
-		doctor.Serial,
+		asker.RegistrationPoint,
+		asker.Serial,
 		transcript.U64(d2.GetSentAt()),
 		transcript.Text(d2.GetPatientId()),
 		transcript.Text(d2.GetDepartmentClass()),
-		transcript.Text(d2.GetDoctorId()),
-		transcript.Digest(d2.GetDoctorCertificate()),
-		signedDigest("grant", d2.GetGrant()),
-		signedDigest("ks", d2.GetPatientKeyStatement()),
+		transcript.Text(d2.GetAskerId()),
+		certificateDigest(d2.GetDoctorCertificate()),
+		Shown{Access: d2.GetAccess()}.signedDigest(),
 		transcript.U64(uint64(d2.GetPage())),
 		d2.GetNonce(),
 		transcript.Text(cloudID))
 }
 
 // answerTranscript is what Sig_C covers: eq. 30, bound to the question (C2).
-func answerTranscript(c *pb.SearchAnswer, d2 *pb.SearchQuery, doctor *VerifiedParty) []byte {
+func answerTranscript(c *pb.SearchAnswer, d2 *pb.SearchQuery, asker *VerifiedParty) []byte {
 	var hospitals, rows [][]byte
 	for _, row := range c.GetRows() {
 		hospitals = append(hospitals, transcript.Text(row.GetHospitalId()))
@@ -184,11 +179,11 @@ func answerTranscript(c *pb.SearchAnswer, d2 *pb.SearchQuery, doctor *VerifiedPa
 		transcript.Text(ofSearch(c.GetOutcome()).name),
 		transcript.Text(d2.GetDepartmentClass()),
 		c.GetProof(),
-		doctor.RegistrationPoint,
-		doctor.Serial,
+		asker.RegistrationPoint,
+		asker.Serial,
 		transcript.List(hospitals...),
 		transcript.U64(c.GetSentAt()),
-		transcript.Text(d2.GetDoctorId()),
+		transcript.Text(d2.GetAskerId()),
 		transcript.Digest(d2.GetSignature()),
 		transcript.Digest(transcript.List(rows...)),
 		transcript.U64(uint64(c.GetPage())),

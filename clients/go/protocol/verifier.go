@@ -23,6 +23,7 @@ type VerifiedParty struct {
 	VerifyingKey      []byte          // PUK_X
 	Issuer            []byte          // the PK that signed the credential
 	KeyStatement      *pb.SignedStatement
+	AuthorityID       string // of a doctor whose Cert_D held, else empty
 }
 
 // EncryptionKey is somebody's encryption key of the epoch, verified.
@@ -96,13 +97,18 @@ func (v Verifier) Doctor(signed *pb.SignedStatement, certificate []byte, now Ins
 	if !bytes.Equal(party.Attribute, transcript.Digest(certificate)) {
 		return nil, refusal.New(refusal.CredentialInvalid, "the credential was issued for another Cert_D")
 	}
-	return party, verifyCertificate(certificate, v.Anchors, v.Lists, party.Identity, party.VerifyingKey, now)
+	authority, err := verifyCertificate(certificate, v.Anchors, v.Lists, party.Identity, party.VerifyingKey, now)
+	party.AuthorityID = authority.id
+	return party, err
 }
 
-// member makes CRED(X) of whatever role; of a doctor with Cert_D.
+// member makes CRED(X) of whatever role; of a doctor with Cert_D. Refuses with CERTIFICATE_FOREIGN a Cert_D of somebody who is no doctor.
 func (v Verifier) member(signed *pb.SignedStatement, role pb.Role, certificate []byte, now Instant) (*VerifiedParty, error) {
 	if role == pb.Role_ROLE_DOCTOR {
 		return v.Doctor(signed, certificate, now)
+	}
+	if len(certificate) > 0 {
+		return nil, refusal.New(refusal.CertificateForeign, "only a doctor has a Cert_D")
 	}
 	return v.Party(signed, role, now)
 }
@@ -173,6 +179,16 @@ func requireAgreement(statement *pb.KeyStatement, credential *pb.Credential, rol
 		return refusal.New(refusal.CredentialInvalid, "the identity is not of this role")
 	}
 	return nil
+}
+
+// roleAmong gives which of these roles an identity is of. Refuses with CREDENTIAL_INVALID none of them.
+func roleAmong(roles []pb.Role, identity string) (pb.Role, error) {
+	for _, role := range roles {
+		if isOfRole(identity, role) {
+			return role, nil
+		}
+	}
+	return pb.Role_ROLE_UNSPECIFIED, refusal.New(refusal.CredentialInvalid, "the identity is not of a role that may send this")
 }
 
 func isOfRole(identity string, role pb.Role) bool {

@@ -82,7 +82,9 @@ func TestPayloadThatIsTooLargeIsRefusedUnparsed(t *testing.T) {
 }
 
 func TestOuterMessageMayGainFields(t *testing.T) {
-	message := &pb.OpenRoomResponse{RoomId: make([]byte, 16), ExpiresAt: proto.Uint64(1)}
+	signed := &pb.SignedStatement{Statement: []byte{1}, Signature: make([]byte, 64)}
+	duty := &pb.ShownDuty{Duty: signed, KeyStatement: signed}
+	message := &pb.OpenRoomResponse{RoomId: make([]byte, 16), ExpiresAt: proto.Uint64(1), Duty: duty}
 	message.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 127, protowire.VarintType), 1))
 	if err := rules.CheckOuter(message); err != nil {
 		t.Error(err)
@@ -98,5 +100,15 @@ func TestFieldsStandInTheOrderOfTheirNumbers(t *testing.T) {
 	encoded, err := rules.Marshal(message)
 	if err != nil || !bytes.HasPrefix(encoded, []byte{4<<3 | 2}) {
 		t.Errorf("%x: %v", encoded, err)
+	}
+	signed := &pb.SignedStatement{Statement: []byte{1}, Signature: make([]byte, 64)}
+	deputyship := &pb.Deputyship{By: &pb.Deputyship_Mandate{Mandate: signed}, KeyStatement: signed}
+	encoded, err = rules.Marshal(&pb.OwnAccess{Deputyship: deputyship})
+	if inner, _ := protowire.ConsumeBytes(encoded[1:]); err != nil || !bytes.HasPrefix(inner, []byte{1<<3 | 2}) {
+		t.Errorf("within another message %x: %v", encoded, err)
+	}
+	parsed := &pb.OwnAccess{}
+	if err := rules.Parse(encoded, parsed); err != nil || !proto.Equal(parsed.GetDeputyship(), deputyship) {
+		t.Errorf("%v: %v", parsed, err)
 	}
 }
