@@ -56,25 +56,25 @@ func (c *Cloud) encryptionKey(ctx context.Context) (*protocol.EncryptionKey, err
 }
 
 // Search asks where a patient's records are: D2 and C, once more with the newest key if EK_C has changed. Refuses with what is wrong
-// with the grant.
-func (c *Cloud) Search(ctx context.Context, question protocol.Question, claim protocol.AccessClaim) (*protocol.Answer, error) {
-	answer, err := c.searchOnce(ctx, question, claim)
+// with what is shown.
+func (c *Cloud) Search(ctx context.Context, question protocol.Question, shown protocol.Shown) (*protocol.Answer, error) {
+	answer, err := c.searchOnce(ctx, question, shown)
 	if refusal.Is(err, refusal.UnknownKeyID) {
-		return c.searchOnce(ctx, question, claim)
+		return c.searchOnce(ctx, question, shown)
 	}
 	return answer, err
 }
 
-func (c *Cloud) searchOnce(ctx context.Context, question protocol.Question, claim protocol.AccessClaim) (*protocol.Answer, error) {
+func (c *Cloud) searchOnce(ctx context.Context, question protocol.Question, shown protocol.Shown) (*protocol.Answer, error) {
 	key, err := c.encryptionKey(ctx)
 	if err != nil {
 		return nil, err
 	}
-	doctor, err := c.member.Party()
+	asker, err := c.member.Party()
 	if err != nil {
 		return nil, err
 	}
-	awaiting, opening, err := protocol.Ask(doctor, question, claim, key, c.member.clock(), c.member.entropy)
+	awaiting, opening, err := protocol.Ask(asker, question, shown, key, c.member.clock(), c.member.entropy)
 	if err != nil {
 		return nil, err
 	}
@@ -84,4 +84,34 @@ func (c *Cloud) searchOnce(ctx context.Context, question protocol.Question, clai
 		return nil, err
 	}
 	return awaiting.Receive(answer.GetReply(), c.member.Verifier(), c.member.clock())
+}
+
+// Revoke takes statements back: rev, once more with the newest key if EK_C has changed. Refuses with the cloud's refusal, and as
+// protocol.AwaitingRevoked.
+func (c *Cloud) Revoke(ctx context.Context, taken protocol.Revocation) error {
+	err := c.revokeOnce(ctx, taken)
+	if refusal.Is(err, refusal.UnknownKeyID) {
+		return c.revokeOnce(ctx, taken)
+	}
+	return err
+}
+
+func (c *Cloud) revokeOnce(ctx context.Context, taken protocol.Revocation) error {
+	key, err := c.encryptionKey(ctx)
+	if err != nil {
+		return err
+	}
+	party, err := c.member.Party()
+	if err != nil {
+		return err
+	}
+	awaiting, opening, err := protocol.Revoke(party, taken, key, c.member.clock(), c.member.entropy)
+	if err != nil {
+		return err
+	}
+	answer, err := pb.NewRevocationServiceClient(c.connection).Revoke(ctx, &pb.RevokeRequest{Opening: opening})
+	if err != nil {
+		return err
+	}
+	return awaiting.Receive(answer, c.member.Anchors())
 }

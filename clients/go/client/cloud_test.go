@@ -29,6 +29,7 @@ type publicCloud struct {
 	pb.UnimplementedDirectoryServiceServer
 	pb.UnimplementedMembershipServiceServer
 	pb.UnimplementedRegistrationServiceServer
+	pb.UnimplementedRevocationServiceServer
 	pb.UnimplementedSearchServiceServer
 	t        *testing.T
 	now      protocol.Instant
@@ -47,8 +48,40 @@ type publicCloud struct {
 	anew     *pb.SignedStatement
 	taken    [][]byte // key ids
 	applied  []byte   // a byte for each reg1: the number of its challenge
-	opened   byte     // registrations
+	begun    byte     // registrations
 	searched []error  // what Search answers, each once
+	revoked  [][]byte // of its list
+	sweeps   []*pb.Sweep
+	forgets  bool // what rev takes back
+}
+
+// Revoke takes rev, written out here once more from docs/protocol.md, and names what it takes back.
+func (p *publicCloud) Revoke(_ context.Context, request *pb.RevokeRequest) (*pb.RevokeResponse, error) {
+	rev := &pb.Revocation{}
+	err := proto.Unmarshal(p.opened("rev", request.GetOpening()), rev)
+	owner, before, rows := []byte(rev.GetOwnerId()), []byte(nil), [][]byte(nil)
+	if rev.Before != nil {
+		before = transcript.U64(rev.GetBefore())
+		p.sweeps = append(p.sweeps, &pb.Sweep{PatientDigest: transcript.Digest(transcript.T("sweep", owner)), Before: rev.Before})
+	}
+	for _, one := range rev.GetStatements() {
+		grant := &pb.Grant{}
+		if err == nil {
+			err = proto.Unmarshal(one.GetStatement().GetStatement(), grant)
+		}
+		rows = append(rows, transcript.T("row", []byte("grant"), one.GetStatement().GetStatement()))
+		p.revoked = append(p.revoked, transcript.Digest(transcript.T("revoked", []byte("grant"), owner, grant.GetGrantId())))
+	}
+	signed := transcript.T("rev", owner, transcript.List(rows...), before, nil, rev.GetKeyStatement().GetStatement(), rev.GetNonce(),
+		transcript.U64(rev.GetSentAt()), []byte("C:union"))
+	if err != nil || !keys.Verify(p.who, signed, rev.GetSignature()) {
+		p.t.Errorf("rev %v: %v", rev, err)
+	}
+	if p.forgets {
+		p.revoked, p.sweeps = nil, nil
+	}
+	directory, err := p.GetDirectory(context.Background(), nil)
+	return &pb.RevokeResponse{RevocationList: directory.GetRevocationList()}, err
 }
 
 func (p *publicCloud) Search(context.Context, *pb.SearchRequest) (*pb.SearchResponse, error) {
@@ -59,9 +92,9 @@ func (p *publicCloud) Search(context.Context, *pb.SearchRequest) (*pb.SearchResp
 
 func (p *publicCloud) OpenRegistration(context.Context, *pb.OpenRegistrationRequest) (*pb.OpenRegistrationResponse, error) {
 	directory, err := p.GetDirectory(context.Background(), nil)
-	p.opened++
+	p.begun++
 	return &pb.OpenRegistrationResponse{
-		Challenge: bytes.Repeat([]byte{p.opened}, 16), CloudEncryptionKeyStatement: directory.GetCloudEncryptionKeyStatement(),
+		Challenge: bytes.Repeat([]byte{p.begun}, 16), CloudEncryptionKeyStatement: directory.GetCloudEncryptionKeyStatement(),
 	}, err
 }
 
@@ -110,6 +143,8 @@ func (p *publicCloud) GetDirectory(context.Context, *pb.GetDirectoryRequest) (*p
 			NextUpdate:     proto.Uint64(p.now + 1000),
 			BundleSequence: proto.Uint64(1),
 			Crls:           p.pins,
+			Statements:     p.revoked,
+			Sweeps:         p.sweeps,
 		}),
 		CertificateRevocationLists: p.crls,
 		TrustBundle:                &pb.SignedStatement{Statement: p.bundle.Statement, Signature: p.bundle.Signature},
@@ -133,21 +168,27 @@ func (p *publicCloud) PutEncryptionKey(_ context.Context, request *pb.PutEncrypt
 
 // open opens ekput, written out here once more from docs/protocol.md, and verifies both signatures by PUK_X.
 func (p *publicCloud) open(opening *pb.SealedOpening) *pb.EncryptionKeyStatement {
-	t := transcript.U64(opening.GetSentAt())
-	info := transcript.T("hpke", []byte("ekput"), nil, []byte("C:union"), p.key.KeyID, nil, t)
-	padded, err := p.key.Open(opening.GetSealed(), info)
 	ekput, named := &pb.EncryptionKeyRenewal{}, &pb.EncryptionKeyStatement{}
-	if err == nil {
-		err = proto.Unmarshal(padded[4:4+binary.BigEndian.Uint32(padded)], ekput)
-	}
+	err := proto.Unmarshal(p.opened("ekput", opening), ekput)
 	if err == nil {
 		err = protocol.OpenStatement("ek", named, ekput.GetEncryptionKeyStatement(), p.who)
 	}
-	signed := transcript.T("ekput", ekput.GetEncryptionKeyStatement().GetStatement(), nil, t, []byte("C:union"))
+	signed := transcript.T("ekput", ekput.GetEncryptionKeyStatement().GetStatement(), nil, transcript.U64(opening.GetSentAt()), []byte("C:union"))
 	if err != nil || ekput.Address != nil || !keys.Verify(p.who, signed, ekput.GetSignature()) {
 		p.t.Errorf("ekput %v: %v", ekput, err)
 	}
 	return named
+}
+
+// opened gives the message under the seal of a single call.
+func (p *publicCloud) opened(name string, opening *pb.SealedOpening) []byte {
+	info := transcript.T("hpke", []byte(name), nil, []byte("C:union"), p.key.KeyID, nil, transcript.U64(opening.GetSentAt()))
+	padded, err := p.key.Open(opening.GetSealed(), info)
+	if err != nil {
+		p.t.Errorf("%s: %v", name, err)
+		return nil
+	}
+	return padded[4 : 4+binary.BigEndian.Uint32(padded)]
 }
 
 func verifyingKey(t *testing.T, signer crypto.Signer) []byte {
@@ -222,6 +263,7 @@ func (c *clinic) enter(home *Home) {
 		pb.RegisterMembershipServiceServer(server, c.publicCloud)
 		pb.RegisterRegistrationServiceServer(server, c.publicCloud)
 		pb.RegisterSearchServiceServer(server, c.publicCloud)
+		pb.RegisterRevocationServiceServer(server, c.publicCloud)
 	})}
 }
 

@@ -3,30 +3,19 @@ package client
 import (
 	"bytes"
 	"context"
-	"slices"
-	"time"
 
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
-	"medunion.example/clients/go/refusal"
-)
-
-const (
-	listsKept = time.Minute // before the cloud is asked for newer ones
-	mostPages = 512         // of a search
 )
 
 // Doctor is a registered doctor at work.
 type Doctor struct {
-	Member      *Member
-	Cloud       *Cloud
-	Tell        func(line string) // what is for people
-	MostRecords uint64            // bytes of records that a visit takes
-
-	refreshAt time.Time // not before
+	Asker
+	duty duty
 }
 
 // OpenRoom opens a room at the relay of the doctor's hospital; its code is what the patient gets. What maintenance is due comes first.
+// Refuses with NOT_ON_DUTY, and as protocol.CheckDuty a duty that is none of this doctor's.
 func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Room, error) {
 	if err := d.refresh(ctx); err != nil {
 		return nil, err
@@ -53,51 +42,19 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 		connection.Close()
 		return nil, err
 	}
+	says, err := d.takeDuty(answer.GetDuty(), hospitalID, address)
+	if err != nil {
+		connection.Close()
+		return nil, err
+	}
 	return &Room{
+		Duty:     says,
 		Code:     Code{address, hospitalID, answer.GetRoomId(), protocol.CodeDigest(party.KeyStatement, party.Certificate)},
 		doctor:   d,
 		party:    party,
 		mailbox:  newMailbox(connection, answer.GetRoomId(), pb.Direction_DIRECTION_TO_PATIENT),
 		sessions: map[string]*protocol.AwaitingBiosignal{},
 	}, nil
-}
-
-// search asks the public cloud where the patient's records are: every page, of all classes that the grant covers. No record yet is no
-// error. Refuses with what is wrong with the grant; what was found before that is given, too.
-func (d *Doctor) search(ctx context.Context, present *protocol.InConsultation) ([]protocol.RecordLocation, error) {
-	classes := present.Access.DepartmentClasses
-	if slices.Contains(classes, protocol.Any) {
-		classes = []string{protocol.Any}
-	}
-	var locations []protocol.RecordLocation
-	for _, class := range classes {
-		found, err := allPages(func(page uint32) (*protocol.Answer, error) {
-			question := protocol.Question{DepartmentClass: class, Page: page}
-			return onceMore(ctx, func() (*protocol.Answer, error) {
-				return d.Cloud.Search(ctx, question, present.Claim)
-			})
-		})
-		locations = append(locations, found...)
-		if err != nil {
-			return locations, err
-		}
-	}
-	return locations, nil
-}
-
-// allPages asks for one page after the other. Refuses with LIMIT_REACHED more pages than a visit has time for.
-func allPages(ask func(page uint32) (*protocol.Answer, error)) (locations []protocol.RecordLocation, err error) {
-	for page, pages := uint32(0), uint32(1); page < pages; page++ {
-		if page == mostPages {
-			return locations, refusal.New(refusal.LimitReached, "the public cloud has more than %d pages to give", mostPages)
-		}
-		answer, err := ask(page)
-		if err != nil {
-			return locations, err
-		}
-		locations, pages = append(locations, answer.Locations...), answer.Pages
-	}
-	return locations, nil
 }
 
 // Diagnose signs and sends M_DINF, which rests on these records: D5. A consultation has one.
@@ -146,21 +103,4 @@ func (d *Doctor) AwaitReceipt(ctx context.Context, room *Room, present *protocol
 			return true // what does not hold is not the patient's: anybody with the code may put frames
 		}
 	}
-}
-
-// refresh brings the lists up to date once a minute, and not before a cloud that asked to be left alone said so. Without the cloud the kept
-// ones do, as long as they are current: whoever uses them checks that.
-func (d *Doctor) refresh(ctx context.Context) error {
-	if time.Now().Before(d.refreshAt) {
-		return nil
-	}
-	_, err := d.Cloud.Refresh(ctx)
-	if err == nil {
-		d.refreshAt = time.Now().Add(listsKept)
-	}
-	if IsPassing(err) {
-		d.refreshAt = time.Now().Add(min(retryAfter(err), longestAsked))
-		return nil
-	}
-	return err
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -12,10 +13,18 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"medunion.example/clients/go/access"
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
 )
+
+// consented is what the doctor shows of a patient who consents to all of this.
+func (p *practice) consented() protocol.Shown {
+	p.t.Helper()
+	consent := &pb.Consent{Grant: statementOf(p.t, "grant"), KeyStatement: p.patient.KeyStatement}
+	return protocol.ByConsent(p.patient.Identity, consent, nil)
+}
 
 // busy is a refusal that asks to be left alone for so long.
 func busy(code codes.Code, pause time.Duration) error {
@@ -30,8 +39,8 @@ func TestNothingThatTheCloudSaysOfRecordsEndsAVisit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPractice(t)
 		present := &protocol.InConsultation{
-			Claim:  protocol.AccessClaim{PatientID: p.patient.Identity, PatientKeyStatement: p.patient.KeyStatement},
-			Access: &protocol.Access{DepartmentClasses: []string{protocol.Any}, Rights: []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ}},
+			Shown: p.consented(),
+			Grant: &access.Grant{DepartmentClasses: []string{access.Any}, Rights: []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ}},
 		}
 		for _, tried := range []struct {
 			answers []error
@@ -54,7 +63,7 @@ func TestNothingThatTheCloudSaysOfRecordsEndsAVisit(t *testing.T) {
 				t.Errorf("%v: it took %s, and %d answers are left", tried.answers, took, len(p.searched))
 			}
 		}
-		p.said, present.Access.Rights = nil, nil
+		p.said, present.Grant.Rights = nil, nil
 		if records := p.doctor.Records(t.Context(), present); len(records) > 0 || len(p.said) != 1 || !strings.Contains(p.said[0], "Without consent") {
 			t.Errorf("%d records; said %q", len(records), p.said)
 		}
@@ -104,11 +113,12 @@ func TestSearchAndSessionsOfAVisitAreBounded(t *testing.T) {
 		t.Errorf("%d pages asked for, %d locations: %v", asked, len(locations), err)
 	}
 	p := newPractice(t)
-	nowhere := order{location: protocol.RecordLocation{Hospital: &protocol.Peer{VerifiedParty: &protocol.VerifiedParty{Identity: "H:alpha"}}}}
-	present := &protocol.InConsultation{Claim: protocol.AccessClaim{PatientID: p.patient.Identity, PatientKeyStatement: p.patient.KeyStatement}}
-	for before, reason := range map[int]refusal.Reason{mostRecordSessions - 1: refusal.FieldInvalid, mostRecordSessions: refusal.LimitReached} {
-		if _, err := p.doctor.fetch(t.Context(), present, nowhere, 0, before); refusal.Outer(err) != reason {
-			t.Errorf("after %d sessions: %v, not %s", before, err, reason)
+	nowhere := protocol.RecordLocation{Hospital: &protocol.Peer{VerifiedParty: &protocol.VerifiedParty{Identity: "H:alpha"}}}
+	shown := func(context.Context) protocol.Shown { return p.consented() }
+	for most, reason := range map[int]refusal.Reason{1: refusal.FieldInvalid, 0: refusal.LimitReached} {
+		missing := p.doctor.fetchAll(t.Context(), shown, []protocol.RecordLocation{nowhere}, most, func(*Record) { t.Error("a record") })
+		if missing["H:alpha"] != reason {
+			t.Errorf("of %d sessions: %v, not %s", most, missing, reason)
 		}
 	}
 }

@@ -40,6 +40,7 @@ type state struct {
 	Epochs       []epochState `json:"epochs"`         // first the one that is announced
 	Next         *epochState  `json:"next,omitempty"` // made, and the cloud's receipt for it has not come yet
 	UnderWay     []byte       `json:"under_way,omitempty"`
+	Grants       [][]byte     `json:"grants,omitempty"` // that a patient gave, in the order of giving
 }
 
 // Home is the directory of one party: its keys or the token's URI, its state, a patient's device secret, a doctor's replay memory. One

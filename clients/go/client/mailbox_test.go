@@ -28,6 +28,11 @@ type relay struct {
 	quiet   time.Duration // before a stream's frame
 	follows []uint64
 	closed  int
+	room    *pb.GetRoomResponse
+}
+
+func (r *relay) GetRoom(context.Context, *pb.GetRoomRequest) (*pb.GetRoomResponse, error) {
+	return r.room, nil
 }
 
 func (r *relay) CloseRoom(context.Context, *pb.CloseRoomRequest) (*pb.CloseRoomResponse, error) {

@@ -73,6 +73,7 @@ func (m *Member) Party() (*protocol.Party, error) {
 	if err != nil {
 		return nil, err
 	}
+	own.AuthorityID = m.Anchors().AuthorityOf(m.home.state.Certificate)
 	secret, err := keys.RegistrationSecret(m.home.Store, own.Serial, own.RegistrationPoint, own.PublicPoint)
 	if err != nil {
 		return nil, err

@@ -3,8 +3,12 @@ package client
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"medunion.example/clients/go/access"
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
@@ -12,40 +16,100 @@ import (
 
 const replyTime = 45 * time.Second // a P1 is stale after 30 seconds, and clocks differ
 
-// Diagnosis is what a visit gave: M_DINF of a doctor whose signature held, and the grant that was given.
-type Diagnosis struct {
-	DoctorID string
-	GrantID  []byte
-	Report   []byte
-}
-
 // Patient is a registered patient.
 type Patient struct {
-	Member   *Member
-	Cloud    *Cloud
-	Password []byte            // B_P of this reading
-	Tell     func(line string) // what is for people
+	Asker
+	Password []byte // B_P of this reading
 }
 
-// Visit visits the doctor of a code: P1, D1, P2 with a grant on these terms, then D5, answered by P6. What maintenance is due comes
-// first. Refuses with IDENTITY_MISMATCH if the relay serves another doctor, REFUSED_BY_PEER, NO_ANSWER, REJECTED for a false answer,
-// NO_SUCH_ROOM, and as Cloud.Maintain.
-func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms protocol.Terms) (*Diagnosis, error) {
-	_, unasked := p.Cloud.Refresh(ctx)
-	if unasked != nil && !IsPassing(unasked) {
-		return nil, unasked
+// RoomView is a room, looked at: its statements held against the code, its doctor is on duty, and nothing of the patient has gone out.
+type RoomView struct {
+	Code   Code
+	Doctor *protocol.Peer
+	Duty   *access.Duty
+}
+
+// requireSame requires that it is still what was looked at, another epoch's key aside. Refuses with ROOM_CHANGED.
+func (v *RoomView) requireSame(seen *RoomView) error {
+	if !proto.Equal(v.Doctor.KeyStatement, seen.Doctor.KeyStatement) || !bytes.Equal(v.Doctor.Certificate, seen.Doctor.Certificate) ||
+		!slices.Equal(v.Duty.DepartmentClasses, seen.Duty.DepartmentClasses) {
+		return refusal.New(refusal.RoomChanged, "the room has another doctor now, or one who is on duty elsewhere")
 	}
-	if err := p.Cloud.Maintain(ctx, p.Tell); err != nil {
+	return nil
+}
+
+// Offer is what a visit consents to: for whom, and on which terms.
+type Offer struct {
+	Grantee access.Grantee
+	Terms   protocol.Terms
+}
+
+// Look looks at the doctor of a code, and where that doctor is on duty. Refuses with IDENTITY_MISMATCH if the relay serves another doctor,
+// with DUTY_INVALID, DUTY_EXPIRED, DUTY_REVOKED one who is not on duty there, with NO_SUCH_ROOM.
+func (p *Patient) Look(ctx context.Context, code Code) (*RoomView, error) {
+	mailbox, err := p.enter(code)
+	if err != nil {
 		return nil, err
 	}
+	defer mailbox.close()
+	return p.view(ctx, mailbox, code)
+}
+
+func (p *Patient) enter(code Code) (*mailbox, error) {
 	connection, err := p.Member.dial(code.Address, code.HospitalID)
 	if err != nil {
 		return nil, err
 	}
-	mailbox := newMailbox(connection, code.Room, pb.Direction_DIRECTION_TO_DOCTOR)
-	defer mailbox.close()
-	doctor, err := p.addressed(ctx, mailbox, code, unasked != nil)
+	return newMailbox(connection, code.Room, pb.Direction_DIRECTION_TO_DOCTOR), nil
+}
+
+// RequireUse requires that a consent would be of use to the doctor who was looked at: whoever signs it should know before. Refuses as
+// access.Decide.
+func (p *Patient) RequireUse(offer *Offer, seen *RoomView) error {
+	if offer == nil {
+		return nil
+	}
+	patientID, now, terms := p.Member.Identity(), p.Member.clock(), offer.Terms
+	grant := access.Grant{
+		PatientID:          patientID,
+		SignerID:           patientID,
+		Grantee:            offer.Grantee,
+		Hospitals:          terms.Hospitals,
+		DepartmentClasses:  terms.DepartmentClasses,
+		HighestSensitivity: terms.HighestSensitivity,
+		Rights:             terms.Rights,
+		StatedAt:           now,
+		Validity:           access.Validity{NotBefore: now, NotAfter: now + uint64(terms.Life.Milliseconds())},
+	}
+	doctor := seen.Doctor
+	asker := access.Asker{Role: doctor.Role, Identity: doctor.Identity, AuthorityID: doctor.AuthorityID}
+	question := access.Question{Asker: asker, Right: access.NoRight, PatientID: patientID}
+	policy := access.Policy{Skew: protocol.DefaultFreshness.Skew}
+	_, err := access.Decide(access.Consent{Grant: grant, Duty: seen.Duty}, question, access.Standing{}, policy, now)
+	return err
+}
+
+// Visit visits the doctor who was looked at: P1, D1, P2 with this consent, nil for none, then D5, answered by P6. It gives M_DINF of a doctor
+// whose signature held. The consent is kept before anybody has it, so it stands even if nothing comes of the visit. What maintenance is due
+// comes first. Refuses with ROOM_CHANGED if the room is not what was looked at, REFUSED_BY_PEER, NO_ANSWER, REJECTED for a false answer, and
+// as Look, RequireUse and Cloud.Maintain.
+func (p *Patient) Visit(ctx context.Context, seen *RoomView, biosignal []byte, offer *Offer) ([]byte, error) {
+	if err := p.RequireUse(offer, seen); err != nil {
+		return nil, err
+	}
+	mailbox, err := p.enter(seen.Code)
 	if err != nil {
+		return nil, err
+	}
+	defer mailbox.close()
+	view, err := p.view(ctx, mailbox, seen.Code)
+	if err != nil {
+		return nil, err
+	}
+	if err := view.requireSame(seen); err != nil {
+		return nil, err
+	}
+	if err := p.Cloud.Maintain(ctx, p.Tell); err != nil {
 		return nil, err
 	}
 	// Whether the reading is this person's is the doctor's to find out: helper data, which would tell here, is not part of this client.
@@ -53,8 +117,7 @@ func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms 
 	if err != nil {
 		return nil, err
 	}
-	p.Tell("You are talking to " + doctor.Identity + ".")
-	awaiting, opening, err := protocol.BeginConsultation(party, doctor, p.Password, p.Member.clock(), p.Member.entropy)
+	awaiting, opening, err := protocol.BeginConsultation(party, view.Doctor, p.Password, p.Member.clock(), p.Member.entropy)
 	if err != nil {
 		return nil, err
 	}
@@ -66,11 +129,11 @@ func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms 
 	if err != nil {
 		return nil, err
 	}
-	grant, grantID, err := p.grant(party, doctor, terms)
+	consent, err := p.consent(party, offer)
 	if err != nil {
 		return nil, err
 	}
-	waiting, frames, err := established.Deliver(biosignal, grant, p.Member.clock())
+	waiting, frames, err := established.Deliver(biosignal, protocol.ByConsent(party.Identity, consent, nil), p.Member.clock())
 	if err != nil {
 		return nil, err
 	}
@@ -83,28 +146,38 @@ func (p *Patient) Visit(ctx context.Context, code Code, biosignal []byte, terms 
 			return nil, err
 		}
 	}
-	p.Tell(doctor.Identity + " has your biosignal and your consent. Waiting for the diagnosis.")
+	p.Tell(view.Doctor.Identity + " knows that you are here, and has what you sent. Waiting for the diagnosis.")
 	diagnosed, err := p.diagnosed(ctx, mailbox, awaiting.SessionID(), waiting)
 	if err != nil {
 		return nil, err
 	}
 	p.acknowledge(ctx, mailbox, diagnosed)
-	return &Diagnosis{doctor.Identity, grantID, diagnosed.Delivery.GetDiagnosis()}, nil
+	return diagnosed.Delivery.GetDiagnosis(), nil
 }
 
-// addressed checks the room's doctor against the code. Where the cloud could not be asked, the relay's lists do, as far as they are newer:
-// both are signed.
-func (p *Patient) addressed(ctx context.Context, mailbox *mailbox, code Code, byRelaysLists bool) (*protocol.Peer, error) {
+// view checks the room's doctor against the code, and where it is on duty. Where the cloud could not be asked, the relay's lists do, as far as
+// they are newer: both are signed.
+func (p *Patient) view(ctx context.Context, mailbox *mailbox, code Code) (*RoomView, error) {
+	_, unasked := p.Cloud.Refresh(ctx)
+	if unasked != nil && !IsPassing(unasked) {
+		return nil, unasked
+	}
 	room, err := mailbox.whose(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if byRelaysLists && p.Member.lists.Sequence() < sequenceOf(room.GetRevocationList()) {
+	if unasked != nil && p.Member.lists.Sequence() < sequenceOf(room.GetRevocationList()) {
 		if err := p.Member.takeRelaysLists(room); err != nil {
 			return nil, err
 		}
 	}
-	return protocol.CheckRoom(room, code.Digest, p.Member.Verifier(), p.Member.clock())
+	verifier, now := p.Member.Verifier(), p.Member.clock()
+	doctor, err := protocol.CheckRoom(room, code.Digest, verifier, now)
+	if err != nil {
+		return nil, err
+	}
+	duty, err := protocol.CheckDuty(room.GetDuty(), doctor.VerifiedParty, code.HospitalID, verifier, now)
+	return &RoomView{code, doctor, duty}, err
 }
 
 func sequenceOf(signed *pb.SignedStatement) uint64 {
@@ -188,16 +261,19 @@ func (p *Patient) acknowledge(ctx context.Context, mailbox *mailbox, diagnosed *
 	}
 }
 
-func (p *Patient) grant(party *protocol.Party, doctor *protocol.Peer, terms protocol.Terms) (*pb.SignedStatement, []byte, error) {
-	signed, err := protocol.MakeGrant(party, doctor, terms, p.Member.clock(), p.Member.entropy)
+// consent signs what a visit consents to, and keeps it; nil for nothing.
+func (p *Patient) consent(party *protocol.Party, offer *Offer) (*pb.Consent, error) {
+	if offer == nil {
+		return nil, nil
+	}
+	signed, err := protocol.MakeGrant(party, offer.Grantee, offer.Terms, nil, p.Member.clock(), p.Member.entropy)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	grant := &pb.Grant{}
-	if err := protocol.Peek(grant, signed); err != nil {
-		return nil, nil, err
+	if err := p.Member.keepGrant(signed); err != nil {
+		return nil, err
 	}
-	return signed, grant.GetGrantId(), nil
+	return &pb.Consent{Grant: signed, KeyStatement: party.KeyStatement}, nil
 }
 
 // nextOf gives the next frame of a session. Refuses with REFUSED_BY_PEER where the doctor's side refuses it.

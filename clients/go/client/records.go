@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/access"
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
@@ -21,7 +22,7 @@ const (
 	mostHandles        = 64
 	mostRecordSessions = 64 // of one visit with hospitals: a diagnosis rests on so many signatures at most
 
-	// DefaultMostRecords is how many bytes of records a visit takes, unless the doctor wants more.
+	// DefaultMostRecords is how many bytes of records are taken, unless who asks wants more.
 	DefaultMostRecords = 4_000_000_000
 )
 
@@ -70,47 +71,65 @@ func classOf(departmentID string) string {
 // Records looks for the patient's records and fetches them, one hospital after the other, MostRecords bytes in all, as far as the consent
 // goes. What can't be had is told, and nothing more: the patient is waiting.
 func (d *Doctor) Records(ctx context.Context, present *protocol.InConsultation) (records []*Record) {
-	if !present.Access.Allows(pb.Right_RIGHT_INDEX) || !present.Access.Allows(pb.Right_RIGHT_READ) {
+	if !present.Grant.Gives(pb.Right_RIGHT_INDEX) || !present.Grant.Gives(pb.Right_RIGHT_READ) {
 		d.Tell("Without consent to look for records, none is looked for.")
 		return nil
 	}
-	locations, err := d.search(ctx, present)
+	classes := present.Grant.DepartmentClasses
+	if slices.Contains(classes, access.Any) {
+		classes = []string{access.Any}
+	}
+	shown := func(ctx context.Context) protocol.Shown {
+		return protocol.ByConsent(present.Shown.PatientID, present.Shown.Consent(), d.onDuty(ctx))
+	}
+	locations, err := d.find(ctx, shown, classes)
 	if err != nil {
 		d.Tell("The public cloud gave no whole answer. RECORDS FROM ELSEWHERE MAY BE MISSING: " + err.Error())
 	}
-	left := d.MostRecords
-	for _, order := range ordersOf(locations) {
-		record, err := onceMore(ctx, func() (*Record, error) { return d.fetch(ctx, present, order, left, len(records)) })
-		if err != nil {
-			d.Tell("RECORDS AT " + order.location.Hospital.Identity + " ARE MISSING: " + err.Error())
-			continue
-		}
-		records, left = append(records, record), left-record.spool.size
-	}
+	d.fetchAll(ctx, shown, locations, mostRecordSessions, func(record *Record) { records = append(records, record) })
 	return records
 }
 
-func (d *Doctor) fetch(ctx context.Context, present *protocol.InConsultation, order order, most uint64, before int) (*Record, error) {
-	if before >= mostRecordSessions {
-		return nil, refusal.New(refusal.LimitReached, "a diagnosis rests on the records of %d sessions at most", mostRecordSessions)
+// fetchAll fetches what lies at these locations, in so many sessions at most and MostRecords bytes in all, and hands each record on as it comes.
+// What can't be had is told, and stops nothing else; why is given by its hospital.
+func (a *Asker) fetchAll(ctx context.Context, shown show, locations []protocol.RecordLocation, most int, take func(*Record)) map[string]refusal.Reason {
+	missing, left, taken := map[string]refusal.Reason{}, a.MostRecords, 0
+	for _, order := range ordersOf(locations) {
+		record, err := onceMore(ctx, func() (*Record, error) {
+			if taken == most {
+				return nil, refusal.New(refusal.LimitReached, "a diagnosis rests on the records of %d sessions at most", most)
+			}
+			return a.fetch(ctx, shown(ctx), order, left)
+		})
+		if err != nil {
+			hospital := order.location.Hospital.Identity
+			a.Tell("RECORDS AT " + hospital + " ARE MISSING: " + err.Error())
+			missing[hospital] = refusal.Precise(err)
+			continue
+		}
+		left, taken = left-record.spool.size, taken+1
+		take(record)
 	}
+	return missing
+}
 
+func (a *Asker) fetch(ctx context.Context, shown protocol.Shown, order order, most uint64) (*Record, error) {
 	hospital := order.location.Hospital
 	intent := protocol.Intent{
-		Claim: present.Claim,
+		Shown: shown,
 		Scope: &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(order.class), Handles: order.handles},
-		Blind: d.Member.entropy(32),
+		Blind: a.Member.entropy(32),
 	}
-	session, err := d.openSession(ctx, order.location.Address, hospital.Identity, hospital, intent)
+	session, err := a.openSession(ctx, order.location.Address, hospital.Identity, hospital, intent)
 	if err != nil {
 		return nil, err
 	}
 	defer session.close()
-	spool, err := newSpool(d.Member.home.directory, d.Member.entropy)
+	spool, err := newSpool(a.Member.home.directory, a.Member.entropy)
 	if err != nil {
 		return nil, err
 	}
-	record, err := d.receive(session, spool, most)
+	record, err := a.receive(session, spool, most)
 	if err != nil {
 		spool.close()
 		return nil, err
@@ -120,8 +139,8 @@ func (d *Doctor) fetch(ctx context.Context, present *protocol.InConsultation, or
 }
 
 // receive takes D4's answer to its end, and then reads what was spooled: nothing of it is a record before (C8).
-func (d *Doctor) receive(session *session, spool *spool, most uint64) (*Record, error) {
-	awaiting, query, err := session.Query(most, d.Member.clock())
+func (a *Asker) receive(session *session, spool *spool, most uint64) (*Record, error) {
+	awaiting, query, err := session.Query(most, a.Member.clock())
 	if err != nil {
 		return nil, err
 	}
@@ -134,9 +153,9 @@ func (d *Doctor) receive(session *session, spool *spool, most uint64) (*Record, 
 			return nil, err
 		}
 		if frame.GetLast() {
-			d.refresh(session.ctx) // whatever the cloud answers, the lists at hand decide
+			a.refresh(session.ctx) // whatever the cloud answers, the lists at hand decide
 		}
-		slice, end, err := awaiting.Receive(frame, d.Member.Verifier(), d.Member.clock())
+		slice, end, err := awaiting.Receive(frame, a.Member.Verifier(), a.Member.clock())
 		if err != nil {
 			return nil, err
 		}

@@ -41,8 +41,8 @@ func TestRegistrationWhoseAnswerIsLostGoesOn(t *testing.T) {
 			}
 			c.crash()
 		}
-		if c.opened != 1 || c.cloud.member.home.state.UnderWay == nil {
-			t.Errorf("%d registrations were opened", c.opened)
+		if c.begun != 1 || c.cloud.member.home.state.UnderWay == nil {
+			t.Errorf("%d registrations were opened", c.begun)
 		}
 	})
 }

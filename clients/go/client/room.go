@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"medunion.example/clients/go/access"
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
@@ -25,6 +26,7 @@ const (
 // Room is a doctor's open room at its hospital's relay, and who is between P1 and P2 in it.
 type Room struct {
 	Code     Code
+	Duty     *access.Duty // where the doctor is on duty there
 	doctor   *Doctor
 	party    *protocol.Party // that opened it, and may close it whatever has become of its lists
 	mailbox  *mailbox
@@ -157,7 +159,7 @@ func (r *Room) takeFrame(ctx context.Context, frame *pb.SessionFrame) (*protocol
 	if frame.GetLast() {
 		r.doctor.refresh(ctx) // whatever the cloud answers, the lists at hand decide
 	}
-	next, present, err := state.Receive(frame, r.doctor.Member.Verifier(), r.doctor.Member.clock())
+	next, present, err := state.Receive(frame, r.doctor.onDuty(ctx), r.doctor.Member.Verifier(), r.doctor.Member.clock())
 	switch {
 	case err == nil && present != nil:
 		clear(r.sessions)

@@ -48,7 +48,7 @@ func newPractice(t *testing.T) *practice {
 	must(t, err)
 	home.state.Certificate = doctor.Certificate
 	patient := cast.Parties.Patient.act(c, 0, pb.Role_ROLE_PATIENT, "patient")
-	return &practice{c, &Doctor{Member: c.cloud.member, Cloud: c.cloud, Tell: c.tell}, patient, cast.Parties.Patient.Evidence}
+	return &practice{c, &Doctor{Asker: Asker{Member: c.cloud.member, Cloud: c.cloud, Tell: c.tell}}, patient, cast.Parties.Patient.Evidence}
 }
 
 // room opens a room at this relay.

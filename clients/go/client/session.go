@@ -19,7 +19,7 @@ const (
 	longestSilence = time.Minute
 )
 
-// session is a doctor's session with a hospital: one stream, D3 and H1, then D4 and H2, or STO and STOACK. A lost stream is a new session.
+// session is a doctor's, or a patient's, session with a hospital: one stream, D3 and H1, then D4 and H2, or STO and STOACK. A lost stream is a new session.
 type session struct {
 	*protocol.RecordEstablished
 	connection *grpc.ClientConn
@@ -32,14 +32,14 @@ var errSilent = refusal.New(refusal.Unavailable, "the hospital fell silent in th
 
 // openSession opens a session with a hospital at an address: D3 and H1. Without a hospital it asks the hospital itself for its keys
 // first; it asks once more, too, where the hospital has begun a new epoch since. Close it.
-func (d *Doctor) openSession(ctx context.Context, address, hospitalID string, hospital *protocol.Peer, intent protocol.Intent) (*session, error) {
+func (a *Asker) openSession(ctx context.Context, address, hospitalID string, hospital *protocol.Peer, intent protocol.Intent) (*session, error) {
 	if hospital != nil {
-		opened, err := d.openWith(ctx, address, hospital, intent)
+		opened, err := a.openWith(ctx, address, hospital, intent)
 		if !refusal.Is(err, refusal.UnknownKeyID) {
 			return opened, err
 		}
 	}
-	connection, err := d.Member.dial(address, hospitalID)
+	connection, err := a.Member.dial(address, hospitalID)
 	if err != nil {
 		return nil, err
 	}
@@ -48,18 +48,18 @@ func (d *Doctor) openSession(ctx context.Context, address, hospitalID string, ho
 	if err != nil {
 		return nil, err
 	}
-	if hospital, err = protocol.AddressHospital(hospitalID, answer, d.Member.Verifier(), d.Member.clock()); err != nil {
+	if hospital, err = protocol.AddressHospital(hospitalID, answer, a.Member.Verifier(), a.Member.clock()); err != nil {
 		return nil, err
 	}
-	return d.openWith(ctx, address, hospital, intent)
+	return a.openWith(ctx, address, hospital, intent)
 }
 
-func (d *Doctor) openWith(ctx context.Context, address string, hospital *protocol.Peer, intent protocol.Intent) (*session, error) {
-	party, err := d.Member.Party()
+func (a *Asker) openWith(ctx context.Context, address string, hospital *protocol.Peer, intent protocol.Intent) (*session, error) {
+	party, err := a.Member.Party()
 	if err != nil {
 		return nil, err
 	}
-	connection, err := d.Member.dial(address, hospital.Identity)
+	connection, err := a.Member.dial(address, hospital.Identity)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (d *Doctor) openWith(ctx context.Context, address string, hospital *protoco
 	limited, end := context.WithTimeout(ctx, longestSession)
 	opened.ctx, opened.cancel = context.WithCancelCause(limited)
 	context.AfterFunc(opened.ctx, end)
-	if err := opened.establish(d.Member, party, hospital, intent); err != nil {
+	if err := opened.establish(a.Member, party, hospital, intent); err != nil {
 		opened.close()
 		return nil, err
 	}
@@ -159,30 +159,39 @@ func (s *session) watched(step func() error) error {
 
 const depositAttempts = 4
 
-// Deposit keeps a consultation at the doctor's own hospital: STO, and STOACK's receipt. A session that is lost is opened again, and the
-// same deposit gets the same receipt; one that the hospital did not keep and that has grown stale gets a new T.
+// Deposit keeps a consultation at the doctor's hospital: STO, and STOACK's receipt. A session that is lost is opened again, and the same
+// deposit gets the same receipt; one that the hospital did not keep gets a new T where it has grown stale, and the duty of now where its own
+// is over.
 func (d *Doctor) Deposit(ctx context.Context, awaiting *protocol.AwaitingReceipt, hospitalID, address, departmentClass string) (*pb.DepositReceipt, error) {
-	deposit, err := awaiting.PrepareDeposit(departmentClass, d.Member.entropy(32), d.Member.clock())
+	deposit, err := awaiting.PrepareDeposit(departmentClass, d.onDuty(ctx), d.Member.entropy(32), d.Member.clock())
 	if err != nil {
 		return nil, err
 	}
 	for attempt := 1; ; attempt++ {
 		receipt, err := d.depositOnce(ctx, deposit, hospitalID, address)
 		lost := IsPassing(err) || refusal.Is(err, refusal.RecordCutShort)
-		stale := refusal.Is(err, refusal.Stale)
-		if !lost && !stale || attempt == depositAttempts {
+		stale, offDuty := refusal.Is(err, refusal.Stale), refusal.Is(err, refusal.DutyMissing, refusal.DutyExpired)
+		if !lost && !stale && !offDuty || attempt == depositAttempts {
 			return receipt, err
 		}
-		if stale {
+		switch {
+		case stale:
 			deposit.Message.SentAt = proto.Uint64(d.Member.clock())
-		} else if err := sleep(ctx, time.Duration(attempt)*time.Second, err); err != nil {
-			return nil, err
+		case offDuty:
+			if err := d.askForDuty(ctx); err != nil {
+				return nil, err
+			}
+			deposit.Show(d.duty.shown)
+		default:
+			if err := sleep(ctx, time.Duration(attempt)*time.Second, err); err != nil {
+				return nil, err
+			}
 		}
 	}
 }
 
 func (d *Doctor) depositOnce(ctx context.Context, deposit *protocol.Deposit, hospitalID, address string) (*pb.DepositReceipt, error) {
-	session, err := d.openSession(ctx, address, hospitalID, nil, deposit.Intent)
+	session, err := d.openSession(ctx, address, hospitalID, nil, deposit.Intent())
 	if err != nil {
 		return nil, err
 	}

@@ -81,19 +81,19 @@ func newTreated(t *testing.T) *treated {
 	must(t, err)
 	established, err := awaiting.Receive(reply, verifier, c.now)
 	must(t, err)
-	waiting, frames, err := established.Deliver([]byte("ecg"), nil, c.now)
+	waiting, frames, err := established.Deliver([]byte("ecg"), protocol.ByConsent("P:wang", nil, nil), c.now)
 	must(t, err)
 	var present *protocol.InConsultation
 	for frame, err := range frames {
 		must(t, err)
-		hearing, present, err = hearing.Receive(frame, verifier, c.now)
+		hearing, present, err = hearing.Receive(frame, nil, verifier, c.now)
 		must(t, err)
 	}
 	_, d5, err := present.Diagnose([]byte("report"), nil, c.now)
 	must(t, err)
 	c.asked = 0
 	return &treated{
-		c, &Patient{Member: c.cloud.member, Cloud: c.cloud, Tell: c.tell}, waiting, awaiting.SessionID(),
+		c, &Patient{Asker: Asker{Member: c.cloud.member, Cloud: c.cloud, Tell: c.tell}}, waiting, awaiting.SessionID(),
 		&pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: d5}},
 	}
 }

@@ -54,6 +54,8 @@ func (a *arguments) with(words []string) *arguments {
 	return a
 }
 
+const anyWords = -1 // after the options
+
 // read reads the words, once the command has named its options: every one but optional has to be given, and so many words after them.
 func (a *arguments) read(words int, optional ...string) error {
 	if err := a.Parse(a.words); err != nil {
@@ -72,7 +74,7 @@ func (a *arguments) read(words int, optional ...string) error {
 	for name := range missing {
 		return fmt.Errorf("%w: --%s is needed", errUsage, name)
 	}
-	if a.NArg() != words {
+	if a.NArg() != words && words != anyWords {
 		return fmt.Errorf("%w: %d words after the options, not %d", errUsage, a.NArg(), words)
 	}
 	if a.dialing.Proxy && len(a.dialing.Networks) > 0 {

@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
-	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -28,8 +27,6 @@ const (
 	requestName = "certificate-request.der"
 	patientTime = time.Hour
 	receiptTime = time.Minute
-	megabyte    = 1_000_000
-	mostFetched = 10_000_000 // megabytes
 )
 
 func initDoctor(_ context.Context, given *arguments) (any, error) {
@@ -111,26 +108,12 @@ type consulted struct {
 	Deposit   *string      `json:"deposit"`
 }
 
-type recordTold struct {
-	Hospital   string     `json:"hospital"`
-	Handle     string     `json:"handle"`
-	Department string     `json:"department"`
-	Parts      []partTold `json:"parts"`
-}
-
-type partTold struct {
-	Name      string `json:"name"`
-	MediaType string `json:"media_type"`
-	Size      uint64 `json:"size"`
-	SHA256    string `json:"sha256"`
-}
-
 // plan is what the command line asks of one visit.
 type plan struct {
 	hospital, address, department string
-	conclusion, codeFile, save    string
+	conclusion, codeFile          string
 	deposit                       bool
-	fetchAtMost                   float64 // megabytes
+	taking                        *taking
 }
 
 // check refuses what could only be found out while the patient waits.
@@ -149,13 +132,7 @@ func (p plan) check() error {
 			return err
 		}
 	}
-	if p.save == "" {
-		return nil
-	}
-	if err := os.MkdirAll(p.save, 0o700); err != nil {
-		return refusal.Because(err, refusal.FileUnusable, "records can't be saved there")
-	}
-	return requireWritable(p.save)
+	return p.taking.check()
 }
 
 func requireWritable(directory string) error {
@@ -174,14 +151,10 @@ func consult(ctx context.Context, given *arguments) (any, error) {
 	given.StringVar(&asked.department, "department", "", "department class under which the encounter is kept")
 	given.StringVar(&asked.conclusion, "conclusion", "", "your conclusion")
 	given.StringVar(&asked.codeFile, "code-file", "", "write the room's code there, too")
-	given.StringVar(&asked.save, "save", "", "save what was read there, unencrypted")
 	given.BoolVar(&asked.deposit, "deposit", false, "keep the encounter at your hospital")
-	given.Float64Var(&asked.fetchAtMost, "fetch-at-most", client.DefaultMostRecords/megabyte, "megabytes of records that are taken")
-	if err := given.read(0, "code-file", "save", "deposit", "fetch-at-most"); err != nil {
+	asked.taking = takingOf(given)
+	if err := given.read(0, append(takingOptions, "code-file", "deposit")...); err != nil {
 		return nil, err
-	}
-	if !(asked.fetchAtMost > 0 && asked.fetchAtMost <= mostFetched) {
-		return nil, fmt.Errorf("%w: --fetch-at-most lies between 0 and %d", errUsage, mostFetched)
 	}
 	if err := asked.check(); err != nil {
 		return nil, err
@@ -194,8 +167,8 @@ func consult(ctx context.Context, given *arguments) (any, error) {
 	if !at.member.Anchors().Publishes(asked.department) {
 		return nil, refusal.New(refusal.FieldInvalid, "the federation does not publish the department class %q", asked.department)
 	}
-	most := uint64(math.Round(asked.fetchAtMost * megabyte))
-	return asked.run(ctx, &client.Doctor{Member: at.member, Cloud: at.cloud, Tell: tell, MostRecords: most})
+	asker := client.Asker{Member: at.member, Cloud: at.cloud, Tell: tell, MostRecords: asked.taking.most()}
+	return asked.run(ctx, &client.Doctor{Asker: asker})
 }
 
 func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error) {
@@ -204,6 +177,7 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 		return nil, err
 	}
 	defer room.Close()
+	tell("You are " + dutyWords(room.Duty) + ".")
 	if err := p.showCode(room.Code); err != nil {
 		return nil, err
 	}
@@ -212,7 +186,7 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 		return nil, err
 	}
 	defer present.Forget()
-	told := &consulted{Patient: present.Peer.Identity, Biosignal: toldBiosignal(present), Records: []recordTold{}}
+	told := &consulted{Patient: present.Shown.PatientID, Biosignal: toldBiosignal(present), Records: []recordTold{}}
 	records := p.readRecords(ctx, doctor, present)
 	for _, record := range records {
 		defer record.Close()
@@ -223,7 +197,7 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 		return nil, err
 	}
 	var undeposited error
-	if p.deposit && !present.Access.Allows(pb.Right_RIGHT_WRITE) {
+	if p.deposit && !present.Grant.Gives(pb.Right_RIGHT_WRITE) {
 		tell("Without consent to keep this encounter, it is not deposited.")
 	} else if p.deposit {
 		told.Deposit, undeposited = p.keep(ctx, doctor, awaiting)
@@ -270,7 +244,14 @@ func (p plan) awaitPatient(ctx context.Context, room *client.Room) (*protocol.In
 	if err != nil {
 		return nil, err
 	}
-	tell(present.Peer.Identity + " is here; both sides have proved who they are.")
+	came := present.Peer.Identity
+	if came != present.Shown.PatientID {
+		came += ", for " + present.Shown.PatientID + ","
+	}
+	tell(came + " is here; both sides have proved who they are.")
+	if present.Grant != nil {
+		tellAll(append([]string{"The consent:"}, grantWords(present.Grant, "the patient's")...)...)
+	}
 	return present, nil
 }
 
@@ -279,12 +260,7 @@ func (p plan) readRecords(ctx context.Context, doctor *client.Doctor, present *p
 	records := doctor.Records(ctx, present)
 	for _, record := range records {
 		tellCorrections(record)
-		if p.save == "" {
-			continue
-		}
-		if err := record.Save(p.save); err != nil {
-			tell("THE RECORD FROM " + record.HospitalID + " IS NOT SAVED WHOLE: " + err.Error())
-		}
+		p.taking.keep(record)
 	}
 	return records
 }
@@ -302,7 +278,7 @@ func (p plan) diagnose(ctx context.Context, doctor *client.Doctor, room *client.
 	for _, record := range records {
 		digests = append(digests, record.Digest)
 	}
-	report, err := client.NewReport(present.Peer.Identity, doctor.Member.Identity(), p.conclusion, digests, time.Now())
+	report, err := client.NewReport(present.Shown.PatientID, doctor.Member.Identity(), p.conclusion, digests, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -316,21 +292,4 @@ type biosignal struct {
 
 func toldBiosignal(present *protocol.InConsultation) biosignal {
 	return biosignal{len(present.Biosignal), hex.EncodeToString(transcript.Digest(present.Biosignal))}
-}
-
-func toldRecord(record *client.Record) []recordTold {
-	var told []recordTold
-	for _, entry := range record.Manifest.GetRecords() {
-		one := recordTold{
-			Hospital:   record.HospitalID,
-			Handle:     hex.EncodeToString(entry.GetHandle()),
-			Department: entry.GetDepartmentId(),
-			Parts:      []partTold{},
-		}
-		for _, part := range entry.GetParts() {
-			one.Parts = append(one.Parts, partTold{part.GetName(), part.GetMediaType(), part.GetSizeBytes(), hex.EncodeToString(part.GetDigest())})
-		}
-		told = append(told, one)
-	}
-	return told
 }

@@ -24,7 +24,11 @@ const usage = `medunion, the reference client in Go
 
   patient register --home DIR --pin-file FILE --trust FILE --id P:name --sensor FILE --ticket TEXT [--token URI]
   patient renew    --home DIR --pin-file FILE
-  patient visit    --home DIR --pin-file FILE --sensor FILE --observation FILE [--hours N] CODE
+  patient visit    --home DIR --pin-file FILE --sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
+                   [--department CLASS]... [--restricted] [--hours N] [--yes] CODE
+  patient grants   --home DIR --pin-file FILE
+  patient revoke   --home DIR --pin-file FILE NUMBER... | --last | --all
+  patient records  --home DIR --pin-file FILE [--save DIR] [--fetch-at-most N]
   doctor  init     --home DIR --pin-file FILE --trust FILE --id D:name [--token URI]
   doctor  register --home DIR --pin-file FILE --certificate FILE
   doctor  renew    --home DIR --pin-file FILE
@@ -35,15 +39,27 @@ With every command that calls a server:
   --dial-only NETWORK  dial this network only, as 10.0.0.0/8, whatever a name leads to; again for more
   --proxy              ask the proxy of HTTPS_PROXY, which is passed over otherwise
 
-renew begins the next epoch of the encryption key; visit and consult do so by themselves a day before the present one ends.
---hours says how long the consent lasts: 24, at most 8784 (366 days). --fetch-at-most says how many megabytes of hospitals' records a
-visit takes: 4000. What a command is given is looked at before anybody is called.
+visit shows who is there, what is sent and what you are about to sign, and asks, unless --yes has answered. Unless you say otherwise the
+doctor's hospital may keep the record of the visit (--no-keep), and none of your records is read.
+  --for doctor (24 hours), department or department:CLASS (30 days), hospital (90 days): whoever is on duty there
+  --hours N            for so many hours instead, at most 8784 (366 days)
+  --read here, everywhere or H:name: records there may be found and read; again for more
+  --department CLASS   records of this class only; again for more
+  --restricted         records that are marked as restricted, too
+grants lists what you consented to, by the numbers that revoke takes; --last is the newest that stands, --all everything until now.
+
+renew begins the next epoch of the encryption key; visit, records and consult do so by themselves a day before the present one ends.
+--fetch-at-most says how many megabytes of hospitals' records are taken: 4000. What a command is given is looked at before anybody is
+called.
 `
 
 var commands = map[string]func(context.Context, *arguments) (any, error){
 	"patient register": registerPatient,
 	"patient renew":    renew,
 	"patient visit":    visit,
+	"patient grants":   grants,
+	"patient revoke":   revoke,
+	"patient records":  records,
 	"doctor init":      initDoctor,
 	"doctor register":  registerDoctor,
 	"doctor renew":     renew,
@@ -96,6 +112,12 @@ func say(told any, code int) int {
 
 // tell writes a line for people. Peers' texts may be in it.
 func tell(line string) { fmt.Fprintln(os.Stderr, terminal.Line(line)) }
+
+func tellAll(lines ...string) {
+	for _, line := range lines {
+		tell(line)
+	}
+}
 
 type renewed struct {
 	Identity string           `json:"identity"`

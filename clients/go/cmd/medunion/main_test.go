@@ -26,7 +26,8 @@ func TestExitCode(t *testing.T) {
 	}
 	nowhere := filepath.Join(t.TempDir(), "nobody")
 	certificate := []string{"--certificate", pin, "--pin-file", pin, "--home", nowhere}
-	visit := []string{"patient", "visit", "--home", nowhere, "--pin-file", pin, "--sensor", pin, "--observation", pin}
+	visit := []string{"patient", "visit", "--home", nowhere, "--pin-file", pin, "--sensor", pin, "--yes"}
+	own := []string{"--home", nowhere, "--pin-file", pin}
 	for _, tried := range []struct {
 		words []string
 		code  int
@@ -40,11 +41,27 @@ func TestExitCode(t *testing.T) {
 		{append(visit, "one", "two"), 2},
 		{append(visit, "--hours", "-1", "code"), 2},
 		{append(visit, "--hours", "8785", "code"), 2},
+		{append(visit, "--hours", "NaN", "code"), 2},
+		{append(visit, "--for", "anybody", "code"), 2},
+		{append(visit, "--for", "doctor:cardiology", "code"), 2},
+		{append(visit, "--for", "department:Cardiology", "code"), 2},
+		{append(visit, "--read", "H:Alpha", "code"), 2},
+		{append(visit, "--department", "*", "code"), 2},
+		{append(visit, "--for", "department:cardiology", "--read", "here", "--read", "H:alpha", "--restricted", "--no-keep", "code"), 1},
+		{append(visit, "--observation", pin, "code"), 1},
 		{append(visit, "--dial-only", "10.0.0.0", "code"), 2},
 		{append(visit, "--dial-only", "10.0.0.1/8", "code"), 2},
 		{append(visit, "--dial-only", "10.0.0.0/8", "--proxy", "code"), 2},
 		{append(visit, "--dial-only", "10.0.0.0/8", "--dial-only", "::1/128", "code"), 1},
 		{append(visit, "code"), 1},
+		{append([]string{"patient", "grants"}, own...), 1},
+		{append([]string{"patient", "revoke"}, own...), 2},
+		{append(append([]string{"patient", "revoke"}, own...), "0"), 2},
+		{append(append([]string{"patient", "revoke"}, own...), "--last", "1"), 2},
+		{append(append([]string{"patient", "revoke"}, own...), "--last", "--all"), 2},
+		{append(append([]string{"patient", "revoke"}, own...), "1", "2"), 1},
+		{append([]string{"patient", "records"}, own...), 1},
+		{append(append([]string{"patient", "records"}, own...), "--fetch-at-most", "0"), 2},
 		{append([]string{"doctor", "register"}, certificate...), 1},
 		{[]string{"patient", "renew", "--home", nowhere}, 2},
 		{[]string{"patient", "renew", "--home", nowhere, "--pin-file", pin, "now"}, 2},

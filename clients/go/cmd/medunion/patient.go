@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"fmt"
-	"time"
 
 	"medunion.example/clients/go/client"
 	"medunion.example/clients/go/curve"
@@ -16,7 +14,6 @@ import (
 const (
 	sensorSize = 32
 	enrolment  = 1 // a later one would have another B_P
-	mostHours  = 24 * 366
 )
 
 type registered struct {
@@ -72,29 +69,23 @@ func (a *arguments) openOrCreate(identity, trust, token string) (*client.Home, e
 	return home, err
 }
 
-type visited struct {
-	Doctor     string `json:"doctor"`
-	Grant      string `json:"grant"`
-	Conclusion string `json:"conclusion"`
+func (s *session) patient() *client.Patient {
+	return &client.Patient{Asker: client.Asker{Member: s.member, Cloud: s.cloud, Tell: tell}}
 }
 
-func visit(ctx context.Context, given *arguments) (any, error) {
-	sensor := given.String("sensor", "", "file of 32 bytes in place of the fuzzy key")
-	observation := given.String("observation", "", "a FHIR R4 Observation about you, JSON")
-	hours := given.Float64("hours", 24, "how long the consent lasts")
-	if err := given.read(1, "hours"); err != nil {
+type recordsTold struct {
+	Patient string                    `json:"patient"`
+	Records []recordTold              `json:"records"`
+	Missing map[string]refusal.Reason `json:"missing"`
+}
+
+// records finds, fetches and saves the patient's own records.
+func records(ctx context.Context, given *arguments) (any, error) {
+	taking := takingOf(given)
+	if err := given.read(0, takingOptions...); err != nil {
 		return nil, err
 	}
-	if !(*hours > 0 && *hours <= mostHours) {
-		return nil, fmt.Errorf("%w: --hours lie between 0 and %d", errUsage, mostHours)
-	}
-	fuzzyKey, err := readFuzzyKey(*sensor)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(fuzzyKey)
-	biosignal, err := readFile(*observation)
-	if err != nil {
+	if err := taking.check(); err != nil {
 		return nil, err
 	}
 	at, err := given.begin(given.open())
@@ -102,30 +93,15 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 		return nil, err
 	}
 	defer at.close()
-	code, err := client.ParseCode(given.Arg(0))
-	if err != nil {
-		return nil, err
-	}
-	password, err := passwordOf(at.home, at.member, fuzzyKey)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(password)
-	if err := client.RequireObservation(biosignal, at.member.Identity()); err != nil {
-		return nil, err
-	}
-	terms := protocol.DefaultTerms()
-	terms.Life = time.Duration(*hours * float64(time.Hour))
-	patient := &client.Patient{Member: at.member, Cloud: at.cloud, Password: password, Tell: tell}
-	diagnosis, err := patient.Visit(ctx, code, biosignal, terms)
-	if err != nil {
-		return nil, err
-	}
-	conclusion, err := client.Conclusion(diagnosis.Report, at.member.Identity())
-	if err != nil {
-		return nil, err
-	}
-	return visited{diagnosis.DoctorID, hex.EncodeToString(diagnosis.GrantID), conclusion}, nil
+	patient := at.patient()
+	patient.MostRecords = taking.most()
+	told := &recordsTold{Patient: at.member.Identity(), Records: []recordTold{}}
+	told.Missing, err = patient.Records(ctx, func(record *client.Record) {
+		defer record.Close()
+		taking.keep(record)
+		told.Records = append(told.Records, toldRecord(record)...)
+	})
+	return told, err
 }
 
 // readFuzzyKey reads the file that stands for a reading of the body.
