@@ -208,10 +208,6 @@ class Consents:
             raise NoDeputy(f"What made you the deputy of {patient_id} has ended, or was taken back.")
         raise NoDeputy(f"You hold neither a mandate of {patient_id} nor a guardianship.")
 
-    def consent(self, kept: KeptGrant, signer: Party) -> Consent:
-        """Return what a visit hands over: the grant, with what its receiver checks it by."""
-        return Consent(grant=kept.signed, key_statement=signer.self_.key_statement, deputyship=kept.deputyship)
-
     def _revoke(self, patient_id: PatientId, revoked: Sequence[Revoked]) -> None:
         is_own = patient_id == self._member.identity
         deputyship = None if is_own else self.acting_for(patient_id, POWER_REVOKE).shown
@@ -222,16 +218,18 @@ class Consents:
     def _kept_grant(self, number: int, kept: KeptExhibit) -> KeptGrant:
         signed = SignedStatement(statement=kept.exhibit.message, signature=kept.exhibit.signature)
         stated = peek_statement(Grant, signed)
-        grant = read_grant(stated)
+        grant, deputyship = read_grant(stated), exhibits.deputyship_in(kept.exhibit.openings)
         lists = self._member.verifier().lists
+        is_revoked = lists.is_taken_back("grant", grant.patient_id, grant.id, grant.stated_at)
         return KeptGrant(
             number=number,
             grant=grant,
             serial=stated.signer_serial,
             purpose=stated.purpose,
             signed=signed,
-            deputyship=exhibits.deputyship_in(kept.exhibit.openings),
-            is_revoked=lists.is_taken_back("grant", grant.patient_id, grant.id, grant.stated_at),
+            deputyship=deputyship,
+            # What a deputy granted ends with what made it one.
+            is_revoked=is_revoked or (deputyship is not None and self._is_taken_back(peek_deputyship(deputyship))),
         )
 
     def _kept_mandate(self, number: int, kept: KeptExhibit) -> KeptMandate:
@@ -250,6 +248,11 @@ class Consents:
     def _is_taken_back(self, deputyship: access.Deputyship) -> bool:
         lists = self._member.verifier().lists
         return lists.is_taken_back(deputyship.kind, deputyship.patient_id, deputyship.id, deputyship.stated_at)
+
+
+def consent_of(kept: KeptGrant, signer: Party) -> Consent:
+    """Return what a visit hands over: the grant, with what its receiver checks it by."""
+    return Consent(grant=kept.signed, key_statement=signer.self_.key_statement, deputyship=kept.deputyship)
 
 
 def _read(data: bytes) -> Deputyship:

@@ -19,7 +19,7 @@ from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.person import exhibits
 from federation.person.code import DoctorCode
-from federation.person.consents import Consents, KeptGrant, NewGrant
+from federation.person.consents import Consents, KeptGrant, NewGrant, consent_of
 from federation.person.errors import NoAnswer
 from federation.person.evidence import EvidenceBook
 from federation.person.finding import OnMore, RecordFinder
@@ -313,7 +313,7 @@ class PatientClient:
         if offer is None:
             return Shown(own.patient_id)
         kept = self.consents.give(offer, own) if isinstance(offer, NewGrant) else offer
-        return Shown.by_consent(self.consents.consent(kept, own), kept.grant.patient_id)
+        return Shown.by_consent(consent_of(kept, own), kept.grant.patient_id)
 
     def _deliver(
         self, code: DoctorCode, mailbox: Mailbox, established: Established, biosignal: bytes, shown: Shown

@@ -131,14 +131,17 @@ def test_deputy_takes_its_own_grants_back_by_the_power_to_revoke(
     assert [kept.is_revoked for kept in deputy.consents.grants()] == [True]
 
 
-def test_mandate_that_ended_makes_no_deputy(surgery: Surgery, room: DoctorRoom, deputy: PatientClient) -> None:
+def test_mandate_that_ended_makes_no_deputy_and_ends_its_grants(
+    surgery: Surgery, room: DoctorRoom, deputy: PatientClient
+) -> None:
     patient = surgery.patient()
-    appointed(surgery, deputy, POWER_GRANT)
+    give(surgery, room, deputy, appointed(surgery, deputy, POWER_GRANT))
     assert patient.consents.end(1).mandate.deputy_id == "P:lin"
     with pytest.raises(NoSuchMandate):
         patient.consents.end(2)
     deputy.refresh()
     assert [one.is_revoked for one in deputy.consents.held()] == [True]
+    assert [kept.is_revoked for kept in deputy.consents.grants()] == [True]
     with pytest.raises(NoDeputy, match="taken back"):
         deputy.consents.acting_for("P:wang", POWER_GRANT)
 
