@@ -35,6 +35,7 @@ GROWING = (
     "index_rows",
     "replay",
     "log",
+    "accesses",
     "records",
     "deposit_answers",
     "evidence",
@@ -43,6 +44,8 @@ ROWS = 20_000
 """Of each table; the index grows to what the command line says."""
 CALLS = 1_000
 BATCH = 2_000
+LEVEL = bytes(8)
+"""Of rows that are of one sensitivity, as most are."""
 
 Sample = dict[str, Any]
 
@@ -73,6 +76,8 @@ def variant(table: sa.Table, sample: Sample, number: int) -> Sample:
             row[name] = _key(value, number)
         elif name == "patient_key":
             row[name] = spread(number // 3, 32)
+        elif name == "level":
+            row[name] = LEVEL
         else:
             row[name] = os.urandom(len(value)) if isinstance(value, bytes) else value
     return row
@@ -85,12 +90,12 @@ def bucket_of(number: int) -> int:
 
 def row_of(number: int, sealed: bytes) -> SealedRow:
     """Return a row of the index that is like no other."""
-    return SealedRow(bucket_of(number), spread(number, 32), spread(number, 31), spread(number, 30), sealed)
+    return SealedRow(bucket_of(number), spread(number, 32), spread(number, 31), spread(number, 30), LEVEL, sealed)
 
 
 def wanted(number: int) -> list[Wanted]:
     """Return what a search of one class asks for."""
-    return [Wanted(bucket_of(number), [spread(number, 32)])]
+    return [Wanted(bucket_of(number), [spread(number, 32)], [LEVEL])]
 
 
 def _key(value: object, number: int) -> object:

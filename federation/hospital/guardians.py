@@ -55,7 +55,7 @@ def state_guardianship(hospital: Hospital, ward: Ward, by: str) -> KeptGuardians
 
 
 def restate_guardianship(hospital: Hospital, guardianship_id: bytes, by: str) -> KeptGuardianship:
-    """Sign a guardianship anew, the same but for the credential of now: the one before ends with the hospital's last.
+    """Sign a guardianship anew from now on, under the credential of now: the one before ends with the hospital's last.
 
     Raises NotFound for none, one that was ended or is over, or one that is being stated anew by another command.
     """
@@ -65,7 +65,7 @@ def restate_guardianship(hospital: Hospital, guardianship_id: bytes, by: str) ->
     party = hospital.member.party(now)
     statement = Guardianship()
     statement.CopyFrom(kept.statement)
-    statement.hospital_serial, statement.stated_at = party.self_.serial, now
+    statement.hospital_serial, statement.stated_at, statement.not_before = party.self_.serial, now, now
     signed = sign_statement("guardian", statement, party.signing_key)
     shown = Deputyship(guardianship=signed, key_statement=party.self_.key_statement)
     anew = _sealed(hospital.sealing, kept.row, shown)

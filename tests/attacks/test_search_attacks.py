@@ -18,7 +18,6 @@ from federation.errors import (
     UnknownKeyId,
 )
 from federation.protocol import record, search
-from federation.protocol.access import AccessClaim
 from federation.protocol.index import Location
 from federation.protocol.statements import verify_signature
 from federation.v1.envelope_pb2 import SealedReply
@@ -73,9 +72,9 @@ def test_c1_a_grant_of_one_patient_opens_no_other(federation):
         federation.search(grant)
 
     def name_the_granting_patient(query) -> None:
-        query.patient_key_statement.CopyFrom(federation.other_patient.key_statement)
+        query.access.consent.key_statement.CopyFrom(federation.other_patient.key_statement)
 
-    with rejected(IdentityMismatch):
+    with refused(GrantInvalid):
         decide(federation, federation.intent(grant), name_the_granting_patient)
 
 
@@ -258,7 +257,7 @@ def test_c7_the_query_names_the_patient_that_d3_committed_to(federation):
 
     def ask_for_another(query) -> None:
         query.patient_id = "P:lin"
-        query.patient_key_statement.CopyFrom(federation.other_patient.key_statement)
+        query.access.consent.key_statement.CopyFrom(federation.other_patient.key_statement)
 
     with rejected(CommitmentMismatch):
         decide(federation, federation.intent(federation.grant()), ask_for_another)
@@ -268,12 +267,11 @@ def test_c7_a_commitment_tells_no_guess_of_the_patient(federation):
     """The hospital, before D4, tries every patient on file against c_P. The blind is 32 random bytes: equal patients,
     grants and scopes have different commitments, and a guess without it can't be tested.
     """
-    grant = federation.grant()
-    first, second = federation.intent(grant), federation.intent(grant)
+    first = federation.intent(federation.grant())
+    second = replace(first, blind=federation.entropy(32))
     assert first.commitment != second.commitment
-    claim = AccessClaim("P:wang", grant)
-    assert record.commitment(claim, first.scope, bytes(32)) != first.commitment
-    assert record.commitment(claim, first.scope, first.blind) == first.commitment
+    assert record.commitment(first.shown, first.scope, bytes(32)) != first.commitment
+    assert record.commitment(first.shown, first.scope, first.blind) == first.commitment
 
 
 @pytest.mark.parametrize("outcome", ["found", "none", "missing"])
@@ -286,5 +284,5 @@ def test_c9_every_decision_leaves_an_entry_for_the_log(federation, outcome):
     claimed = search.receive_query(opening, federation.cloud.epochs, verifier, now=now)
     verified = claimed.verify(*federation.cloud.shared_keys["D:chen"], verifier, now=now).admit(True)
     event = verified.event("OK" if outcome != "missing" else GrantMissing.reason)
-    assert (event.kind, event.doctor_id, event.patient_id) == ("SEARCH", "D:chen", "P:wang")
+    assert (event.kind, event.asker_id, event.patient_id) == ("SEARCH", "D:chen", "P:wang")
     assert bool(event.authorization) == (outcome != "missing")

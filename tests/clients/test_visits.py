@@ -51,7 +51,8 @@ def clinic(stage: Federation, built: str) -> Clinic:
 
 
 def consult(clinic: Clinic, name: str, *words: object):
-    """Let the language's doctor open a room at H:b; give the command and the code."""
+    """Let the language's doctor, on duty at H:b, open a room there; give the command and the code."""
+    clinic.stage.put_on_duty(clinic.doctor.home, "b")
     code_file = clinic.stage.root / f"{clinic.language}-{name}.code"
     command = clinic.doctor.start(
         *("consult", "--hospital", "H:b", "--address", clinic.stage.addresses["b"], "--department", "cardiology"),
@@ -61,15 +62,16 @@ def consult(clinic: Clinic, name: str, *words: object):
     return command, command.wait_for(code_file)
 
 
-def visit(clinic: Clinic, code: str, expect: int = 0):
-    """Let the language's patient visit the doctor of the code."""
-    return visit_as(clinic, sensor(clinic.patient), code, expect)
+def visit(clinic: Clinic, code: str, *words: object, expect: int = 0):
+    """Let the language's patient visit the doctor of the code, who may find and read what there is unless words say otherwise."""
+    return visit_as(clinic, sensor(clinic.patient), code, *(words or CONSENT), expect=expect)
 
 
-def visit_as(clinic: Clinic, person: Path, code: str, expect: int = 0):
+def visit_as(clinic: Clinic, person: Path, code: str, *words: object, expect: int = 0):
     """Let whoever that reading is of use the patient's device."""
     biosignal = observation(clinic.stage, clinic.patient.identity)
-    return clinic.patient.run("visit", "--sensor", person, "--observation", biosignal, code, expect=expect)
+    words = words or CONSENT
+    return clinic.patient.run("visit", "--sensor", person, "--observation", biosignal, *words, code, expect=expect)
 
 
 def observation(stage: Federation, patient_id: str) -> Path:
@@ -130,6 +132,42 @@ def test_deposit_of_the_doctor_is_found_at_the_next_visit(clinic: Clinic) -> Non
     assert {hospital for hospital, _ in found} == {"H:a", "H:b"}
 
 
+def test_departments_consent_is_used_by_whoever_is_on_duty_there_until_it_is_taken_back(clinic: Clinic) -> None:
+    doctor, code = consult(clinic, "department", "--deposit")
+    told = visit(clinic, code, "--for", "department", "--read", "everywhere", "--yes")
+    said = doctor.wait()
+    assert "H:a" in {record["hospital"] for record in said["records"]}
+    assert said["deposit"]
+    clinic.stage.await_publication("b")
+    [consent] = [it for it in clinic.patient.run("grants")["grants"] if it["number"] == told["grant"]]
+    assert consent["state"] == "stands"
+    assert clinic.patient.run("revoke", "--last") == {"revoked": [told["grant"]]}
+    states = {it["number"]: it["state"] for it in clinic.patient.run("grants")["grants"]}
+    assert states[told["grant"]] == "taken back"
+
+
+def test_what_nobody_consented_to_is_not_read(clinic: Clinic) -> None:
+    doctor, code = consult(clinic, "no-consent")
+    assert visit(clinic, code, "--no-keep", "--yes")["grant"] is None
+    assert doctor.wait()["records"] == []
+
+
+def test_patient_reads_its_own_records(clinic: Clinic, tmp_path: Path) -> None:
+    told = clinic.patient.run("records", "--save", tmp_path / "own")
+    assert told["patient"] == clinic.patient.identity
+    assert told["missing"] == {}
+    [record] = [it for it in told["records"] if it["hospital"] == "H:a"]
+    [part] = record["parts"]
+    assert (tmp_path / "own" / record["handle"] / part["name"]).read_bytes() == RECORD.read_bytes()
+
+
+def test_doctor_who_is_not_on_duty_gets_no_room(clinic: Clinic) -> None:
+    place = "--hospital", "H:a", "--address", clinic.stage.addresses["a"], "--department", "cardiology"
+    code_file = clinic.stage.root / f"{clinic.language}-off-duty.code"
+    refused = clinic.doctor.run("consult", *place, "--conclusion", CONCLUSION, "--code-file", code_file, expect=1)
+    assert refused["reason"] == "NOT_ON_DUTY"
+
+
 def test_renewed_encryption_keys_are_those_of_the_next_visit(clinic: Clinic) -> None:
     for person in (clinic.patient, clinic.doctor):
         first, second = person.run("renew"), person.run("renew")
@@ -160,7 +198,8 @@ def test_wrong_pin_opens_nothing(clinic: Clinic) -> None:
     wrong = write_pin(root / f"{clinic.language}-wrong.pin")
     stranger = Party(patient.language, patient.role, patient.identity, patient.home, wrong)
     biosignal = observation(clinic.stage, patient.identity)
-    told = stranger.run("visit", "--sensor", sensor(patient), "--observation", biosignal, "medunion://x", expect=1)
+    given = "--sensor", sensor(patient), "--observation", biosignal, "--yes"
+    told = stranger.run("visit", *given, "medunion://x", expect=1)
     assert told["reason"] == "PIN_INCORRECT"
 
 

@@ -27,7 +27,7 @@ from federation.v1.record_pb2 import OpenSessionRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.v1.registration_pb2 import RegisterRequest
 from federation.v1.registration_pb2_grpc import RegistrationServiceStub
-from federation.v1.revocation_pb2 import RevokeGrantRequest
+from federation.v1.revocation_pb2 import RevokeRequest
 from federation.v1.revocation_pb2_grpc import RevocationServiceStub
 from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
@@ -118,8 +118,8 @@ def _search(channel: grpc.Channel, request: bytes) -> bytes:
 
 
 def _revoke(channel: grpc.Channel, request: bytes) -> bytes:
-    sent = RevokeGrantRequest(opening=SealedOpening.FromString(request))
-    return call(RevocationServiceStub(channel).RevokeGrant, sent).SerializeToString()
+    sent = RevokeRequest(opening=SealedOpening.FromString(request))
+    return call(RevocationServiceStub(channel).Revoke, sent).SerializeToString()
 
 
 def _renew(channel: grpc.Channel, request: bytes) -> bytes:

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from federation.clock import system_clock, system_entropy
-from federation.cloud.node import open_public_cloud
+from federation.cloud.node import PublicCloudNode, open_public_cloud
 from federation.hospital.node import HospitalNode
 from federation.hospital.outbox import PUBACK
 from federation.party.audit import OK, Audit, AuditEntry
 from federation.party.node_directory import NodeDirectory
-from federation.protocol.access import BEGUN, ToDoctor
+from federation.protocol.access import BEGUN, AccessEvent, ToDoctor
 from federation.protocol.consent import make_grant
 from federation.protocol.search import Question
 from federation.protocol.shown import Shown
+from federation.store.accesses import Accesses
 from federation.store.errors import StoreError
 from federation.store.rows import StoredRecord
 from federation.v1.access_pb2 import Consent
@@ -92,8 +93,14 @@ def cloud(directory: Path) -> dict[str, Any]:
         return {
             "registrations": {it.identity: it.serial for it in stores.registrations.walk()},
             "revoked": list(book.statements),
-            "log": _log(node.cloud.audit),
+            "log": _log(node.cloud.audit) | {"unfound": _unfound(node)},
         }
+
+
+def _unfound(node: PublicCloudNode) -> list[int]:
+    """The accesses that are not found by their patient, and what is found and is none."""
+    accesses = {it.sequence for it in node.cloud.audit.entries() if isinstance(it.event, AccessEvent)}
+    return sorted(accesses ^ {it.sequence for it in Accesses(node.database).walk()})
 
 
 def _log(audit: Audit) -> dict[str, Any]:

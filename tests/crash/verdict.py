@@ -63,6 +63,8 @@ def _logs(noted: dict[str, list[Line]], facts: Facts) -> Iterator[str]:
     for name, log in (("hospital", facts.hospital["log"]), ("cloud", facts.cloud["log"])):
         if "fault" in log:
             yield f"the log of the {name} is broken: {log['fault']}"
+    if facts.cloud["log"].get("unfound"):
+        yield f"accesses {facts.cloud['log']['unfound']} are not found by their patients, or are none"
     at_hospital, at_cloud = facts.hospital["log"]["given"], facts.cloud["log"]["given"]
     for kind, entry, given in (
         ("released", "READ", at_hospital),

@@ -7,8 +7,8 @@ import pytest
 from federation.errors import GrantMissing, StaleMessage, Unavailable
 from federation.party.cloud_client import CloudClient
 from federation.party.registration import PAUSES_SECONDS, register
-from federation.protocol.access import AccessClaim
 from federation.protocol.search import Question
+from federation.protocol.shown import Shown
 from federation.protocol.statements import peek_statement
 from federation.protocol.verifier import EncryptionKey
 from federation.v1.directory_pb2 import TrustBundle
@@ -62,7 +62,7 @@ def test_a_rotated_cloud_key_is_fetched_again(lab: CloudLab) -> None:
     assert cloud.cloud_key(doctor) == old
     cloud._cloud_key = cloud.clock(), unknown_key(old, other)
     with pytest.raises(GrantMissing):
-        cloud.search(doctor, Question(AccessClaim("P:wang", None, None)))
+        cloud.search(doctor, Question(Shown("P:wang")))
 
 
 def unknown_key(known: EncryptionKey, statement: SignedStatement) -> EncryptionKey:

@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 
 from demo.stage import run
-from federation.protocol.access import AccessClaim
-from federation.protocol.search import Question
 from hsm import Pin
 from tests.e2e.cloud_lab import CloudLab
 
@@ -32,9 +30,7 @@ def test_rows_of_a_hospital_that_has_left_are_taken_out_and_no_others(lab: Cloud
     assert "2 rows; nothing is taken out yet" in run(*forget)
     assert "there are 2 rows, not 1" in run(*forget, "--confirm", "1", expect=1)
     assert "2 rows are taken out" in run(*forget, "--confirm", "2")
-    answer = lab.client().search(
-        doctor, Question(AccessClaim("P:ann", lab.grant(patient, doctor), patient.key_statement))
-    )
+    answer = lab.client().search(doctor, lab.question(patient, doctor))
     assert [place.hospital.identity for place in answer.locations] == ["H:stays"]
     assert "2 rows of H:gone; by " in run("public-cloud", "log", *at)
 
@@ -53,9 +49,7 @@ def test_rows_of_one_patient_of_a_hospital_are_taken_out_and_no_others(lab: Clou
     assert "2 rows; nothing is taken out yet" in run(*purge)
     assert "there are 2 rows, not 3" in run(*purge, "--confirm", "3", expect=1)
     assert "2 rows are taken out" in run(*purge, "--confirm", "2")
-    answer = lab.client().search(
-        doctor, Question(AccessClaim("P:bob", lab.grant(patient, doctor), patient.key_statement))
-    )
+    answer = lab.client().search(doctor, lab.question(patient, doctor))
     assert [place.hospital.identity for place in answer.locations] == ["H:honest"]
     assert "2 rows of H:rogue about P:bob; by " in run("public-cloud", "log", *at)
     assert "1 rows; nothing" in run("public-cloud", "forget-hospital", *at, "H:rogue", *WHY)

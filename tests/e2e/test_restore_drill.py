@@ -23,8 +23,6 @@ from federation.hospital.importing import RecordFiles, import_record
 from federation.hospital.node import HospitalNode, init_hospital
 from federation.party.node_directory import NodeDirectory
 from federation.party.registration import register
-from federation.protocol.access import AccessClaim
-from federation.protocol.search import Question
 from federation.settings import CloudSettings, HospitalSettings, TokenSettings
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT
 from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
@@ -44,7 +42,7 @@ from keystore.party import CloudKeys, HospitalKeys
 from keystore.quorum import Share, pin_from_shares, split_pin
 from tests.conftest import USER_PIN
 from tests.e2e.cloud_lab import CLOUD as CLOUD_ID
-from tests.e2e.cloud_lab import CloudLab, _served, free_port
+from tests.e2e.cloud_lab import CloudLab, _served, free_port, question_of
 from tests.hospital_lab import JOHNNIE, HospitalLab
 from tests.simulator import Federation
 
@@ -178,18 +176,17 @@ def test_a_cloud_whose_token_died_goes_on_from_shares(
         for member in (hospital[0], patient, doctor):
             member.party(system_clock()).registration_secret.require_consistent()
         # A search needs K_D, which the cloud unseals, and the rows of the index, found and unsealed.
-        answer = lab.client().search(doctor, Question(AccessClaim("P:ann", grant, patient.key_statement)))
+        answer = lab.client().search(doctor, question_of(patient, grant))
         assert [(place.hospital.identity, place.handle) for place in answer.locations] == [
             ("H:north", published.handle)
         ]
         # What was sealed in the audit log opens, and its chain goes on.
         assert lab.node.cloud.audit.verify() > entries
+        assert [it.event.asker_id for it in lab.node.cloud.audit.accesses_of("P:ann")] == ["D:ben"]
         # New registrations are issued, and old and new parties deal with each other.
         newcomer = lab.patient("P:new", hospital)
         lab.publish(hospital, "P:new", "cardiology")
-        again = lab.client().search(
-            doctor, Question(AccessClaim("P:new", lab.grant(newcomer, doctor), newcomer.key_statement))
-        )
+        again = lab.client().search(doctor, lab.question(newcomer, doctor))
         assert len(again.locations) == 1
 
 
@@ -232,7 +229,7 @@ def test_a_hospital_whose_token_died_registers_again_and_goes_on(
             assert node.hospital.audit.verify() > 0
             node.issue_ticket("P:bea")  # by mutual TLS under the new identity CA
             grant = lab.grant(patient, doctor)
-            answer = lab.client().search(doctor, Question(AccessClaim("P:ann", grant, patient.key_statement)))
+            answer = lab.client().search(doctor, question_of(patient, grant))
             assert [(place.hospital.identity, place.handle) for place in answer.locations] == [("H:ward", handle)]
 
 

@@ -22,7 +22,7 @@ from tests.vectors.world import CloudSide, Step, World, register
 Steps = dict[str, Step]
 REGISTRATIONS = ("reg1-patient", "reg2-patient", "reg1-patient-again", "reg2-patient-again")
 SEALED = (*REGISTRATIONS, "P1", "D1", "D2", "C", "D3-read", "H1-read", "D3-store", "H1-store")
-CALLS = ("duty-ask", "room", "room-close", "pub", "ekput", "tlsca", "tkt", "rev")
+CALLS = ("room", "room-close", "duty-ask", "pub", "ekput", "tlsca", "tkt", "rev")
 FRAMES = ("P2-0", "P2-1", "D4", "H2-0", "H2-1", "H2-2", "D5", "P6", "STO-0", "STO-1", "STOACK")
 NAMES = (*SEALED, *CALLS, *FRAMES)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from federation.errors import FederationError
 from federation.protocol.anchors import Lists
-from federation.protocol.consultation import check_room
+from federation.protocol.consultation import check_duty, check_room
 from federation.protocol.statements import open_statement
 from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
 from federation.v1.consultation_pb2 import GetRoomResponse
@@ -67,7 +67,8 @@ def test_message_cut_short_is_refused(steps: Steps, federation: Federation, name
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in NAMES if not name.startswith(("P", "H2", "STO", "D4", "D5", "room")) or name == "P1"]
+    "name",
+    [name for name in NAMES if not name.startswith(("P", "H2", "STO", "D4", "D5", "room", "duty")) or name == "P1"],
 )
 def test_seal_with_a_share_that_is_no_point_is_refused(steps: Steps, federation: Federation, name: str) -> None:
     step = steps[name]
@@ -109,7 +110,8 @@ def test_what_the_relay_serves_with_a_flipped_bit_is_refused(federation: Federat
     encoded = room.SerializeToString(deterministic=True)
 
     def taken(served: GetRoomResponse) -> None:
-        check_room(served, code, verifier, now=now)
+        doctor = check_room(served, code, verifier, now=now)
+        check_duty(served, doctor, "H:alpha", verifier, now=now)
         lists = Lists.read(verifier.anchors, served.revocation_list, (served.certificate_revocation_list,))
         check_room(served, code, type(verifier)(verifier.anchors, lists), now=now)
 

@@ -46,7 +46,9 @@ def biosignal(federation: Federation) -> Flow:
     waiting, opening = federation.open_consultation()
     replying, reply = federation.receive_opening(opening).reply(now=now, entropy=federation.entropy)
     established = waiting.receive(reply, federation.patient.verifier(), now=now)
-    _, frames = established.deliver(bytes(SLICE_BYTES * (FRAMES - 1)), federation.grant(), now=now)
+    _, frames = established.deliver(
+        bytes(SLICE_BYTES * (FRAMES - 1)), federation.shown(federation.grant(), on_duty=False), now=now
+    )
 
     def step(state: Any, frame: SessionFrame) -> Any:
         assert isinstance(state, AwaitingBiosignal), "nothing may follow the last frame"

@@ -188,9 +188,9 @@ func (r row) question() Question {
 
 func (r row) standing() Standing {
 	standing := Standing{
-		Revoked:            r.list("standing.revoked"),
+		Revoked:            r.listOf("standing.revoked", "grant", "deputyship", "duty"),
 		EmergencyOverrides: r.isSo("standing.emergency_overrides"),
-		Exhausted:          r.list("standing.exhausted"),
+		Exhausted:          r.listOf("standing.exhausted", "accesses", "emergencies"),
 	}
 	for _, hidden := range r.list("standing.hidden") {
 		parts := strings.Split(hidden, "/")
@@ -219,6 +219,17 @@ func (r row) known(column string) string {
 }
 
 func (r row) list(column string) []string { return strings.Fields(r.known(column)) }
+
+// listOf gives a list of words of which there are no others.
+func (r row) listOf(column string, known ...string) []string {
+	listed := r.list(column)
+	for _, word := range listed {
+		if !slices.Contains(known, word) {
+			r.t.Fatalf("%s has no %s", column, word)
+		}
+	}
+	return listed
+}
 
 func (r row) isSo(column string) bool {
 	is, isKnown := map[string]bool{"yes": true, "no": false}[r.cells[column]]

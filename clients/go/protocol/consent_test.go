@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -412,4 +413,108 @@ func TestStatementsLiveAsLongAsTheyMay(t *testing.T) {
 	if err != nil || len(says.Hospitals)+len(says.DepartmentClasses)+len(says.Rights) > 0 || says.HighestSensitivity != pb.Sensitivity_SENSITIVITY_NORMAL {
 		t.Errorf("terms that say nothing give %v: %v", says, err)
 	}
+}
+
+// visiting is a patient of the vectors to whom the doctor has proved itself, and the doctor who waits for P2.
+func visiting(t *testing.T, w *world) (*Established, *AwaitingBiosignal) {
+	t.Helper()
+	patient, doctor := w.party["patient"], w.party["doctor"]
+	key, err := w.verifier.EncryptionKey(doctor.EncryptionKey, doctor.VerifiedParty, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaiting, opening, err := BeginConsultation(patient, &Peer{doctor.VerifiedParty, key, doctor.Certificate}, w.Parties["patient"].Evidence, w.Now, curve.SystemEntropy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pending, err := ReceiveOpening(doctor, opening, w.verifier, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	received, err := pending.Admit(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting, reply, err := received.Reply(w.Now, curve.SystemEntropy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	established, err := awaiting.Receive(reply, w.verifier, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return established, waiting
+}
+
+// checkVisits has the patient of the vectors come for itself and as a guardian, and show what is not its to show.
+func checkVisits(t *testing.T, w *world) {
+	t.Helper()
+	patient := w.party["patient"]
+	grantee := access.ToHospital{HospitalID: w.Parties["hospital"].Identity}
+	granted := func(deputyship *pb.Deputyship) *pb.Consent {
+		grant, err := MakeGrant(patient, grantee, wide, deputyship, w.Now, curve.SystemEntropy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &pb.Consent{Grant: grant, KeyStatement: patient.KeyStatement, Deputyship: deputyship}
+	}
+	own, asGuardian := granted(nil), granted(byGuardianship(t))
+	others, forged, asDeputy := proto.CloneOf(own), proto.CloneOf(own), proto.CloneOf(asGuardian)
+	others.KeyStatement = statementVector(t, "ks of the doctor")
+	forged.Grant.Signature[0] ^= 1
+	asDeputy.Deputyship = byMandate(t)
+	for name, tried := range map[string]struct {
+		patientID string
+		consent   *pb.Consent
+		duty      *pb.ShownDuty
+		reason    refusal.Reason
+	}{
+		"for itself":                        {"P:wang", own, w.duty(t), ""},
+		"without a consent":                 {"P:wang", nil, w.duty(t), ""},
+		"as a guardian":                     {"P:child", asGuardian, w.duty(t), ""},
+		"as a guardian, in its own name":    {"P:wang", asGuardian, w.duty(t), refusal.GrantInvalid},
+		"as another's guardian":             {"P:other", asGuardian, w.duty(t), refusal.GrantInvalid},
+		"for another, without a deputyship": {"P:other", own, w.duty(t), refusal.IdentityMismatch},
+		"for another, without a consent":    {"P:other", nil, w.duty(t), refusal.IdentityMismatch},
+		"by another deputyship":             {"P:child", asDeputy, w.duty(t), refusal.GrantInvalid},
+		"with another's consent":            {"P:wang", others, w.duty(t), refusal.IdentityMismatch},
+		"with a forged consent":             {"P:wang", forged, w.duty(t), refusal.GrantInvalid},
+		"to a doctor who is not on duty":    {"P:wang", own, nil, refusal.DutyMissing},
+	} {
+		established, waiting := visiting(t, w)
+		_, frames, err := established.Deliver(biosignal, ByConsent(tried.patientID, tried.consent, nil), w.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var present *InConsultation
+		for frame, made := range frames {
+			if made != nil {
+				t.Fatal(made)
+			}
+			var next *AwaitingBiosignal
+			if next, present, err = waiting.Receive(frame, tried.duty, w.verifier, w.Now); next != nil {
+				waiting = next
+			}
+		}
+		if refusal.Precise(err) != tried.reason || tried.reason != "" && refusal.Outer(err) != refusal.Rejected {
+			t.Errorf("who comes %s: %v, not %s", name, err, tried.reason)
+		}
+		if err == nil && (present.Shown.PatientID != tried.patientID || (present.Grant == nil) != (tried.consent == nil)) {
+			t.Errorf("who comes %s comes for %s", name, present.Shown.PatientID)
+		}
+	}
+}
+
+// checkDutyOfNow has a deposit that was refused for its duty show the one of now: another c_P, and all else the same.
+func checkDutyOfNow(t *testing.T, prepared *Deposit) {
+	t.Helper()
+	shown := prepared.Message.GetAccess()
+	before, other := prepared.Intent().commitment(), proto.CloneOf(shown.GetConsent().GetDuty())
+	other.Duty.Statement = append(other.Duty.Statement, 0)
+	prepared.Show(other)
+	if bytes.Equal(prepared.Intent().commitment(), before) || !proto.Equal(prepared.Message.GetAccess().GetConsent().GetDuty(), other) {
+		t.Error("another duty is shown as the one before")
+	}
+	prepared.Show(shown.GetConsent().GetDuty())
+	equal(t, "c_P of the same duty", prepared.Intent().commitment(), before)
 }

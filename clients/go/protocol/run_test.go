@@ -55,6 +55,7 @@ func run(t *testing.T, store func(*testing.T) keys.Store) {
 	readOwn(t, w)
 	takeBack(t, w)
 	checkRenewal(t, w)
+	checkVisits(t, w)
 	requireAllTried(t, w)
 }
 
@@ -405,6 +406,7 @@ func deposit(t *testing.T, w *world, awaiting *AwaitingReceipt, hospital *Peer) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkDutyOfNow(t, prepared)
 	session := establish(t, w, w.party["doctor"], hospital, prepared.Intent(), "-store")
 	stored, frames, err := session.Deposit(prepared)
 	if err != nil {

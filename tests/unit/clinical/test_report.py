@@ -97,7 +97,7 @@ def test_summary_of_a_strangers_report_is_safe_to_print():
 
 
 def test_encounter_is_a_valid_bundle_that_keeps_both_parts_byte_for_byte(observation):
-    filed = encounter_bundle(patient_id="P:johnnie679", observation=observation, report=REPORT, recorded=ISSUED)
+    filed = encounter_bundle(patient_id="P:johnnie679", observation=observation, report=REPORT, recorded=ISSUED).content
     summary = validate_bundle(filed)
     assert summary.entries == {"Encounter": 1, "Observation": 1, "DiagnosticReport": 1}
     assert summary.period == (date(2013, 1, 25), date(2026, 3, 1))
@@ -141,7 +141,9 @@ def test_the_encounter_of_the_largest_biosignal_and_diagnosis_is_taken():
     biosignal = filled(observed, "valueString", RESOURCE.size_bytes)
     diagnosis = filled(json.loads(REPORT), "conclusion", most_diagnosis)
     assert (len(biosignal), len(diagnosis)) == (RESOURCE.size_bytes, most_diagnosis)
-    filed = encounter_bundle(patient_id="P:johnnie679", observation=biosignal, report=diagnosis, recorded=ISSUED)
+    filed = encounter_bundle(
+        patient_id="P:johnnie679", observation=biosignal, report=diagnosis, recorded=ISSUED
+    ).content
     assert len(filed) > RESOURCE.size_bytes
     with pytest.raises(FhirTooLarge, match="more than 16 MiB"):
         validate_resource(biosignal + b" ", "Observation")

@@ -77,7 +77,7 @@ def drawn(data: bytes) -> str:
 
 
 def filed(data: bytes) -> bytes:
-    return encounter_bundle(patient_id="P:x", observation=data, report=report("P:x"), recorded=ISSUED)
+    return encounter_bundle(patient_id="P:x", observation=data, report=report("P:x"), recorded=ISSUED).content
 
 
 def imported(data: bytes) -> str:

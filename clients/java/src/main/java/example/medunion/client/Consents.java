@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /** The consents that a patient gave from its home, by their numbers there: the oldest is 1, and stays 1. */
 final class Consents {
@@ -26,6 +27,26 @@ final class Consents {
   Consents(Home home, Entropy entropy) {
     this.home = home;
     this.entropy = entropy;
+  }
+
+  /** What is to be taken back: those of these numbers, the last that stands, or everything that was signed until now. */
+  record Chosen(List<Integer> numbers, boolean last, boolean everything) {
+    static Chosen of(Arguments arguments) {
+      List<Integer> numbers = arguments.operands().stream().map(Chosen::number).distinct().toList();
+      Chosen chosen = new Chosen(numbers, arguments.has("last"), arguments.has("all"));
+      long ways = Stream.of(!numbers.isEmpty(), chosen.last, chosen.everything).filter(way -> way).count();
+      if (ways != 1) {
+        throw new UsageException("numbers as `grants` shows them, or --last, or --all");
+      }
+      return chosen;
+    }
+
+    private static int number(String word) {
+      if (!word.matches("[1-9][0-9]{0,8}")) {
+        throw new UsageException(word + " is no number of a consent");
+      }
+      return Integer.parseInt(word);
+    }
   }
 
   /** A consent that was given. `state` is "stands", "ended" or "taken back", by the lists at hand. */
@@ -71,23 +92,18 @@ final class Consents {
     return Map.of("grants", all().stream().map(Given::described).toList());
   }
 
-  /** Takes back those of these numbers, the last that stands, or everything that was signed until now. */
-  Map<String, Object> revoke(Arguments arguments) {
-    boolean everything = arguments.has("all");
-    boolean last = arguments.has("last");
-    List<Integer> numbers = arguments.operands().stream().map(Consents::number).distinct().toList();
-    if ((everything ? 1 : 0) + (last ? 1 : 0) + (numbers.isEmpty() ? 0 : 1) != 1) {
-      throw new UsageException("numbers as `grants` shows them, or --last, or --all");
-    }
+  /** Takes consents back. */
+  Map<String, Object> revoke(Chosen chosen) {
     refresh();
-    List<Given> chosen = everything ? standing() : last ? List.of(newest()) : numbers.stream().map(this::given).toList();
+    List<Given> given = chosen.everything() ? standing() : chosen.last() ? List.of(newest()) : of(chosen.numbers());
     try (Cloud cloud = new Cloud(home)) {
-      for (Revoking.TakenBack taken : everything ? List.of(all(System.currentTimeMillis())) : batches(chosen)) {
+      for (Revoking.TakenBack taken :
+          chosen.everything() ? List.of(all(System.currentTimeMillis())) : batches(given)) {
         cloud.revoke(home, taken, entropy);
       }
     }
     tell("Taken back. Hospitals know as soon as they have the next list, within the hour at the latest.");
-    return Map.of("revoked", chosen.stream().map(Given::number).toList());
+    return Map.of("revoked", given.stream().map(Given::number).toList());
   }
 
   private Revoking.TakenBack all(long now) {
@@ -116,10 +132,12 @@ final class Consents {
     }
   }
 
-  private Given given(int number) {
+  private List<Given> of(List<Integer> numbers) {
     List<Given> given = all();
-    Refusal.require(number <= given.size(), "NO_SUCH_GRANT", "you gave no consent of the number " + number + " from here");
-    return given.get(number - 1);
+    for (int number : numbers) {
+      Refusal.require(number <= given.size(), "NO_SUCH_GRANT", "you gave no consent of the number " + number + " from here");
+    }
+    return numbers.stream().map(number -> given.get(number - 1)).toList();
   }
 
   private List<Given> standing() {
@@ -130,12 +148,5 @@ final class Consents {
     List<Given> standing = standing();
     Refusal.require(!standing.isEmpty(), "NO_SUCH_GRANT", "none of your consents stands");
     return standing.get(standing.size() - 1);
-  }
-
-  private static int number(String word) {
-    if (!word.matches("[1-9][0-9]{0,8}")) {
-      throw new UsageException(word + " is no number of a consent");
-    }
-    return Integer.parseInt(word);
   }
 }

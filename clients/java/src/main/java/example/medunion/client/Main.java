@@ -96,7 +96,7 @@ public final class Main {
       case "patient register" -> registerPatient();
       case "patient visit" -> visit();
       case "patient grants" -> new Consents(open(), entropy).list();
-      case "patient revoke" -> new Consents(open(), entropy).revoke(arguments);
+      case "patient revoke" -> revoke();
       case "patient records" -> records();
       case "doctor init" -> initDoctor();
       case "doctor register" -> registerDoctor();
@@ -161,6 +161,11 @@ public final class Main {
     Home home = open();
     Maintenance.maintain(home, entropy, Main::tell);
     return consult.run(home, entropy);
+  }
+
+  private Map<String, Object> revoke() {
+    Consents.Chosen chosen = Consents.Chosen.of(arguments);
+    return new Consents(open(), entropy).revoke(chosen);
   }
 
   /** Finds, fetches and saves the patient's own records. */

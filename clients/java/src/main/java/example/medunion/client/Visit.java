@@ -7,10 +7,12 @@ import example.medunion.client.calls.DoctorCode;
 import example.medunion.client.calls.Home;
 import example.medunion.client.calls.PatientClient;
 import example.medunion.client.calls.RoomView;
+import example.medunion.client.protocol.AccessStatements;
 import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.Consultation;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.federation.v1.SignedStatement;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -24,7 +26,7 @@ import java.util.Set;
 final class Visit {
   private final AskedConsent asked;
   private final byte[] observation;
-  private final DoctorCode code;
+  private final String code;
   private final boolean confirmed;
 
   /** Reads what was typed: nothing of it surprises anybody later. Nothing is signed that nobody read. */
@@ -35,7 +37,7 @@ final class Visit {
     }
     asked = AskedConsent.of(arguments);
     observation = arguments.has("observation") ? bounded(arguments) : Bytes.EMPTY;
-    code = DoctorCode.parse(arguments.operands().get(0));
+    code = arguments.operands().get(0);
   }
 
   private static byte[] bounded(Arguments arguments) {
@@ -49,7 +51,7 @@ final class Visit {
 
   Map<String, Object> run(Home home, byte[] biometricPassword, Entropy entropy) {
     PatientClient client = new PatientClient(home, entropy, Main::tell);
-    RoomView view = client.look(code);
+    RoomView view = client.look(DoctorCode.parse(code));
     asked.requirePublished(home.bundle().content().getDepartmentClassesList());
     PatientClient.Offer offer = asked.offer(view);
     show(home.identity(), view, offer);
@@ -63,7 +65,7 @@ final class Visit {
       said.put("conclusion", Report.conclusionOf(diagnosis));
       return said;
     } finally {
-      tellWhatStands(home, entropy, before);
+      tellWhatStands(home, before);
     }
   }
 
@@ -86,11 +88,11 @@ final class Visit {
   }
 
   /** However the visit ended: the consent may have gone out though no diagnosis came. */
-  private static void tellWhatStands(Home home, Entropy entropy, int before) {
-    List<Consents.Given> given = new Consents(home, entropy).all();
-    for (Consents.Given one : given.subList(before, given.size())) {
-      tell("What you consented to stands. It is taken back by: patient revoke " + one.number());
-      one.show();
+  private static void tellWhatStands(Home home, int before) {
+    List<SignedStatement> given = home.grants();
+    for (int index = before; index < given.size(); index++) {
+      tell("What you consented to stands. It is taken back by: patient revoke " + (index + 1));
+      VisitWords.grant(AccessStatements.peekGrant(given.get(index)), "your").forEach(Main::tell);
     }
   }
 }

@@ -58,7 +58,7 @@ class MainTest {
     Path observation = Files.write(root.resolve("observation"), new byte[observationBytes]);
     return List.of(
         "patient", "visit", "--home", root.resolve("none").toString(), "--pin-file", root.resolve("pin").toString(),
-        "--observation", observation.toString(), "--hours", hours, "medunion://code");
+        "--observation", observation.toString(), "--hours", hours, "--yes", "medunion://code");
   }
 
   @Test
@@ -115,6 +115,39 @@ class MainTest {
   void observationThatNobodyCouldKeepIsSaidAtOnce() throws IOException {
     assertEquals("FILE_UNUSABLE", reason(visit(16 * 1024 * 1024, "1"))); // of the home, which is none
     assertEquals("LIMIT_REACHED", reason(visit(16 * 1024 * 1024 + 1, "1")));
+  }
+
+  @Test
+  void whatIsConsentedToIsWellFormedAndRead() throws IOException {
+    List<String> visit = visit(1, "1");
+    for (String whom : List.of("doctor", "department", "department:cardiology", "hospital")) {
+      assertEquals("FILE_UNUSABLE", reason(visit, "--for", whom), whom);
+    }
+    for (String whom : List.of("nurse", "department:", "department:Cardiology!", "doctor:cardiology", "D:chen", "")) {
+      assertEquals(2, run(visit, "--for", whom), whom);
+    }
+    assertEquals("FILE_UNUSABLE", reason(visit, "--read", "here", "--read", "H:b", "--read", "everywhere"));
+    assertEquals(2, run(visit, "--read", "b"));
+    assertEquals(2, run(visit, "--department", "*"));
+    assertEquals("FILE_UNUSABLE", reason(visit, "--department", "cardiology", "--no-keep", "--restricted"));
+    List<String> unanswered = visit.stream().filter(word -> !word.equals("--yes")).toList();
+    assertEquals(2, run(unanswered)); // nobody can answer here
+  }
+
+  @Test
+  void whatIsTakenBackIsNamedOneWay() {
+    List<String> revoke =
+        List.of(
+            "patient", "revoke", "--home", root.resolve("none").toString(), "--pin-file", root.resolve("pin").toString());
+    assertEquals("FILE_UNUSABLE", reason(revoke, "1", "2"));
+    assertEquals("FILE_UNUSABLE", reason(revoke, "--last"));
+    assertEquals("FILE_UNUSABLE", reason(revoke, "--all"));
+    assertEquals(2, run(revoke));
+    assertEquals(2, run(revoke, "1", "--all"));
+    assertEquals(2, run(revoke, "--last", "--all"));
+    for (String number : List.of("0", "-1", "one", "1.5", "12345678901")) {
+      assertEquals(2, run(revoke, number), number);
+    }
   }
 
   @Test

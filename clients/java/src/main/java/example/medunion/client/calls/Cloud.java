@@ -10,7 +10,6 @@ import example.medunion.client.protocol.Search;
 import example.medunion.client.protocol.ShownAccess;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.TrustedBundle;
-import example.medunion.client.protocol.Verifier;
 import example.medunion.federation.v1.DirectoryServiceGrpc;
 import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.GetDirectoryRequest;

@@ -27,8 +27,9 @@ public final class Handshake {
 
   /**
    * What a kind of session has of its own in the handshake: a row. The labels are the signatures', and in lower case the
-   * seals'; `initiators` are the roles that may begin it; `keyRoles` are the initiator's letter and the responder's in the names of the keys; `replyOf` gives a reply with
-   * the kind's own fields, and `requireOpening` is the kind's own check of an opening.
+   * seals'; `initiators` are the roles that may begin it; `keyRoles` are the initiator's letter and the responder's in the
+   * names of the keys; `replyOf` gives a reply with the kind's own fields, and `requireOpening` is the kind's own check of
+   * an opening.
    */
   public record Kind<O extends Message, R extends Message>(
       String openingLabel,

@@ -238,6 +238,20 @@ class HomeTest {
   }
 
   @Test
+  void consentsKeepTheirOrderWhicheverProcessGaveThem() {
+    Home other = Home.open(root.resolve("home"), root.resolve("pin"));
+    List<SignedStatement> given =
+        Stream.of("first", "second", "third")
+            .map(name -> SignedStatement.newBuilder().setStatement(ByteString.copyFromUtf8(name)).build())
+            .toList();
+    home.keepGrant(given.get(0));
+    other.keepGrant(given.get(1));
+    home.keepGrant(given.get(2));
+    assertEquals(given, home.grants());
+    assertEquals(given, other.grants());
+  }
+
+  @Test
   void replayKeyOutlivesItsProcess() {
     byte[] key = new byte[32];
     assertTrue(home.admit(key, NOW, NOW + MINUTE));

@@ -19,6 +19,7 @@ import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.Consent;
 import example.medunion.federation.v1.Deposit;
 import example.medunion.federation.v1.DiagnosisDelivery;
+import example.medunion.federation.v1.GetDutyRequest;
 import example.medunion.federation.v1.GetRoomResponse;
 import example.medunion.federation.v1.OpenRoomRequest;
 import example.medunion.federation.v1.RecordManifest;
@@ -170,6 +171,8 @@ class MessagesTest {
   }
 
   private Handshake.AwaitingReply<PatientSide.Established> beginConsultation() {
+    GetDutyRequest asking = DoctorSide.askForDuty(doctor, "H:alpha", NOW, entropy("duty-ask"));
+    assertEquals(text(messages.get("duty-ask"), "message"), hex(Statements.serialised(asking)));
     OpenRoomRequest request = DoctorSide.askForRoom(doctor, "H:alpha", NOW, entropy("room"));
     assertEquals(text(messages.get("room"), "message"), hex(Statements.serialised(request)));
     GetRoomResponse room =
