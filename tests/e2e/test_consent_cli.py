@@ -37,11 +37,8 @@ class Clinic:
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     with federation(tmp_path_factory.mktemp("federation")) as made:
-        doctor, johnnie, mary = (
-            made.add_doctor("house"),
-            made.add_patient("johnnie", "a"),
-            made.add_patient("mary", "a"),
-        )
+        doctor = made.add_doctor("house", "--name", "Dr. Anna Weber", "--profession", "Cardiologist")
+        johnnie, mary = made.add_patient("johnnie", "a"), made.add_patient("mary", "a")
         run(
             *("hospital", "import", "--directory", made.root / "a", "--patient", "P:johnnie"),
             *("--department", "H:a/cardiology", RECORD),
@@ -72,11 +69,11 @@ def test_patient_reads_who_what_and_how_long_and_says_no_or_yes(clinic: Clinic, 
     until(lambda: "Go in, and sign this? [y/N]" in visit.said(), "the patient is asked")
     screen = visit.said()
     for line in (
-        "Doctor      Dr. Anna Weber (D:house)",
-        "Profession  Cardiologist",
-        "Certified by M:board",
-        "Hospital    H:b",
-        "On duty in  cardiology, until ",
+        "Doctor        Dr. Anna Weber (D:house)",
+        "Profession    Cardiologist",
+        "Certified by  M:board",
+        "Hospital      H:b",
+        "On duty in    cardiology, until ",
         "No biosignal.",
         "For D:house (certified by M:board), for 3 hours, until ",
         "- Keep the record of a visit at H:b, in every department.",
