@@ -85,8 +85,9 @@ export async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
   tell(`Show this code to your patient: ${room.text}`);
   if (codeFile !== undefined) replaceFile(codeFile, Buffer.from(room.text + "\n"));
   const consultation = await room.awaitPatient((reason) => tell(`Somebody was refused (${reason}); still waiting.`));
-  const patient = consultation.patientId;
-  tell(`${patient} is here; both sides have proved who they are.`);
+  const { patientId: patient, visitorId } = consultation;
+  const here = visitorId === patient ? visitorId : `${visitorId}, for ${patient},`;
+  tell(`${here} is here; both sides have proved who they are.`);
   if (consultation.grant !== undefined) grantLines(consultation.grant, "the patient's").forEach(tell);
   const records = await readRecords(room, consultation, plan);
   const digests = records.map(({ digest }) => digest);

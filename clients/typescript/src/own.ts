@@ -77,6 +77,7 @@ export async function revokeGrants(values: Values, numbers: string[]): Promise<S
   const isLast = has(values, "last");
   if ([isAll, isLast, numbers.length > 0].filter(Boolean).length !== 1)
     throw new UsageError("give numbers as `grants` shows them, or --last, or --all");
+  if (!numbers.every((number) => /^[1-9]\d*$/.test(number))) throw new UsageError("a consent has a number, from 1 on");
   const home = await maintain(openHome(values), tell);
   const given = givenFrom(home);
   const standing = given.filter(({ state }) => state === "stands");

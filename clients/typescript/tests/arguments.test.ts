@@ -129,7 +129,7 @@ test("who takes a consent back says which", async (context) => {
   const { sensor } = await patient(context);
   const directory = join(sensor, "..");
   const own = ["--home", join(directory, "home"), "--pin-file", join(directory, "pin")];
-  for (const words of [[], ["--last", "--all"], ["1", "--last"]])
+  for (const words of [[], ["--last", "--all"], ["1", "--last"], ["first"], ["0"]])
     assert.equal(run("patient", "revoke", ...own, ...words).status, 2, words.join(" "));
 });
 

@@ -66,6 +66,7 @@ test("a deposit that fails ends a consultation only when its receipt was awaited
   };
   const consultation = {
     patientId: "P:wang",
+    visitorId: "P:wang",
     biosignal: new Uint8Array(),
     delivery: {},
     session: { own: { self: { identity: "D:chen" } } },

@@ -158,9 +158,14 @@ export class InConsultation {
     readonly grant: Grant | undefined,
   ) {}
 
-  /** ID_P, whose visit it is: of the patient who came, or of one whom it stands for. */
+  /** ID_P, whose visit it is. */
   get patientId(): string {
     return this.shown.patientId;
+  }
+
+  /** Who came: the patient, or its deputy. */
+  get visitorId(): string {
+    return this.session.peer.party.identity;
   }
 
   /** Send D5 (eq. 49), signed over the biosignal's and the records' signatures (Sig_HPC2) that it rests on. */
