@@ -114,7 +114,8 @@ async function readRecords(
     return [];
   }
   const locations = await locationsOf(currentHome.last, grant!, await duty.on(shown));
-  return fetchAll(currentHome, () => duty.on(shown), locations, { mostBytes, mostRecords: MOST_RECORDS }, save);
+  const bounds = { mostBytes, mostRecords: MOST_RECORDS };
+  return (await fetchAll(currentHome, () => duty.on(shown), locations, bounds, save)).records;
 }
 
 async function locationsOf(home: Home, grant: Grant, shown: Shown): Promise<RecordLocation[]> {

@@ -10,18 +10,22 @@ import { preciseReason, type Refusal } from "./protocol/refusal.js";
 import type { RecordLocation } from "./protocol/search.js";
 import type { Shown } from "./protocol/shown.js";
 
-/** Fetch what these locations hold, by what is `shown` then, and save it, if a directory is named. */
+/** Fetch what these locations hold, by what is `shown` then, and save it, if a directory is named. Whose records did not come, and why, is said, too. */
 export async function fetchAll(
   currentHome: CurrentHome,
   shown: () => Promise<Shown>,
   locations: readonly RecordLocation[],
   bounds: Bounds,
   directory: string | undefined,
-): Promise<FetchedRecord[]> {
-  const missing = (hospital: string, refusal: Refusal) => tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`);
-  const records = await fetch(currentHome, shown, locations, missing, bounds);
+): Promise<{ records: FetchedRecord[]; missing: Record<string, string> }> {
+  const missing: Record<string, string> = {};
+  const lacks = (hospital: string, refusal: Refusal) => {
+    missing[hospital] = preciseReason(refusal);
+    tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`);
+  };
+  const records = await fetch(currentHome, shown, locations, lacks, bounds);
   if (directory !== undefined) for (const record of records) save(record, directory);
-  return records;
+  return { records, missing };
 }
 
 export function said(refusal: Refusal): string {

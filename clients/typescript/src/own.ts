@@ -33,8 +33,9 @@ export async function ownRecords(values: Values): Promise<Said> {
   const shown = Shown.byOwnRight(home.identity);
   const locations = await new Cloud(home.cloudTransport).search(home, ANY, shown, entropy);
   const bounds = { mostBytes, mostRecords: Infinity };
-  const records = await fetchAll(new CurrentHome(home), () => Promise.resolve(shown), locations, bounds, directory);
-  return { records: records.flatMap(described) };
+  const showing = () => Promise.resolve(shown);
+  const { records, missing } = await fetchAll(new CurrentHome(home), showing, locations, bounds, directory);
+  return { patient: home.identity, records: records.flatMap(described), missing };
 }
 
 /** A grant that was given from here, and what became of it, by the lists at hand. */
