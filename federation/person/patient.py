@@ -188,9 +188,10 @@ class PatientClient:
     def fetch_records(
         self,
         locations: Sequence[RecordLocation],
-        deputyship: Deputyship | None = None,
         progress: Progress = no_progress,
         allowance: Allowance | None = None,
+        *,
+        deputyship: Deputyship | None = None,
     ) -> Iterator[FetchedRecord]:
         """Fetch one's own records at these locations, as a doctor does: whole and verified. Close each after use."""
         return self._fetcher.fetch(self._own(deputyship), locations, progress, allowance or Allowance())

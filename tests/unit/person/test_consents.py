@@ -217,7 +217,7 @@ def test_deputy_reads_by_the_power_to_read(surgery: Surgery, deputy: PatientClie
     surgery.federation.cloud.publish("P:wang", Location(CARDIOLOGY, handle))
     held = appointed(surgery, deputy, POWER_READ)
     (location,) = deputy.find_records(held)
-    (record,) = deputy.fetch_records([location], held)
+    (record,) = deputy.fetch_records([location], deputyship=held)
     record.close()
     assert deputy.find_records() == []
     (kept,) = deputy.book.all("H2")
