@@ -22,6 +22,7 @@ import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Hpke;
 import example.medunion.client.protocol.Opened;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Revoking;
 import example.medunion.client.protocol.Sealing;
 import example.medunion.client.protocol.SigningKey;
 import example.medunion.client.protocol.Statements;
@@ -42,9 +43,13 @@ import example.medunion.federation.v1.RegistrationAnswer;
 import example.medunion.federation.v1.RegistrationRequest;
 import example.medunion.federation.v1.RegistrationServiceGrpc;
 import example.medunion.federation.v1.RevocationList;
+import example.medunion.federation.v1.RevocationServiceGrpc;
+import example.medunion.federation.v1.RevokeRequest;
+import example.medunion.federation.v1.RevokeResponse;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SignedStatement;
+import example.medunion.federation.v1.StatementKind;
 import example.medunion.federation.v1.TrustBundle;
 import io.grpc.Deadline;
 import io.grpc.Status.Code;
@@ -91,6 +96,7 @@ final class CloudTest {
   @TempDir Path root;
   private final Queue<StatusRuntimeException> refusals = new ArrayDeque<>();
   private final List<SealedOpening> openings = new ArrayList<>();
+  private final List<ByteString> revoked = new ArrayList<>();
   private GetDirectoryResponse directory = directory();
   private boolean isAway;
   private int directories;
@@ -100,7 +106,7 @@ final class CloudTest {
 
   @BeforeEach
   void serve() throws IOException {
-    server = new LocalServer(new Directory(), new Registration());
+    server = new LocalServer(new Directory(), new Registration(), new Revocations());
     PrivateFiles.writeNew(root.resolve("pin"), Bytes.text("a PIN of this test"));
   }
 
@@ -208,6 +214,25 @@ final class CloudTest {
         Calls.Patience.ONCE.timed(DirectoryServiceGrpc.newBlockingStub(server.channel())).getCallOptions().getDeadline();
     assertTrue(deadline.isBefore(Deadline.after(6, TimeUnit.SECONDS)));
     assertEquals(1, Calls.Patience.ONCE.attempts());
+  }
+
+  @Test
+  void consentIsTakenBackOnceTheListNamesIt() throws IOException {
+    Home home = home(BUNDLES.size() - 1);
+    register(home);
+    ByteString id = ByteString.copyFrom(new byte[16]);
+    SignedStatement any = Vectors.signed(PATIENT.get("encryption_key_statement")); // the cloud of this test doesn't look
+    Revoking.Stated grant = new Revoking.Stated(StatementKind.STATEMENT_KIND_GRANT, "grant", id, any);
+    Revoking.TakenBack taken = new Revoking.TakenBack("P:wang", List.of(grant), null, null);
+    openings.clear();
+    loseAnswer();
+    try (Cloud cloud = new Cloud(server.connect(), () -> now, new Calls.Patience(2, BUSY), new Calls.Patience(1, BUSY))) {
+      assertEquals("ANSWER_MISMATCH", assertThrows(Refusal.class, () -> cloud.revoke(home, taken, ENTROPY)).reason());
+      assertEquals(2, openings.stream().distinct().count());
+      byte[] entry = Transcript.of("revoked").add("grant").add("P:wang").add(id).digest();
+      revoked.add(ByteString.copyFrom(entry));
+      cloud.revoke(home, taken, ENTROPY);
+    }
   }
 
   private void loseAnswer() {
@@ -338,6 +363,22 @@ final class CloudTest {
       } catch (InvalidProtocolBufferException error) {
         answer.onError(error);
       }
+    }
+  }
+
+  private final class Revocations extends RevocationServiceGrpc.RevocationServiceImplBase {
+    @Override
+    public void revoke(RevokeRequest request, StreamObserver<RevokeResponse> answer) {
+      openings.add(request.getOpening());
+      StatusRuntimeException refusal = refusals.poll();
+      if (refusal != null) {
+        answer.onError(refusal);
+        return;
+      }
+      RevocationList list = Statements.peek(RevocationList.getDefaultInstance(), directory.getRevocationList());
+      SignedStatement signed = Statements.sign("rl", list.toBuilder().addAllStatements(revoked).build(), CLOUD_KEY);
+      answer.onNext(RevokeResponse.newBuilder().setRevocationList(signed).build());
+      answer.onCompleted();
     }
   }
 
