@@ -93,7 +93,7 @@ def state(
     with opened as node:
         kept = state_guardianship(node.hospital, ward, operator())
         _write(output, kept)
-        click.echo(f"{_words(kept)}; {output} is for {deputy_id}")
+        _tell_written(output, kept)
 
 
 @guardian.command()
@@ -105,7 +105,7 @@ def restate(opened: Opened, guardianship_id: bytes, output: Path) -> None:
     with opened as node:
         kept = restate_guardianship(node.hospital, guardianship_id, operator())
         _write(output, kept)
-        click.echo(f"{_words(kept)}; {output} is for {kept.statement.deputy_id}")
+        _tell_written(output, kept)
 
 
 @guardian.command("list")
@@ -155,6 +155,12 @@ def _tell(node: HospitalNode, kept: KeptGuardianship, said: str) -> None:
 
 def _write(output: Path, kept: KeptGuardianship) -> None:
     safefiles.replace(output, kept.shown.SerializeToString(deterministic=True))
+
+
+def _tell_written(output: Path, kept: KeptGuardianship) -> None:
+    click.echo(_words(kept))
+    click.echo(f"{output} is for {kept.statement.deputy_id}, who takes it so:")
+    click.echo(f"  medunion patient mandate accept --directory ... {output.name}")
 
 
 def _serial(node: HospitalNode) -> bytes:

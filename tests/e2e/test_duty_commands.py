@@ -253,7 +253,10 @@ def test_guardianship_is_stated_listed_written_and_ended_everywhere(federation: 
     output = tmp_path / "guardian"
     said = desk(federation, "guardian", "state", *words, "--until", "2031-05-04", "--output", output)
     assert f"{mother} for {child}  parent, seen by Officer Ona  until 2031-05-04" in said
-    assert said.rstrip().endswith(f"{output} is for {mother}")
+    assert (
+        f"{output} is for {mother}, who takes it so:\n  medunion patient mandate accept --directory ... guardian"
+        in said
+    )
     written = output.read_bytes()
     guardianship_id = _ID.search(said)[1]
     assert "stands" in desk(federation, "guardian", "list")
