@@ -153,8 +153,8 @@ def test_certificates_that_have_ended_are_named(served: Federation) -> None:
 
 
 def test_revocation_list_that_fills_is_noted_at_the_cloud_and_at_a_hospital(served: Federation) -> None:
-    says = "3200 of 3968 grants on the revocation list: when it is full no more can be revoked"
-    with revoked(served, "grant", 3_200):
+    says = "3200 of 3968 statements on the revocation list: when it is full no more can be revoked"
+    with revoked(served, "statement", 3_200):
         assert says in told(findings(served.root / "cloud", expect=0), "revocations", "note")
         found = followed(served, says)
         assert "tell the public cloud's operator" in found["revocations"][0]["do"]
