@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_WITHDRAW
 from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_HOSPITAL, ROLE_PATIENT, Grant
 from tests.e2e.cloud_lab import CLOUD, CloudLab, free_port, question_of
+from tests.grants import wide
 from tests.waiting import until
 
 
@@ -113,6 +115,20 @@ def test_a_revoked_grant_stays_on_the_list_beyond_its_end(lab: CloudLab) -> None
     entry = statement_entry("grant", "P:late", grant.grant_id)
     most_skew = 60_000  # ProtocolSettings.skew_seconds
     assert entry in lab.node.cloud.stores.revocations.current(now=grant.not_after + most_skew).statements
+
+
+def test_a_grant_that_is_over_is_taken_back_with_those_that_hold(lab: CloudLab) -> None:
+    hospital = lab.hospital("H:over")
+    patient, doctor, client = lab.patient("P:over", hospital), lab.doctor("D:over"), lab.client()
+    over, holds = lab.grant(patient, doctor, wide(life=timedelta(milliseconds=1))), lab.grant(patient, doctor)
+    forgotten_after = Grant.FromString(over.statement).not_after + 2 * 60_000
+    lists = client.revoke(patient, [("grant", over), ("grant", holds)])
+    assert all(lists.is_revoked("grant", "P:over", Grant.FromString(it.statement).grant_id) for it in (over, holds))
+    book = lab.node.cloud.stores.revocations
+    assert (
+        len(book.current(now=forgotten_after).statements) - len(book.current(now=forgotten_after + 1).statements) >= 1
+    )
+    client.revoke(patient, [("grant", over), ("grant", holds)])
 
 
 def test_those_who_follow_the_directory_hear_of_a_change_at_once(lab: CloudLab) -> None:
