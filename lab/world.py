@@ -91,7 +91,7 @@ class World:
             *(self._register_doctor(person) for person in self.doctors.values()),
         )
         for label, hospital in DOCTORS.items():
-            self.servers[hospital].run("duty", "add", self.doctors[label].identity, "--department", CLASS)
+            self.servers[hospital].run("duty add", self.doctors[label].identity, "--department", CLASS)
         _all_at_once(*(self._register_patient(person) for person in self.patients.values()), self._import)
 
     def heal(self) -> None:
