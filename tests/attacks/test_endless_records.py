@@ -215,7 +215,7 @@ def test_pages_without_end_are_read_to_a_bound_and_what_is_left_out_is_told(
     monkeypatch.setattr("federation.person.finding.MOST_PAGES", 3)
     _, present = federation.consult(ecg())
     doctor = make_doctor(federation, tmp_path, lambda *_: None)
-    doctor._cloud = cloud = Pages()
+    doctor._cloud = doctor._finder._cloud = cloud = Pages()
     more: list[int] = []
     doctor.search(present, on_more=more.append)
     assert cloud.asked == 3

@@ -174,7 +174,7 @@ def test_a_patient_who_registered_anew_takes_its_earlier_grants_back(cloud: Clou
 
 def test_a_patient_who_registered_anew_still_takes_nobody_elses_grant_back(cloud: CloudLab) -> None:
     hospital = cloud.hospital("H:east")
-    meddler, victim = cloud.patient("P:meddler", hospital), cloud.patient("P:victim", hospital)
+    meddler, victim = cloud.patient("P:meddler", hospital), cloud.patient("P:meddled", hospital)
     grant = cloud.grant(victim, cloud.doctor("D:east"))
     anew = registered_anew(cloud, meddler)
     with cloud.rejected_for("GRANT_INVALID"):
