@@ -30,6 +30,7 @@ from federation.protocol.consent import (
 )
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party
+from federation.protocol.shown import is_taken_back
 from federation.protocol.statements import POWER_NAMES, peek_statement
 from federation.v1.access_pb2 import Consent, Deputyship
 from federation.v1.statement_pb2 import (
@@ -246,8 +247,7 @@ class Consents:
         return HeldDeputyship(shown, exhibit.signer, says, self._is_taken_back(says))
 
     def _is_taken_back(self, deputyship: access.Deputyship) -> bool:
-        lists = self._member.verifier().lists
-        return lists.is_taken_back(deputyship.kind, deputyship.patient_id, deputyship.id, deputyship.stated_at)
+        return is_taken_back(deputyship, self._member.verifier().lists)
 
 
 def consent_of(kept: KeptGrant, signer: Party) -> Consent:

@@ -115,7 +115,7 @@ def require_shown_deputy(
     Raises DeputyInvalid, DeputyExpired, DeputyRevoked, DeputyPowers, and Rejected for a false party behind it.
     """
     opened = _open_deputyship(shown, verifier, now=now)
-    is_revoked = _is_taken_back(opened, verifier.lists)
+    is_revoked = is_taken_back(opened, verifier.lists)
     standing = Standing(frozenset({"deputyship"}) if is_revoked else frozenset())
     access.require_deputy(opened, patient_id, deputy.identity, power, standing, _policy(verifier), now=now)
 
@@ -196,14 +196,15 @@ def _standing(opened: access.Access | None, lists: Lists) -> Standing:
     duty = opened.duty if isinstance(opened, access.Consent | access.Emergency) else None
     if grant is not None and lists.is_taken_back("grant", grant.patient_id, grant.id, grant.stated_at):
         revoked.add("grant")
-    if deputyship is not None and _is_taken_back(deputyship, lists):
+    if deputyship is not None and is_taken_back(deputyship, lists):
         revoked.add("deputyship")
     if duty is not None and lists.is_revoked("duty", duty.hospital_id, duty.id):
         revoked.add("duty")
     return Standing(frozenset(revoked))
 
 
-def _is_taken_back(deputyship: access.Deputyship, lists: Lists) -> bool:
+def is_taken_back(deputyship: access.Deputyship, lists: Lists) -> bool:
+    """Return whether a deputyship was taken back: a mandate also with all that its patient signed."""
     if deputyship.kind == "mandate":
         return lists.is_taken_back("mandate", deputyship.patient_id, deputyship.id, deputyship.stated_at)
     # Not under the patient: another hospital could state one of the same id, and take that back.
