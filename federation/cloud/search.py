@@ -1,6 +1,7 @@
 """Search: D2 in, C out (eq. 25-32). It is decided before anything is looked up, and logged before the answer leaves."""
 
 from federation.cloud import index_rows
+from federation.cloud.receiver import receiver_for
 from federation.cloud.registration import shared_key_context
 from federation.cloud.services import Cloud
 from federation.errors import Authorization, Corrupt, FederationError
@@ -10,6 +11,7 @@ from federation.protocol.access import Allowed
 from federation.protocol.index import Location
 from federation.protocol.parties import reason_of
 from federation.protocol.search import Findings, VerifiedQuery, receive_query
+from federation.protocol.shown import Shown
 from federation.protocol.time import Instant
 from federation.protocol.verifier import Verifier
 from federation.store.rows import Registration
@@ -28,7 +30,8 @@ def search(cloud: Cloud, request: SearchRequest) -> SealedReply:
     verifier = cloud.verifier
     query = _verified(cloud, request, verifier, now)
     try:
-        allowed, classes = query.decide(verifier, now=now)
+        receiver = receiver_for(cloud, query.asker, Shown.of(query.query), now=now)
+        allowed, classes = query.decide(verifier, receiver, now=now)
         findings = _found(cloud, query, allowed, classes, verifier, now)
         reason = OK
     except Authorization as refusal:

@@ -14,6 +14,7 @@ from federation.clinical.fhir import CheckedBundle
 from federation.errors import Rejected
 from federation.hospital.outbox import new_entry
 from federation.hospital.own_statements import verifier_for
+from federation.hospital.receiver import receiver_for
 from federation.hospital.services import Hospital
 from federation.hospital.vault import Draft, PartLabel, RecordMetadata
 from federation.protocol.consent import deputyship_statement
@@ -53,7 +54,8 @@ def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
     if kept is not None:
         return kept
     now = hospital.clock()
-    logged = received.decide(verifier_for(hospital, received.sto), now=now)
+    receiver = receiver_for(hospital, received.request.asker, Shown.of(received.sto), now=now)
+    logged = received.decide(verifier_for(hospital, received.sto), receiver, now=now)
     # Logged with the record, in one transaction: a deposit releases nothing, and the log tells of none that is not kept.
     act = Act(hospital.audit.entry(logged.event, now=now))
     return _kept(hospital, logged.recorded(), act, now)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from federation.errors import Authorization, FederationError, Limit, Rejected
 from federation.hospital.deposits import keep_deposit
 from federation.hospital.own_statements import verifier_for
+from federation.hospital.receiver import receiver_for
 from federation.hospital.records_administration import why_absent
 from federation.hospital.services import Hospital
 from federation.hospital.vault import KINDS, Vault
@@ -22,6 +23,7 @@ from federation.protocol.outcomes import session_outcome
 from federation.protocol.parsing import payload_rule
 from federation.protocol.parties import reason_of
 from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release
+from federation.protocol.shown import Shown
 from federation.protocol.statements import SENSITIVITIES
 from federation.store.rows import StoredRecord
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
@@ -81,7 +83,8 @@ def _refusal(
 
 def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordStream":
     now, lists = hospital.clock(), hospital.member.verifier().lists
-    logged = query.decide(verifier_for(hospital, query.query), now=now)
+    receiver = receiver_for(hospital, query.request.asker, Shown.of(query.query), now=now)
+    logged = query.decide(verifier_for(hospital, query.query), receiver, now=now)
     hospital.audit.record(logged.event, now=now)
     release = logged.recorded()
     records = _on_file(hospital, release)
@@ -187,8 +190,10 @@ class RecordStream:
             self._lists = lists
 
     def _decide(self) -> None:
-        verifier = verifier_for(self._hospital, self._release.query)
-        self._release.require_still_allowed(verifier, now=self._hospital.clock())
+        hospital, release = self._hospital, self._release
+        now, verifier = hospital.clock(), verifier_for(hospital, release.query)
+        receiver = receiver_for(hospital, release.request.asker, Shown.of(release.query), now=now)
+        release.require_still_allowed(verifier, receiver, now=now)
 
 
 def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: PatientId, hospital_id: HospitalId) -> bytes:

@@ -234,6 +234,16 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Receiver:
+    """What a receiver knows of a question by itself, beside the federation's lists, and what it allows."""
+
+    hidden: Sequence[Hidden] = ()
+    emergency_overrides: bool = False
+    exhausted: Collection[str] = ()
+    emergency: EmergencyPolicy | None = None
+
+
+@dataclass(frozen=True)
 class Allowed:
     """It may be done, as far as this goes. `ground` is "consent", "own", "deputy" or "emergency".
 

@@ -29,7 +29,7 @@ from federation.errors import (
     SignatureInvalid,
 )
 from federation.protocol import access, handshake
-from federation.protocol.access import Question
+from federation.protocol.access import Question, Receiver
 from federation.protocol.duty import verify_duty
 from federation.protocol.frames import (
     MOST_BIOSIGNAL_BYTES,
@@ -395,7 +395,8 @@ class AwaitingBiosignal:
         if consent.key_statement != self.patient.key_statement:
             raise IdentityMismatch("the consent is of another patient than the one who came")  # P2.12
         own = self.session.own.self_
-        shown.decide(own, Question(asker_of(own), None, shown.patient_id), verifier, now=now)  # P2.13
+        question = Question(asker_of(own), None, shown.patient_id)
+        shown.decide(own, question, verifier, Receiver(), now=now)  # P2.13
 
 
 @dataclass(frozen=True, repr=False)

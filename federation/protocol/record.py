@@ -27,7 +27,7 @@ from federation.errors import (
     MissingField,
 )
 from federation.protocol import handshake, outcomes
-from federation.protocol.access import BEGUN, AccessEvent, Allowed, Logged, Question
+from federation.protocol.access import BEGUN, AccessEvent, Allowed, Logged, Question, Receiver
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.frames import (
     MOST_DEPOSIT_BYTES,
@@ -424,6 +424,7 @@ def _decided(
     message: RecordQuery | Deposit,
     right: "statement.Right.ValueType",
     verifier: Verifier,
+    receiver: Receiver,
     now: Instant,
 ) -> Allowed:
     """Decide anew: on who asked by D3, then on what is shown, for this hospital.
@@ -440,7 +441,7 @@ def _decided(
         hospital_id=request.session.own.hospital_id,
         department_class=None if asked_class == ANY else asked_class,
     )
-    return Shown.of(message).decide(asker, question, verifier, now=now)  # D4.11, STO.14
+    return Shown.of(message).decide(asker, question, verifier, receiver, now=now)  # D4.11, STO.14
 
 
 @dataclass(frozen=True, repr=False)
@@ -450,9 +451,9 @@ class ReceivedQuery:
     request: AwaitingRequest
     query: RecordQuery
 
-    def decide(self, verifier: Verifier, *, now: Instant) -> "Logged[Release]":
+    def decide(self, verifier: Verifier, receiver: Receiver, *, now: Instant) -> "Logged[Release]":
         """Decide on who asks and why it may (C1). Raises Authorization for what is wrong with that, else Rejected."""
-        allowed = _decided(self.request, self.query, RIGHT_READ, verifier, now)
+        allowed = _decided(self.request, self.query, RIGHT_READ, verifier, receiver, now)
         classes = allowed.classes(self.query.scope.department_class, verifier.anchors.department_classes)
         sending = self.request.sending
         release = Release(self.request, self.query, allowed, classes, sending, hashlib.sha256())
@@ -479,9 +480,9 @@ class Release:
     sending: Direction
     hasher: "hashlib._Hash"
 
-    def require_still_allowed(self, verifier: Verifier, *, now: Instant) -> None:
-        """Decide anew, by the lists of now, from who asks to why. Raises as `ReceivedQuery.decide`."""
-        _decided(self.request, self.query, RIGHT_READ, verifier, now)
+    def require_still_allowed(self, verifier: Verifier, receiver: Receiver, *, now: Instant) -> None:
+        """Decide anew, by what is known now, from who asks to why. Raises as `ReceivedQuery.decide`."""
+        _decided(self.request, self.query, RIGHT_READ, verifier, receiver, now)
 
     def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
         """Say to who asks, in place of what was to follow, why the record ends here."""
@@ -528,7 +529,7 @@ class ReceivedDeposit:
         """Return H(sto plaintext)."""
         return digest(self.opened.plaintext)
 
-    def decide(self, verifier: Verifier, *, now: Instant) -> "Logged[AcceptedDeposit]":
+    def decide(self, verifier: Verifier, receiver: Receiver, *, now: Instant) -> "Logged[AcceptedDeposit]":
         """Check all that D4 would, then Sig_P2 and Sig_D5. Raises Authorization for the access, Rejected, StaleMessage."""
         sto, request = self.sto, self.request
         verifier.freshness.require_since(self.sent_at, heard_at=request.heard_at or now, now=now)  # STO.5
@@ -536,7 +537,7 @@ class ReceivedDeposit:
             require_same_time(sto.sent_at, self.sent_at)  # STO.6
             _require_commitment(request, sto, pb.PURPOSE_STORE)
             biosignal, diagnosis = deposit_content(sto, request.pieces)
-        _decided(request, sto, RIGHT_WRITE, verifier, now)
+        _decided(request, sto, RIGHT_WRITE, verifier, receiver, now)
         with after_opening():
             if sto.scope.department_class == ANY:
                 raise FieldInvalid("a deposit names one department class")  # STO.15

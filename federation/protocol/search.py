@@ -17,7 +17,7 @@ from federation.errors import (
     SessionUnknown,
 )
 from federation.protocol import outcomes
-from federation.protocol.access import AccessEvent, Allowed
+from federation.protocol.access import AccessEvent, Allowed, Receiver
 from federation.protocol.access import Question as Asked
 from federation.protocol.outcomes import Outcome
 from federation.protocol.parsing import check
@@ -288,11 +288,11 @@ class VerifiedQuery:
     session_id: bytes
     shared_key: bytes
 
-    def decide(self, verifier: Verifier, *, now: Instant) -> tuple[Allowed, tuple[str, ...]]:
+    def decide(self, verifier: Verifier, receiver: Receiver, *, now: Instant) -> tuple[Allowed, tuple[str, ...]]:
         """Decide on what is shown; give what it allows and the classes that may be looked up. Raises Authorization, Rejected."""
         query, asker = self.query, self.asker
         question = Asked(asker_of(asker), RIGHT_INDEX, PatientId(query.patient_id))
-        allowed = Shown.of(query).decide(asker, question, verifier, now=now)  # D2.10
+        allowed = Shown.of(query).decide(asker, question, verifier, receiver, now=now)  # D2.10
         return allowed, allowed.classes(query.department_class, verifier.anchors.department_classes)
 
     def refusal(self, error: Authorization) -> Findings:

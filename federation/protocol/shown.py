@@ -8,7 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from federation.protocol import access
-from federation.protocol.access import Allowed, Asker, Policy, Question, Refused, Standing, decide
+from federation.protocol.access import (
+    Allowed,
+    Asker,
+    EmergencyPolicy,
+    Policy,
+    Question,
+    Receiver,
+    Refused,
+    Standing,
+    decide,
+)
 from federation.protocol.access import Grant as GrantFacts
 from federation.protocol.anchors import Lists
 from federation.protocol.consent import (
@@ -98,10 +108,13 @@ class Shown:
         """Return what its grant says, unverified: for who shows it. Raises MalformedMessage."""
         return None if self.consent is None else peek_grant(self.consent.grant)
 
-    def decide(self, asker: VerifiedParty, question: Question, verifier: Verifier, *, now: Instant) -> Allowed:
+    def decide(
+        self, asker: VerifiedParty, question: Question, verifier: Verifier, receiver: Receiver, *, now: Instant
+    ) -> Allowed:
         """Verify, and decide. Raises Authorization for what is wrong with it, Rejected for a false party behind it."""
         opened = _opened(self.access, asker, verifier, now=now)
-        decision = decide(opened, question, _standing(opened, verifier.lists), _policy(verifier), now=now)
+        standing = _standing(opened, verifier.lists, receiver)
+        decision = decide(opened, question, standing, _policy(verifier, receiver.emergency), now=now)
         if isinstance(decision, Refused):
             raise decision.error
         return decision
@@ -132,8 +145,8 @@ def require_shown_duty(
     access.require_duty(duty, hospital_id, doctor_id, standing, _policy(verifier), now=now)
 
 
-def _policy(verifier: Verifier) -> Policy:
-    return Policy(skew_ms=milliseconds(verifier.freshness.skew))
+def _policy(verifier: Verifier, emergency: EmergencyPolicy | None = None) -> Policy:
+    return Policy(milliseconds(verifier.freshness.skew), emergency)
 
 
 def _opened(shown: Access | None, asker: VerifiedParty, verifier: Verifier, *, now: Instant) -> access.Access | None:
@@ -188,8 +201,8 @@ def _open_deputyship(shown: Deputyship, verifier: Verifier, *, now: Instant) -> 
     return open_deputyship(shown, signer)
 
 
-def _standing(opened: access.Access | None, lists: Lists) -> Standing:
-    """Return which of the statements were taken back, each by itself or with all that its patient signed."""
+def _standing(opened: access.Access | None, lists: Lists, receiver: Receiver) -> Standing:
+    """Return what became of what is shown, each statement by itself or with all that its patient signed, as known here."""
     revoked: set[str] = set()
     grant = opened.grant if isinstance(opened, access.Consent) else None
     deputyship = opened.deputyship if isinstance(opened, access.Consent | access.OwnAccess) else None
@@ -200,7 +213,7 @@ def _standing(opened: access.Access | None, lists: Lists) -> Standing:
         revoked.add("deputyship")
     if duty is not None and lists.is_revoked("duty", duty.hospital_id, duty.id):
         revoked.add("duty")
-    return Standing(frozenset(revoked))
+    return Standing(frozenset(revoked), receiver.hidden, receiver.emergency_overrides, receiver.exhausted)
 
 
 def is_taken_back(deputyship: access.Deputyship, lists: Lists) -> bool:

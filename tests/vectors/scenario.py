@@ -10,7 +10,7 @@ from typing import Any
 
 from federation.protocol import consultation, record, search
 from federation.protocol import duty as protocol_duty
-from federation.protocol.access import ToDoctor, Validity
+from federation.protocol.access import Receiver, ToDoctor, Validity
 from federation.protocol.consent import Shift, Terms, make_duty, make_grant
 from federation.protocol.consultation import code_digest
 from federation.protocol.frames import Piece
@@ -219,7 +219,7 @@ def look_up(world: World, carry: Carry, asker: Party, shown: Shown, suffix: str 
         known = claimed.claimed_asker == asker.identity
         pending = claimed.verify(own.serial if known else None, world.shared_key(asker), verifier, now=now)
         query = pending.admit(admitted)
-        query.decide(verifier, now=now)
+        query.decide(verifier, Receiver(), now=now)
         return query
 
     key = cloud.keyring.find(opening.key_id)
@@ -308,7 +308,7 @@ def read_record(world: World, carry: Carry, asker: Party, shown: Shown, suffix: 
     def receive(message: Any, *, now: int, admitted: bool = True) -> record.Release:
         received = requested.receive(message, verifier, now=now)
         assert isinstance(received, record.ReceivedQuery)
-        return received.decide(verifier, now=now).recorded()
+        return received.decide(verifier, Receiver(), now=now).recorded()
 
     framed = "d4", requested.receiving.keys
     release = carry(Step("D4" + suffix, record_pb2.RecordQuery, frame, receive, None, framed))
@@ -396,7 +396,7 @@ def _storing(state: record.AwaitingRequest, verifier: Verifier) -> Callable[...,
     def receive(message: Any, *, now: int, admitted: bool = True) -> Any:
         taken = state.receive(message, verifier, now=now)
         if isinstance(taken, record.ReceivedDeposit):
-            return taken.decide(verifier, now=now).recorded()
+            return taken.decide(verifier, Receiver(), now=now).recorded()
         return taken
 
     return receive

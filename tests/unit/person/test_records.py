@@ -19,6 +19,7 @@ from federation.errors import (
     Rejected,
 )
 from federation.person.doctor import DoctorClient
+from federation.protocol.access import Receiver
 from federation.protocol.anchors import statement_entry
 from federation.protocol.record import AwaitingRequest, ReceivedQuery, Release
 from federation.protocol.search import RecordLocation
@@ -168,7 +169,7 @@ class RogueHospital(RecordServiceServicer):
         assert isinstance(awaiting, AwaitingRequest)
         query = awaiting.receive(next(requests).frame, hospital.verifier(), now=now)
         assert isinstance(query, ReceivedQuery)
-        yield from self._script(query.decide(hospital.verifier(), now=now).recorded())
+        yield from self._script(query.decide(hospital.verifier(), Receiver(), now=now).recorded())
 
     def GetHospital(self, request: GetHospitalRequest, context: grpc.ServicerContext) -> GetHospitalResponse:
         raise NotImplementedError

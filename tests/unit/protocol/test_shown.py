@@ -40,6 +40,7 @@ from federation.protocol.access import (
     EmergencyPolicy,
     Policy,
     Question,
+    Receiver,
     Refused,
     Standing,
     ToDepartment,
@@ -88,7 +89,7 @@ class Asking:
             "department_class": "cardiology",
         }
         question = Question(asker_of(party), **fields | asked)
-        return shown.decide(party, question, federation.hospital_b.verifier(), now=federation.clock.now)
+        return shown.decide(party, question, federation.hospital_b.verifier(), Receiver(), now=federation.clock.now)
 
     def by_grant(self, grant, **asked):
         return self.decide(self.federation.shown(grant), **asked)
