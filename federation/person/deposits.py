@@ -12,6 +12,7 @@ from federation.errors import (
     FederationError,
     GrantMissing,
     RecordCutShort,
+    Rejected,
     StaleMessage,
     Unavailable,
 )
@@ -131,13 +132,13 @@ def send_deposit(
     """Deposit, again if the session is lost. Raises Authorization, NotFound, Rejected, Unavailable after some attempts.
 
     A deposit that the hospital did not keep and that has grown stale gets a new T, and one whose duty is over the duty of
-    now; one that it kept is answered by its digest.
+    now, as does one whose hospital has registered anew since; one that it kept is answered by its digest.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             receipt = _send_once(opener, prepared)
-        except (StaleMessage, DutyMissing, DutyExpired, Unavailable, RecordCutShort) as error:
-            if attempt == ATTEMPTS:
+        except (StaleMessage, DutyMissing, DutyExpired, Rejected, Unavailable, RecordCutShort) as error:
+            if attempt == ATTEMPTS or (isinstance(error, Rejected) and duties.holds(_duty(prepared))):
                 raise
             _mend(error, opener, duties, prepared, attempt)
             store.put(prepared)
@@ -158,12 +159,15 @@ def _mend(
     match error:
         case StaleMessage():
             prepared.deposit.sent_at = opener.clock()
-        case DutyMissing() | DutyExpired():
+        case DutyMissing() | DutyExpired() | Rejected():
             duties.ask(prepared.hospital_id, prepared.address)
-            duty = duties.at_hand(prepared.hospital_id, prepared.address)
-            prepared.deposit.access.consent.duty.CopyFrom(duty)
+            _duty(prepared).CopyFrom(duties.at_hand(prepared.hospital_id, prepared.address))
         case _:
             time.sleep(max(PAUSE_SECONDS * attempt, error.retry_after.total_seconds()))
+
+
+def _duty(prepared: PreparedDeposit) -> ShownDuty:
+    return prepared.deposit.access.consent.duty
 
 
 def _send_once(opener: SessionOpener, prepared: PreparedDeposit) -> DepositReceipt:

@@ -1,5 +1,7 @@
 """What hospitals state of a doctor: that it is on duty there now. Kept while it holds, and then asked for anew."""
 
+from contextlib import suppress
+
 from federation.clock import Clock
 from federation.errors import FederationError
 from federation.party.channels import call
@@ -13,6 +15,7 @@ from federation.protocol.parties import Entropy
 from federation.protocol.shown import Shown
 from federation.v1.access_pb2 import ShownDuty
 from federation.v1.record_pb2_grpc import RecordServiceStub
+from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from keystore.identities import HospitalId
 
 LEFT_MS = 60_000
@@ -58,7 +61,7 @@ class Duties:
         there was none.
         """
         kept = self._kept.get(hospital_id)
-        if kept is not None and self._holds(kept[1]):
+        if kept is not None and self.holds(kept[1]):
             return kept[1]
         try:
             self.ask(hospital_id, address)
@@ -70,14 +73,18 @@ class Duties:
     def refreshed(self, shown: Shown) -> Shown:
         """Return what is shown, with the duty of now where the one in it is over and the hospital states another."""
         consent = shown.consent
-        if consent is None or not consent.HasField("duty") or self._holds(consent.duty):
+        if consent is None or not consent.HasField("duty") or self.holds(consent.duty):
             return shown
         hospital_id = peek_duty(consent.duty).hospital_id
         if hospital_id not in self._kept:
             return shown
         return Shown.by_consent(consent, shown.patient_id, self.at_hand(hospital_id, self._kept[hospital_id][0]))
 
-    def _holds(self, stated: ShownDuty) -> bool:
-        duty = peek_duty(stated)
-        is_revoked = self._member.verifier().lists.is_revoked("duty", duty.hospital_id, duty.id)
-        return not is_revoked and self._clock() + LEFT_MS < duty.validity.not_after
+    def holds(self, stated: ShownDuty) -> bool:
+        """Return whether a duty may be shown: it is neither over nor taken back, nor is the credential that stated it."""
+        duty, now, verifier = peek_duty(stated), self._clock(), self._member.verifier()
+        with suppress(FederationError):
+            verifier.party(stated.key_statement, ROLE_HOSPITAL, now=now)
+            is_revoked = verifier.lists.is_revoked("duty", duty.hospital_id, duty.id)
+            return not is_revoked and now + LEFT_MS < duty.validity.not_after
+        return False

@@ -1,6 +1,7 @@
 """Clients at work: the doctor's and the patient's own code, against a hospital that really serves and a cloud in memory."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,11 +126,23 @@ def make_doctor(federation: Federation, directory: Path, connect: Connect) -> Do
 
 @pytest.fixture
 def surgery(federation: Federation, tmp_path: Path) -> Iterator[Surgery]:
-    directory = tmp_path / "hospital"
-    directory.mkdir()
-    with HospitalLab(federation, directory) as lab, lab.serving() as client:
-        doctor = make_doctor(federation, tmp_path, lambda _address, _identity: client.channel)
-        yield Surgery(federation, lab, client.channel, tmp_path, doctor, CloudInMemory(federation))
+    with _at_work(federation, tmp_path) as surgery:
+        yield surgery
+
+
+@pytest.fixture
+def own_surgery(own_federation: Federation, tmp_path: Path) -> Iterator[Surgery]:
+    """For a test whose members register anew."""
+    with _at_work(own_federation, tmp_path) as surgery:
+        yield surgery
+
+
+@contextmanager
+def _at_work(federation: Federation, directory: Path) -> Iterator[Surgery]:
+    (directory / "hospital").mkdir()
+    with HospitalLab(federation, directory / "hospital") as lab, lab.serving() as client:
+        doctor = make_doctor(federation, directory, lambda _address, _identity: client.channel)
+        yield Surgery(federation, lab, client.channel, directory, doctor, CloudInMemory(federation))
 
 
 @pytest.fixture

@@ -133,6 +133,36 @@ def test_deposit_whose_duty_ended_is_kept_with_the_duty_of_now(surgery: Surgery)
     assert not surgery.doctor.waiting_deposits()
 
 
+def register_anew(surgery: Surgery) -> None:
+    """Let the hospital register anew, as after the loss of its token: its former credential is revoked."""
+    federation = surgery.federation
+    former = federation.party(federation.hospital_a).self_.serial
+    federation.clock.now += 1000
+    federation.renew(federation.hospital_a)
+    federation.cloud.revoked_serials.append(former)
+    federation.refresh()
+
+
+def test_deposit_prepared_before_its_hospital_registered_anew_is_kept_with_the_duty_of_now(
+    own_surgery: Surgery,
+) -> None:
+    _, present = own_surgery.federation.consult(ecg())
+    awaiting, _ = present.diagnose(report(own_surgery.federation), (), now=own_surgery.federation.clock.now)
+    prepared = own_surgery.doctor.prepare_deposit(awaiting, "H:alpha", own_surgery.address, "cardiology")
+    register_anew(own_surgery)
+    assert own_surgery.doctor.deposit(prepared).version == 1
+    assert not own_surgery.doctor.waiting_deposits()
+
+
+def test_duty_kept_from_before_its_hospital_registered_anew_is_asked_for_anew(own_surgery: Surgery) -> None:
+    own_surgery.doctor.open_room("H:alpha", own_surgery.address)
+    _, present = own_surgery.federation.consult(ecg())
+    register_anew(own_surgery)
+    awaiting, _ = present.diagnose(report(own_surgery.federation), (), now=own_surgery.federation.clock.now)
+    prepared = own_surgery.doctor.prepare_deposit(awaiting, "H:alpha", own_surgery.address, "cardiology")
+    assert own_surgery.doctor.deposit(prepared).version == 1
+
+
 def test_grant_missing_prepares_no_deposit_and_searches_nothing(surgery: Surgery) -> None:
     now = surgery.federation.clock.now
     _, held = surgery.federation.consult(ecg())
