@@ -254,6 +254,14 @@ class Visit:
         """Return the handle of the record under which the hospital signed for the encounter, if it did."""
         return _KEPT.findall(self.doctor.said())
 
+    def said(self) -> str:
+        """Return what both terminals have said so far."""
+        return self.doctor.said() + self.patient.said()
+
+    def await_words(self, words: str) -> None:
+        """Wait until one of the terminals has said something, or the doctor's has ended. Raises Refused."""
+        wait_until(lambda: words in self.said() or not self.doctor.lives, words)
+
     def abandon(self) -> None:
         """End both sides at once, if they have not ended."""
         for process in (self.doctor, self.patient):

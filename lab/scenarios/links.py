@@ -73,7 +73,7 @@ def lines_silent(world: World, found: Findings) -> None:
     visit.conclude()
     _unheard(world, found)
     visit.patient.wait_for_words("Signed by D:chen")
-    found.that("the doctor ends well", visit.finish()[0] == 0, visit.doctor.said() + visit.patient.said())
+    found.that("the doctor ends well", visit.finish()[0] == 0, visit.said())
 
 
 def _unheard(world: World, found: Findings) -> None:
@@ -103,7 +103,7 @@ def patient_cut_off(world: World, found: Findings) -> None:
     visit.doctor.wait_for_words("Waiting for the patient's receipt")
     found.that("the patient has nothing yet", "Signed by" not in visit.patient.said())
     world.network.heal()
-    found.that("both sides end well", visit.finish() == (0, 0), visit.doctor.said() + visit.patient.said())
+    found.that("both sides end well", visit.finish() == (0, 0), visit.said())
     found.that("the diagnosis came", "Signed by D:chen" in visit.patient.said(), visit.patient.said())
     found.that("so did its receipt", "The patient signed for the diagnosis" in visit.doctor.said(), visit.doctor.said())
 

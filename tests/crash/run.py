@@ -14,6 +14,7 @@ from tests.crash.nursery import Child, Nursery
 from tests.crash.postgres import Postgres
 from tests.crash.stage import HOSPITAL, Federation, Server
 from tests.crash.verdict import Facts, faults
+from tests.waiting import until
 
 MEAN_PAUSE_SECONDS = 0.4
 """Between a restart and the next kill: about a visit's length, so that every moment of one is hit; longer where starts are."""
@@ -30,6 +31,9 @@ WALKS = (
     ("hospital", "rotate", "reseal", "sealing"),
     ("hospital", "outbox", "--publish"),
 )
+
+WORK = {"registered", "searched", "deposited"}
+"""What a visit's work is, as the journal has it."""
 
 Tell = Callable[[str], None]
 
@@ -94,6 +98,7 @@ class Run:
         self._await_servers()
         while self._tickets:
             self._hand_out_ticket()
+        self._await_work()
         self._close_practice()
         a, cloud = federation.hospital.directory, federation.cloud.directory
         federation.tell("publish", a)
@@ -102,6 +107,16 @@ class Run:
             federation.tell("hospital", a),
             federation.tell("cloud", cloud),
             federation.tell("practice", federation.place.path, *people),
+        )
+
+    def _await_work(self) -> None:
+        """Let one whole visit be, if none got through between two kills: slow machines have none."""
+        federation = self.federation
+        if federation.practice is None or not federation.practice.is_alive():
+            federation.start_practice()
+        until(
+            lambda: {it["kind"] for it in lines(federation.place.journal)} >= WORK,
+            lambda: federation.practice.said()[-3000:] if federation.practice else "",
         )
 
     def _close_practice(self) -> None:
