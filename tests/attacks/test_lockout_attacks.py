@@ -55,7 +55,11 @@ class _Source:
         with suppress(OSError):  # closed
             while True:
                 near, _ = self._listening.accept()
-                far = socket.create_connection(("127.0.0.1", self._port), source_address=(self._host, 0))
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._port), source_address=(self._host, 0))
+                except OSError:
+                    near.close()
+                    raise
                 self._ends += [near, far]
                 for one, other in ((near, far), (far, near)):
                     threading.Thread(target=_pump, args=(one, other), daemon=True).start()
