@@ -162,7 +162,7 @@ def test_a_patient_who_registered_anew_takes_its_earlier_grants_back(cloud: Clou
         verifier = member.verifier()
         asker = verifier.doctor(doctor.key_statement, doctor.certificate, now=now)
         asked = AccessQuestion(asker_of(asker), RIGHT_READ, "P:anew", "H:west")
-        question.shown.decide(asker, asked, verifier, now=now)
+        question.shown.decide(asker, asked, verifier, Receiver(), now=now)
 
     at_the_hospital()
     client.revoke(anew, [("grant", grant)])
