@@ -24,6 +24,7 @@ _DIDS = {
     "SEARCH": "asked the public cloud where records of {} are",
     "READ": "asked a hospital for records of {}",
     "STORE": "brought a hospital an encounter of {}",
+    "LOG": "asked who accessed records of {}",
 }
 _GROUNDS = {
     "consent": "a grant, signed by the patient or by who stands for the patient",
