@@ -24,6 +24,7 @@ _DIDS = {
     "SEARCH": "asked the public cloud where records of {} are",
     "READ": "asked a hospital for records of {}",
     "STORE": "brought a hospital an encounter of {}",
+    "LOG": "asked who accessed records of {}",
 }
 _GROUNDS = {
     "consent": "a grant, signed by the patient or by who stands for the patient",
@@ -173,7 +174,7 @@ def _text(value: Any) -> str:  # noqa: ANN401 - JSON's
 
 def _of_entry(entry: Mapping[str, str]) -> Iterator[str]:
     yield f"Entry {entry.get('sequence', '?')}, {entry.get('at', 'of an unknown time')}"
-    is_access = {field.name for field in fields(AccessEvent)} - {"detail"} <= entry.keys()
+    is_access = {field.name for field in fields(AccessEvent)} - {"detail", "grant_digest"} <= entry.keys()
     yield from _of_access(entry) if is_access else _of_other(entry)
     if entry.get("detail"):
         yield _line("Detail", entry["detail"])

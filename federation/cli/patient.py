@@ -8,6 +8,7 @@ from federation.cli import terminal
 from federation.cli.biosignals import read_biosignal
 from federation.cli.consent_options import Asked, consent_options
 from federation.cli.options import EXISTING, OutputFile, ask_ticket, directory_option
+from federation.cli.patient_accesses import accesses
 from federation.cli.patient_grants import grants, mandate, revoke
 from federation.cli.patient_options import SENSOR, Opened, deputy_option, patient_client, sensor_option
 from federation.cli.patient_records import records
@@ -37,7 +38,7 @@ def patient() -> None:
 
 
 patient.add_command(rotate_group(patient_client, patient_rotation, PURPOSES, FORGETTABLE))
-for command in (grants, revoke, mandate, records):
+for command in (grants, revoke, mandate, records, accesses):
     patient.add_command(command)
 
 

@@ -10,7 +10,7 @@ from federation.party.epochs import as_signed
 from federation.protocol.access import Allowed
 from federation.protocol.index import Location
 from federation.protocol.parties import reason_of
-from federation.protocol.search import Findings, VerifiedQuery, receive_query
+from federation.protocol.search import ACCESSES_PER_PAGE, Findings, VerifiedQuery, receive_query
 from federation.protocol.shown import Shown
 from federation.protocol.time import Instant
 from federation.protocol.verifier import Verifier
@@ -32,7 +32,7 @@ def search(cloud: Cloud, request: SearchRequest) -> SealedReply:
     try:
         receiver = receiver_for(cloud, query.asker, Shown.of(query.query), now=now)
         allowed, classes = query.decide(verifier, receiver, now=now)
-        findings = _found(cloud, query, allowed, classes, verifier, now)
+        findings = _logged(cloud, query) if query.is_for_log else _found(cloud, query, allowed, classes, verifier, now)
         reason = OK
     except Authorization as refusal:
         findings, reason = query.refusal(refusal), reason_of(refusal)
@@ -56,6 +56,15 @@ def _shared_key(cloud: Cloud, live: Registration | None) -> bytes:
         return cloud.keys.sealing.open(live.sealed_shared_key, shared_key_context(live.identity, live.serial))
     except SealBroken as error:
         raise Corrupt("the shared key of a registration does not open") from error
+
+
+def _logged(cloud: Cloud, query: VerifiedQuery) -> Findings:
+    """Return a page of who asked; there is no more of a page that nobody wrote."""
+    patient_id, page = PatientId(query.query.patient_id), query.query.page
+    offset = page * ACCESSES_PER_PAGE
+    accesses, total = cloud.audit.log_of(patient_id, offset=offset, limit=ACCESSES_PER_PAGE)
+    outcome = pb.SEARCH_OUTCOME_FOUND if total else pb.SEARCH_OUTCOME_NONE
+    return Findings(outcome, pages=max(1, -(-total // ACCESSES_PER_PAGE)), accesses=accesses)
 
 
 def _found(

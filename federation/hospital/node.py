@@ -22,12 +22,14 @@ from federation.party.generations import StoredGenerations
 from federation.party.key_provisioning import finish, make_keys
 from federation.party.member import Member
 from federation.party.node_directory import NodeDirectory, open_node_token
+from federation.party.patients import Patients
 from federation.party.registration import Due, register, renew_registration, renewal_due, restatement_due
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant, milliseconds
 from federation.settings import ConfigError, HospitalSettings, require_valid
+from federation.store.accesses import Accesses
 from federation.store.blobs import BlobStore
 from federation.store.database import Database
 from federation.store.guardianships import Guardianships
@@ -262,7 +264,7 @@ def compose(
         sealing=keys.sealing,
         vault=Vault(keys, blobs, entropy),
         stores=stores,
-        audit=Audit(Log(database), keys.sealing),
+        audit=Audit(Log(database), keys.sealing, Patients(Accesses(database), keys.index)),
         departments=department_ids(settings),
         clock=clock,
         entropy=entropy,

@@ -85,8 +85,12 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
     now, lists = hospital.clock(), hospital.member.verifier().lists
     receiver = receiver_for(hospital, query.request.asker, Shown.of(query.query), now=now)
     logged = query.decide(verifier_for(hospital, query.query), receiver, now=now)
+    # Before this access is one of them.
+    manifest = log_manifest(hospital, PatientId(query.query.patient_id)) if query.is_for_log else None
     hospital.audit.record(logged.event, now=now)
     release = logged.recorded()
+    if manifest is not None:
+        return RecordStream(hospital, query, release, lists, iter([frame(manifest)]), 0)
     records = _on_file(hospital, release)
     if not records:
         # "Not on file", "no such record", hidden, withdrawn and erased are one answer.
@@ -208,6 +212,13 @@ def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: Patie
     if len(serialised) > payload_rule(RecordManifest.DESCRIPTOR).max_size:
         raise Limit("the list of these records' parts is too long for one answer: ask for some by handle")  # D4.14
     return serialised
+
+
+def log_manifest(hospital: Hospital, patient_id: PatientId) -> bytes:
+    """List the newest accesses to a patient's records, as far as one answer holds them; none is an empty list. Raises Corrupt."""
+    accesses, _ = hospital.audit.log_of(patient_id, limit=protocol.MOST_LOGGED)
+    manifest = RecordManifest(patient_id=patient_id, hospital_id=hospital.identity, accesses=accesses)
+    return manifest.SerializeToString(deterministic=True)
 
 
 def content_of(vault: Vault, manifest: bytes, records: Sequence[StoredRecord]) -> Iterator[bytes]:

@@ -13,10 +13,12 @@ from federation.errors import Corrupt, FederationError
 from federation.party.patients import Patients
 from federation.party.reencryption import Steps, sealed_under
 from federation.protocol.access import AccessEvent
+from federation.protocol.access_log import entry_of
 from federation.protocol.parties import reason_of
 from federation.store.errors import StoreError
 from federation.store.party import Log
 from federation.store.rows import About, LogEntry, SealedEntry, StoredAccess
+from federation.v1.access_pb2 import AccessEntry
 from federation.wire import operations
 from keystore.errors import GenerationRevoked, SealBroken
 from keystore.identities import PatientId
@@ -27,6 +29,7 @@ OK = "OK"
 FORGOTTEN = "FORGOTTEN"
 """The kind of an entry whose sealing key was revoked, as was agreed to (docs/adr/0018-rotation.md)."""
 _LONGEST_DETAIL = 300
+_DIGESTS = ("authorization", "grant_digest")
 
 
 @dataclass(frozen=True)
@@ -89,17 +92,28 @@ class Audit:
         """Open the entries in order. Raises Corrupt for one that does not open."""
         return map(self._opened, self._log.entries(after=after))
 
-    def accesses_of(self, patient_id: PatientId, *, before: int | None = None) -> Sequence[AuditEntry]:
-        """Open the newest accesses to one patient's records, at most 32, the newest first; or those below a sequence.
+    def accesses_of(self, patient_id: PatientId, *, offset: int = 0, limit: int) -> tuple[Sequence[AuditEntry], int]:
+        """Open the newest accesses to one patient's records behind the first `offset`, the newest first; say how many there are.
 
         Raises Corrupt, also for an entry about another patient.
         """
         if self._patients is None:
-            return ()
-        found = [self._opened(entry) for entry in self._patients.entries_about(patient_id, before)]
+            return (), 0
+        sealed, total = self._patients.entries_about(patient_id, offset=offset, limit=limit)
+        found = [self._opened(entry) for entry in sealed]
         if any(isinstance(it.event, AccessEvent) and it.event.patient_id != patient_id for it in found):
             raise Corrupt("an entry of the audit log is not about whom the store says")
-        return found
+        return found, total
+
+    def log_of(self, patient_id: PatientId, *, offset: int = 0, limit: int) -> tuple[tuple[AccessEntry, ...], int]:
+        """Return the same as the patient is told of it; what was forgotten is left out. Raises Corrupt."""
+        found, total = self.accesses_of(patient_id, offset=offset, limit=limit)
+        told = (
+            entry_of(it.event, number=total - offset - place, at=it.at)
+            for place, it in enumerate(found)
+            if isinstance(it.event, AccessEvent)
+        )
+        return tuple(told), total
 
     def name_anew(self) -> Steps:
         """Name by the active index key the accesses that an older one names. One whose entry was forgotten is named no more."""
@@ -147,11 +161,11 @@ def _context(at: int) -> bytes:
 def _as_json(event: AccessEvent | AuditEvent) -> dict[str, str]:
     fields = dict(vars(event))
     if isinstance(event, AccessEvent):
-        fields["authorization"] = event.authorization.hex()
+        fields |= {name: fields[name].hex() for name in _DIGESTS}
     return fields
 
 
 def _from_json(fields: dict[str, Any]) -> AccessEvent | AuditEvent:
     if "authorization" not in fields:
         return AuditEvent(**fields)
-    return AccessEvent(**fields | {"authorization": bytes.fromhex(fields["authorization"])})
+    return AccessEvent(**fields | {name: bytes.fromhex(fields[name]) for name in _DIGESTS if name in fields})

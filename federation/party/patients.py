@@ -12,8 +12,8 @@ from keystore.identities import PatientId
 from keystore.keyring import Indexing
 from keystore.transcript import text, transcript
 
-MOST_ACCESSES = 32
-"""Entries of one page."""
+ACCESSES = "accesses by patient"
+"""What a rotation of the index key calls them."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Patients:
         generation, patient_key = self.index.macs(_context(patient_id))[0]
         return About(patient_key, generation)
 
-    def entries_about(self, patient_id: PatientId, before: int | None) -> Sequence[LogEntry]:
-        """Return a page of the entries about a patient, the newest first, sealed as they are."""
+    def entries_about(self, patient_id: PatientId, *, offset: int, limit: int) -> tuple[Sequence[LogEntry], int]:
+        """Return entries about a patient, the newest first, sealed as they are, and how many there are in all."""
         keys = [tag for _, tag in self.index.macs(_context(patient_id))]
-        return self.accesses.of(keys, before=before, limit=MOST_ACCESSES)
+        return self.accesses.of(keys, offset=offset, limit=limit)
 
 
 def _context(patient_id: PatientId) -> bytes:

@@ -18,6 +18,7 @@ from federation.errors import (
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.person import exhibits
+from federation.person.access_log import LastLook
 from federation.person.code import DoctorCode
 from federation.person.consents import Consents, KeptGrant, NewGrant, consent_of
 from federation.person.errors import NoAnswer
@@ -43,14 +44,14 @@ from federation.protocol.shown import Shown
 from federation.protocol.time import Instant, milliseconds
 from federation.store.party import Evidence
 from federation.v1 import consultation_pb2 as pb
-from federation.v1.access_pb2 import Deputyship
+from federation.v1.access_pb2 import AccessEntry, Deputyship
 from federation.v1.consultation_pb2 import ConsultationOpening, ConsultationReply, GetRoomResponse, RelayFrame
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.statement_pb2 import Grant
 from keystore.biometric import BiometricPassword
-from keystore.identities import ANY, DoctorId, PatientId
+from keystore.identities import ANY, DoctorId, HospitalId, PatientId
 
 REPLY_SECONDS = 30.0
 """How long a doctor has to answer P1, which is stale then: who still waits says it anew, each time after twice as long."""
@@ -137,6 +138,7 @@ class PatientClient:
         opener = SessionOpener(member, connect, self.book, trace, clock, entropy)
         self._fetcher = RecordFetcher(opener, open_spool(profile.spool, now=clock()))
         self._finder = RecordFinder(member, cloud, self.book, clock)
+        self.last_look = LastLook(profile.last_look)
 
     def look(self, code: DoctorCode) -> RoomView:
         """Look at the doctor of a code, and where that doctor is on duty; nothing of the patient goes out.
@@ -195,6 +197,22 @@ class PatientClient:
     ) -> Iterator[FetchedRecord]:
         """Fetch one's own records at these locations, as a doctor does: whole and verified. Close each after use."""
         return self._fetcher.fetch(self._own(deputyship), locations, progress, allowance or Allowance())
+
+    def accesses_at_cloud(
+        self, deputyship: Deputyship | None = None, on_more: OnMore = lambda _pages: None
+    ) -> Sequence[AccessEntry]:
+        """Return who asked the public cloud for one's own records, or of whom one stands for, the newest first.
+
+        Raises Authorization for what is wrong with the deputyship.
+        """
+        self.refresh()
+        return self._finder.log(self._own(deputyship), self._entropy(16), on_more)
+
+    def accesses_at(
+        self, hospital_id: HospitalId, address: str, deputyship: Deputyship | None = None
+    ) -> Sequence[AccessEntry]:
+        """Return the same of a hospital, at this address. Raises as `fetch_records`."""
+        return self._fetcher.log(self._own(deputyship), hospital_id, address)
 
     def await_diagnosis(self, waiting: PendingConsultation, *, seconds: float) -> Diagnosis:
         """Wait for D5, keep it as evidence, and send the receipt. Raises NoAnswer, Refused, NoSuchRoom, Rejected.

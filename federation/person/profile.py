@@ -7,6 +7,7 @@ tokens/         a software token, where there is no better one
 device.secret   of a patient: 32 random bytes behind B_P and the token's PIN
 helper.bin      of a patient: the fuzzy extractor's helper data
 pending/        of a patient: consultations that wait for a diagnosis, sealed under the token's key
+accesses.json   of a patient: up to where each log of who accessed its records was read
 spool/          records on their way in, encrypted under a key that is only in memory
 """
 
@@ -68,6 +69,11 @@ class Profile:
     def pending(self) -> Path:
         """Return the directory of consultations that wait."""
         return self.directory / "pending"
+
+    @property
+    def last_look(self) -> Path:
+        """Return the file that says up to where each log of accesses was read."""
+        return self.directory / "accesses.json"
 
     @property
     def spool(self) -> Path:

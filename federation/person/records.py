@@ -32,9 +32,11 @@ from federation.protocol.time import Instant
 from federation.protocol.verifier import Peer
 from federation.store.blobs import BlobStore, BlobWriter
 from federation.store.file_shelf import FileShelf
+from federation.v1.access_pb2 import AccessEntry
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
     PART_KIND_FHIR_BUNDLE,
+    PURPOSE_LOG,
     PURPOSE_READ,
     RecordEnd,
     RecordEntry,
@@ -42,7 +44,7 @@ from federation.v1.record_pb2 import (
     RecordPart,
     Scope,
 )
-from keystore.identities import HospitalId, class_of
+from keystore.identities import ANY, HospitalId, class_of
 from keystore.transcript import LENGTH_BYTES
 
 MOST_BUNDLE_BYTES = BUNDLE.size_bytes
@@ -178,12 +180,11 @@ class FetchedRecord:
 
 @dataclass(frozen=True)
 class _Order:
-    """What one session asks for: records of one class at one hospital."""
+    """What one session asks for: records of one class at one hospital, or its log."""
 
     address: str
     hospital: Peer
-    department_class: str
-    handles: tuple[bytes, ...]
+    scope: Scope
 
 
 def open_spool(directory: Path, *, now: Instant) -> BlobStore:
@@ -217,6 +218,15 @@ class RecordFetcher:
         for order in _orders(locations):
             yield self._fetch_with_current_key(shown, order, progress, allowance)
 
+    def log(self, shown: Shown, hospital_id: HospitalId, address: str) -> Sequence[AccessEntry]:
+        """Return what a hospital's log has of a patient, the newest first, as far as one answer holds it. Raises as `fetch`."""
+        channel = self._opener.connect(address, hospital_id)
+        hospital = address_hospital(channel, hospital_id, self._opener.member, now=self._opener.clock())
+        order = _Order(address, hospital, Scope(purpose=PURPOSE_LOG, department_class=ANY))
+        record = self._fetch(shown, order, hospital, no_progress, Allowance())
+        record.close()
+        return record.manifest.accesses
+
     def _fetch_with_current_key(
         self, shown: Shown, order: _Order, progress: Progress, allowance: Allowance
     ) -> FetchedRecord:
@@ -236,8 +246,7 @@ class RecordFetcher:
         progress: Progress,
         allowance: Allowance,
     ) -> FetchedRecord:
-        scope = Scope(purpose=PURPOSE_READ, department_class=order.department_class, handles=order.handles)
-        intent = Intent(shown, scope, self._opener.entropy(32))
+        intent = Intent(shown, order.scope, self._opener.entropy(32))
         opened = self._opener.open(order.address, hospital, intent)
         with opened as (stream, session), self._spool.writer(self._key) as blob:
             received = self._receive(stream, session, blob, progress, allowance)
@@ -300,13 +309,15 @@ def _orders(locations: Sequence[RecordLocation]) -> Iterator[_Order]:
         found = list(group)
         hospital = Peer(found[0].hospital, found[0].encryption_key)
         for start in range(0, len(found), MOST_HANDLES):
-            handles = tuple(location.handle for location in found[start : start + MOST_HANDLES])
-            yield _Order(found[0].address, hospital, department_class, handles)
+            handles = [location.handle for location in found[start : start + MOST_HANDLES]]
+            scope = Scope(purpose=PURPOSE_READ, department_class=department_class, handles=handles)
+            yield _Order(found[0].address, hospital, scope)
 
 
 def _require_asked(manifest: RecordManifest, intent: Intent, order: _Order) -> None:
     """Require that the manifest is of the patient, hospital and records that were asked for."""
     if manifest.patient_id != intent.shown.patient_id or manifest.hospital_id != order.hospital.identity:
         raise IdentityMismatch("the record names another patient or hospital")  # H2.18
-    if any(entry.handle not in order.handles for entry in manifest.records):
-        raise AnswerMismatch("the hospital sent a record that was not asked for")  # H2.19
+    is_unasked = manifest.accesses and order.scope.purpose != PURPOSE_LOG
+    if is_unasked or any(entry.handle not in order.scope.handles for entry in manifest.records):
+        raise AnswerMismatch("the hospital sent what was not asked for")  # H2.19

@@ -512,7 +512,8 @@ class AccessEvent:
     """Who was given, or denied, what: an entry of the access log. `authorization` is H(access).
 
     `ground` says by what: "consent", "own", "deputy", "emergency" or, where nothing was shown, "none". `reason` is BEGUN when it
-    is about to be done, "OK" when it was, or an error's reason; `detail` says how far it came.
+    is about to be done, "OK" when it was, or an error's reason; `detail` says how far it came;
+    `grant_digest` is H(grant), or nothing.
     """
 
     kind: str
@@ -523,6 +524,7 @@ class AccessEvent:
     ground: str
     reason: str
     detail: str = ""
+    grant_digest: bytes = b""
 
 
 @dataclass(frozen=True)

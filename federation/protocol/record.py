@@ -3,6 +3,7 @@
 D3  The doctor, who addresses one hospital, sends R_D3 and a commitment c_P to patient, access and scope (X5, C3).
 H1  The hospital answers R_HPC2; both compute SEK_2; the hospital proves the key by kc_H and itself by its signature (C4).
 D4  The doctor opens c_P under SEK_2 and shows its access; the hospital decides, logs, and only then releases (C1, C7).
+    With the purpose "log" the patient asks who did, and M_EMR is a manifest of accesses alone.
 H2  M_EMR comes in slices; the last frame signs the whole (C8).
 STO In D4's place: the new encounter, with what the patient and the doctor signed in the consultation; STOACK answers.
 
@@ -67,6 +68,7 @@ from federation.v1.record_pb2 import (
     Scope,
 )
 from federation.v1.statement_pb2 import (
+    RIGHT_LOG,
     RIGHT_READ,
     RIGHT_WRITE,
     ROLE_DOCTOR,
@@ -78,7 +80,16 @@ from keystore.identities import ANY, PatientId
 from keystore.signatures import SigningKey, VerifyingKey
 from keystore.transcript import digest, listing, text, transcript, u64
 
-PURPOSE_NAMES: dict["pb.Purpose.ValueType", str] = {pb.PURPOSE_READ: "read", pb.PURPOSE_STORE: "store"}
+PURPOSE_NAMES: dict["pb.Purpose.ValueType", str] = {
+    pb.PURPOSE_READ: "read",
+    pb.PURPOSE_STORE: "store",
+    pb.PURPOSE_LOG: "log",
+}
+MOST_LOGGED = 4096
+"""Accesses of one answer, the newest."""
+
+_ASKED = {pb.PURPOSE_READ: ("READ", RIGHT_READ), pb.PURPOSE_LOG: ("LOG", RIGHT_LOG)}
+"""What D4 may be for -> the kind of its entry in the log, and the right that it asks for."""
 
 
 def scope_digest(scope: Scope) -> bytes:
@@ -398,7 +409,9 @@ def _received_query(request: AwaitingRequest, frame: SessionFrame, plaintext: by
     query = parse_last(plaintext, frame, RecordQuery).payload  # D4.4, D4.5
     if query.doctor_certificate_digest != certificate_digest(request.asker.certificate):
         raise CertificateForeign("D4 names another Cert_D than D3")  # D4.6
-    _require_commitment(request, query, pb.PURPOSE_READ)
+    _require_commitment(request, query, *_ASKED)
+    if query.scope.purpose == pb.PURPOSE_LOG and (query.scope.department_class != ANY or query.scope.handles):
+        raise FieldInvalid("the log is asked for of every class, and by no handle")  # D4.15
     return ReceivedQuery(request, query)
 
 
@@ -407,13 +420,13 @@ def _with_slice(request: AwaitingRequest, piece: bytes) -> AwaitingRequest:
 
 
 def _require_commitment(
-    request: AwaitingRequest, message: RecordQuery | Deposit, purpose: "pb.Purpose.ValueType"
+    request: AwaitingRequest, message: RecordQuery | Deposit, *purposes: "pb.Purpose.ValueType"
 ) -> None:
     """Require that the message is D3's sender's and that c_P opens to it (X5, C7)."""
     named = message.asker_id if isinstance(message, RecordQuery) else message.doctor_id
     if named != request.asker.identity:
         raise IdentityMismatch("the message names somebody else than D3")  # D4.7, STO.7
-    if message.scope.purpose != purpose:
+    if message.scope.purpose not in purposes:
         raise FieldInvalid("the scope has another purpose than the message")  # D4.8, STO.8
     if commitment(Shown.of(message), message.scope, message.blind) != request.patient_commitment:
         raise CommitmentMismatch("c_P does not open to this patient, access and scope")  # D4.9, STO.9
@@ -451,9 +464,14 @@ class ReceivedQuery:
     request: AwaitingRequest
     query: RecordQuery
 
+    @property
+    def is_for_log(self) -> bool:
+        """Return whether it is asked who did, not for records."""
+        return self.query.scope.purpose == pb.PURPOSE_LOG
+
     def decide(self, verifier: Verifier, receiver: Receiver, *, now: Instant) -> "Logged[Release]":
         """Decide on who asks and why it may (C1). Raises Authorization for what is wrong with that, else Rejected."""
-        allowed = _decided(self.request, self.query, RIGHT_READ, verifier, receiver, now)
+        allowed = _decided(self.request, self.query, _ASKED[self.query.scope.purpose][1], verifier, receiver, now)
         classes = allowed.classes(self.query.scope.department_class, verifier.anchors.department_classes)
         sending = self.request.sending
         release = Release(self.request, self.query, allowed, classes, sending, hashlib.sha256())
@@ -461,7 +479,7 @@ class ReceivedQuery:
 
     def event(self, reason: str) -> AccessEvent:
         """Return the entry for the access log."""
-        return _event("READ", self.query, reason)
+        return _event(_ASKED[self.query.scope.purpose][0], self.query, reason)
 
     def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
         """Say to who asks, who is confirmed, why there is no record."""
@@ -482,7 +500,7 @@ class Release:
 
     def require_still_allowed(self, verifier: Verifier, receiver: Receiver, *, now: Instant) -> None:
         """Decide anew, by what is known now, from who asks to why. Raises as `ReceivedQuery.decide`."""
-        _decided(self.request, self.query, RIGHT_READ, verifier, receiver, now)
+        _decided(self.request, self.query, _ASKED[self.query.scope.purpose][1], verifier, receiver, now)
 
     def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
         """Say to who asks, in place of what was to follow, why the record ends here."""
@@ -619,4 +637,5 @@ def _event(kind: str, message: RecordQuery | Deposit, reason: str) -> AccessEven
         authorization=shown.digest,
         ground=shown.ground,
         reason=reason,
+        grant_digest=shown.grant_digest,
     )

@@ -2,6 +2,8 @@
 
 D2  The doctor asks by the patient's consent, and proves that it shares K_D with the cloud (X7); or the patient asks itself.
 C   The cloud checks who asks and why it may, looks in its blind index, logs, and answers bound to the question (C2).
+
+With the right "log" the patient asks who did: C carries what the cloud's log has of it, in place of rows.
 """
 
 import hmac
@@ -11,14 +13,16 @@ from dataclasses import dataclass
 from federation.errors import (
     AnswerMismatch,
     Authorization,
+    FieldInvalid,
     IdentityMismatch,
     NotRegistered,
     ProofInvalid,
     SessionUnknown,
 )
 from federation.protocol import outcomes
-from federation.protocol.access import AccessEvent, Allowed, Receiver
+from federation.protocol.access import AccessEvent, Allowed, Receiver, Right
 from federation.protocol.access import Question as Asked
+from federation.protocol.access_log import entries_digest
 from federation.protocol.outcomes import Outcome
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party, Pending
@@ -34,19 +38,21 @@ from federation.protocol.sealing import (
     seal_reply,
 )
 from federation.protocol.shown import Shown, asker_of
-from federation.protocol.statements import Signed, certificate_digest, verify_signature
+from federation.protocol.statements import RIGHT_NAMES, Signed, certificate_digest, verify_signature
 from federation.protocol.time import Instant
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier, role_of
 from federation.v1 import search_pb2 as pb
+from federation.v1.access_pb2 import AccessEntry
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.search_pb2 import IndexRow, SearchAnswer, SearchQuery
-from federation.v1.statement_pb2 import RIGHT_INDEX, ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT
+from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_LOG, ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT
 from keystore.encryption import DecryptionKey, Keyring
 from keystore.identities import ANY, DepartmentId, PatientId
 from keystore.signatures import SigningKey
 from keystore.transcript import digest, listing, row, text, transcript, u64
 
 ROWS_PER_PAGE = 8
+ACCESSES_PER_PAGE = 32
 
 
 def _hmac(key: bytes, message: bytes) -> bytes:
@@ -80,6 +86,7 @@ def query_transcript(query: SearchQuery, asker: VerifiedParty, cloud_id: str) ->
         u64(query.page),
         query.nonce,
         text(cloud_id),
+        text(RIGHT_NAMES[query.right]),
     )
 
 
@@ -104,16 +111,21 @@ def answer_transcript(answer: SearchAnswer, query: SearchQuery, asker: VerifiedP
         rows_digest(answer.rows),
         u64(answer.page),
         u64(answer.pages),
+        entries_digest(answer.accesses),
     )
 
 
 @dataclass(frozen=True)
 class Question:
-    """What somebody wants to know, by what access: a page of a patient's records of one department class, or of ANY."""
+    """What somebody wants to know, by what access: a page of a patient's records of one department class, or of ANY.
+
+    With the right "log", a page of who asked for them, of ANY.
+    """
 
     shown: Shown
     department_class: str = ANY
     page: int = 0
+    right: Right = RIGHT_INDEX
 
 
 def ask(
@@ -138,6 +150,7 @@ def ask(
         key_statement=asker.self_.key_statement,
         encryption_key_statement=asker.encryption_key_statement,
         access=shown.access,
+        right=question.right,
     )
     shared_key = asker.registration_secret.shared_key(asker.identity, asker.self_.serial)
     query.proof = query_proof(shared_key, query)
@@ -164,9 +177,10 @@ class RecordLocation:
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """What the cloud answered. No record yet is no error: `locations` is empty."""
+    """What the cloud answered. No record yet is no error: `locations` is empty. `accesses` are the newest first."""
 
     locations: tuple[RecordLocation, ...]
+    accesses: tuple[AccessEntry, ...]
     page: int
     pages: int
     query: SearchQuery
@@ -212,9 +226,11 @@ class AwaitingAnswer:
         answered.verify(verifier.anchors.cloud_key_at(answer.sent_at))  # C.6, C.7
         if answer.page != self.query.page:
             raise AnswerMismatch("the answer is of another page")  # C.8
+        if answer.rows if self.query.right == RIGHT_LOG else answer.accesses:
+            raise AnswerMismatch("the answer is to another question")  # C.13
         locations = tuple(_place(entry, verifier, now) for entry in answer.rows)
         return outcomes.of_search(answer.outcome), Answer(
-            locations, answer.page, answer.pages, self.query, self.asked, answered
+            locations, tuple(answer.accesses), answer.page, answer.pages, self.query, self.asked, answered
         )
 
 
@@ -271,11 +287,12 @@ def receive_query(opening: SealedOpening, keyring: Keyring, verifier: Verifier, 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the cloud is about to say: an outcome, the rows of the page asked for, and how many pages there are."""
+    """What the cloud is about to say: an outcome, the rows or accesses of the page asked for, and how many pages there are."""
 
     outcome: "pb.SearchOutcome.ValueType"
     rows: tuple[IndexRow, ...] = ()
     pages: int = 1
+    accesses: tuple[AccessEntry, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -288,10 +305,18 @@ class VerifiedQuery:
     session_id: bytes
     shared_key: bytes
 
+    @property
+    def is_for_log(self) -> bool:
+        """Return whether it is asked who did, not where records are."""
+        return self.query.right == RIGHT_LOG
+
     def decide(self, verifier: Verifier, receiver: Receiver, *, now: Instant) -> tuple[Allowed, tuple[str, ...]]:
         """Decide on what is shown; give what it allows and the classes that may be looked up. Raises Authorization, Rejected."""
         query, asker = self.query, self.asker
-        question = Asked(asker_of(asker), RIGHT_INDEX, PatientId(query.patient_id))
+        with after_opening():
+            if query.right != RIGHT_INDEX and (query.right, query.department_class) != (RIGHT_LOG, ANY):
+                raise FieldInvalid("a search is for the index, or for the log of every class")  # D2.12
+        question = Asked(asker_of(asker), query.right, PatientId(query.patient_id))
         allowed = Shown.of(query).decide(asker, question, verifier, receiver, now=now)  # D2.10
         return allowed, allowed.classes(query.department_class, verifier.anchors.department_classes)
 
@@ -303,13 +328,14 @@ class VerifiedQuery:
         """Return the entry for the access log."""
         query, shown = self.query, Shown.of(self.query)
         return AccessEvent(
-            kind="SEARCH",
+            kind="LOG" if self.is_for_log else "SEARCH",
             asker_id=self.asker.identity,
             patient_id=shown.patient_id,
             scope=query.department_class,
             authorization=shown.digest,
             ground=shown.ground,
             reason=reason,
+            grant_digest=shown.grant_digest,
         )
 
     def answer(self, findings: Findings, cloud_id: str, signing_key: SigningKey, *, now: Instant) -> SealedReply:
@@ -318,6 +344,7 @@ class VerifiedQuery:
         answer = SearchAnswer(
             outcome=findings.outcome,
             rows=findings.rows,
+            accesses=findings.accesses,
             page=query.page,
             pages=findings.pages,
             sent_at=now,

@@ -17,6 +17,7 @@ from federation.cloud.node import PublicCloudNode
 from federation.cloud.services import as_datetime
 from federation.party.chores import Chore
 from federation.party.generations import REREAD_SECONDS
+from federation.party.patients import ACCESSES
 from federation.party.reencryption import Pace, Steps, Tally, Walk, sealed_under, walked
 from federation.protocol.time import milliseconds
 from federation.rotation.steps import SETTLING, Rotation, Use
@@ -35,7 +36,7 @@ FOLLOWED = timedelta(hours=1)
 SOON = timedelta(seconds=3 * REREAD_SECONDS)
 """Before then some process of the cloud may not have read of an activation yet, and would work with the old key."""
 
-REGISTRATIONS, ROWS, LOG_ENTRIES, ACCESSES = "live registrations", "index rows", "log entries", "accesses by patient"
+REGISTRATIONS, ROWS, LOG_ENTRIES = "live registrations", "index rows", "log entries"
 FORGETTABLE = {REGISTRATIONS: "forget-registrations", ROWS: "forget-rows", LOG_ENTRIES: "forget-log"}
 
 CHORES_EVERY = timedelta(seconds=5)

@@ -8,8 +8,10 @@ from federation.hospital.outbox import evidence_context, reseal_outbox
 from federation.hospital.vault import count_wrapped_under, rekey_records
 from federation.party.audit import OK, AuditEvent
 from federation.party.generations import REREAD_SECONDS
+from federation.party.patients import ACCESSES
 from federation.party.reencryption import Steps, reseal_epochs, reseal_evidence, sealed_under
 from federation.rotation.steps import Rotation, Use
+from federation.store.accesses import Accesses
 from federation.store.party import Epochs
 from federation.store.rows import StoredEvidence
 from keystore.generations import Generation
@@ -93,9 +95,17 @@ def _records(node: HospitalNode) -> Use:
 
 
 def _indexing(node: HospitalNode) -> Use:
-    records, vault = node.hospital.stores.records, node.hospital.vault
+    records, vault, audit = node.hospital.stores.records, node.hospital.vault, node.hospital.audit
+
+    def walk() -> Steps:
+        yield from rekey_records(records, vault)
+        yield from audit.name_anew()
+
     return Use(
-        left={"records": records.count}, walk=lambda: rekey_records(records, vault), lead=FOLLOWED, soonest=FOLLOWED
+        left={"records": records.count, ACCESSES: Accesses(node.database).count},
+        walk=walk,
+        lead=FOLLOWED,
+        soonest=FOLLOWED,
     )
 
 

@@ -26,17 +26,15 @@ class Accesses:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of(self, patient_keys: Sequence[bytes], *, before: int | None = None, limit: int) -> Sequence[LogEntry]:
-        """Return the newest entries about a patient, the newest first, or the newest of those below a sequence."""
-        named = sa.select(accesses.c.sequence).where(accesses.c.patient_key.in_(patient_keys))
-        if before is not None:
-            named = named.where(accesses.c.sequence < before)
-        newest = named.distinct().order_by(accesses.c.sequence.desc()).limit(limit)
+    def of(self, patient_keys: Sequence[bytes], *, offset: int = 0, limit: int) -> tuple[Sequence[LogEntry], int]:
+        """Return entries about a patient behind the first `offset`, the newest first, and how many there are in all."""
+        named = sa.select(accesses.c.sequence).where(accesses.c.patient_key.in_(patient_keys)).distinct().subquery()
+        newest = sa.select(named.c.sequence).order_by(named.c.sequence.desc()).offset(offset).limit(limit)
 
-        def step(connection: sa.Connection) -> list[LogEntry]:
-            found = list(connection.scalars(newest))
-            query = sa.select(log).where(log.c.sequence.in_(found)).order_by(log.c.sequence.desc())
-            return [LogEntry(**row) for row in connection.execute(query).mappings()]
+        def step(connection: sa.Connection) -> tuple[list[LogEntry], int]:
+            total = connection.execute(sa.select(sa.func.count()).select_from(named)).scalar_one()
+            query = sa.select(log).where(log.c.sequence.in_(newest)).order_by(log.c.sequence.desc())
+            return [LogEntry(**row) for row in connection.execute(query).mappings()], total
 
         return self._database.read(step)
 

@@ -4,6 +4,8 @@ isort:skip_file
 Why something may be done with a patient's records, as D2, D4 and STO show it: statements, and the key statements to check them
 with. Nothing of it is decided before the one decision on it (docs/protocol.md, section 5).
 
+What became of it is read back as an AccessEntry, by the patient alone and by deputies with the power "log".
+
 H(access) = SHA-256(T("access", "consent", "own" or "emergency", H(grant or emergency) or empty, H(deputyship) or empty,
 H(duty) or empty)); nothing, where there is no access. Hs(access) is the same with "access-signed" and Hs of each statement, and
 then Hs of each key statement beside them, in the order signer, deputyship, duty, and of the second clinician's signature and
@@ -13,6 +15,7 @@ key statement and H of its certificate; what is not there is empty.
 from federation.v1 import statement_pb2 as _statement_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -23,6 +26,70 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AccessKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AccessKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccessKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ACCESS_KIND_UNSPECIFIED: _AccessKind.ValueType  # 0
+    """Never valid."""
+    ACCESS_KIND_SEARCH: _AccessKind.ValueType  # 1
+    """"SEARCH" in a transcript: asked the public cloud where records are."""
+    ACCESS_KIND_READ: _AccessKind.ValueType  # 2
+    """"READ": asked a hospital for records."""
+    ACCESS_KIND_STORE: _AccessKind.ValueType  # 3
+    """"STORE": brought a hospital an encounter."""
+    ACCESS_KIND_LOG: _AccessKind.ValueType  # 4
+    """"LOG": asked who did."""
+
+class AccessKind(_AccessKind, metaclass=_AccessKindEnumTypeWrapper):
+    """What somebody did, or tried to do."""
+
+ACCESS_KIND_UNSPECIFIED: AccessKind.ValueType  # 0
+"""Never valid."""
+ACCESS_KIND_SEARCH: AccessKind.ValueType  # 1
+""""SEARCH" in a transcript: asked the public cloud where records are."""
+ACCESS_KIND_READ: AccessKind.ValueType  # 2
+""""READ": asked a hospital for records."""
+ACCESS_KIND_STORE: AccessKind.ValueType  # 3
+""""STORE": brought a hospital an encounter."""
+ACCESS_KIND_LOG: AccessKind.ValueType  # 4
+""""LOG": asked who did."""
+Global___AccessKind: _TypeAlias = AccessKind  # noqa: Y015
+
+class _AccessGround:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AccessGroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccessGround.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ACCESS_GROUND_UNSPECIFIED: _AccessGround.ValueType  # 0
+    """Never valid."""
+    ACCESS_GROUND_CONSENT: _AccessGround.ValueType  # 1
+    """"consent" in a transcript."""
+    ACCESS_GROUND_OWN: _AccessGround.ValueType  # 2
+    """"own": as the patient itself; where the asker is another, as its deputy."""
+    ACCESS_GROUND_EMERGENCY: _AccessGround.ValueType  # 3
+    """"emergency"."""
+    ACCESS_GROUND_NONE: _AccessGround.ValueType  # 4
+    """"none": nothing was shown."""
+
+class AccessGround(_AccessGround, metaclass=_AccessGroundEnumTypeWrapper):
+    """By what somebody asked, as it was shown."""
+
+ACCESS_GROUND_UNSPECIFIED: AccessGround.ValueType  # 0
+"""Never valid."""
+ACCESS_GROUND_CONSENT: AccessGround.ValueType  # 1
+""""consent" in a transcript."""
+ACCESS_GROUND_OWN: AccessGround.ValueType  # 2
+""""own": as the patient itself; where the asker is another, as its deputy."""
+ACCESS_GROUND_EMERGENCY: AccessGround.ValueType  # 3
+""""emergency"."""
+ACCESS_GROUND_NONE: AccessGround.ValueType  # 4
+""""none": nothing was shown."""
+Global___AccessGround: _TypeAlias = AccessGround  # noqa: Y015
 
 @_typing.final
 class Deputyship(_message.Message):
@@ -314,3 +381,94 @@ class Access(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_ground) -> _WhichOneofReturnType_ground | None: ...
 
 Global___Access: _TypeAlias = Access  # noqa: Y015
+
+@_typing.final
+class AccessEntry(_message.Message):
+    """An access to one patient's records, as the log of whoever was asked has it. As an element of a list in a transcript it is a row
+    of its fields, in the order of their numbers.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    ASKER_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DEPARTMENT_CLASS_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    AUTHORIZATION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    GRANT_DIGEST_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Its number among those about this patient in this log: the oldest is 1, and stays it."""
+    at: _builtins.int
+    """When it was written."""
+    asker_id: _builtins.str
+    """ID_A: who asked."""
+    kind: Global___AccessKind.ValueType
+    """What was asked for."""
+    department_class: _builtins.str
+    """Of which class."""
+    ground: Global___AccessGround.ValueType
+    """By what."""
+    authorization: _builtins.bytes
+    """H(access) of what was shown; absent where nothing was."""
+    reason: _builtins.str
+    """"BEGUN" where it is about to be done, "OK" where it was, or the reason why not."""
+    grant_digest: _builtins.bytes
+    """H(grant) where one was shown: by it a patient knows its own again, whatever duty was shown beside."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int | None = ...,
+        at: _builtins.int | None = ...,
+        asker_id: _builtins.str | None = ...,
+        kind: Global___AccessKind.ValueType | None = ...,
+        department_class: _builtins.str | None = ...,
+        ground: Global___AccessGround.ValueType | None = ...,
+        authorization: _builtins.bytes | None = ...,
+        reason: _builtins.str | None = ...,
+        grant_digest: _builtins.bytes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id", "_at", b"_at", "_authorization", b"_authorization", "_department_class", b"_department_class", "_grant_digest", b"_grant_digest", "_ground", b"_ground", "_kind", b"_kind", "_number", b"_number", "_reason", b"_reason", "asker_id", b"asker_id", "at", b"at", "authorization", b"authorization", "department_class", b"department_class", "grant_digest", b"grant_digest", "ground", b"ground", "kind", b"kind", "number", b"number", "reason", b"reason"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id", "_at", b"_at", "_authorization", b"_authorization", "_department_class", b"_department_class", "_grant_digest", b"_grant_digest", "_ground", b"_ground", "_kind", b"_kind", "_number", b"_number", "_reason", b"_reason", "asker_id", b"asker_id", "at", b"at", "authorization", b"authorization", "department_class", b"department_class", "grant_digest", b"grant_digest", "ground", b"ground", "kind", b"kind", "number", b"number", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__asker_id: _TypeAlias = _typing.Literal["asker_id"]  # noqa: Y015
+    _WhichOneofArgType__asker_id: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id"]  # noqa: Y015
+    _WhichOneofReturnType__at: _TypeAlias = _typing.Literal["at"]  # noqa: Y015
+    _WhichOneofArgType__at: _TypeAlias = _typing.Literal["_at", b"_at"]  # noqa: Y015
+    _WhichOneofReturnType__authorization: _TypeAlias = _typing.Literal["authorization"]  # noqa: Y015
+    _WhichOneofArgType__authorization: _TypeAlias = _typing.Literal["_authorization", b"_authorization"]  # noqa: Y015
+    _WhichOneofReturnType__department_class: _TypeAlias = _typing.Literal["department_class"]  # noqa: Y015
+    _WhichOneofArgType__department_class: _TypeAlias = _typing.Literal["_department_class", b"_department_class"]  # noqa: Y015
+    _WhichOneofReturnType__grant_digest: _TypeAlias = _typing.Literal["grant_digest"]  # noqa: Y015
+    _WhichOneofArgType__grant_digest: _TypeAlias = _typing.Literal["_grant_digest", b"_grant_digest"]  # noqa: Y015
+    _WhichOneofReturnType__ground: _TypeAlias = _typing.Literal["ground"]  # noqa: Y015
+    _WhichOneofArgType__ground: _TypeAlias = _typing.Literal["_ground", b"_ground"]  # noqa: Y015
+    _WhichOneofReturnType__kind: _TypeAlias = _typing.Literal["kind"]  # noqa: Y015
+    _WhichOneofArgType__kind: _TypeAlias = _typing.Literal["_kind", b"_kind"]  # noqa: Y015
+    _WhichOneofReturnType__number: _TypeAlias = _typing.Literal["number"]  # noqa: Y015
+    _WhichOneofArgType__number: _TypeAlias = _typing.Literal["_number", b"_number"]  # noqa: Y015
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__asker_id) -> _WhichOneofReturnType__asker_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__at) -> _WhichOneofReturnType__at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__authorization) -> _WhichOneofReturnType__authorization | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__department_class) -> _WhichOneofReturnType__department_class | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__grant_digest) -> _WhichOneofReturnType__grant_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ground) -> _WhichOneofReturnType__ground | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kind) -> _WhichOneofReturnType__kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__number) -> _WhichOneofReturnType__number | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+
+Global___AccessEntry: _TypeAlias = AccessEntry  # noqa: Y015

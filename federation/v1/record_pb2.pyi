@@ -36,6 +36,8 @@ class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.Value
     """"read" in a transcript."""
     PURPOSE_STORE: _Purpose.ValueType  # 2
     """"store" in a transcript."""
+    PURPOSE_LOG: _Purpose.ValueType  # 3
+    """"log" in a transcript: read who did, as this hospital's log has it. Of every class, and without handles."""
 
 class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
     """What a session is for."""
@@ -46,6 +48,8 @@ PURPOSE_READ: Purpose.ValueType  # 1
 """"read" in a transcript."""
 PURPOSE_STORE: Purpose.ValueType  # 2
 """"store" in a transcript."""
+PURPOSE_LOG: Purpose.ValueType  # 3
+""""log" in a transcript: read who did, as this hospital's log has it. Of every class, and without handles."""
 Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
 
 class _SessionOutcome:
@@ -571,7 +575,7 @@ class Scope(_message.Message):
     purpose: Global___Purpose.ValueType
     """What the session is for."""
     department_class: _builtins.str
-    """The class of the records, or "*" when reading."""
+    """The class of the records, or "*" when reading, and of a log."""
     @_builtins.property
     def handles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """The records wanted; none means all of the class. None when storing."""
@@ -690,7 +694,7 @@ class RecordEnd(_message.Message):
     outcome: Global___SessionOutcome.ValueType
     """Served, or why not."""
     version: _builtins.int
-    """The newest version among the records sent; absent unless served."""
+    """The newest version among the records sent, 0 of a log; absent unless served."""
     sent_at: _builtins.int
     """T_HPC2; equal to the frame's."""
     signature: _builtins.bytes
@@ -840,13 +844,14 @@ Global___RecordEntry: _TypeAlias = RecordEntry  # noqa: Y015
 
 @_typing.final
 class RecordManifest(_message.Message):
-    """M_EMR = F(manifest) || the bytes of every part of every record, in the manifest's order."""
+    """M_EMR = F(manifest) || the bytes of every part of every record, in the manifest's order. A log is F(manifest) alone."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PATIENT_ID_FIELD_NUMBER: _builtins.int
     HOSPITAL_ID_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
+    ACCESSES_FIELD_NUMBER: _builtins.int
     patient_id: _builtins.str
     """ID_P."""
     hospital_id: _builtins.str
@@ -855,16 +860,21 @@ class RecordManifest(_message.Message):
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordEntry]:
         """The records."""
 
+    @_builtins.property
+    def accesses(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.AccessEntry]:
+        """Where the log was asked for, and never beside records: the newest accesses, the newest first."""
+
     def __init__(
         self,
         *,
         patient_id: _builtins.str | None = ...,
         hospital_id: _builtins.str | None = ...,
         records: _abc.Iterable[Global___RecordEntry] | None = ...,
+        accesses: _abc.Iterable[_access_pb2.AccessEntry] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id", "_patient_id", b"_patient_id", "hospital_id", b"hospital_id", "patient_id", b"patient_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id", "_patient_id", b"_patient_id", "hospital_id", b"hospital_id", "patient_id", b"patient_id", "records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id", "_patient_id", b"_patient_id", "accesses", b"accesses", "hospital_id", b"hospital_id", "patient_id", b"patient_id", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hospital_id: _TypeAlias = _typing.Literal["hospital_id"]  # noqa: Y015
     _WhichOneofArgType__hospital_id: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id"]  # noqa: Y015

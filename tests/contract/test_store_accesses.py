@@ -21,26 +21,23 @@ def logged(database, *about):
 def test_accesses_of_one_patient_come_newest_first_and_no_other(database):
     entries = logged(database, ANN, None, EVE, ANN, EVE, ANN)
     accesses = Accesses(database)
-    assert accesses.of([b"ann"], limit=9) == [entries[5], entries[3], entries[0]]
-    assert accesses.of([b"eve"], limit=9) == [entries[4], entries[2]]
-    assert accesses.of([b"lin"], limit=9) == accesses.of([], limit=9) == []
+    assert accesses.of([b"ann"], limit=9) == ([entries[5], entries[3], entries[0]], 3)
+    assert accesses.of([b"eve"], limit=9) == ([entries[4], entries[2]], 2)
+    assert accesses.of([b"lin"], limit=9) == accesses.of([], limit=9) == ([], 0)
 
 
-def test_accesses_come_page_by_page_below_a_sequence(database):
-    entries = logged(database, *[ANN] * 7)
-    accesses, before, pages = Accesses(database), None, []
-    while page := accesses.of([b"ann"], before=before, limit=3):
-        pages.append(len(page))
-        assert page == [entries.pop() for _ in page]
-        before = page[-1].sequence
-    assert (pages, entries) == ([3, 3, 1], [])
+def test_accesses_come_page_by_page_with_their_number(database):
+    entries = logged(database, *[ANN] * 7)[::-1]
+    accesses = Accesses(database)
+    pages = [accesses.of([b"ann"], offset=offset, limit=3) for offset in (0, 3, 6, 9)]
+    assert pages == [(entries[:3], 7), (entries[3:6], 7), (entries[6:], 7), ([], 7)]
 
 
 def test_accesses_under_two_generations_are_found_together_and_each_once(database):
     entries = logged(database, ANN, About(b"ann anew", 2), ANN)
     accesses = Accesses(database)
     accesses.move(StoredAccess(b"ann", 3, 1), About(b"ann anew", 2))
-    assert accesses.of([b"ann anew", b"ann"], limit=9) == entries[::-1]
+    assert accesses.of([b"ann anew", b"ann"], limit=9) == (entries[::-1], 3)
     assert (accesses.count(1), accesses.count(2)) == (1, 2)
 
 
@@ -59,7 +56,7 @@ def test_access_and_its_entry_are_there_with_the_change_or_not_at_all(database):
     act = Act(SealedEntry(NOW, b"entry", ANN), Admission(b"key", NOW, NOW))
     registrations, accesses = Registrations(database), Accesses(database)
     registrations.put_ticket(ticket(), act=act)
-    assert [it.sealed for it in accesses.of([b"ann"], limit=9)] == [b"entry"]
+    assert [it.sealed for it in accesses.of([b"ann"], limit=9)[0]] == [b"entry"]
     with pytest.raises(AlreadyAdmitted):
         registrations.put_ticket(ticket(), act=act)
     assert len(list(accesses.walk())) == Log(database).verify() == 1

@@ -1,5 +1,6 @@
 """Consent as patients give it at the command line: read first, by deputies too, taken back; own records; a waiting room."""
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.stage import CONSENT, Federation, Running, federation, run
+from demo.stage import CONSENT, Federation, Running, federation, free_address, run
 from tests.waiting import until
 
 DATA = Path(__file__).parents[1] / "data"
@@ -194,6 +195,50 @@ def test_guardian_stated_by_a_hospitals_desk_acts_for_the_ward(clinic: Clinic, t
     named = run("patient", "grants", *own, "--as", "P:johnnie")
     assert "in the name of P:johnnie" in named
     assert "Taken back." in run("patient", "revoke", *own, "--last", "--as", "P:johnnie")
+
+
+def test_patient_is_shown_who_did_what_by_what_and_what_is_new(clinic: Clinic) -> None:
+    where = "--directory", clinic.johnnie
+    consult, code = clinic.consult("told", "--conclusion", CONCLUSION)
+    clinic.visit(clinic.johnnie, code, *CONSENT)
+    consult.wait()
+    number = len(grants(clinic.johnnie))
+    lines = [" ".join(line.split()) for line in run("patient", "accesses", *where).splitlines()]
+    for did in (
+        f"D:house looked for records of every department at C:union by your consent no. {number} done",
+        f"D:house read records of cardiology at H:a by your consent no. {number} done",
+    ):
+        assert any(line.startswith("NEW ") and line.endswith(did) for line in lines), lines
+    assert any(line.startswith("New since the last look: ") for line in lines)
+    assert not any("NEW" in line and "you yourself" in line for line in lines)
+
+    again = run("patient", "accesses", *where)
+    assert "you yourself" in again
+    assert "NEW" not in again
+    at_b = "--at", "H:b", clinic.federation.addresses["b"]
+    (told,) = [line for line in run("patient", "accesses", *where, *at_b, "--json").splitlines() if line[:1] == "{"]
+    stored = [one for one in json.loads(told)["accesses"] if one["kind"] == "STORE"]
+    assert {(one["where"], one["asker_id"], one["reason"]) for one in stored} == {("H:b", "D:house", "OK")}
+    later = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
+    assert "Nobody accessed the records." in run("patient", "accesses", *where, "--since", later)
+    nowhere = run("patient", "accesses", *where, "--at", "H:b", free_address(), expect=1)
+    assert "WHO ASKED AT H:b IS MISSING." in nowhere
+
+
+def test_deputy_reads_who_did_by_the_power_to_see_the_log_alone(clinic: Clinic, tmp_path: Path) -> None:
+    given, own, mandate = ("--directory", clinic.mary), ("--directory", clinic.johnnie), tmp_path / "mandate"
+    words = "--days", "30", "--output", mandate, "--yes"
+    run("patient", "mandate", "give", *given, "P:johnnie", "--power", "log", *words)
+    run("patient", "mandate", "accept", *own, mandate)
+    said = run("patient", "accesses", *own, "--as", "P:mary")
+    assert "Without the power to read, hospitals are not found" in said
+    at_a = "--at", "H:a", clinic.federation.addresses["a"]
+    run("patient", "accesses", *own, "--as", "P:mary", *at_a)
+    seen = run("patient", "accesses", *given)
+    assert "P:johnnie  read this log of every department  at C:union  a deputy" in seen
+    assert "[NO_DEPUTY]" in run("patient", "records", "list", *own, "--as", "P:mary", expect=1)
+    run("patient", "mandate", "end", *given, "1")
+    assert "[NO_DEPUTY]" in run("patient", "accesses", *own, "--as", "P:mary", expect=1)
 
 
 def test_what_is_no_mandate_is_refused_in_plain_words(clinic: Clinic) -> None:

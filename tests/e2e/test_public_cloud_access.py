@@ -11,14 +11,22 @@ from federation import errors
 from federation.clock import system_entropy
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
-from federation.protocol.access import ToHospital, Validity
+from federation.protocol.access import AccessEvent, ToHospital, Validity
 from federation.protocol.consent import Shift, Ward, make_duty, make_grant, make_guardianship, make_mandate
-from federation.protocol.search import Question
+from federation.protocol.search import ACCESSES_PER_PAGE, Answer, Question
 from federation.protocol.shown import Shown
-from federation.v1.access_pb2 import Deputyship, ShownDuty
+from federation.v1.access_pb2 import (
+    ACCESS_GROUND_CONSENT,
+    ACCESS_KIND_LOG,
+    ACCESS_KIND_SEARCH,
+    Deputyship,
+    ShownDuty,
+)
 from federation.v1.statement_pb2 import (
     POWER_GRANT,
+    POWER_LOG,
     POWER_READ,
+    RIGHT_LOG,
     SENSITIVITY_NORMAL,
     SENSITIVITY_RESTRICTED,
     SENSITIVITY_SECRET,
@@ -145,12 +153,54 @@ def test_who_asked_for_a_patients_records_is_found_by_the_patient(lab: CloudLab,
     with pytest.raises(errors.GrantMissing):
         found(lab, meddler, Shown("P:asked"))
     found(lab, patient, Shown.by_own_right("P:asked"))
-    events = [it.event for it in lab.node.cloud.audit.accesses_of("P:asked")]
+    events = [it.event for it in lab.node.cloud.audit.accesses_of("P:asked", limit=32)[0]]
     assert [(it.asker_id, it.ground, it.reason) for it in events] == [
         ("P:asked", "own", "OK"),
         ("D:meddler", "none", "GRANT_MISSING"),
         ("D:own", "consent", "OK"),
     ]
+
+
+def log_of(lab: CloudLab, asker: Member, shown: Shown, page: int = 0) -> Answer:
+    return lab.client().search(asker, Question(shown, page=page, right=RIGHT_LOG))
+
+
+def test_patient_reads_who_asked_and_that_is_an_access_too(lab: CloudLab, hospital: Hospital, mother: Member) -> None:
+    patient, doctor = lab.patient("P:reader", hospital), lab.doctor("D:known")
+    own, now = Shown.by_own_right("P:reader"), lab.client().clock()
+    assert log_of(lab, patient, own).accesses == ()
+    question = lab.question(patient, doctor)
+    lab.client().search(doctor, question)
+    answer = log_of(lab, patient, own)
+    assert (answer.locations, answer.pages) == ((), 1)
+    searched, read = answer.accesses
+    assert (searched.number, searched.asker_id, searched.kind) == (2, "D:known", ACCESS_KIND_SEARCH)
+    assert (searched.ground, searched.reason) == (ACCESS_GROUND_CONSENT, "OK")
+    assert searched.grant_digest == question.shown.grant_digest != b""
+    assert (read.number, read.asker_id, read.kind) == (1, "P:reader", ACCESS_KIND_LOG)
+    with_power = Shown.by_own_right("P:reader", by_mandate(patient, mother, now, POWER_LOG))
+    assert log_of(lab, mother, with_power).accesses[0].kind == ACCESS_KIND_LOG
+    with pytest.raises(errors.DeputyPowers):
+        log_of(lab, mother, Shown.by_own_right("P:reader", by_mandate(patient, mother, now, POWER_READ)))
+    with pytest.raises(errors.NotOwnRecord):
+        log_of(lab, mother, own)
+    with pytest.raises(errors.GrantScope):
+        log_of(lab, doctor, question.shown)
+
+
+def test_log_comes_in_pages_whose_numbers_stay(lab: CloudLab, hospital: Hospital) -> None:
+    patient, cloud = lab.patient("P:often", hospital), lab.node.cloud
+    for number in range(2 * ACCESSES_PER_PAGE):
+        event = AccessEvent("SEARCH", "D:asks", "P:often", "*", b"", "none", f"REASON_{number}")
+        cloud.record_access(event, now=cloud.clock())
+    own = Shown.by_own_right("P:often")
+    pages = [log_of(lab, patient, own, page) for page in range(3)]
+    assert [answer.pages for answer in pages] == [2, 3, 3]
+    # What reading wrote pushes the others on: one of them comes again, by its number.
+    assert [entry.number for entry in pages[0].accesses] == [*range(64, 32, -1)]
+    assert [entry.number for entry in pages[1].accesses] == [*range(33, 1, -1)]
+    assert [entry.number for entry in pages[2].accesses] == [2, 1]
+    assert log_of(lab, patient, own, 2**32 - 1).accesses == ()
 
 
 def test_access_that_the_log_has_not_is_not_given(lab: CloudLab, patient: Member) -> None:

@@ -108,7 +108,7 @@ def test_a_hospital_rotates_all_its_keys_between_visits_and_serves_on(clinic: Cl
     clinic.visit(records=2)
     hospital.await_second("index")
     assert "GENERATION_NEEDED" in _refused(hospital, "records")
-    for purpose in ("sealing", "records"):
+    for purpose in ("sealing", "records", "index"):
         hospital.rotate("reseal", purpose)
     end(hospital, "identity")
     end(hospital, "tls-ca")

@@ -16,6 +16,8 @@ from federation.v1.access_pb2 import Access, OwnAccess
 from federation.v1.record_pb2 import DepositReceipt, RecordManifest
 from federation.v1.revocation_pb2 import STATEMENT_KIND_GRANT
 from federation.v1.statement_pb2 import (
+    RIGHT_LOG,
+    RIGHT_READ,
     SENSITIVITY_SECRET,
     DepartmentGrantee,
     DoctorGrantee,
@@ -376,6 +378,14 @@ class Refusals:
         yield self._changed(
             own, "with a Cert_D", "CERTIFICATE_FOREIGN", _with(doctor_certificate=doctors.doctor_certificate)
         )
+        log, asked = self.steps["D2-log"], "GRANT_SCOPE"
+        yield self._changed(self.steps["D2"], "a doctor for the log", asked, _for_log, wire=asked)
+        yield self._changed(log, "of one class", "FIELD_INVALID", _with(department_class="cardiology"))
+        yield self._changed(log, "to read", "FIELD_INVALID", _with(right=RIGHT_READ))
+        rows = payload_of(self.steps["C-own"]).rows
+        yield self._changed(self.steps["C-log"], "with a row", "ANSWER_MISMATCH", lambda c: c.rows.extend(rows))
+        entries = payload_of(self.steps["C-log"]).accesses
+        yield self._changed(self.steps["C"], "with a log", "ANSWER_MISMATCH", lambda c: c.accesses.extend(entries))
         shown = Access(own=OwnAccess())
         yield self._changed(
             self.steps["D2"], "a doctor's own records", "NOT_OWN_RECORD", _with(access=shown), wire="NOT_OWN_RECORD"
@@ -616,6 +626,11 @@ def _of_kind(kind: int) -> Change:
         payload.statements[0].kind = kind
 
     return change
+
+
+def _for_log(payload: Any) -> None:
+    payload.right = RIGHT_LOG
+    payload.department_class = "*"
 
 
 def _without_duty(payload: Any) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from federation.protocol import consultation, record, search
 from federation.protocol import duty as protocol_duty
-from federation.protocol.access import Receiver, ToDoctor, Validity
+from federation.protocol.access import AccessEvent, Receiver, Right, ToDoctor, Validity
+from federation.protocol.access_log import entry_of
 from federation.protocol.consent import Shift, Terms, make_duty, make_grant
 from federation.protocol.consultation import code_digest
 from federation.protocol.frames import Piece
@@ -21,7 +22,7 @@ from federation.protocol.sealing import UNNAMED, Context
 from federation.protocol.shown import Shown
 from federation.protocol.verifier import Peer, VerifiedParty, Verifier
 from federation.v1 import record_pb2, search_pb2
-from federation.v1.access_pb2 import Access, Consent, OwnAccess, ShownDuty
+from federation.v1.access_pb2 import Access, AccessEntry, Consent, OwnAccess, ShownDuty
 from federation.v1.consultation_pb2 import (
     BiosignalDelivery,
     CloseRoomRequest,
@@ -31,7 +32,7 @@ from federation.v1.consultation_pb2 import (
     OpenRoomRequest,
 )
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
-from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE
+from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_LOG, RIGHT_READ, RIGHT_WRITE
 from keystore.transcript import digest
 from tests.vectors.signed import Facts
 from tests.vectors.single_calls import DEPARTMENT_CLASS, HANDLE, call_all
@@ -206,10 +207,21 @@ def own(world: World) -> Shown:
     return Shown(world.patient.identity, Access(own=OwnAccess()))
 
 
-def look_up(world: World, carry: Carry, asker: Party, shown: Shown, suffix: str = "") -> search.Answer:
+def accesses(world: World) -> tuple[AccessEntry, ...]:
+    """What a log has of the patient: an access by what was shown, and one without."""
+    by_consent = AccessEvent(
+        "READ", "D:chen", world.patient.identity, DEPARTMENT_CLASS, bytes(32), "consent", "OK", "", bytes(range(32))
+    )
+    refused = AccessEvent("SEARCH", "D:roe", world.patient.identity, "*", b"", "none", "GRANT_MISSING")
+    return entry_of(by_consent, number=2, at=world.now), entry_of(refused, number=1, at=world.now - 1)
+
+
+def look_up(
+    world: World, carry: Carry, asker: Party, shown: Shown, suffix: str = "", right: Right = RIGHT_INDEX
+) -> search.Answer:
     """D2, C."""
     now, cloud, verifier = world.now, world.cloud, world.verifier
-    question = search.Question(shown, DEPARTMENT_CLASS)
+    question = search.Question(shown, DEPARTMENT_CLASS if right == RIGHT_INDEX else "*", right=right)
     draws = world.entropy("D2" + suffix)
     waiting, opening = search.ask(asker, question, cloud.encryption_key, verifier, now=now, entropy=draws)
     own = asker.self_
@@ -236,7 +248,8 @@ def look_up(world: World, carry: Carry, asker: Party, shown: Shown, suffix: str 
         encryption_key_statement=hospital.encryption_key_statement,
         handle=HANDLE,
     )
-    findings = search.Findings(search_pb2.SEARCH_OUTCOME_FOUND, (row,))
+    found = {"rows": (row,)} if right == RIGHT_INDEX else {"accesses": accesses(world)}
+    findings = search.Findings(search_pb2.SEARCH_OUTCOME_FOUND, **found)
     reply = query.answer(findings, cloud.identity, cloud.signing_key, now=now)
     context = Context("c", cloud.identity, asker.identity, waiting.decryption_key.key_id, opening.session_id, now)
     step = Step(
@@ -297,8 +310,32 @@ def establish(
 
 def read_record(world: World, carry: Carry, asker: Party, shown: Shown, suffix: str = "") -> record.Received:
     """D3, H1, D4, H2 in three frames."""
-    now, verifier = world.now, world.verifier
     scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_READ, department_class=DEPARTMENT_CLASS, handles=[HANDLE])
+    return receive_content(world, carry, asker, shown, scope, record_content(world), 7, suffix)
+
+
+def read_log(world: World, carry: Carry) -> record.Received:
+    """The same for the log: a manifest of accesses, and nothing after it."""
+    scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_LOG, department_class="*")
+    manifest = record_pb2.RecordManifest(
+        patient_id=world.patient.identity, hospital_id=world.hospital.identity, accesses=accesses(world)
+    )
+    content = field(manifest.SerializeToString(deterministic=True))
+    return receive_content(world, carry, world.patient, own(world), scope, content, 0, "-log")
+
+
+def receive_content(
+    world: World,
+    carry: Carry,
+    asker: Party,
+    shown: Shown,
+    scope: record_pb2.Scope,
+    content: bytes,
+    version: int,
+    suffix: str,
+) -> record.Received:
+    """D3, H1, D4, H2 in three frames, of this scope and content."""
+    now, verifier = world.now, world.verifier
     blind = world.entropy("rho-read" + suffix)(32)
     intent = record.Intent(shown, scope, blind)
     established, requested = establish(world, carry, asker, intent, "-read" + suffix)
@@ -312,7 +349,6 @@ def read_record(world: World, carry: Carry, asker: Party, shown: Shown, suffix: 
 
     framed = "d4", requested.receiving.keys
     release = carry(Step("D4" + suffix, record_pb2.RecordQuery, frame, receive, None, framed))
-    content = record_content(world)
     zeros = padded_size(len(content)) - len(content)
     facts = Facts(
         transcript_hash=requested.session.transcript_hash,
@@ -324,7 +360,7 @@ def read_record(world: World, carry: Carry, asker: Party, shown: Shown, suffix: 
     for number, piece in enumerate((Piece(content[:CUT]), Piece(content[CUT:], zeros))):
         release, frame = release.slice(piece, now=now)
         state, _ = carry(Step(f"H2-{number}{suffix}", None, frame, _receiving(state, verifier), None, framed))
-    frame = release.end(7, now=now)
+    frame = release.end(version, now=now)
     receive_end = _receiving(state, verifier)
     signer = world.hospital.signing_key
     step = Step("H2-2" + suffix, record_pb2.RecordEnd, frame, receive_end, None, framed, facts, signer)
@@ -437,4 +473,6 @@ def run(world: World, carry: Carry) -> None:
     deposit(world, carry, consulted, diagnosis)
     look_up(world, carry, world.patient, own(world), "-own")
     read_record(world, carry, world.patient, own(world), "-own")
+    look_up(world, carry, world.patient, own(world), "-log", RIGHT_LOG)
+    read_log(world, carry)
     call_all(world, carry, consulted.consent.grant, duty(world).duty)

@@ -26,7 +26,10 @@ OUTCOMES = (
     "not-own",
 )
 ROLES = ("", "patient", "doctor", "hospital")
-PURPOSES = ("", "read", "store")
+PURPOSES = ("", "read", "store", "log")
+RIGHTS = ("", "index", "read", "write", "log")
+ACCESS_KINDS = ("", "SEARCH", "READ", "STORE", "LOG")
+ACCESS_GROUNDS = ("", "consent", "own", "emergency", "none")
 ACTIONS = ("", "add", "withdraw")
 SENSITIVITIES = ("", "normal", "restricted", "secret")
 STATEMENTS = ("", "grant", "mandate", "guardian", "duty")
@@ -210,7 +213,7 @@ def d2(m: Any, f: Facts) -> Transcript:
     """Sig_D2 (eq. 26)."""
     who = text(m.patient_id), text(m.department_class), text(m.asker_id), _certificate_digest(m)
     own = m.proof, f.registration_point, f.serial, u64(m.sent_at)
-    return t("D2", *own, *who, _access_signed_digest(m), u64(m.page), m.nonce, text(f.cloud_id))
+    return t("D2", *own, *who, _access_signed_digest(m), u64(m.page), m.nonce, text(f.cloud_id), text(RIGHTS[m.right]))
 
 
 def c(m: Any, f: Facts) -> Transcript:
@@ -219,7 +222,14 @@ def c(m: Any, f: Facts) -> Transcript:
     what = text(OUTCOMES[m.outcome]), text(f.query.department_class), m.proof, f.registration_point, f.serial
     question = text(f.query.asker_id), sha256(f.query.signature)
     rows = sha256(listing([_index_row(row) for row in m.rows]))
-    return t("C", *what, hospitals, u64(m.sent_at), *question, rows, u64(m.page), u64(m.pages))
+    accesses = sha256(listing([_access_entry(entry) for entry in m.accesses]))
+    return t("C", *what, hospitals, u64(m.sent_at), *question, rows, u64(m.page), u64(m.pages), accesses)
+
+
+def _access_entry(entry: Any) -> bytes:
+    what = text(ACCESS_KINDS[entry.kind]), text(entry.department_class), text(ACCESS_GROUNDS[entry.ground])
+    who = u64(entry.number), u64(entry.at), text(entry.asker_id)
+    return spec.transcript("row", *who, *what, entry.authorization, text(entry.reason), entry.grant_digest)
 
 
 def _index_row(row: Any) -> bytes:

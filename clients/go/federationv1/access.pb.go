@@ -1,6 +1,8 @@
 // Why something may be done with a patient's records, as D2, D4 and STO show it: statements, and the key statements to check them
 // with. Nothing of it is decided before the one decision on it (docs/protocol.md, section 5).
 //
+// What became of it is read back as an AccessEntry, by the patient alone and by deputies with the power "log".
+//
 // H(access) = SHA-256(T("access", "consent", "own" or "emergency", H(grant or emergency) or empty, H(deputyship) or empty,
 // H(duty) or empty)); nothing, where there is no access. Hs(access) is the same with "access-signed" and Hs of each statement, and
 // then Hs of each key statement beside them, in the order signer, deputyship, duty, and of the second clinician's signature and
@@ -28,6 +30,128 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// What somebody did, or tried to do.
+type AccessKind int32
+
+const (
+	// Never valid.
+	AccessKind_ACCESS_KIND_UNSPECIFIED AccessKind = 0
+	// "SEARCH" in a transcript: asked the public cloud where records are.
+	AccessKind_ACCESS_KIND_SEARCH AccessKind = 1
+	// "READ": asked a hospital for records.
+	AccessKind_ACCESS_KIND_READ AccessKind = 2
+	// "STORE": brought a hospital an encounter.
+	AccessKind_ACCESS_KIND_STORE AccessKind = 3
+	// "LOG": asked who did.
+	AccessKind_ACCESS_KIND_LOG AccessKind = 4
+)
+
+// Enum value maps for AccessKind.
+var (
+	AccessKind_name = map[int32]string{
+		0: "ACCESS_KIND_UNSPECIFIED",
+		1: "ACCESS_KIND_SEARCH",
+		2: "ACCESS_KIND_READ",
+		3: "ACCESS_KIND_STORE",
+		4: "ACCESS_KIND_LOG",
+	}
+	AccessKind_value = map[string]int32{
+		"ACCESS_KIND_UNSPECIFIED": 0,
+		"ACCESS_KIND_SEARCH":      1,
+		"ACCESS_KIND_READ":        2,
+		"ACCESS_KIND_STORE":       3,
+		"ACCESS_KIND_LOG":         4,
+	}
+)
+
+func (x AccessKind) Enum() *AccessKind {
+	p := new(AccessKind)
+	*p = x
+	return p
+}
+
+func (x AccessKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AccessKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_federation_v1_access_proto_enumTypes[0].Descriptor()
+}
+
+func (AccessKind) Type() protoreflect.EnumType {
+	return &file_federation_v1_access_proto_enumTypes[0]
+}
+
+func (x AccessKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AccessKind.Descriptor instead.
+func (AccessKind) EnumDescriptor() ([]byte, []int) {
+	return file_federation_v1_access_proto_rawDescGZIP(), []int{0}
+}
+
+// By what somebody asked, as it was shown.
+type AccessGround int32
+
+const (
+	// Never valid.
+	AccessGround_ACCESS_GROUND_UNSPECIFIED AccessGround = 0
+	// "consent" in a transcript.
+	AccessGround_ACCESS_GROUND_CONSENT AccessGround = 1
+	// "own": as the patient itself; where the asker is another, as its deputy.
+	AccessGround_ACCESS_GROUND_OWN AccessGround = 2
+	// "emergency".
+	AccessGround_ACCESS_GROUND_EMERGENCY AccessGround = 3
+	// "none": nothing was shown.
+	AccessGround_ACCESS_GROUND_NONE AccessGround = 4
+)
+
+// Enum value maps for AccessGround.
+var (
+	AccessGround_name = map[int32]string{
+		0: "ACCESS_GROUND_UNSPECIFIED",
+		1: "ACCESS_GROUND_CONSENT",
+		2: "ACCESS_GROUND_OWN",
+		3: "ACCESS_GROUND_EMERGENCY",
+		4: "ACCESS_GROUND_NONE",
+	}
+	AccessGround_value = map[string]int32{
+		"ACCESS_GROUND_UNSPECIFIED": 0,
+		"ACCESS_GROUND_CONSENT":     1,
+		"ACCESS_GROUND_OWN":         2,
+		"ACCESS_GROUND_EMERGENCY":   3,
+		"ACCESS_GROUND_NONE":        4,
+	}
+)
+
+func (x AccessGround) Enum() *AccessGround {
+	p := new(AccessGround)
+	*p = x
+	return p
+}
+
+func (x AccessGround) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AccessGround) Descriptor() protoreflect.EnumDescriptor {
+	return file_federation_v1_access_proto_enumTypes[1].Descriptor()
+}
+
+func (AccessGround) Type() protoreflect.EnumType {
+	return &file_federation_v1_access_proto_enumTypes[1]
+}
+
+func (x AccessGround) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AccessGround.Descriptor instead.
+func (AccessGround) EnumDescriptor() ([]byte, []int) {
+	return file_federation_v1_access_proto_rawDescGZIP(), []int{1}
+}
 
 // By what somebody acts in a patient's name.
 type Deputyship struct {
@@ -531,6 +655,125 @@ func (*Access_Own) isAccess_Ground() {}
 
 func (*Access_Emergency) isAccess_Ground() {}
 
+// An access to one patient's records, as the log of whoever was asked has it. As an element of a list in a transcript it is a row
+// of its fields, in the order of their numbers.
+type AccessEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number among those about this patient in this log: the oldest is 1, and stays it.
+	Number *uint64 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	// When it was written.
+	At *uint64 `protobuf:"varint,2,opt,name=at,proto3,oneof" json:"at,omitempty"`
+	// ID_A: who asked.
+	AskerId *string `protobuf:"bytes,3,opt,name=asker_id,json=askerId,proto3,oneof" json:"asker_id,omitempty"`
+	// What was asked for.
+	Kind *AccessKind `protobuf:"varint,4,opt,name=kind,proto3,enum=federation.v1.AccessKind,oneof" json:"kind,omitempty"`
+	// Of which class.
+	DepartmentClass *string `protobuf:"bytes,5,opt,name=department_class,json=departmentClass,proto3,oneof" json:"department_class,omitempty"`
+	// By what.
+	Ground *AccessGround `protobuf:"varint,6,opt,name=ground,proto3,enum=federation.v1.AccessGround,oneof" json:"ground,omitempty"`
+	// H(access) of what was shown; absent where nothing was.
+	Authorization []byte `protobuf:"bytes,7,opt,name=authorization,proto3,oneof" json:"authorization,omitempty"`
+	// "BEGUN" where it is about to be done, "OK" where it was, or the reason why not.
+	Reason *string `protobuf:"bytes,8,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
+	// H(grant) where one was shown: by it a patient knows its own again, whatever duty was shown beside.
+	GrantDigest   []byte `protobuf:"bytes,9,opt,name=grant_digest,json=grantDigest,proto3,oneof" json:"grant_digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessEntry) Reset() {
+	*x = AccessEntry{}
+	mi := &file_federation_v1_access_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessEntry) ProtoMessage() {}
+
+func (x *AccessEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_access_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessEntry.ProtoReflect.Descriptor instead.
+func (*AccessEntry) Descriptor() ([]byte, []int) {
+	return file_federation_v1_access_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AccessEntry) GetNumber() uint64 {
+	if x != nil && x.Number != nil {
+		return *x.Number
+	}
+	return 0
+}
+
+func (x *AccessEntry) GetAt() uint64 {
+	if x != nil && x.At != nil {
+		return *x.At
+	}
+	return 0
+}
+
+func (x *AccessEntry) GetAskerId() string {
+	if x != nil && x.AskerId != nil {
+		return *x.AskerId
+	}
+	return ""
+}
+
+func (x *AccessEntry) GetKind() AccessKind {
+	if x != nil && x.Kind != nil {
+		return *x.Kind
+	}
+	return AccessKind_ACCESS_KIND_UNSPECIFIED
+}
+
+func (x *AccessEntry) GetDepartmentClass() string {
+	if x != nil && x.DepartmentClass != nil {
+		return *x.DepartmentClass
+	}
+	return ""
+}
+
+func (x *AccessEntry) GetGround() AccessGround {
+	if x != nil && x.Ground != nil {
+		return *x.Ground
+	}
+	return AccessGround_ACCESS_GROUND_UNSPECIFIED
+}
+
+func (x *AccessEntry) GetAuthorization() []byte {
+	if x != nil {
+		return x.Authorization
+	}
+	return nil
+}
+
+func (x *AccessEntry) GetReason() string {
+	if x != nil && x.Reason != nil {
+		return *x.Reason
+	}
+	return ""
+}
+
+func (x *AccessEntry) GetGrantDigest() []byte {
+	if x != nil {
+		return x.GrantDigest
+	}
+	return nil
+}
+
 var File_federation_v1_access_proto protoreflect.FileDescriptor
 
 const file_federation_v1_access_proto_rawDesc = "" +
@@ -584,7 +827,39 @@ const file_federation_v1_access_proto_rawDesc = "" +
 	"\aconsent\x18\x01 \x01(\v2\x16.federation.v1.ConsentH\x00R\aconsent\x12,\n" +
 	"\x03own\x18\x02 \x01(\v2\x18.federation.v1.OwnAccessH\x00R\x03own\x12@\n" +
 	"\temergency\x18\x03 \x01(\v2 .federation.v1.DeclaredEmergencyH\x00R\temergencyB\b\n" +
-	"\x06groundBL\n" +
+	"\x06ground\"\x97\x04\n" +
+	"\vAccessEntry\x12\x1b\n" +
+	"\x06number\x18\x01 \x01(\x04H\x00R\x06number\x88\x01\x01\x12\x1b\n" +
+	"\x02at\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\x02at\x88\x01\x01\x12&\n" +
+	"\basker_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\b\x06H\x02R\aaskerId\x88\x01\x01\x122\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x19.federation.v1.AccessKindH\x03R\x04kind\x88\x01\x01\x126\n" +
+	"\x10department_class\x18\x05 \x01(\tB\x06\xca\xda\x18\x02\b\bH\x04R\x0fdepartmentClass\x88\x01\x01\x128\n" +
+	"\x06ground\x18\x06 \x01(\x0e2\x1b.federation.v1.AccessGroundH\x05R\x06ground\x88\x01\x01\x123\n" +
+	"\rauthorization\x18\a \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\x06R\rauthorization\x88\x01\x01\x12#\n" +
+	"\x06reason\x18\b \x01(\tB\x06\xca\xda\x18\x02\x100H\aR\x06reason\x88\x01\x01\x120\n" +
+	"\fgrant_digest\x18\t \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\bR\vgrantDigest\x88\x01\x01B\t\n" +
+	"\a_numberB\x05\n" +
+	"\x03_atB\v\n" +
+	"\t_asker_idB\a\n" +
+	"\x05_kindB\x13\n" +
+	"\x11_department_classB\t\n" +
+	"\a_groundB\x10\n" +
+	"\x0e_authorizationB\t\n" +
+	"\a_reasonB\x0f\n" +
+	"\r_grant_digest*\x83\x01\n" +
+	"\n" +
+	"AccessKind\x12\x1b\n" +
+	"\x17ACCESS_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12ACCESS_KIND_SEARCH\x10\x01\x12\x14\n" +
+	"\x10ACCESS_KIND_READ\x10\x02\x12\x15\n" +
+	"\x11ACCESS_KIND_STORE\x10\x03\x12\x13\n" +
+	"\x0fACCESS_KIND_LOG\x10\x04*\x94\x01\n" +
+	"\fAccessGround\x12\x1d\n" +
+	"\x19ACCESS_GROUND_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15ACCESS_GROUND_CONSENT\x10\x01\x12\x15\n" +
+	"\x11ACCESS_GROUND_OWN\x10\x02\x12\x1b\n" +
+	"\x17ACCESS_GROUND_EMERGENCY\x10\x03\x12\x16\n" +
+	"\x12ACCESS_GROUND_NONE\x10\x04BL\n" +
 	"\x1eexample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3"
 
 var (
@@ -599,40 +874,46 @@ func file_federation_v1_access_proto_rawDescGZIP() []byte {
 	return file_federation_v1_access_proto_rawDescData
 }
 
-var file_federation_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_federation_v1_access_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_federation_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_federation_v1_access_proto_goTypes = []any{
-	(*Deputyship)(nil),        // 0: federation.v1.Deputyship
-	(*ShownDuty)(nil),         // 1: federation.v1.ShownDuty
-	(*Consent)(nil),           // 2: federation.v1.Consent
-	(*OwnAccess)(nil),         // 3: federation.v1.OwnAccess
-	(*SecondClinician)(nil),   // 4: federation.v1.SecondClinician
-	(*DeclaredEmergency)(nil), // 5: federation.v1.DeclaredEmergency
-	(*Access)(nil),            // 6: federation.v1.Access
-	(*SignedStatement)(nil),   // 7: federation.v1.SignedStatement
+	(AccessKind)(0),           // 0: federation.v1.AccessKind
+	(AccessGround)(0),         // 1: federation.v1.AccessGround
+	(*Deputyship)(nil),        // 2: federation.v1.Deputyship
+	(*ShownDuty)(nil),         // 3: federation.v1.ShownDuty
+	(*Consent)(nil),           // 4: federation.v1.Consent
+	(*OwnAccess)(nil),         // 5: federation.v1.OwnAccess
+	(*SecondClinician)(nil),   // 6: federation.v1.SecondClinician
+	(*DeclaredEmergency)(nil), // 7: federation.v1.DeclaredEmergency
+	(*Access)(nil),            // 8: federation.v1.Access
+	(*AccessEntry)(nil),       // 9: federation.v1.AccessEntry
+	(*SignedStatement)(nil),   // 10: federation.v1.SignedStatement
 }
 var file_federation_v1_access_proto_depIdxs = []int32{
-	7,  // 0: federation.v1.Deputyship.mandate:type_name -> federation.v1.SignedStatement
-	7,  // 1: federation.v1.Deputyship.guardianship:type_name -> federation.v1.SignedStatement
-	7,  // 2: federation.v1.Deputyship.key_statement:type_name -> federation.v1.SignedStatement
-	7,  // 3: federation.v1.ShownDuty.duty:type_name -> federation.v1.SignedStatement
-	7,  // 4: federation.v1.ShownDuty.key_statement:type_name -> federation.v1.SignedStatement
-	7,  // 5: federation.v1.Consent.grant:type_name -> federation.v1.SignedStatement
-	7,  // 6: federation.v1.Consent.key_statement:type_name -> federation.v1.SignedStatement
-	0,  // 7: federation.v1.Consent.deputyship:type_name -> federation.v1.Deputyship
-	1,  // 8: federation.v1.Consent.duty:type_name -> federation.v1.ShownDuty
-	0,  // 9: federation.v1.OwnAccess.deputyship:type_name -> federation.v1.Deputyship
-	7,  // 10: federation.v1.SecondClinician.key_statement:type_name -> federation.v1.SignedStatement
-	7,  // 11: federation.v1.DeclaredEmergency.emergency:type_name -> federation.v1.SignedStatement
-	4,  // 12: federation.v1.DeclaredEmergency.second:type_name -> federation.v1.SecondClinician
-	1,  // 13: federation.v1.DeclaredEmergency.duty:type_name -> federation.v1.ShownDuty
-	2,  // 14: federation.v1.Access.consent:type_name -> federation.v1.Consent
-	3,  // 15: federation.v1.Access.own:type_name -> federation.v1.OwnAccess
-	5,  // 16: federation.v1.Access.emergency:type_name -> federation.v1.DeclaredEmergency
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	10, // 0: federation.v1.Deputyship.mandate:type_name -> federation.v1.SignedStatement
+	10, // 1: federation.v1.Deputyship.guardianship:type_name -> federation.v1.SignedStatement
+	10, // 2: federation.v1.Deputyship.key_statement:type_name -> federation.v1.SignedStatement
+	10, // 3: federation.v1.ShownDuty.duty:type_name -> federation.v1.SignedStatement
+	10, // 4: federation.v1.ShownDuty.key_statement:type_name -> federation.v1.SignedStatement
+	10, // 5: federation.v1.Consent.grant:type_name -> federation.v1.SignedStatement
+	10, // 6: federation.v1.Consent.key_statement:type_name -> federation.v1.SignedStatement
+	2,  // 7: federation.v1.Consent.deputyship:type_name -> federation.v1.Deputyship
+	3,  // 8: federation.v1.Consent.duty:type_name -> federation.v1.ShownDuty
+	2,  // 9: federation.v1.OwnAccess.deputyship:type_name -> federation.v1.Deputyship
+	10, // 10: federation.v1.SecondClinician.key_statement:type_name -> federation.v1.SignedStatement
+	10, // 11: federation.v1.DeclaredEmergency.emergency:type_name -> federation.v1.SignedStatement
+	6,  // 12: federation.v1.DeclaredEmergency.second:type_name -> federation.v1.SecondClinician
+	3,  // 13: federation.v1.DeclaredEmergency.duty:type_name -> federation.v1.ShownDuty
+	4,  // 14: federation.v1.Access.consent:type_name -> federation.v1.Consent
+	5,  // 15: federation.v1.Access.own:type_name -> federation.v1.OwnAccess
+	7,  // 16: federation.v1.Access.emergency:type_name -> federation.v1.DeclaredEmergency
+	0,  // 17: federation.v1.AccessEntry.kind:type_name -> federation.v1.AccessKind
+	1,  // 18: federation.v1.AccessEntry.ground:type_name -> federation.v1.AccessGround
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_access_proto_init() }
@@ -656,18 +937,20 @@ func file_federation_v1_access_proto_init() {
 		(*Access_Own)(nil),
 		(*Access_Emergency)(nil),
 	}
+	file_federation_v1_access_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_access_proto_rawDesc), len(file_federation_v1_access_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   7,
+			NumEnums:      2,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_federation_v1_access_proto_goTypes,
 		DependencyIndexes: file_federation_v1_access_proto_depIdxs,
+		EnumInfos:         file_federation_v1_access_proto_enumTypes,
 		MessageInfos:      file_federation_v1_access_proto_msgTypes,
 	}.Build()
 	File_federation_v1_access_proto = out.File

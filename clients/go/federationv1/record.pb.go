@@ -34,6 +34,8 @@ const (
 	Purpose_PURPOSE_READ Purpose = 1
 	// "store" in a transcript.
 	Purpose_PURPOSE_STORE Purpose = 2
+	// "log" in a transcript: read who did, as this hospital's log has it. Of every class, and without handles.
+	Purpose_PURPOSE_LOG Purpose = 3
 )
 
 // Enum value maps for Purpose.
@@ -42,11 +44,13 @@ var (
 		0: "PURPOSE_UNSPECIFIED",
 		1: "PURPOSE_READ",
 		2: "PURPOSE_STORE",
+		3: "PURPOSE_LOG",
 	}
 	Purpose_value = map[string]int32{
 		"PURPOSE_UNSPECIFIED": 0,
 		"PURPOSE_READ":        1,
 		"PURPOSE_STORE":       2,
+		"PURPOSE_LOG":         3,
 	}
 )
 
@@ -895,7 +899,7 @@ type Scope struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the session is for.
 	Purpose *Purpose `protobuf:"varint,1,opt,name=purpose,proto3,enum=federation.v1.Purpose,oneof" json:"purpose,omitempty"`
-	// The class of the records, or "*" when reading.
+	// The class of the records, or "*" when reading, and of a log.
 	DepartmentClass *string `protobuf:"bytes,2,opt,name=department_class,json=departmentClass,proto3,oneof" json:"department_class,omitempty"`
 	// The records wanted; none means all of the class. None when storing.
 	Handles       [][]byte `protobuf:"bytes,3,rep,name=handles,proto3" json:"handles,omitempty"`
@@ -1060,7 +1064,7 @@ type RecordEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Served, or why not.
 	Outcome *SessionOutcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=federation.v1.SessionOutcome,oneof" json:"outcome,omitempty"`
-	// The newest version among the records sent; absent unless served.
+	// The newest version among the records sent, 0 of a log; absent unless served.
 	Version *uint64 `protobuf:"varint,2,opt,name=version,proto3,oneof" json:"version,omitempty"`
 	// T_HPC2; equal to the frame's.
 	SentAt *uint64 `protobuf:"varint,3,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
@@ -1292,7 +1296,7 @@ func (x *RecordEntry) GetParts() []*RecordPart {
 	return nil
 }
 
-// M_EMR = F(manifest) || the bytes of every part of every record, in the manifest's order.
+// M_EMR = F(manifest) || the bytes of every part of every record, in the manifest's order. A log is F(manifest) alone.
 type RecordManifest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID_P.
@@ -1300,7 +1304,9 @@ type RecordManifest struct {
 	// ID_HPC.
 	HospitalId *string `protobuf:"bytes,2,opt,name=hospital_id,json=hospitalId,proto3,oneof" json:"hospital_id,omitempty"`
 	// The records.
-	Records       []*RecordEntry `protobuf:"bytes,3,rep,name=records,proto3" json:"records,omitempty"`
+	Records []*RecordEntry `protobuf:"bytes,3,rep,name=records,proto3" json:"records,omitempty"`
+	// Where the log was asked for, and never beside records: the newest accesses, the newest first.
+	Accesses      []*AccessEntry `protobuf:"bytes,4,rep,name=accesses,proto3" json:"accesses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1352,6 +1358,13 @@ func (x *RecordManifest) GetHospitalId() string {
 func (x *RecordManifest) GetRecords() []*RecordEntry {
 	if x != nil {
 		return x.Records
+	}
+	return nil
+}
+
+func (x *RecordManifest) GetAccesses() []*AccessEntry {
+	if x != nil {
+		return x.Accesses
 	}
 	return nil
 }
@@ -1824,13 +1837,14 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\b_versionB\x10\n" +
 	"\x0e_department_idB\f\n" +
 	"\n" +
-	"_stored_at\"\xd1\x01\n" +
+	"_stored_at\"\x92\x02\n" +
 	"\x0eRecordManifest\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12,\n" +
 	"\vhospital_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x03H\x01R\n" +
 	"hospitalId\x88\x01\x01\x12<\n" +
-	"\arecords\x18\x03 \x03(\v2\x1a.federation.v1.RecordEntryB\x06\xca\xda\x18\x02\x18@R\arecords:\b\xca\xda\x18\x04\x10\x80\x80@B\r\n" +
+	"\arecords\x18\x03 \x03(\v2\x1a.federation.v1.RecordEntryB\x06\xca\xda\x18\x02\x18@R\arecords\x12?\n" +
+	"\baccesses\x18\x04 \x03(\v2\x1a.federation.v1.AccessEntryB\a\xca\xda\x18\x03\x18\x80 R\baccesses:\b\xca\xda\x18\x04\x10\x80\x80@B\r\n" +
 	"\v_patient_idB\x0e\n" +
 	"\f_hospital_id\"\xde\b\n" +
 	"\aDeposit\x12*\n" +
@@ -1891,11 +1905,12 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\n" +
 	"\b_receiptB\n" +
 	"\n" +
-	"\b_sent_at*G\n" +
+	"\b_sent_at*X\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPURPOSE_READ\x10\x01\x12\x11\n" +
-	"\rPURPOSE_STORE\x10\x02*\x89\x04\n" +
+	"\rPURPOSE_STORE\x10\x02\x12\x0f\n" +
+	"\vPURPOSE_LOG\x10\x03*\x89\x04\n" +
 	"\x0eSessionOutcome\x12\x1f\n" +
 	"\x1bSESSION_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SESSION_OUTCOME_SERVED\x10\x01\x12\x1d\n" +
@@ -1964,6 +1979,7 @@ var file_federation_v1_record_proto_goTypes = []any{
 	(*SignedStatement)(nil),     // 23: federation.v1.SignedStatement
 	(*ShownDuty)(nil),           // 24: federation.v1.ShownDuty
 	(*Access)(nil),              // 25: federation.v1.Access
+	(*AccessEntry)(nil),         // 26: federation.v1.AccessEntry
 }
 var file_federation_v1_record_proto_depIdxs = []int32{
 	20, // 0: federation.v1.OpenSessionRequest.opening:type_name -> federation.v1.SealedOpening
@@ -1984,21 +2000,22 @@ var file_federation_v1_record_proto_depIdxs = []int32{
 	2,  // 15: federation.v1.RecordPart.kind:type_name -> federation.v1.PartKind
 	14, // 16: federation.v1.RecordEntry.parts:type_name -> federation.v1.RecordPart
 	15, // 17: federation.v1.RecordManifest.records:type_name -> federation.v1.RecordEntry
-	11, // 18: federation.v1.Deposit.scope:type_name -> federation.v1.Scope
-	25, // 19: federation.v1.Deposit.access:type_name -> federation.v1.Access
-	1,  // 20: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
-	23, // 21: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
-	3,  // 22: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
-	5,  // 23: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
-	7,  // 24: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
-	4,  // 25: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
-	6,  // 26: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
-	8,  // 27: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
-	25, // [25:28] is the sub-list for method output_type
-	22, // [22:25] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	26, // 18: federation.v1.RecordManifest.accesses:type_name -> federation.v1.AccessEntry
+	11, // 19: federation.v1.Deposit.scope:type_name -> federation.v1.Scope
+	25, // 20: federation.v1.Deposit.access:type_name -> federation.v1.Access
+	1,  // 21: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
+	23, // 22: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
+	3,  // 23: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
+	5,  // 24: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
+	7,  // 25: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
+	4,  // 26: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
+	6,  // 27: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
+	8,  // 28: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
+	26, // [26:29] is the sub-list for method output_type
+	23, // [23:26] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_record_proto_init() }

@@ -232,7 +232,7 @@ func TestRefusalsOfWhatIsShown(t *testing.T) {
 			t.Errorf("%s: %v", bent.Name, err)
 			continue
 		}
-		question := access.Question{Asker: askerOf(doctor), Right: pb.Right_RIGHT_INDEX, PatientID: d2.GetPatientId()}
+		question := access.Question{Asker: askerOf(doctor), Right: d2.GetRight(), PatientID: d2.GetPatientId()}
 		if _, err := (Shown{d2.GetPatientId(), d2.GetAccess()}).decide(doctor, question, w.verifier, w.Now); string(refusal.Outer(err)) != bent.Expect {
 			t.Errorf("%s: %v, not %s", bent.Name, err, bent.Expect)
 		}

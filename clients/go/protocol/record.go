@@ -64,7 +64,7 @@ func (i Intent) commitment() []byte {
 }
 
 func scopeDigest(scope *pb.Scope) []byte {
-	purposes := map[pb.Purpose]string{pb.Purpose_PURPOSE_READ: "read", pb.Purpose_PURPOSE_STORE: "store"}
+	purposes := map[pb.Purpose]string{pb.Purpose_PURPOSE_READ: "read", pb.Purpose_PURPOSE_STORE: "store", pb.Purpose_PURPOSE_LOG: "log"}
 	return transcript.Digest(transcript.T("scope", transcript.Text(purposes[scope.GetPurpose()]),
 		transcript.Text(scope.GetDepartmentClass()), transcript.List(scope.GetHandles()...)))
 }
@@ -181,11 +181,14 @@ func (w *AwaitingRecord) RecordDigest() []byte { return w.content.digest.Sum(nil
 // Manifest says what the record holds, once the last frame has held.
 func (w *AwaitingRecord) Manifest() *pb.RecordManifest { return w.content.manifest }
 
-// requireAsked refuses a manifest of another patient or hospital (IDENTITY_MISMATCH), or with a record that was not asked for
+// requireAsked refuses a manifest of another patient or hospital (IDENTITY_MISMATCH), or with a record or a log that was not asked for
 // (ANSWER_MISMATCH).
 func (e *RecordEstablished) requireAsked(manifest *pb.RecordManifest) error {
 	if manifest.GetPatientId() != e.intent.Shown.PatientID || manifest.GetHospitalId() != e.Peer.Identity {
 		return refusal.New(refusal.IdentityMismatch, "the record names another patient or hospital")
+	}
+	if len(manifest.GetAccesses()) > 0 && e.intent.Scope.GetPurpose() != pb.Purpose_PURPOSE_LOG {
+		return refusal.New(refusal.AnswerMismatch, "the hospital sent a log that was not asked for")
 	}
 	for _, entry := range manifest.GetRecords() {
 		if !contains(e.intent.Scope.GetHandles(), entry.GetHandle()) {

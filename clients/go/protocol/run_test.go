@@ -309,26 +309,30 @@ func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
 	return waiting, present
 }
 
-// search is D2 and C of who asks.
+// search is D2 and C of who asks, for a record.
 func search(t *testing.T, w *world, asker *Party, shown Shown, suffix string) RecordLocation {
+	t.Helper()
+	answer := ask(t, w, asker, shown, Question{DepartmentClass: class}, suffix)
+	if len(answer.Locations) != 1 {
+		t.Fatalf("%d locations", len(answer.Locations))
+	}
+	return answer.Locations[0]
+}
+
+func ask(t *testing.T, w *world, asker *Party, shown Shown, question Question, suffix string) *Answer {
 	t.Helper()
 	cloud, err := w.verifier.CloudEncryptionKey(w.Cloud.EncryptionKey.signed(), w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	question := Question{DepartmentClass: class}
 	awaiting, opening, err := Ask(asker, question, shown, cloud, w.Now, w.draws("D2"+suffix))
 	if err != nil {
 		t.Fatal(err)
 	}
 	made(t, w, "D2"+suffix, opening)
-	answer := receive(t, w, "C"+suffix, func(reply *pb.SealedReply, now Instant, _ bool) (*Answer, error) {
+	return receive(t, w, "C"+suffix, func(reply *pb.SealedReply, now Instant, _ bool) (*Answer, error) {
 		return awaiting.Receive(reply, w.verifier, now)
 	})
-	if len(answer.Locations) != 1 {
-		t.Fatalf("%d locations", len(answer.Locations))
-	}
-	return answer.Locations[0]
 }
 
 func establish(t *testing.T, w *world, asker *Party, hospital *Peer, intent Intent, suffix string) *RecordEstablished {
@@ -347,6 +351,13 @@ func establish(t *testing.T, w *world, asker *Party, hospital *Peer, intent Inte
 func readRecord(t *testing.T, w *world, asker *Party, shown Shown, location RecordLocation, suffix string) []byte {
 	t.Helper()
 	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(class), Handles: [][]byte{location.Handle}}
+	end, _ := receiveContent(t, w, asker, shown, location, scope, suffix)
+	return end.GetSignature()
+}
+
+// receiveContent is D3, H1, D4, H2 of this scope.
+func receiveContent(t *testing.T, w *world, asker *Party, shown Shown, location RecordLocation, scope *pb.Scope, suffix string) (*pb.RecordEnd, *pb.RecordManifest) {
+	t.Helper()
 	intent := Intent{shown, scope, w.draws("rho-read" + suffix)(32)}
 	session := establish(t, w, asker, location.Hospital, intent, "-read"+suffix)
 	awaiting, frame, err := session.Query(mostRecord, w.Now)
@@ -368,15 +379,24 @@ func readRecord(t *testing.T, w *world, asker *Party, shown Shown, location Reco
 		_, end, err := awaiting.Receive(frame, w.verifier, now)
 		return end, err
 	})
-	return end.GetSignature()
+	return end, awaiting.Manifest()
 }
 
-// readOwn is a patient who finds and reads its own records.
+// readOwn is a patient who finds and reads its own records, and then who did.
 func readOwn(t *testing.T, w *world) {
 	t.Helper()
 	patient := w.party["patient"]
 	shown := ByOwnRight(patient.Identity)
-	readRecord(t, w, patient, shown, search(t, w, patient, shown, "-own"), "-own")
+	location := search(t, w, patient, shown, "-own")
+	readRecord(t, w, patient, shown, location, "-own")
+	told := ask(t, w, patient, shown, Question{DepartmentClass: "*", Log: true}, "-log")
+	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_LOG.Enum(), DepartmentClass: proto.String("*")}
+	_, manifest := receiveContent(t, w, patient, shown, location, scope, "-log")
+	for _, accesses := range [][]*pb.AccessEntry{told.Accesses, manifest.GetAccesses()} {
+		if len(accesses) != 2 || accesses[0].GetReason() != "OK" || accesses[1].GetReason() != "GRANT_MISSING" {
+			t.Errorf("the log has %v", accesses)
+		}
+	}
 }
 
 func diagnose(t *testing.T, w *world, waiting *AwaitingDiagnosis, present *InConsultation, recordSignature []byte) *AwaitingReceipt {
@@ -443,7 +463,7 @@ func takeBack(t *testing.T, w *world) {
 
 // Received by the cloud or a hospital, and not bent in a run.
 var others = map[string]bool{
-	"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D2-own": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
+	"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D2-own": true, "D2-log": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
 	"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "rev-all": true, "rev-duty": true, "room": true, "room-close": true,
 	"duty-ask": true,
 }

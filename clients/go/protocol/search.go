@@ -13,10 +13,19 @@ import (
 	"medunion.example/clients/go/transcript"
 )
 
-// Question is what somebody wants to know: a page of a patient's records of one department class, or of access.Any.
+// Question is what somebody wants to know: a page of a patient's records of one department class, or of access.Any; or, where it is for the
+// log, a page of who asked for them, of access.Any.
 type Question struct {
 	DepartmentClass string
 	Page            uint32
+	Log             bool
+}
+
+func (q Question) right() *pb.Right {
+	if q.Log {
+		return pb.Right_RIGHT_LOG.Enum()
+	}
+	return pb.Right_RIGHT_INDEX.Enum()
 }
 
 // Ask makes D2 (eq. 25, 26) of a doctor, or of a patient, by what is shown. It draws 16 bytes for the session id and 16 for the nonce.
@@ -37,6 +46,7 @@ func Ask(asker *Party, question Question, shown Shown, cloud *EncryptionKey, now
 		KeyStatement:           asker.KeyStatement,
 		EncryptionKeyStatement: asker.EncryptionKey,
 		Access:                 shown.Access,
+		Right:                  question.right(),
 	}
 	sharedKey, err := asker.RegistrationSecret.SharedKey(asker.Identity, asker.Serial)
 	if err != nil {
@@ -76,9 +86,10 @@ type RecordLocation struct {
 	Handle       []byte
 }
 
-// Answer is what the cloud answered. No record yet is no error: there are no locations.
+// Answer is what the cloud answered. No record yet is no error: there are no locations. Accesses are the newest first.
 type Answer struct {
 	Locations []RecordLocation
+	Accesses  []*pb.AccessEntry
 	Pages     uint32
 	Signed    *pb.SearchAnswer
 }
@@ -117,7 +128,11 @@ func (w *AwaitingAnswer) accept(reply *pb.SealedReply, verifier Verifier, now In
 	if c.GetPage() != w.query.GetPage() {
 		return nil, refusal.New(refusal.AnswerMismatch, "the answer is of another page")
 	}
-	answer := &Answer{Pages: c.GetPages(), Signed: c}
+	isLog := w.query.GetRight() == pb.Right_RIGHT_LOG
+	if isLog && len(c.GetRows()) > 0 || !isLog && len(c.GetAccesses()) > 0 {
+		return nil, refusal.New(refusal.AnswerMismatch, "the answer is to another question")
+	}
+	answer := &Answer{Accesses: c.GetAccesses(), Pages: c.GetPages(), Signed: c}
 	for _, row := range c.GetRows() {
 		hospital, err := verifier.hospital(row.GetHospitalId(), row.GetKeyStatement(), row.GetEncryptionKeyStatement(), now)
 		if err != nil {
@@ -159,7 +174,8 @@ func queryTranscript(d2 *pb.SearchQuery, asker *VerifiedParty, cloudID string) [
 		Shown{Access: d2.GetAccess()}.signedDigest(),
 		transcript.U64(uint64(d2.GetPage())),
 		d2.GetNonce(),
-		transcript.Text(cloudID))
+		transcript.Text(cloudID),
+		transcript.Text(map[pb.Right]string{pb.Right_RIGHT_INDEX: "index", pb.Right_RIGHT_LOG: "log"}[d2.GetRight()]))
 }
 
 // answerTranscript is what Sig_C covers: eq. 30, bound to the question (C2).
@@ -187,5 +203,32 @@ func answerTranscript(c *pb.SearchAnswer, d2 *pb.SearchQuery, asker *VerifiedPar
 		transcript.Digest(d2.GetSignature()),
 		transcript.Digest(transcript.List(rows...)),
 		transcript.U64(uint64(c.GetPage())),
-		transcript.U64(uint64(c.GetPages())))
+		transcript.U64(uint64(c.GetPages())),
+		accessesDigest(c.GetAccesses()))
+}
+
+// accessesDigest gives H(accesses).
+func accessesDigest(accesses []*pb.AccessEntry) []byte {
+	kinds := map[pb.AccessKind]string{
+		pb.AccessKind_ACCESS_KIND_SEARCH: "SEARCH", pb.AccessKind_ACCESS_KIND_READ: "READ",
+		pb.AccessKind_ACCESS_KIND_STORE: "STORE", pb.AccessKind_ACCESS_KIND_LOG: "LOG",
+	}
+	grounds := map[pb.AccessGround]string{
+		pb.AccessGround_ACCESS_GROUND_CONSENT: "consent", pb.AccessGround_ACCESS_GROUND_OWN: "own",
+		pb.AccessGround_ACCESS_GROUND_EMERGENCY: "emergency", pb.AccessGround_ACCESS_GROUND_NONE: "none",
+	}
+	var rows [][]byte
+	for _, entry := range accesses {
+		rows = append(rows, transcript.T("row",
+			transcript.U64(entry.GetNumber()),
+			transcript.U64(entry.GetAt()),
+			transcript.Text(entry.GetAskerId()),
+			transcript.Text(kinds[entry.GetKind()]),
+			transcript.Text(entry.GetDepartmentClass()),
+			transcript.Text(grounds[entry.GetGround()]),
+			entry.GetAuthorization(),
+			transcript.Text(entry.GetReason()),
+			entry.GetGrantDigest()))
+	}
+	return transcript.Digest(transcript.List(rows...))
 }

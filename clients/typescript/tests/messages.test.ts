@@ -276,21 +276,35 @@ function ownShown(): Shown {
   return Shown.byOwnRight(patient.self.identity);
 }
 
+test("search for who did: D2, C", async () => {
+  const { locations, accesses } = await answered(patient, ownShown(), "-log");
+  assert.equal(locations.length, 0);
+  assert.deepEqual(
+    accesses.map(({ reason }) => reason),
+    ["OK", "GRANT_MISSING"],
+  );
+});
+
 async function found(asker: Party, shown: Shown, suffix: "" | "-own"): Promise<search.RecordLocation> {
+  const { locations } = await answered(asker, shown, suffix);
+  assert.equal(locations.length, 1);
+  return locations[0]!;
+}
+
+async function answered(asker: Party, shown: Shown, suffix: "" | "-own" | "-log"): Promise<search.Answer> {
   const made = payload(SearchQuerySchema, `D2${suffix}`);
-  const question = { departmentClass: made.departmentClass!, page: made.page! };
+  const right = made.right === Right.LOG ? Right.LOG : Right.INDEX;
+  const question = { departmentClass: made.departmentClass!, page: made.page!, right } as const;
   const { awaiting, opening } = await search.ask(asker, question, shown, cloud, now, entropy(`D2${suffix}`));
   await requireMade(`D2${suffix}`, opening, await opened(opening, decryptionKey(cast.cloud), `D2${suffix}`));
   receivers.set(`C${suffix}`, (bytes, at) => awaiting.receive(reply(bytes), verifier, at));
-  const answer = await awaiting.receive(message(SealedReplySchema, `C${suffix}`), verifier, now);
-  assert.equal(answer.locations.length, 1);
-  return answer.locations[0]!;
+  return awaiting.receive(message(SealedReplySchema, `C${suffix}`), verifier, now);
 }
 
 async function session(
   asker: Party,
   shown: Shown,
-  name: "read" | "read-own" | "store",
+  name: "read" | "read-own" | "read-log" | "store",
   scope: Scope,
 ): Promise<record.Established> {
   const intent = { shown, scope, blind: fromHex(entropies[`rho-${name}`]) };
@@ -312,7 +326,15 @@ test("one's own record: D3, H1, D4, H2", async () => {
   await readRecord(patient, ownShown(), "-own");
 });
 
-async function readRecord(asker: Party, shown: Shown, suffix: "" | "-own"): Promise<record.ReceivedRecord> {
+test("who did, at a hospital: D3, H1, D4, H2", async () => {
+  const { layout } = await readRecord(patient, ownShown(), "-log");
+  assert.deepEqual(
+    layout.manifest.accesses.map(({ reason }) => reason),
+    ["OK", "GRANT_MISSING"],
+  );
+});
+
+async function readRecord(asker: Party, shown: Shown, suffix: "" | "-own" | "-log"): Promise<record.ReceivedRecord> {
   const { scope } = payload(RecordQuerySchema, `D4${suffix}`);
   const established = await session(asker, shown, `read${suffix}`, scope!);
   const { awaiting, frame: d4 } = established.query(now, MOST_BYTES);
@@ -410,6 +432,7 @@ test("every refusal that is a patient's or a doctor's", async () => {
     "P2-0",
     "P2-1",
     "C",
+    "C-log",
     "H1-read",
     "H2-0",
     "H2-1",

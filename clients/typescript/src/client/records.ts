@@ -2,7 +2,7 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { RecordEnd, RecordManifest, RecordPart } from "../gen/federation/v1/record_pb.js";
+import { Purpose, type RecordEnd, type RecordManifest, type RecordPart } from "../gen/federation/v1/record_pb.js";
 import { writeNew } from "../keys/files.js";
 import { equal, hex, sha256 } from "../protocol/bytes.js";
 import { AwaitingRecord, type Established, type ReceivedRecord } from "../protocol/record.js";
@@ -87,7 +87,8 @@ function requireAsked(manifest: RecordManifest, established: Established): void 
   require(same, "IDENTITY_MISMATCH", "the record names another patient or hospital");
   const asked = new Set(intent.scope.handles.map(hex));
   const foreign = manifest.records.some(({ handle }) => !asked.has(hex(handle!)));
-  require(!foreign, "ANSWER_MISMATCH", "the hospital sent a record that was not asked for");
+  const isUnasked = manifest.accesses.length > 0 && intent.scope.purpose !== Purpose.LOG;
+  require(!foreign && !isUnasked, "ANSWER_MISMATCH", "the hospital sent a record that was not asked for");
 }
 
 function verified(part: RecordPart, content: Uint8Array): Uint8Array {

@@ -36,7 +36,11 @@ import { openStatement } from "./statements.js";
 import { certificateDigest, listing, transcript } from "./transcript.js";
 import type { Verifier } from "./verifier.js";
 
-const PURPOSES: Partial<Record<Purpose, string>> = { [Purpose.READ]: "read", [Purpose.STORE]: "store" };
+const PURPOSES: Partial<Record<Purpose, string>> = {
+  [Purpose.READ]: "read",
+  [Purpose.STORE]: "store",
+  [Purpose.LOG]: "log",
+};
 
 /** What the session is for: c_P commits to it. `blind` is rho, 32 bytes; keep the intent to repeat a deposit. */
 export interface Intent {

@@ -1,6 +1,7 @@
 /** EMR search, the side of who asks, a doctor or the patient itself (eq. 25-32): D2 asks the cloud where a patient's records are, C answers. */
 
 import { create } from "@bufbuild/protobuf";
+import { type AccessEntry, AccessGround, AccessKind } from "../gen/federation/v1/access_pb.js";
 import type { SealedOpening, SealedReply } from "../gen/federation/v1/envelope_pb.js";
 import {
   type IndexRow,
@@ -9,7 +10,7 @@ import {
   type SearchQuery,
   SearchQuerySchema,
 } from "../gen/federation/v1/search_pb.js";
-import { Role } from "../gen/federation/v1/statement_pb.js";
+import { Right, Role } from "../gen/federation/v1/statement_pb.js";
 import { EMPTY, type Entropy, equal, hmacSha256, type Instant, sha256, text, u64 } from "./bytes.js";
 import { type Peer, requireReply } from "./handshake.js";
 import { ofSearch, refusalIn } from "./outcomes.js";
@@ -21,10 +22,11 @@ import { verifySignature } from "./signatures.js";
 import { certificateDigest, listing, transcript } from "./transcript.js";
 import type { EncryptionKey, VerifiedParty, Verifier } from "./verifier.js";
 
-/** What somebody wants to know: a page of a patient's records of one department class, or of "*". */
+/** What somebody wants to know: a page of a patient's records of one department class, or of "*"; for the log, who asked for them, of "*". */
 export interface Question {
   readonly departmentClass: string;
   readonly page: number;
+  readonly right?: Right.INDEX | Right.LOG;
 }
 
 /** Where a record is: an index row whose hospital's statements held. */
@@ -35,9 +37,10 @@ export interface RecordLocation {
   readonly handle: Uint8Array;
 }
 
-/** What the cloud answered. No record yet is no error: `locations` is empty. */
+/** What the cloud answered. No record yet is no error: `locations` is empty. `accesses` are the newest first. */
 export interface Answer {
   readonly locations: readonly RecordLocation[];
+  readonly accesses: readonly AccessEntry[];
   readonly pages: number;
 }
 
@@ -62,6 +65,7 @@ export async function ask(
     keyStatement: asker.self.keyStatement,
     encryptionKeyStatement: asker.encryptionKeyStatement,
     access: shown.access,
+    right: question.right ?? Right.INDEX,
   });
   const shared = await sharedKey(asker.registrationSecret, asker.self);
   query.proof = queryProof(shared, query);
@@ -92,7 +96,7 @@ export class AwaitingAnswer {
     const { answer, locations } = await afterOpeningAsync(() => this.#accept(reply, verifier, now));
     const outcome = ofSearch(answer.outcome!);
     if (outcome.reason !== undefined) throw refusalIn(outcome, "the public cloud");
-    return { locations, pages: answer.pages! };
+    return { locations, accesses: answer.accesses, pages: answer.pages! };
   }
 
   async #accept(
@@ -119,6 +123,8 @@ export class AwaitingAnswer {
     const signed = answerTranscript(answer, this.query, self);
     verifySignature(verifier.bundle.cloudKeyAt(answer.sentAt!), answer.signature!, signed);
     require(answer.page === this.query.page, "ANSWER_MISMATCH", "the answer is of another page");
+    const other = this.query.right === Right.LOG ? answer.rows : answer.accesses;
+    require(other.length === 0, "ANSWER_MISMATCH", "the answer is to another question");
     return { answer, locations: answer.rows.map((row) => locationOf(row, verifier, now)) };
   }
 }
@@ -150,6 +156,7 @@ function queryTranscript(query: SearchQuery, asker: VerifiedParty, shown: Shown,
     u64(query.page!),
     query.nonce!,
     text(cloudId),
+    text(query.right === Right.LOG ? "log" : "index"),
   );
 }
 
@@ -169,6 +176,35 @@ function answerTranscript(answer: SearchAnswer, query: SearchQuery, asker: Verif
     sha256(listing(answer.rows.map(rowTranscript))),
     u64(answer.page!),
     u64(answer.pages!),
+    sha256(listing(answer.accesses.map(entryTranscript))),
+  );
+}
+
+const KINDS: Partial<Record<AccessKind, string>> = {
+  [AccessKind.SEARCH]: "SEARCH",
+  [AccessKind.READ]: "READ",
+  [AccessKind.STORE]: "STORE",
+  [AccessKind.LOG]: "LOG",
+};
+const GROUNDS: Partial<Record<AccessGround, string>> = {
+  [AccessGround.CONSENT]: "consent",
+  [AccessGround.OWN]: "own",
+  [AccessGround.EMERGENCY]: "emergency",
+  [AccessGround.NONE]: "none",
+};
+
+function entryTranscript(entry: AccessEntry): Uint8Array {
+  return transcript(
+    "row",
+    u64(entry.number!),
+    u64(entry.at!),
+    text(entry.askerId!),
+    text(KINDS[entry.kind!]!),
+    text(entry.departmentClass!),
+    text(GROUNDS[entry.ground!]!),
+    entry.authorization ?? EMPTY,
+    text(entry.reason!),
+    entry.grantDigest ?? EMPTY,
   );
 }
 

@@ -1,6 +1,8 @@
 // Why something may be done with a patient's records, as D2, D4 and STO show it: statements, and the key statements to check them
 // with. Nothing of it is decided before the one decision on it (docs/protocol.md, section 5).
 //
+// What became of it is read back as an AccessEntry, by the patient alone and by deputies with the power "log".
+//
 // H(access) = SHA-256(T("access", "consent", "own" or "emergency", H(grant or emergency) or empty, H(deputyship) or empty,
 // H(duty) or empty)); nothing, where there is no access. Hs(access) is the same with "access-signed" and Hs of each statement, and
 // then Hs of each key statement beside them, in the order signer, deputyship, duty, and of the second clinician's signature and
@@ -10,8 +12,8 @@
 // @generated from file federation/v1/access.proto (package federation.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_federation_v1_rules } from "./rules_pb.js";
 import type { SignedStatement } from "./statement_pb.js";
 import { file_federation_v1_statement } from "./statement_pb.js";
@@ -21,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file federation/v1/access.proto.
  */
 export const file_federation_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("ChpmZWRlcmF0aW9uL3YxL2FjY2Vzcy5wcm90bxINZmVkZXJhdGlvbi52MSLLAQoKRGVwdXR5c2hpcBIxCgdtYW5kYXRlGAEgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIABI2CgxndWFyZGlhbnNoaXAYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAEjoKDWtleV9zdGF0ZW1lbnQYAyABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBQgQKAmJ5QhAKDl9rZXlfc3RhdGVtZW50IpUBCglTaG93bkR1dHkSMQoEZHV0eRgBIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SACIAQESOgoNa2V5X3N0YXRlbWVudBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAGIAQFCBwoFX2R1dHlCEAoOX2tleV9zdGF0ZW1lbnQingIKB0NvbnNlbnQSMgoFZ3JhbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEjoKDWtleV9zdGF0ZW1lbnQYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBEjoKCmRlcHV0eXNoaXAYAyABKAsyGS5mZWRlcmF0aW9uLnYxLkRlcHV0eXNoaXBCBsraGAIgAUgCiAEBEjMKBGR1dHkYBCABKAsyGC5mZWRlcmF0aW9uLnYxLlNob3duRHV0eUIGytoYAiABSAOIAQFCCAoGX2dyYW50QhAKDl9rZXlfc3RhdGVtZW50Qg0KC19kZXB1dHlzaGlwQgcKBV9kdXR5IlYKCU93bkFjY2VzcxI6CgpkZXB1dHlzaGlwGAEgASgLMhkuZmVkZXJhdGlvbi52MS5EZXB1dHlzaGlwQgbK2hgCIAFIAIgBAUINCgtfZGVwdXR5c2hpcCLOAQoPU2Vjb25kQ2xpbmljaWFuEh4KCXNpZ25hdHVyZRgBIAEoDEIGytoYAggMSACIAQESOgoNa2V5X3N0YXRlbWVudBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAGIAQESKAoSZG9jdG9yX2NlcnRpZmljYXRlGAMgASgMQgfK2hgDEIAgSAKIAQFCDAoKX3NpZ25hdHVyZUIQCg5fa2V5X3N0YXRlbWVudEIVChNfZG9jdG9yX2NlcnRpZmljYXRlItcBChFEZWNsYXJlZEVtZXJnZW5jeRI2CgllbWVyZ2VuY3kYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEjsKBnNlY29uZBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2Vjb25kQ2xpbmljaWFuQgbK2hgCIAFIAYgBARIrCgRkdXR5GAMgASgLMhguZmVkZXJhdGlvbi52MS5TaG93bkR1dHlIAogBAUIMCgpfZW1lcmdlbmN5QgkKB19zZWNvbmRCBwoFX2R1dHkinQEKBkFjY2VzcxIpCgdjb25zZW50GAEgASgLMhYuZmVkZXJhdGlvbi52MS5Db25zZW50SAASJwoDb3duGAIgASgLMhguZmVkZXJhdGlvbi52MS5Pd25BY2Nlc3NIABI1CgllbWVyZ2VuY3kYAyABKAsyIC5mZWRlcmF0aW9uLnYxLkRlY2xhcmVkRW1lcmdlbmN5SABCCAoGZ3JvdW5kQkwKHmV4YW1wbGUubWVkdW5pb24uZmVkZXJhdGlvbi52MVABWihtZWR1bmlvbi5leGFtcGxlL2NsaWVudHMvZ28vZmVkZXJhdGlvbnYxYgZwcm90bzM", [file_federation_v1_rules, file_federation_v1_statement]);
+  fileDesc("ChpmZWRlcmF0aW9uL3YxL2FjY2Vzcy5wcm90bxINZmVkZXJhdGlvbi52MSLLAQoKRGVwdXR5c2hpcBIxCgdtYW5kYXRlGAEgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIABI2CgxndWFyZGlhbnNoaXAYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAEjoKDWtleV9zdGF0ZW1lbnQYAyABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBQgQKAmJ5QhAKDl9rZXlfc3RhdGVtZW50IpUBCglTaG93bkR1dHkSMQoEZHV0eRgBIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SACIAQESOgoNa2V5X3N0YXRlbWVudBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAGIAQFCBwoFX2R1dHlCEAoOX2tleV9zdGF0ZW1lbnQingIKB0NvbnNlbnQSMgoFZ3JhbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEjoKDWtleV9zdGF0ZW1lbnQYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBEjoKCmRlcHV0eXNoaXAYAyABKAsyGS5mZWRlcmF0aW9uLnYxLkRlcHV0eXNoaXBCBsraGAIgAUgCiAEBEjMKBGR1dHkYBCABKAsyGC5mZWRlcmF0aW9uLnYxLlNob3duRHV0eUIGytoYAiABSAOIAQFCCAoGX2dyYW50QhAKDl9rZXlfc3RhdGVtZW50Qg0KC19kZXB1dHlzaGlwQgcKBV9kdXR5IlYKCU93bkFjY2VzcxI6CgpkZXB1dHlzaGlwGAEgASgLMhkuZmVkZXJhdGlvbi52MS5EZXB1dHlzaGlwQgbK2hgCIAFIAIgBAUINCgtfZGVwdXR5c2hpcCLOAQoPU2Vjb25kQ2xpbmljaWFuEh4KCXNpZ25hdHVyZRgBIAEoDEIGytoYAggMSACIAQESOgoNa2V5X3N0YXRlbWVudBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAGIAQESKAoSZG9jdG9yX2NlcnRpZmljYXRlGAMgASgMQgfK2hgDEIAgSAKIAQFCDAoKX3NpZ25hdHVyZUIQCg5fa2V5X3N0YXRlbWVudEIVChNfZG9jdG9yX2NlcnRpZmljYXRlItcBChFEZWNsYXJlZEVtZXJnZW5jeRI2CgllbWVyZ2VuY3kYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEjsKBnNlY29uZBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2Vjb25kQ2xpbmljaWFuQgbK2hgCIAFIAYgBARIrCgRkdXR5GAMgASgLMhguZmVkZXJhdGlvbi52MS5TaG93bkR1dHlIAogBAUIMCgpfZW1lcmdlbmN5QgkKB19zZWNvbmRCBwoFX2R1dHkinQEKBkFjY2VzcxIpCgdjb25zZW50GAEgASgLMhYuZmVkZXJhdGlvbi52MS5Db25zZW50SAASJwoDb3duGAIgASgLMhguZmVkZXJhdGlvbi52MS5Pd25BY2Nlc3NIABI1CgllbWVyZ2VuY3kYAyABKAsyIC5mZWRlcmF0aW9uLnYxLkRlY2xhcmVkRW1lcmdlbmN5SABCCAoGZ3JvdW5kIr8DCgtBY2Nlc3NFbnRyeRITCgZudW1iZXIYASABKARIAIgBARIXCgJhdBgCIAEoBEIGytoYAggTSAGIAQESHQoIYXNrZXJfaWQYAyABKAlCBsraGAIIBkgCiAEBEiwKBGtpbmQYBCABKA4yGS5mZWRlcmF0aW9uLnYxLkFjY2Vzc0tpbmRIA4gBARIlChBkZXBhcnRtZW50X2NsYXNzGAUgASgJQgbK2hgCCAhIBIgBARIwCgZncm91bmQYBiABKA4yGy5mZWRlcmF0aW9uLnYxLkFjY2Vzc0dyb3VuZEgFiAEBEiQKDWF1dGhvcml6YXRpb24YByABKAxCCMraGAQIDSABSAaIAQESGwoGcmVhc29uGAggASgJQgbK2hgCEDBIB4gBARIjCgxncmFudF9kaWdlc3QYCSABKAxCCMraGAQIDSABSAiIAQFCCQoHX251bWJlckIFCgNfYXRCCwoJX2Fza2VyX2lkQgcKBV9raW5kQhMKEV9kZXBhcnRtZW50X2NsYXNzQgkKB19ncm91bmRCEAoOX2F1dGhvcml6YXRpb25CCQoHX3JlYXNvbkIPCg1fZ3JhbnRfZGlnZXN0KoMBCgpBY2Nlc3NLaW5kEhsKF0FDQ0VTU19LSU5EX1VOU1BFQ0lGSUVEEAASFgoSQUNDRVNTX0tJTkRfU0VBUkNIEAESFAoQQUNDRVNTX0tJTkRfUkVBRBACEhUKEUFDQ0VTU19LSU5EX1NUT1JFEAMSEwoPQUNDRVNTX0tJTkRfTE9HEAQqlAEKDEFjY2Vzc0dyb3VuZBIdChlBQ0NFU1NfR1JPVU5EX1VOU1BFQ0lGSUVEEAASGQoVQUNDRVNTX0dST1VORF9DT05TRU5UEAESFQoRQUNDRVNTX0dST1VORF9PV04QAhIbChdBQ0NFU1NfR1JPVU5EX0VNRVJHRU5DWRADEhYKEkFDQ0VTU19HUk9VTkRfTk9ORRAEQkwKHmV4YW1wbGUubWVkdW5pb24uZmVkZXJhdGlvbi52MVABWihtZWR1bmlvbi5leGFtcGxlL2NsaWVudHMvZ28vZmVkZXJhdGlvbnYxYgZwcm90bzM", [file_federation_v1_rules, file_federation_v1_statement]);
 
 /**
  * By what somebody acts in a patient's name.
@@ -272,4 +274,178 @@ export type Access = Message<"federation.v1.Access"> & {
  */
 export const AccessSchema: GenMessage<Access> = /*@__PURE__*/
   messageDesc(file_federation_v1_access, 6);
+
+/**
+ * An access to one patient's records, as the log of whoever was asked has it. As an element of a list in a transcript it is a row
+ * of its fields, in the order of their numbers.
+ *
+ * @generated from message federation.v1.AccessEntry
+ */
+export type AccessEntry = Message<"federation.v1.AccessEntry"> & {
+  /**
+   * Its number among those about this patient in this log: the oldest is 1, and stays it.
+   *
+   * @generated from field: optional uint64 number = 1;
+   */
+  number?: bigint | undefined;
+
+  /**
+   * When it was written.
+   *
+   * @generated from field: optional uint64 at = 2;
+   */
+  at?: bigint | undefined;
+
+  /**
+   * ID_A: who asked.
+   *
+   * @generated from field: optional string asker_id = 3;
+   */
+  askerId?: string | undefined;
+
+  /**
+   * What was asked for.
+   *
+   * @generated from field: optional federation.v1.AccessKind kind = 4;
+   */
+  kind?: AccessKind | undefined;
+
+  /**
+   * Of which class.
+   *
+   * @generated from field: optional string department_class = 5;
+   */
+  departmentClass?: string | undefined;
+
+  /**
+   * By what.
+   *
+   * @generated from field: optional federation.v1.AccessGround ground = 6;
+   */
+  ground?: AccessGround | undefined;
+
+  /**
+   * H(access) of what was shown; absent where nothing was.
+   *
+   * @generated from field: optional bytes authorization = 7;
+   */
+  authorization?: Uint8Array | undefined;
+
+  /**
+   * "BEGUN" where it is about to be done, "OK" where it was, or the reason why not.
+   *
+   * @generated from field: optional string reason = 8;
+   */
+  reason?: string | undefined;
+
+  /**
+   * H(grant) where one was shown: by it a patient knows its own again, whatever duty was shown beside.
+   *
+   * @generated from field: optional bytes grant_digest = 9;
+   */
+  grantDigest?: Uint8Array | undefined;
+};
+
+/**
+ * Describes the message federation.v1.AccessEntry.
+ * Use `create(AccessEntrySchema)` to create a new message.
+ */
+export const AccessEntrySchema: GenMessage<AccessEntry> = /*@__PURE__*/
+  messageDesc(file_federation_v1_access, 7);
+
+/**
+ * What somebody did, or tried to do.
+ *
+ * @generated from enum federation.v1.AccessKind
+ */
+export enum AccessKind {
+  /**
+   * Never valid.
+   *
+   * @generated from enum value: ACCESS_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * "SEARCH" in a transcript: asked the public cloud where records are.
+   *
+   * @generated from enum value: ACCESS_KIND_SEARCH = 1;
+   */
+  SEARCH = 1,
+
+  /**
+   * "READ": asked a hospital for records.
+   *
+   * @generated from enum value: ACCESS_KIND_READ = 2;
+   */
+  READ = 2,
+
+  /**
+   * "STORE": brought a hospital an encounter.
+   *
+   * @generated from enum value: ACCESS_KIND_STORE = 3;
+   */
+  STORE = 3,
+
+  /**
+   * "LOG": asked who did.
+   *
+   * @generated from enum value: ACCESS_KIND_LOG = 4;
+   */
+  LOG = 4,
+}
+
+/**
+ * Describes the enum federation.v1.AccessKind.
+ */
+export const AccessKindSchema: GenEnum<AccessKind> = /*@__PURE__*/
+  enumDesc(file_federation_v1_access, 0);
+
+/**
+ * By what somebody asked, as it was shown.
+ *
+ * @generated from enum federation.v1.AccessGround
+ */
+export enum AccessGround {
+  /**
+   * Never valid.
+   *
+   * @generated from enum value: ACCESS_GROUND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * "consent" in a transcript.
+   *
+   * @generated from enum value: ACCESS_GROUND_CONSENT = 1;
+   */
+  CONSENT = 1,
+
+  /**
+   * "own": as the patient itself; where the asker is another, as its deputy.
+   *
+   * @generated from enum value: ACCESS_GROUND_OWN = 2;
+   */
+  OWN = 2,
+
+  /**
+   * "emergency".
+   *
+   * @generated from enum value: ACCESS_GROUND_EMERGENCY = 3;
+   */
+  EMERGENCY = 3,
+
+  /**
+   * "none": nothing was shown.
+   *
+   * @generated from enum value: ACCESS_GROUND_NONE = 4;
+   */
+  NONE = 4,
+}
+
+/**
+ * Describes the enum federation.v1.AccessGround.
+ */
+export const AccessGroundSchema: GenEnum<AccessGround> = /*@__PURE__*/
+  enumDesc(file_federation_v1_access, 1);
 

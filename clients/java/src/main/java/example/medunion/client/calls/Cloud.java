@@ -112,7 +112,7 @@ public final class Cloud implements AutoCloseable {
     for (int page = 0; page < pages; page++) {
       long now = clock.getAsLong();
       EncryptionKey key = home.verifier(now).cloudEncryptionKey(statement, now);
-      Search.Question question = new Search.Question(departmentClass, page);
+      Search.Question question = Search.Question.records(departmentClass, page);
       Search.AwaitingAnswer awaiting = Search.ask(home.party(now), question, shown, key, now, entropy);
       SearchRequest request = SearchRequest.newBuilder().setOpening(awaiting.opening()).build();
       SealedReply reply =

@@ -8,6 +8,7 @@ import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Verifier;
+import example.medunion.federation.v1.Purpose;
 import example.medunion.federation.v1.RecordEnd;
 import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.RecordPart;
@@ -110,7 +111,8 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
     require(same, "IDENTITY_MISMATCH", "the record names another patient or hospital");
     List<ByteString> asked = intent.scope().getHandlesList();
     boolean ours = manifest.getRecordsList().stream().allMatch(entry -> asked.contains(entry.getHandle()));
-    require(ours, "ANSWER_MISMATCH", "the hospital sent a record that was not asked for");
+    boolean isUnasked = manifest.getAccessesCount() > 0 && intent.scope().getPurpose() != Purpose.PURPOSE_LOG;
+    require(ours && !isUnasked, "ANSWER_MISMATCH", "the hospital sent a record that was not asked for");
   }
 
   /** The parts of a record as their bytes come in. */

@@ -17,6 +17,7 @@ import example.medunion.federation.v1.Scope;
 import example.medunion.federation.v1.SessionFrame;
 import example.medunion.federation.v1.SessionOutcome;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.Supplier;
 
@@ -40,6 +41,9 @@ public final class RecordSession {
           RecordSession::replyTranscript,
           (opening, asker) -> {});
 
+  private static final Map<Purpose, String> PURPOSES =
+      Map.of(Purpose.PURPOSE_READ, "read", Purpose.PURPOSE_STORE, "store", Purpose.PURPOSE_LOG, "log");
+
   private RecordSession() {}
 
   /** What the session is for: c_P commits to it. `blind` is rho, 32 bytes; keep the intent to repeat a deposit. */
@@ -47,7 +51,7 @@ public final class RecordSession {
     /** c_P = H(T("cp", ID_P, H(access), H(scope), rho)). */
     public byte[] commitment() {
       byte[] handles = Transcript.listing(scope.getHandlesList().stream().map(ByteString::toByteArray).toList());
-      String purpose = scope.getPurpose() == Purpose.PURPOSE_READ ? "read" : "store";
+      String purpose = PURPOSES.get(scope.getPurpose());
       Transcript encoded = Transcript.of("scope").add(purpose).add(scope.getDepartmentClass()).add(handles);
       return Transcript.of("cp")
           .add(shown.patientId())

@@ -3,7 +3,11 @@ package example.medunion.client.protocol;
 import static example.medunion.client.protocol.Refusal.require;
 
 import com.google.protobuf.ByteString;
+import example.medunion.federation.v1.AccessEntry;
+import example.medunion.federation.v1.AccessGround;
+import example.medunion.federation.v1.AccessKind;
 import example.medunion.federation.v1.IndexRow;
+import example.medunion.federation.v1.Right;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SealedReply;
@@ -15,14 +19,22 @@ import java.util.List;
 public final class Search {
   private Search() {}
 
-  /** What somebody wants to know of a patient: a page of the records of one department class, or of "*". */
-  public record Question(String departmentClass, int page) {}
+  /** What somebody wants to know of a patient: a page of the records of one department class, or of "*"; or of who asked for them, of "*". */
+  public record Question(String departmentClass, int page, Right right) {
+    public static Question records(String departmentClass, int page) {
+      return new Question(departmentClass, page, Right.RIGHT_INDEX);
+    }
+
+    public static Question log(int page) {
+      return new Question("*", page, Right.RIGHT_LOG);
+    }
+  }
 
   /** Where a record is: an index row whose hospital's statements held. */
   public record RecordLocation(Handshake.Peer hospital, String address, String departmentId, byte[] handle) {}
 
-  /** What the cloud answered. No record yet is no error: there are no locations. */
-  public record Answer(List<RecordLocation> locations, int pages) {}
+  /** What the cloud answered. No record yet is no error: there are no locations. Accesses are the newest first. */
+  public record Answer(List<RecordLocation> locations, List<AccessEntry> accesses, int pages) {}
 
   /** Sends D2 (eq. 25, 26). */
   public static AwaitingAnswer ask(
@@ -35,6 +47,7 @@ public final class Search {
             .setAskerId(asker.identity())
             .setDepartmentClass(question.departmentClass())
             .setPage(question.page())
+            .setRight(question.right())
             .setNonce(ByteString.copyFrom(entropy.draw(16)))
             .setKeyStatement(asker.self().keyStatement())
             .setEncryptionKeyStatement(asker.encryptionKeyStatement());
@@ -83,7 +96,7 @@ public final class Search {
       List<RecordLocation> locations =
           Refusal.afterOpening(() -> answer.getRowsList().stream().map(row -> location(row, verifier, now)).toList());
       Outcome.of(answer.getOutcome()).requireGood("the public cloud");
-      return new Answer(locations, answer.getPages());
+      return new Answer(locations, answer.getAccessesList(), answer.getPages());
     }
 
     private SearchAnswer accept(SealedReply reply, Verifier verifier) {
@@ -97,6 +110,9 @@ public final class Search {
       byte[] signed = answerTranscript(answer, query, asker.self());
       Statements.verifySignature(verifier.bundle().cloudKeyAt(answer.getSentAt()), answer.getSignature(), signed);
       require(answer.getPage() == query.getPage(), "ANSWER_MISMATCH", "the answer is of another page");
+      boolean isLog = query.getRight() == Right.RIGHT_LOG;
+      int others = isLog ? answer.getRowsCount() : answer.getAccessesCount();
+      require(others == 0, "ANSWER_MISMATCH", "the answer is to another question");
       return answer;
     }
   }
@@ -133,6 +149,7 @@ public final class Search {
         .add(query.getPage())
         .add(query.getNonce())
         .add(cloudId)
+        .add(query.getRight() == Right.RIGHT_LOG ? "log" : "index")
         .bytes();
   }
 
@@ -140,6 +157,7 @@ public final class Search {
   private static byte[] answerTranscript(SearchAnswer answer, SearchQuery query, VerifiedParty asker) {
     List<byte[]> hospitals = answer.getRowsList().stream().map(row -> Bytes.text(row.getHospitalId())).toList();
     List<byte[]> rows = answer.getRowsList().stream().map(Search::rowTranscript).toList();
+    List<byte[]> entries = answer.getAccessesList().stream().map(Search::entryTranscript).toList();
     return Transcript.of("C")
         .add(Outcome.of(answer.getOutcome()).words())
         .add(query.getDepartmentClass())
@@ -153,7 +171,42 @@ public final class Search {
         .add(Bytes.sha256(Transcript.listing(rows)))
         .add(answer.getPage())
         .add(answer.getPages())
+        .add(Bytes.sha256(Transcript.listing(entries)))
         .bytes();
+  }
+
+  private static byte[] entryTranscript(AccessEntry entry) {
+    return Transcript.of("row")
+        .add(entry.getNumber())
+        .add(entry.getAt())
+        .add(entry.getAskerId())
+        .add(kind(entry.getKind()))
+        .add(entry.getDepartmentClass())
+        .add(ground(entry.getGround()))
+        .add(entry.getAuthorization())
+        .add(entry.getReason())
+        .add(entry.getGrantDigest())
+        .bytes();
+  }
+
+  private static String kind(AccessKind kind) {
+    return switch (kind) {
+      case ACCESS_KIND_SEARCH -> "SEARCH";
+      case ACCESS_KIND_READ -> "READ";
+      case ACCESS_KIND_STORE -> "STORE";
+      case ACCESS_KIND_LOG -> "LOG";
+      case ACCESS_KIND_UNSPECIFIED, UNRECOGNIZED -> "";
+    };
+  }
+
+  private static String ground(AccessGround ground) {
+    return switch (ground) {
+      case ACCESS_GROUND_CONSENT -> "consent";
+      case ACCESS_GROUND_OWN -> "own";
+      case ACCESS_GROUND_EMERGENCY -> "emergency";
+      case ACCESS_GROUND_NONE -> "none";
+      case ACCESS_GROUND_UNSPECIFIED, UNRECOGNIZED -> "";
+    };
   }
 
   private static byte[] rowTranscript(IndexRow row) {

@@ -14,6 +14,7 @@ import com.google.protobuf.ByteString;
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
+import example.medunion.federation.v1.AccessEntry;
 import example.medunion.federation.v1.BiosignalDelivery;
 import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.Consent;
@@ -22,6 +23,7 @@ import example.medunion.federation.v1.DiagnosisDelivery;
 import example.medunion.federation.v1.GetDutyRequest;
 import example.medunion.federation.v1.GetRoomResponse;
 import example.medunion.federation.v1.OpenRoomRequest;
+import example.medunion.federation.v1.Purpose;
 import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.RecordQuery;
 import example.medunion.federation.v1.Revocation;
@@ -60,7 +62,8 @@ class MessagesTest {
   private static final Set<String> OURS =
       Set.of(
           ("reg2-patient P1 D1 P2-0 P2-1 C H1-read H2-0 H2-1 H2-2 STOACK D5 P6"
-                  + " C-own H1-read-own H2-0-own H2-1-own H2-2-own")
+                  + " C-own H1-read-own H2-0-own H2-1-own H2-2-own"
+                  + " C-log H1-read-log H2-0-log H2-1-log H2-2-log")
               .split(" "));
 
   private final Map<String, JsonObject> messages = new HashMap<>();
@@ -131,7 +134,11 @@ class MessagesTest {
     deposit(shown, location, consultation.biosignal(), diagnosis);
 
     ShownAccess shownOwn = ShownAccess.own(patient.identity());
-    read(patient, shownOwn, search(patient, shownOwn, "-own"), "-own");
+    Search.RecordLocation own = search(patient, shownOwn, "-own");
+    read(patient, shownOwn, own, "-own");
+    List<AccessEntry> told = answered(patient, shownOwn, "-log").accesses();
+    assertEquals(List.of("OK", "GRANT_MISSING"), told.stream().map(AccessEntry::getReason).toList());
+    read(patient, shownOwn, own, "-log");
     requireTakenBack();
 
     requireBoundedBiosignal(received.reply(NOW, entropy("D1")), established);
@@ -322,13 +329,17 @@ class MessagesTest {
   }
 
   private Search.RecordLocation search(Party asker, ShownAccess shown, String suffix) {
+    return answered(asker, shown, suffix).locations().get(0);
+  }
+
+  private Search.Answer answered(Party asker, ShownAccess shown, String suffix) {
     SearchQuery asked = payload(SearchQuery.getDefaultInstance(), "D2" + suffix);
-    Search.Question question = new Search.Question(asked.getDepartmentClass(), asked.getPage());
+    Search.Question question = new Search.Question(asked.getDepartmentClass(), asked.getPage(), asked.getRight());
     Search.AwaitingAnswer awaiting = Search.ask(asker, question, shown, cloud, NOW, entropy("D2" + suffix));
     requireMade("D2" + suffix, awaiting.opening(), Vectors.decryptionKey(CAST.getAsJsonObject("cloud")));
     SealedReply type = SealedReply.getDefaultInstance();
     refuse("C" + suffix, type, (reply, now, again) -> awaiting.receive(reply, verifier, now));
-    return awaiting.receive(message(type, "C" + suffix), verifier, NOW).locations().get(0);
+    return awaiting.receive(message(type, "C" + suffix), verifier, NOW);
   }
 
   private ByteString read(Party asker, ShownAccess shown, Search.RecordLocation location, String suffix) {
@@ -342,7 +353,12 @@ class MessagesTest {
     refuse("H2-1" + suffix, type, receiver);
     byte[] content = awaiting.receive(frame("H2-1" + suffix), () -> verifier, NOW).content();
     RecordManifest manifest = awaiting.manifest().orElseThrow();
-    assertArrayEquals(manifest.getRecords(0).getParts(0).getDigest().toByteArray(), Bytes.sha256(content));
+    if (scope.getPurpose() == Purpose.PURPOSE_LOG) {
+      assertEquals(0, manifest.getRecordsCount());
+      assertEquals(2, manifest.getAccessesCount());
+    } else {
+      assertArrayEquals(manifest.getRecords(0).getParts(0).getDigest().toByteArray(), Bytes.sha256(content));
+    }
     String end = "H2-2" + suffix;
     refuse(end, type, receiver);
     Supplier<Verifier> without = () -> revoking(location.hospital().party());
