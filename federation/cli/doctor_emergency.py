@@ -128,9 +128,13 @@ def read(
         require_empty(save, "--save")
     with desk.opened() as opened:
         declared = _declare(opened, declaration(named), HospitalId(duty_at), address, yes=yes)
-        if second is not None:
-            with second.opened() as seconding:
-                declared = _second(seconding, declared, yes=yes)
+        if second is None:
+            _read(opened.client.emergencies, declared, save, most_megabytes)
+            return
+    # One after the other: a process has the software tokens of one directory at a time.
+    with second.opened() as seconding:
+        declared = _second(seconding, declared, yes=yes)
+    with desk.opened() as opened:
         _read(opened.client.emergencies, declared, save, most_megabytes)
 
 

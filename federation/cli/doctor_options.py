@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,32 +13,38 @@ from federation.cli.options import DIRECTORY_OPTION, PIN_OPTIONS, OutputFile, Pi
 from federation.party.node_directory import NodeDirectory
 from federation.person.node import OpenDoctor, open_doctor
 from federation.person.profile import DoctorSettings
+from hsm import Pin
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
+@dataclass
 class Desk:
-    """Whose client is opened, and how."""
+    """Whose client is opened, and how: as often as a command needs it, with a PIN that is asked for once."""
 
     directory: NodeDirectory
     pin: PinChoice
     trace: Path | None
     dial_only: tuple[str, ...]
+    _asked: Pin | None = field(default=None, repr=False)
 
     def of(self, directory: NodeDirectory) -> "Desk":
         """Return the same desk for a colleague's client, whose settings say where its PIN is, or who types it."""
-        return replace(self, directory=directory, pin=PinChoice(None, None))
+        return Desk(directory, PinChoice(None, None), self.trace, self.dial_only)
 
     @contextmanager
     def opened(self) -> Iterator[OpenDoctor]:
         """Open the client."""
-        pin = self.pin.provider(self.directory.settings(DoctorSettings).token)
         with (
             terminal.trace_file(self.trace) as file,
-            open_doctor(self.directory, pin, file, dial_only=self.dial_only) as opened,
+            open_doctor(self.directory, self._pin, file, dial_only=self.dial_only) as opened,
         ):
             yield opened
+
+    def _pin(self) -> Pin:
+        if self._asked is None:
+            self._asked = self.pin.provider(self.directory.settings(DoctorSettings).token)()
+        return self._asked
 
 
 def desk_options(command: F) -> F:
