@@ -8,22 +8,31 @@ from pathlib import Path
 
 import pytest
 
-from demo.stage import Federation, run
+from demo.stage import Federation, Refused, run
 
 RECORD = Path(__file__).parents[1] / "data" / "synthea-johnnie679.json"
 _ID = re.compile(r"^([0-9a-f]{64})  ", re.MULTILINE)
+
+SETTINGS = {
+    "processes": "2",
+    "reasons": '["unconscious"]',
+    "duty_classes": '["cardiology"]',
+    "second_clinician": "true",
+    "emergencies_per_doctor_a_day": "3",
+}
 
 pytestmark = pytest.mark.timeout(300)
 
 
 class PreparedFederation(Federation):
-    """Servers that let in emergencies of two clinicians on duty in cardiology."""
+    """Servers of two processes that let in emergencies of two clinicians on duty in cardiology, of three patients a day."""
 
     def serve(self, kind: str, directory: Path) -> None:
         path = directory / "medunion.toml"
-        text = re.sub(r"^#reasons = .*$", 'reasons = ["unconscious"]', path.read_text(), flags=re.MULTILINE)
-        text = re.sub(r"^#duty_classes = .*$", 'duty_classes = ["cardiology"]', text, flags=re.MULTILINE)
-        text = re.sub(r"^#second_clinician = .*$", "second_clinician = true", text, flags=re.MULTILINE)
+        text = path.read_text()
+        for setting, value in SETTINGS.items():
+            text, times = re.subn(rf"^#{setting} = .*$", f"{setting} = {value}", text, flags=re.MULTILINE)
+            assert times == 1, setting
         path.write_text(text)
         super().serve(kind, directory)
 
@@ -128,3 +137,18 @@ def test_emergency_refused_alone_for_no_reason_and_off_duty(ward: Ward) -> None:
 def test_nobody_signs_what_nobody_read(ward: Ward) -> None:
     words = [it for it in ward.declared(ward.house) if it != "--yes"]
     assert "give --yes" in ward.emergency("read", ward.house, *words, expect=2)
+
+
+def test_emergencies_of_one_doctor_are_used_up_for_all_processes_and_another_goes_on(ward: Ward) -> None:
+    foreman = ward.federation.add_doctor("foreman")
+    words = ward.declared(foreman, "--second", ward.wilson)
+    said = []
+    for number in range(8):  # each by a connection of its own, which one of two processes takes
+        patient = "--patient", f"P:nobody{number}"
+        try:
+            said.append(ward.emergency("read", foreman, *words, *patient))
+        except Refused as refused:
+            said.append(str(refused))
+    assert ["No record of this patient is known" in it for it in said] == [True] * 3 + [False] * 5
+    assert all("[BUDGET_EXHAUSTED]" in it for it in said[3:])
+    assert "From H:a," in ward.emergency("read", ward.house, *ward.declared(ward.house, "--second", ward.wilson))
