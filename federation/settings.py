@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from federation.party.epochs import Lifetimes
+from federation.protocol.access import EmergencyPolicy
 from federation.protocol.parsing import is_identity
 from federation.protocol.time import Freshness
 from federation.store.database import CONNECTIONS, require_address
 from federation.store.errors import StoreUnavailable
 from federation.store.shelves import require_shelf
 from federation.v1 import rules_pb2 as rules
+from keystore.identities import ANY
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -36,6 +38,7 @@ T = TypeVar("T")
 
 _WIDTH = 118
 _OTHER_KIND = "; is this the directory of another kind of node?"
+_REASON_CODE = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
 
@@ -90,6 +93,18 @@ def _require_networks(networks: tuple[str, ...]) -> None:
             ipaddress.ip_network(text)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+
+
+def _require_reason_codes(codes: tuple[str, ...]) -> None:
+    for code in codes:
+        if not _REASON_CODE.fullmatch(code):
+            raise ConfigError(f"{code!r} is no code: lower-case letters, digits and hyphens, 32 at most")
+
+
+def _require_classes(classes: tuple[str, ...]) -> None:
+    for name in classes:
+        if name != ANY and not is_identity(rules.KIND_DEPARTMENT_CLASS, name):
+            raise ConfigError(f"{name!r} is no department class")
 
 
 def _require_dialled(address: str) -> None:
@@ -347,6 +362,61 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True)
+class EmergencySettings:
+    """`[emergency]`: which emergencies are let in without the patient's consent (docs/consent.md); unless set, none."""
+
+    reasons: tuple[str, ...] = field(
+        default=(),
+        metadata=about(
+            "Codes of the reasons for which an emergency is let in.",
+            example=("unconscious", "life-threatening"),
+            check=_require_reason_codes,
+        ),
+    )
+    duty_classes: tuple[str, ...] = field(
+        default=(ANY,),
+        metadata=about(
+            'Classes of the departments in one of which the doctor has to be on duty; "*" is any, or none.',
+            check=_require_classes,
+        ),
+    )
+    second_clinician: bool = field(
+        default=False, metadata=about("Whether a second clinician has to sign for each emergency.")
+    )
+
+    @property
+    def policy(self) -> EmergencyPolicy | None:
+        """Return when an emergency is let in, None for never."""
+        if not self.reasons:
+            return None
+        return EmergencyPolicy(frozenset(self.reasons), frozenset(self.duty_classes), self.second_clinician)
+
+
+def _budget(says: str, example: int) -> int | None:
+    return cast(
+        "int | None",
+        field(default=None, metadata={"least": 1, "most": 10_000_000, "says": says, "example": example}),
+    )
+
+
+@dataclass(frozen=True)
+class BudgetSettings:
+    """`[budgets]`: of how many patients doctors find and read records by consent, or in emergencies, until no more is given.
+
+    A patient who was seen in a day or month, in UTC, costs no more in it; one's own records are never counted. A budget that is
+    left out has no end.
+    """
+
+    patients_per_doctor_a_day: int | None = _budget("Patients of one doctor a day.", 200)
+    patients_per_doctor_a_month: int | None = _budget("Patients of one doctor a month.", 2_000)
+    patients_per_hospital_a_day: int | None = _budget(
+        "Patients a day of all doctors on duty at one hospital, as far as they show it.", 5_000
+    )
+    patients_per_hospital_a_month: int | None = _budget("The same a month.", 50_000)
+    emergencies_per_doctor_a_day: int | None = _budget("Patients of one doctor a day in emergencies.", 10)
+
+
+@dataclass(frozen=True)
 class CloudSettings:
     """The public cloud's settings. Addresses are `host:port`; where others dial is in the trust bundle."""
 
@@ -361,6 +431,8 @@ class CloudSettings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
     dialling: DiallingSettings = field(default_factory=DiallingSettings)
+    emergency: EmergencySettings = field(default_factory=EmergencySettings)
+    budgets: BudgetSettings = field(default_factory=BudgetSettings)
     ticket_hours: float = between(0.01, 24 * 90, 24 * 7, "How long a ticket is good, in hours.")
     revocation_list_minutes: float = between(
         1, 60, 60, "Life of a revocation list, in minutes: so long members that hear nothing rely on the last one."
@@ -398,6 +470,8 @@ class HospitalSettings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
     dialling: DiallingSettings = field(default_factory=DiallingSettings)
+    emergency: EmergencySettings = field(default_factory=EmergencySettings)
+    budgets: BudgetSettings = field(default_factory=BudgetSettings)
 
 
 @dataclass(frozen=True)

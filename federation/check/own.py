@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from federation.check.findings import Examined, Finding, Verdict
+from federation.hospital.emergencies import REVIEWED_WITHIN
 from federation.party.audit import Audit
 from federation.party.database_owner import owner_of, require_owner
 from federation.party.node_directory import open_node_token, password_file
 from federation.party.tokens import CONSEQUENCES, missing_for
+from federation.protocol.time import milliseconds
 from federation.store.blobs import BlobStore
 from federation.store.inspection import Schema, Survey, missing_rules, open_as_it_is, schema_of
 from federation.store.party import Log
@@ -151,3 +153,16 @@ def blobs(examined: Examined) -> Iterator[Finding]:
     finally:
         store.remove(writer.name)
     yield Finding("blobs", Verdict.OK, "a blob was written, read and removed")
+
+
+def emergencies(examined: Examined) -> Iterator[Finding]:
+    """Count the emergencies that no officer of a hospital has reviewed."""
+    if examined.kind.role != "hospital":
+        return
+    waiting = Survey(examined.need_database()).unreviewed()
+    oldest, says = waiting.oldest_declared_at, f"{waiting.number} to review"
+    if oldest is not None and examined.clock() - oldest > milliseconds(REVIEWED_WITHIN):
+        says += f", the oldest for more than {REVIEWED_WITHIN.days} days"
+        yield Finding("emergencies", Verdict.WRONG, says, "medunion hospital emergencies list --open")
+    else:
+        yield Finding("emergencies", Verdict.OK, says)

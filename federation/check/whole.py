@@ -18,6 +18,7 @@ _LOOKS = (
     ("keys", own.keys),
     ("log", own.log),
     ("blobs", own.blobs),
+    ("emergencies", own.emergencies),
     ("serving", peers.serving),
     ("trust", membership.trust),
     ("revocations", membership.revocations),

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli import terminal
 from federation.cli.consultation import Desk, Plan, duty_words
+from federation.cli.doctor_emergency import emergency
 from federation.cli.options import (
     EXISTING,
     TOKEN_URI_FILE,
@@ -55,6 +56,7 @@ def doctor() -> None:
 
 
 doctor.add_command(rotate_group(doctor_client, doctor_rotation, PURPOSES, FORGETTABLE))
+doctor.add_command(emergency)
 
 
 @doctor.command()

@@ -52,8 +52,8 @@ def require_empty(save: Path, option: str) -> None:
         raise click.BadParameter(f"{save} is not empty; name another directory", param_hint=option)
 
 
-def show_record(record: FetchedRecord, save: Path | None) -> list[Person]:
-    """Say what a record holds, and save its parts if asked; return the people in it."""
+def show_record(record: FetchedRecord, save: Path | None, mark: str = "") -> list[Person]:
+    """Say what a record holds, and save its parts if asked, under names that begin with a mark; return the people in it."""
     people: list[Person] = []
     say(
         f"\nFrom {record.hospital_id}, {terminal.size(record.size_bytes)}, signed {terminal.moment(record.end.sent_at)}:"
@@ -73,7 +73,7 @@ def show_record(record: FetchedRecord, save: Path | None) -> list[Person]:
             pieces = content  # type: ignore[assignment] # an attachment is written as it is read
         if save is not None:
             safefiles.make_directory(save)
-            terminal.write_new(save / part_name(record, entry, part, number), pieces)
+            terminal.write_new(save / f"{mark}{part_name(record, entry, part, number)}", pieces)
     return people
 
 

@@ -93,6 +93,7 @@ _HOSPITAL = (
 
 _LAZY = {
     "duty": "federation.cli.hospital_duty:duty",
+    "emergencies": "federation.cli.hospital_emergencies:emergencies",
     "guardian": "federation.cli.hospital_guardian:guardian",
     "import": "federation.cli.hospital_import:import_records",
     "records": "federation.cli.records:records",

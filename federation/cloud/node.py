@@ -22,6 +22,7 @@ from federation.cloud.services import Cloud, CloudStores, as_datetime
 from federation.cloud.trust import KeysByTime, TrustOffice
 from federation.errors import CredentialLive
 from federation.party.audit import Audit
+from federation.party.budgets import AccessBudgets
 from federation.party.certificates import authority_id_of
 from federation.party.database_owner import claim, require_free, require_owner
 from federation.party.epochs import EpochKeeper, as_signed, as_stored
@@ -37,6 +38,7 @@ from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant
 from federation.settings import CloudSettings, ConfigError, DatabaseSettings, TokenSettings, require_valid
 from federation.store.accesses import Accesses
+from federation.store.budgets import Budgets
 from federation.store.database import Database
 from federation.store.directory import Authorities, RevocationBook, TrustChain
 from federation.store.errors import NotStored
@@ -218,6 +220,8 @@ class PublicCloudNode:
             ticket_life=timedelta(hours=settings.ticket_hours),
             renewal_stretch=timedelta(days=settings.renewal_days),
             most_rows_per_patient=settings.most_rows_per_patient,
+            emergency=settings.emergency.policy,
+            budgets=AccessBudgets(settings.budgets, Budgets(database), keys.index),
             clock=clock,
         )
 

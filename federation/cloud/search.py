@@ -1,7 +1,7 @@
 """Search: D2 in, C out (eq. 25-32). It is decided before anything is looked up, and logged before the answer leaves."""
 
 from federation.cloud import index_rows
-from federation.cloud.receiver import receiver_for
+from federation.cloud.receiver import beside, receiver_for
 from federation.cloud.registration import shared_key_context
 from federation.cloud.services import Cloud
 from federation.errors import Authorization, Corrupt, FederationError
@@ -29,14 +29,14 @@ def search(cloud: Cloud, request: SearchRequest) -> SealedReply:
     now = cloud.clock()
     verifier = cloud.verifier
     query = _verified(cloud, request, verifier, now)
+    asker, shown = query.asker, Shown.of(query.query)
     try:
-        receiver = receiver_for(cloud, query.asker, Shown.of(query.query), now=now)
-        allowed, classes = query.decide(verifier, receiver, now=now)
+        allowed, classes = query.decide(verifier, receiver_for(cloud, asker, shown, now=now), now=now)
         findings = _logged(cloud, query) if query.is_for_log else _found(cloud, query, allowed, classes, verifier, now)
-        reason = OK
+        cloud.record_access(query.event(OK), beside(cloud, asker, shown, now=now), now=now)
     except Authorization as refusal:
-        findings, reason = query.refusal(refusal), reason_of(refusal)
-    cloud.record_access(query.event(reason), now=now)
+        findings = query.refusal(refusal)
+        cloud.record_access(query.event(reason_of(refusal)), now=now)
     return query.answer(findings, cloud.identity, cloud.keys_by_time.signing_key(now), now=now)
 
 

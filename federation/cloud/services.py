@@ -14,8 +14,9 @@ from federation.cloud.directory import DirectoryPublisher
 from federation.cloud.trust import KeysByTime, TrustOffice
 from federation.errors import NotRegistered
 from federation.party.audit import OK, Audit, AuditEvent
+from federation.party.budgets import AccessBudgets
 from federation.party.epochs import EpochKeeper, as_signed
-from federation.protocol.access import AccessEvent
+from federation.protocol.access import AccessEvent, EmergencyPolicy
 from federation.protocol.calls import Call
 from federation.protocol.index import BlindIndex
 from federation.protocol.parties import Pending
@@ -26,9 +27,9 @@ from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.store.directory import RevocationBook
 from federation.store.errors import AlreadyAdmitted
 from federation.store.index import Index
-from federation.store.party import ReplayMemory
+from federation.store.party import NOTHING, ReplayMemory
 from federation.store.registrations import Registrations
-from federation.store.rows import Act, Admission, Registration
+from federation.store.rows import Act, Admission, Beside, Registration
 from federation.v1 import statement_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening
 from keystore.generations import GenerationBook
@@ -66,6 +67,8 @@ class Cloud:
     ticket_life: timedelta
     renewal_stretch: timedelta
     most_rows_per_patient: int
+    emergency: EmergencyPolicy | None
+    budgets: AccessBudgets
     clock: Clock
 
     @property
@@ -121,9 +124,9 @@ class Cloud:
         """Return what the store writes with a change: the audit log's entry. Neither is there without the other."""
         return Act(self.audit.entry(AuditEvent(kind, OK, detail=detail), now=now))
 
-    def record_access(self, event: AccessEvent, *, now: Instant) -> None:
-        """Write an access to the audit log, before its answer goes out."""
-        self.audit.record(event, now=now)
+    def record_access(self, event: AccessEvent, beside: Beside = NOTHING, *, now: Instant) -> None:
+        """Write an access to the audit log, and what goes with it, before its answer goes out. Raises BudgetExhausted."""
+        self.audit.record(event, now=now, beside=beside)
 
 
 @dataclass(frozen=True, repr=False)

@@ -54,7 +54,7 @@ def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
     if kept is not None:
         return kept
     now = hospital.clock()
-    receiver = receiver_for(hospital, received.request.asker, Shown.of(received.sto), now=now)
+    receiver = receiver_for(hospital, received.request.asker, Shown.of(received.sto), now=now, is_budgeted=False)
     logged = received.decide(verifier_for(hospital, received.sto), receiver, now=now)
     # Logged with the record, in one transaction: a deposit releases nothing, and the log tells of none that is not kept.
     act = Act(hospital.audit.entry(logged.event, now=now))

@@ -126,8 +126,9 @@ class Maintenance:
         member.epochs.sweep(self.hospital.clock())
 
     def sweep(self) -> None:
-        """Destroy what is left of erased records, of rooms that are over, of shifts and guardianships that were long ago."""
+        """Destroy what is left of erased records, rooms and budgets that are over, shifts and guardianships of long ago."""
         hospital = self.hospital
+        hospital.budgets.sweep(hospital.clock())
         hospital.stores.rooms.sweep(now=hospital.clock())
         sweep_roster(hospital)
         sweep_guardianships(hospital)

@@ -16,6 +16,7 @@ from federation.hospital.services import Hospital, Stores
 from federation.hospital.tls import TlsIdentity
 from federation.hospital.vault import Vault
 from federation.party.audit import OK, Audit, AuditEvent
+from federation.party.budgets import AccessBudgets
 from federation.party.cloud_client import CloudClient, IssuedTicket
 from federation.party.database_owner import claim, require_free, require_owner
 from federation.party.generations import StoredGenerations
@@ -31,7 +32,9 @@ from federation.protocol.time import Instant, milliseconds
 from federation.settings import ConfigError, HospitalSettings, require_valid
 from federation.store.accesses import Accesses
 from federation.store.blobs import BlobStore
+from federation.store.budgets import Budgets
 from federation.store.database import Database
+from federation.store.emergencies import Emergencies
 from federation.store.guardianships import Guardianships
 from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
 from federation.store.records import OutboxEntries, Records, RecordsAdministration
@@ -258,6 +261,7 @@ def compose(
         evidence=Evidence(database),
         shifts=Shifts(database),
         guardianships=Guardianships(database),
+        emergencies=Emergencies(database),
     )
     return Hospital(
         member=member,
@@ -270,4 +274,6 @@ def compose(
         entropy=entropy,
         retention=retention_of(settings.retention),
         most_relay_bytes=round(settings.relay_gigabytes * 10**9),
+        emergency=settings.emergency.policy,
+        budgets=AccessBudgets(settings.budgets, Budgets(database), keys.index),
     )

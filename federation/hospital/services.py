@@ -7,8 +7,11 @@ from federation.errors import DepartmentForeign
 from federation.hospital.retention import Retention
 from federation.hospital.vault import Vault
 from federation.party.audit import Audit
+from federation.party.budgets import AccessBudgets
 from federation.party.member import Member
+from federation.protocol.access import EmergencyPolicy
 from federation.protocol.parties import Entropy
+from federation.store.emergencies import Emergencies
 from federation.store.guardianships import Guardianships
 from federation.store.party import Evidence, ReplayMemory, Settings
 from federation.store.records import OutboxEntries, Records, RecordsAdministration
@@ -31,6 +34,7 @@ class Stores:
     evidence: Evidence
     shifts: Shifts
     guardianships: Guardianships
+    emergencies: Emergencies
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Hospital:
     entropy: Entropy
     retention: Retention
     most_relay_bytes: int
+    emergency: EmergencyPolicy | None
+    budgets: AccessBudgets
 
     @property
     def identity(self) -> HospitalId:

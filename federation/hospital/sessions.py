@@ -12,7 +12,7 @@ from dataclasses import replace
 from federation.errors import Authorization, FederationError, Limit, Rejected
 from federation.hospital.deposits import keep_deposit
 from federation.hospital.own_statements import verifier_for
-from federation.hospital.receiver import receiver_for
+from federation.hospital.receiver import beside, receiver_for
 from federation.hospital.records_administration import why_absent
 from federation.hospital.services import Hospital
 from federation.hospital.vault import KINDS, Vault
@@ -83,11 +83,12 @@ def _refusal(
 
 def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordStream":
     now, lists = hospital.clock(), hospital.member.verifier().lists
-    receiver = receiver_for(hospital, query.request.asker, Shown.of(query.query), now=now)
+    asker, shown = query.request.asker, Shown.of(query.query)
+    receiver = receiver_for(hospital, asker, shown, now=now)
     logged = query.decide(verifier_for(hospital, query.query), receiver, now=now)
     # Before this access is one of them.
     manifest = log_manifest(hospital, PatientId(query.query.patient_id)) if query.is_for_log else None
-    hospital.audit.record(logged.event, now=now)
+    hospital.audit.record(logged.event, now=now, beside=beside(hospital, asker, shown, now=now))
     release = logged.recorded()
     if manifest is not None:
         return RecordStream(hospital, query, release, lists, iter([frame(manifest)]), 0)
@@ -196,7 +197,7 @@ class RecordStream:
     def _decide(self) -> None:
         hospital, release = self._hospital, self._release
         now, verifier = hospital.clock(), verifier_for(hospital, release.query)
-        receiver = receiver_for(hospital, release.request.asker, Shown.of(release.query), now=now)
+        receiver = receiver_for(hospital, release.request.asker, Shown.of(release.query), now=now, is_budgeted=False)
         release.require_still_allowed(verifier, receiver, now=now)
 
 

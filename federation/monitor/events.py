@@ -47,6 +47,7 @@ OTHERS = frozenset(
     {
         "admin-not-served",
         "audit-failed",
+        "budget-exhausted",
         "fewer-connections",
         "hospital-left-out",
         "internal-error",

@@ -35,6 +35,11 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "medunion_log_entries": ("Entries of the access log.", ()),
     "medunion_outbox_entries": ("Publications that the public cloud has not acknowledged.", ()),
     "medunion_outbox_oldest_seconds": ("For how long at least the oldest of them has waited.", ()),
+    "medunion_emergencies_unreviewed": (
+        "Emergencies in which records were read here and that no officer reviewed.",
+        (),
+    ),
+    "medunion_emergencies_oldest_seconds": ("How long ago the oldest of them was declared.", ()),
     "medunion_rooms_open": ("Rooms of the relay.", ()),
     "medunion_registrations": ("Live registrations, as counted within five minutes.", ("role",)),
     "medunion_revocation_list_sequence": ("Number of the revocation list in hand.", ()),

@@ -16,7 +16,7 @@ from federation.processes.worker import WorkerSlot
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.authorities import Authority, current_crl
 from federation.protocol.bundle import TrustedBundle
-from federation.store.inspection import Survey, Waiting
+from federation.store.inspection import Survey, Unreviewed, Waiting
 from federation.store.party import Settings
 from federation.v1.statement_pb2 import Credential
 from federation.wire.health import DATABASE, LOG, PEERS, TOKEN, TOKEN_MEMBER, Dependency
@@ -87,6 +87,7 @@ def hospital_target(node: "HospitalNode", workers: Workers, slot: WorkerSlot) ->
     def kept() -> Iterator[Reading]:
         yield from database_readings(survey)
         yield from outbox_readings(survey.outbox(), now=node.clock())
+        yield from emergency_readings(survey.unreviewed(), now=node.clock())
         yield Reading("medunion_rooms_open", survey.rooms_open(now=node.clock()))
 
     def lists() -> Iterator[Reading]:
@@ -231,6 +232,13 @@ def outbox_readings(waiting: Sequence[Waiting], *, now: int) -> Iterator[Reading
     """Return how much the public cloud doesn't know yet, and since when."""
     yield Reading("medunion_outbox_entries", sum(w.entries for w in waiting))
     yield Reading("medunion_outbox_oldest_seconds", oldest_seconds(waiting, now=now))
+
+
+def emergency_readings(unreviewed: Unreviewed, *, now: int) -> Iterator[Reading]:
+    """Return how many emergencies wait for an officer, and for how long."""
+    oldest = unreviewed.oldest_declared_at
+    yield Reading("medunion_emergencies_unreviewed", unreviewed.number)
+    yield Reading("medunion_emergencies_oldest_seconds", 0.0 if oldest is None else max(0, now - oldest) / 1000)
 
 
 def bundle_reading(bundle: TrustedBundle) -> Reading:

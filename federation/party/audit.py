@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from federation.errors import Corrupt, FederationError
+from federation.errors import BudgetExhausted, Corrupt, FederationError
 from federation.party.patients import Patients
 from federation.party.reencryption import Steps, sealed_under
 from federation.protocol.access import AccessEvent
 from federation.protocol.access_log import entry_of
 from federation.protocol.parties import reason_of
-from federation.store.errors import StoreError
-from federation.store.party import Log
-from federation.store.rows import About, LogEntry, SealedEntry, StoredAccess
+from federation.store.errors import BudgetSpent, StoreError
+from federation.store.party import NOTHING, Log
+from federation.store.rows import About, Beside, LogEntry, SealedEntry, StoredAccess
 from federation.v1.access_pb2 import AccessEntry
 from federation.wire import operations
 from keystore.errors import GenerationRevoked, SealBroken
@@ -78,10 +78,17 @@ class Audit:
         self._sealing = sealing
         self._patients = patients
 
-    def record(self, event: AccessEvent | AuditEvent, *, now: int) -> None:
-        """Seal and append an event; it is durable when this returns. Raises StoreError, HsmError: then release nothing."""
+    def record(self, event: AccessEvent | AuditEvent, *, now: int, beside: Beside = NOTHING) -> None:
+        """Seal and append an event, with what goes with it; it is durable when this returns.
+
+        Raises BudgetExhausted, StoreError, HsmError: then release nothing, and nothing is written.
+        """
         entry = self.entry(event, now=now)
-        self._log.append(at=entry.at, sealed=entry.sealed, about=entry.about)
+        try:
+            self._log.append(at=entry.at, sealed=entry.sealed, about=entry.about, beside=beside)
+        except BudgetSpent as error:  # another process was faster
+            operations.warning("budget-exhausted", budget=error.kind)
+            raise BudgetExhausted(str(error)) from error
 
     def entry(self, event: AccessEvent | AuditEvent, *, now: int) -> SealedEntry:
         """Seal an event, for a store that appends it in the transaction of what it tells of. Raises HsmError."""

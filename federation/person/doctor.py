@@ -15,6 +15,7 @@ from federation.person import exhibits
 from federation.person.code import DoctorCode
 from federation.person.deposits import DepositStore, PreparedDeposit, prepare_deposit, send_deposit
 from federation.person.duties import Duties
+from federation.person.emergencies import DoctorEmergencies
 from federation.person.errors import NoAnswer
 from federation.person.evidence import EvidenceBook
 from federation.person.finding import OnMore, RecordFinder
@@ -134,6 +135,9 @@ class DoctorClient:
         self._finder = RecordFinder(member, cloud, self.book, clock)
         self._duties = Duties(member, connect, trace, clock, entropy)
         self._lists_read_at = 0
+        self.emergencies = DoctorEmergencies(
+            member, self._duties, self._finder, self._fetcher, profile.emergencies, self._refreshed, entropy
+        )
 
     def open_room(self, hospital_id: HospitalId, address: str) -> DoctorRoom:
         """Open a room at the relay of the doctor's hospital; its code is what the patient gets.

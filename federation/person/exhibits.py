@@ -118,6 +118,10 @@ def _access_openings(shown: Shown) -> dict[str, bytes]:
         openings |= _statement_openings("grant", shown.consent.grant, shown.consent.key_statement)
         if shown.consent.HasField("duty"):
             openings |= _duty_openings(shown.consent.duty)
+    if shown.access is not None and shown.ground == "emergency":
+        declared = shown.access.emergency
+        openings |= {"bg": declared.emergency.statement, "bg_signature": declared.emergency.signature}
+        openings |= _duty_openings(declared.duty)
     if shown.access is not None and (deputyship := _deputyship_of(shown.access)) is not None:
         openings |= _deputyship_openings(deputyship)
     return openings

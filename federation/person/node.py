@@ -19,6 +19,7 @@ from federation.party.node_directory import NodeDirectory, open_node_token, read
 from federation.person.deposits import DEPOSIT
 from federation.person.device import Unlocked, create_person, enrol_device, unlock
 from federation.person.doctor import DoctorClient
+from federation.person.emergencies import EMERGENCY
 from federation.person.errors import ProfileUnusable
 from federation.person.maintenance import maintain
 from federation.person.patient import PatientClient
@@ -246,6 +247,7 @@ def _new_node(node: NodeDirectory, trust: Path) -> TrustedBundle:
 def _sealed_files(profile: Profile) -> Iterator[tuple[str, Path]]:
     yield PENDING, profile.pending
     yield DEPOSIT, profile.deposits
+    yield EMERGENCY, profile.emergencies
 
 
 def _label(identity: str) -> str:

@@ -8,6 +8,7 @@ device.secret   of a patient: 32 random bytes behind B_P and the token's PIN
 helper.bin      of a patient: the fuzzy extractor's helper data
 pending/        of a patient: consultations that wait for a diagnosis, sealed under the token's key
 accesses.json   of a patient: up to where each log of who accessed its records was read
+emergencies/    of a doctor: the emergencies that it declared, with its notes, sealed under the token's key
 spool/          records on their way in, encrypted under a key that is only in memory
 """
 
@@ -84,3 +85,8 @@ class Profile:
     def deposits(self) -> Path:
         """Return the directory of deposits without a receipt."""
         return self.directory / "deposits"
+
+    @property
+    def emergencies(self) -> Path:
+        """Return the directory of what a doctor noted of emergencies."""
+        return self.directory / "emergencies"

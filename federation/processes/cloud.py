@@ -160,6 +160,7 @@ def _chores(node: PublicCloudNode, feed: DirectoryFeed) -> list[Chore]:
         Chore("refresh-lists", LISTS_EVERY, refresh, thread="lists", event="list-not-refreshed"),
         Chore("begin-epoch", EPOCHS_EVERY, begin_epoch, leased=True, event=event),
         Chore("end-epochs", EPOCHS_EVERY, end_epochs, event=event),
+        Chore("sweep-budgets", EPOCHS_EVERY, lambda: node.cloud.budgets.sweep(clock()), leased=True),
     ]
 
 

@@ -322,7 +322,8 @@ class _Rule:
         self._require_standing(grant)
         self._require_grantee(consent)
         self._require_scope(grant)
-        self._require_budget("accesses")
+        if self.question.right in _BUDGETED:
+            self._require_budget("accesses")
         hidden = self.standing.hidden
         return Allowed("consent", grant.hospitals, grant.department_classes, grant.highest_sensitivity, hidden)
 
@@ -500,6 +501,8 @@ _GRANTED = frozenset({pb.SENSITIVITY_NORMAL, pb.SENSITIVITY_RESTRICTED})
 _GIVEN = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ, pb.RIGHT_WRITE})
 _OWN = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ, pb.RIGHT_LOG})
 _IN_EMERGENCY = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ})
+_BUDGETED = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ})
+"""A deposit gives nothing out, and a visit that was begun is finished."""
 
 
 def covers(allowed: Sequence[str], value: str) -> bool:

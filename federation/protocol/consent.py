@@ -40,7 +40,7 @@ from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty
 from federation.v1 import statement_pb2 as pb
 from federation.v1.access_pb2 import Consent, DeclaredEmergency, Deputyship, SecondClinician, ShownDuty
-from federation.v1.statement_pb2 import Duty, Emergency, Grant, Guardianship, Mandate, SignedStatement
+from federation.v1.statement_pb2 import Duty, Emergency, Grant, Guardianship, Mandate, Review, SignedStatement
 from keystore.identities import ANY, DoctorId, HospitalId, PatientId
 from keystore.transcript import digest, statement_digest, transcript
 
@@ -207,6 +207,22 @@ def second(emergency: SignedStatement, clinician: Party) -> SecondClinician:
         key_statement=clinician.self_.key_statement,
         doctor_certificate=clinician.certificate,
     )
+
+
+def make_review(
+    hospital: Party, emergency_digest: bytes, officer: str, note: str, *, justified: bool, now: Instant
+) -> SignedStatement:
+    """State what an officer of the hospital found of an emergency. Raises MalformedMessage for no officer, or too long a name."""
+    review = Review(
+        emergency_digest=emergency_digest,
+        hospital_id=hospital.identity,
+        hospital_serial=hospital.self_.serial,
+        officer=officer,
+        justified=justified,
+        note_digest=digest(note.encode()),
+        stated_at=now,
+    )
+    return sign_statement("review", review, hospital.signing_key)
 
 
 def open_emergency(

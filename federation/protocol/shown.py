@@ -73,6 +73,11 @@ class Shown:
         """Show that these are one's own records, or of whom one stands for by a deputyship."""
         return cls(patient_id, Access(own=OwnAccess(deputyship=deputyship)))
 
+    @classmethod
+    def in_emergency(cls, patient_id: PatientId, declared: DeclaredEmergency) -> "Shown":
+        """Show an emergency that was declared."""
+        return cls(patient_id, Access(emergency=declared))
+
     @property
     def consent(self) -> Consent | None:
         """Return the consent that is shown, if it is one."""

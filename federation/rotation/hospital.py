@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from federation.hospital.emergencies import count_emergencies_under, reseal_emergencies
 from federation.hospital.guardians import count_guardianships_under, reseal_guardianships
 from federation.hospital.node import HospitalNode
 from federation.hospital.outbox import evidence_context, reseal_outbox
@@ -70,6 +71,7 @@ def _sealing(node: HospitalNode) -> Use:
         yield from reseal_evidence(stores.evidence, sealing, _evidence_context)
         yield from reseal_outbox(stores.outbox, sealing)
         yield from reseal_guardianships(stores.guardianships, sealing)
+        yield from reseal_emergencies(stores.emergencies, sealing)
         yield node.member.reseal_request()
 
     return Use(
@@ -78,6 +80,7 @@ def _sealing(node: HospitalNode) -> Use:
             "receipts": lambda number: sealed_under((it.sealed for it in stores.evidence.walk()), sealing, number),
             "publications": lambda number: sealed_under((it.sealed for it in stores.outbox.all()), sealing, number),
             "guardianships": lambda number: count_guardianships_under(stores.guardianships, sealing, number),
+            "emergencies": lambda number: count_emergencies_under(stores.emergencies, sealing, number),
             "registration under way": node.member.request_is_under,
             LOG_ENTRIES: hospital.audit.count_under,
         },

@@ -43,6 +43,16 @@ class StoreLimit(StoreError):
     reason = "LIMIT_REACHED"
 
 
+class BudgetSpent(StoreError):
+    """A budget has no room for another patient; `kind` is what the decision calls it."""
+
+    reason = "BUDGET_EXHAUSTED"
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class StillHeld(StoreError):
     """A hold is on what is to be erased."""
 

@@ -16,7 +16,7 @@ from federation.store.database import Database, is_current, require_address
 from federation.store.errors import StoreUnavailable
 from federation.store.party import START, chained
 from federation.store.rows import RevocationKind
-from federation.store.schema import log, outbox, registrations, revocations, rooms
+from federation.store.schema import emergencies, log, outbox, registrations, revocations, rooms
 
 _APPEND_ONLY = ("log", "issuances", "issued_points", "issued_nonces", "stopped_issuers")
 _SQLITE_RULES = ("log_next_only", *(f"{table}_no_{act}" for table in _APPEND_ONLY for act in ("update", "delete")))
@@ -79,6 +79,14 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Unreviewed:
+    """Emergencies that no officer reviewed, and when the oldest of them was declared."""
+
+    number: int
+    oldest_declared_at: int | None
+
+
+@dataclass(frozen=True)
 class Revoked:
     """Entries of one kind in the book of revocations, and when the first of them leaves it by itself."""
 
@@ -123,6 +131,14 @@ class Survey:
             outbox.c.attempts
         )
         return self._database.read(lambda connection: [Waiting(*row) for row in connection.execute(query)])
+
+    def unreviewed(self) -> Unreviewed:
+        """Count the emergencies that wait for a review."""
+        query = sa.select(sa.func.count(), sa.func.min(emergencies.c.declared_at)).where(
+            emergencies.c.reviewed_at.is_(None)
+        )
+        number, oldest = self._database.read(lambda connection: connection.execute(query).one())
+        return Unreviewed(number, oldest)
 
     def rooms_open(self, *, now: int) -> int:
         """Count the rooms that have not expired."""

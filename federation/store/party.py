@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from federation.store.accesses import note
+from federation.store.budgets import spend
 from federation.store.database import Database
 from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoredRecordCorrupt
 from federation.store.portable import forget, insert_if_absent, pages, replaced, upsert
@@ -20,13 +21,17 @@ from federation.store.rows import (
     About,
     Act,
     Admission,
+    Beside,
+    DeclaredHere,
     LogEntry,
     SealedEntry,
     StoredEpoch,
     StoredEvidence,
     StoredStatement,
 )
-from federation.store.schema import epochs, evidence, log, replay, settings
+from federation.store.schema import emergencies, epochs, evidence, log, replay, settings
+
+NOTHING = Beside()
 
 START = bytes(32)
 """The digest before the first entry."""
@@ -39,10 +44,20 @@ def chained(previous: bytes, at: int, sealed: bytes) -> bytes:
 
 def append(connection: sa.Connection, made: SealedEntry) -> LogEntry:
     """Add an entry within a transaction: what it tells of is then there if, and only if, the entry is."""
+    spend(connection, made.beside.claims)
     entry = _chained_entry(connection, made.at, made.sealed)
     if made.about is not None:
         note(connection, made.about, entry.sequence)
+    if made.beside.emergency is not None:
+        _queue(connection, made.beside.emergency, entry.sequence)
     return entry
+
+
+def _queue(connection: sa.Connection, declared: DeclaredHere, sequence: int) -> None:
+    """Put an emergency up for review with its first entry of the log; every other is counted with it."""
+    if not insert_if_absent(connection, emergencies, **vars(declared), logged=sequence, accesses=1):
+        here = emergencies.c.emergency_digest == declared.emergency_digest
+        connection.execute(sa.update(emergencies).where(here).values(accesses=emergencies.c.accesses + 1))
 
 
 def _chained_entry(connection: sa.Connection, at: int, sealed: bytes) -> LogEntry:
@@ -62,9 +77,13 @@ class Log:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, *, at: int, sealed: bytes, about: About | None = None) -> LogEntry:
-        """Add an entry behind the last one: the chain has no forks, for a number is taken once, with what it is chained to."""
-        return self._database.write_by_key(lambda connection: append(connection, SealedEntry(at, sealed, about)))
+    def append(self, *, at: int, sealed: bytes, about: About | None = None, beside: Beside = NOTHING) -> LogEntry:
+        """Add an entry behind the last one: the chain has no forks, for a number is taken once, with what it is chained to.
+
+        Raises BudgetSpent; then nothing is written.
+        """
+        made = SealedEntry(at, sealed, about, beside)
+        return self._database.write_by_key(lambda connection: append(connection, made))
 
     def entry(self, sequence: int) -> LogEntry:
         """Return an entry by its number. Raises NotStored."""

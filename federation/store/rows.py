@@ -64,12 +64,47 @@ class StoredAccess:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """One patient more on a budget, such as "accesses/doctor/day", of a time that begins and ends then.
+
+    `kind` is what the decision calls it. Who has the budget and who the patient is are HMACs under every index key there is, the
+    active one's first. `most` patients fit.
+    """
+
+    kind: str
+    budget: str
+    who_keys: tuple[bytes, ...]
+    patient_keys: tuple[bytes, ...]
+    begins_at: int
+    ends_at: int
+    most: int
+
+
+@dataclass(frozen=True)
+class DeclaredHere:
+    """An emergency in which something is given here: H(Emergency), what was shown, sealed, and when it was declared."""
+
+    emergency_digest: bytes
+    sealed: bytes
+    declared_at: int
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is written with an entry of the log: the patient on budgets, and an emergency that is to be reviewed."""
+
+    claims: tuple[Claim, ...] = ()
+    emergency: DeclaredHere | None = None
+
+
+@dataclass(frozen=True)
 class SealedEntry:
-    """An entry of the log to be: when, and what, sealed; and about which patient, if it is about one."""
+    """An entry of the log to be: when, and what, sealed; about which patient, if it is about one; and what goes with it."""
 
     at: int
     sealed: bytes
     about: About | None = None
+    beside: Beside = Beside()
 
 
 @dataclass(frozen=True)
@@ -362,3 +397,20 @@ class StoredGuardianship:
     not_after: int
     ended_at: int | None = None
     told_at: int | None = None
+
+
+@dataclass(frozen=True)
+class StoredEmergency:
+    """An emergency in which this hospital gave records, or said that there are none.
+
+    `sealed` is what was shown, `sealed_review` what an officer decided. `logged` is its first entry in the log, `accesses` how
+    many entries there are.
+    """
+
+    emergency_digest: bytes
+    sealed: bytes
+    declared_at: int
+    logged: int
+    accesses: int
+    reviewed_at: int | None = None
+    sealed_review: bytes | None = None

@@ -70,6 +70,26 @@ epochs = _table(
 
 log = _table("log", _key("sequence", sa.BigInteger), _u64("at"), _bytes("sealed"), _bytes("digest"))
 
+budgets = _table(
+    "budgets",
+    _key("who_key"),
+    _key("budget", sa.Text),
+    _key("begins_at", Unsigned64),
+    sa.Column("spent", sa.BigInteger, nullable=False),
+    _u64("ends_at"),
+    sa.Index("budgets_ends_at", "ends_at"),
+)
+
+budget_patients = _table(
+    "budget_patients",
+    _key("who_key"),
+    _key("budget", sa.Text),
+    _key("begins_at", Unsigned64),
+    _key("patient_key"),
+    _u64("ends_at"),
+    sa.Index("budget_patients_ends_at", "ends_at"),
+)
+
 accesses = _table("accesses", _key("patient_key"), _key("sequence", sa.BigInteger), _generation())
 
 evidence = _table(
@@ -264,5 +284,18 @@ guardianships = _table(
     _u64("ended_at", nullable=True),
     _u64("told_at", nullable=True),
     sa.Index("guardianships_not_after", "not_after"),
+    clustered=False,
+)
+
+emergencies = _table(
+    "emergencies",
+    _key("emergency_digest"),
+    _bytes("sealed"),
+    _u64("declared_at"),
+    _u64("logged"),
+    sa.Column("accesses", sa.BigInteger, nullable=False),
+    _u64("reviewed_at", nullable=True),
+    _bytes("sealed_review", nullable=True),
+    sa.Index("emergencies_reviewed_at", "reviewed_at", "declared_at"),
     clustered=False,
 )

@@ -1019,6 +1019,79 @@ class Emergency(_message.Message):
 Global___Emergency: _TypeAlias = Emergency  # noqa: Y015
 
 @_typing.final
+class Review(_message.Message):
+    """What a hospital's officer found of an emergency that opened records there, label "review", signed by PRK_HPC."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMERGENCY_DIGEST_FIELD_NUMBER: _builtins.int
+    HOSPITAL_ID_FIELD_NUMBER: _builtins.int
+    HOSPITAL_SERIAL_FIELD_NUMBER: _builtins.int
+    OFFICER_FIELD_NUMBER: _builtins.int
+    JUSTIFIED_FIELD_NUMBER: _builtins.int
+    NOTE_DIGEST_FIELD_NUMBER: _builtins.int
+    STATED_AT_FIELD_NUMBER: _builtins.int
+    emergency_digest: _builtins.bytes
+    """H(the Emergency)."""
+    hospital_id: _builtins.str
+    """ID_HPC; the signer."""
+    hospital_serial: _builtins.bytes
+    """Serial of the signer's credential."""
+    officer: _builtins.str
+    """Who decided, as the hospital knows that person."""
+    justified: _builtins.bool
+    """Whether it was an emergency."""
+    note_digest: _builtins.bytes
+    """H(note): what the officer wrote down."""
+    stated_at: _builtins.int
+    """When it was signed."""
+    def __init__(
+        self,
+        *,
+        emergency_digest: _builtins.bytes | None = ...,
+        hospital_id: _builtins.str | None = ...,
+        hospital_serial: _builtins.bytes | None = ...,
+        officer: _builtins.str | None = ...,
+        justified: _builtins.bool | None = ...,
+        note_digest: _builtins.bytes | None = ...,
+        stated_at: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_emergency_digest", b"_emergency_digest", "_hospital_id", b"_hospital_id", "_hospital_serial", b"_hospital_serial", "_justified", b"_justified", "_note_digest", b"_note_digest", "_officer", b"_officer", "_stated_at", b"_stated_at", "emergency_digest", b"emergency_digest", "hospital_id", b"hospital_id", "hospital_serial", b"hospital_serial", "justified", b"justified", "note_digest", b"note_digest", "officer", b"officer", "stated_at", b"stated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_emergency_digest", b"_emergency_digest", "_hospital_id", b"_hospital_id", "_hospital_serial", b"_hospital_serial", "_justified", b"_justified", "_note_digest", b"_note_digest", "_officer", b"_officer", "_stated_at", b"_stated_at", "emergency_digest", b"emergency_digest", "hospital_id", b"hospital_id", "hospital_serial", b"hospital_serial", "justified", b"justified", "note_digest", b"note_digest", "officer", b"officer", "stated_at", b"stated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__emergency_digest: _TypeAlias = _typing.Literal["emergency_digest"]  # noqa: Y015
+    _WhichOneofArgType__emergency_digest: _TypeAlias = _typing.Literal["_emergency_digest", b"_emergency_digest"]  # noqa: Y015
+    _WhichOneofReturnType__hospital_id: _TypeAlias = _typing.Literal["hospital_id"]  # noqa: Y015
+    _WhichOneofArgType__hospital_id: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id"]  # noqa: Y015
+    _WhichOneofReturnType__hospital_serial: _TypeAlias = _typing.Literal["hospital_serial"]  # noqa: Y015
+    _WhichOneofArgType__hospital_serial: _TypeAlias = _typing.Literal["_hospital_serial", b"_hospital_serial"]  # noqa: Y015
+    _WhichOneofReturnType__justified: _TypeAlias = _typing.Literal["justified"]  # noqa: Y015
+    _WhichOneofArgType__justified: _TypeAlias = _typing.Literal["_justified", b"_justified"]  # noqa: Y015
+    _WhichOneofReturnType__note_digest: _TypeAlias = _typing.Literal["note_digest"]  # noqa: Y015
+    _WhichOneofArgType__note_digest: _TypeAlias = _typing.Literal["_note_digest", b"_note_digest"]  # noqa: Y015
+    _WhichOneofReturnType__officer: _TypeAlias = _typing.Literal["officer"]  # noqa: Y015
+    _WhichOneofArgType__officer: _TypeAlias = _typing.Literal["_officer", b"_officer"]  # noqa: Y015
+    _WhichOneofReturnType__stated_at: _TypeAlias = _typing.Literal["stated_at"]  # noqa: Y015
+    _WhichOneofArgType__stated_at: _TypeAlias = _typing.Literal["_stated_at", b"_stated_at"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__emergency_digest) -> _WhichOneofReturnType__emergency_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital_id) -> _WhichOneofReturnType__hospital_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital_serial) -> _WhichOneofReturnType__hospital_serial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__justified) -> _WhichOneofReturnType__justified | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__note_digest) -> _WhichOneofReturnType__note_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__officer) -> _WhichOneofReturnType__officer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stated_at) -> _WhichOneofReturnType__stated_at | None: ...
+
+Global___Review: _TypeAlias = Review  # noqa: Y015
+
+@_typing.final
 class CrlPin(_message.Message):
     """The newest CRL of a medical authority that the public cloud knows."""
 

@@ -13,6 +13,7 @@ from federation.store import postgresql, sqlite
 from federation.store.database import Database, open_database
 from federation.store.registrations import Registrations
 from federation.store.rows import (
+    Claim,
     OutboxEntry,
     Registration,
     StoredEpoch,
@@ -33,6 +34,20 @@ IMPLEMENTATIONS = ("sqlite", *["postgresql"] * (REQUIRED or postgresql_server.is
 NOW = 1_700_000_000_000
 MINUTE = 60_000
 WORKER = "tests.contract.store_worker"
+
+
+def claim(patient: str, who: str = "D:chen", **changed: object) -> Claim:
+    """A patient on a budget of two a day, under one index key."""
+    fields = {
+        "kind": "accesses",
+        "budget": "accesses/doctor/day",
+        "who_keys": (who.encode(),),
+        "patient_keys": (patient.encode(),),
+        "begins_at": NOW,
+        "ends_at": NOW + 1440 * MINUTE,
+        "most": 2,
+    }
+    return Claim(**fields | changed)
 
 
 def url_of(implementation: str, directory: Path, *, template: str = "template0") -> str:

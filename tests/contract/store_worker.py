@@ -10,13 +10,14 @@ from federation.party.generations import StoredGenerations
 from federation.store.blobs import CHUNK_BYTES, BlobStore
 from federation.store.database import open_database
 from federation.store.directory import RevocationBook
-from federation.store.errors import AlreadyStored, StoreLimit
+from federation.store.errors import AlreadyStored, BudgetSpent, StoreLimit
 from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import OutboxEntries
 from federation.store.registrations import Registrations
 from federation.store.rooms import Rooms
+from federation.store.rows import Beside
 from federation.store.shelves import open_shelf
-from tests.contract.store_support import MINUTE, NOW, register, registration, room
+from tests.contract.store_support import MINUTE, NOW, claim, register, registration, room
 
 
 def wait() -> None:
@@ -35,6 +36,20 @@ def append(url: str, argument: str) -> None:
         wait()
         for number in range(int(argument)):
             Log(database).append(at=NOW + number, sealed=b"entry")
+
+
+def spend(url: str, argument: str) -> None:
+    """Have ten patients of one's own each on a budget of 25, with an entry of the log."""
+    with open_database(url) as database:
+        wait()
+        for number in range(10):
+            beside = Beside((claim(f"{argument}-{number}", most=25),))
+            try:
+                Log(database).append(at=NOW + number, sealed=b"entry", beside=beside)
+            except BudgetSpent:
+                print("spent")
+            else:
+                print("given")
 
 
 def revoke(url: str, argument: str) -> None:
@@ -133,7 +148,20 @@ def write_blob(url: str, argument: str) -> None:
 
 JOBS = {
     job.__name__: job
-    for job in (admit, append, complete, migrate, publish, put_frames, renew, revoke, rotate, take_back, write_blob)
+    for job in (
+        admit,
+        append,
+        complete,
+        migrate,
+        publish,
+        put_frames,
+        renew,
+        revoke,
+        rotate,
+        spend,
+        take_back,
+        write_blob,
+    )
 }
 
 

@@ -47,6 +47,14 @@ def test_log_of_four_processes_is_one_chain(url):
         assert Log(database).verify() == 200
 
 
+def test_budget_of_four_processes_gives_what_it_has_and_no_more(url):
+    open_database(url).close()
+    printed = run_together("spend", url, "abcd")
+    assert [line for lines in printed for line in lines.split()].count("given") == 25
+    with open_database(url) as database:
+        assert Log(database).verify() == 25
+
+
 def test_revocations_of_four_processes_have_a_version_each(url):
     open_database(url).close()
     printed = run_together("revoke", url, ["a", "b", "c", "d"])

@@ -68,6 +68,8 @@ var (
 	given       = []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ, pb.Right_RIGHT_WRITE}
 	own         = []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ, pb.Right_RIGHT_LOG}
 	inEmergency = []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ}
+	// A deposit gives nothing out, and a visit that was begun is finished.
+	budgeted = []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ}
 
 	longestDeputyship = map[string]time.Duration{Mandate: LongestMandate, Guardianship: LongestGuardianship} // of no other kind
 )
@@ -97,8 +99,10 @@ func (r rule) byConsent(consent Consent) (*Allowed, error) {
 	if err := r.requireScope(grant); err != nil {
 		return nil, err
 	}
-	if err := r.requireBudget("accesses"); err != nil {
-		return nil, err
+	if slices.Contains(budgeted, r.question.Right) {
+		if err := r.requireBudget("accesses"); err != nil {
+			return nil, err
+		}
 	}
 	return &Allowed{"consent", grant.Hospitals, grant.DepartmentClasses, grant.HighestSensitivity, r.standing.Hidden}, nil
 }

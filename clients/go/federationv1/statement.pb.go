@@ -1528,6 +1528,106 @@ func (x *Emergency) GetNotAfter() uint64 {
 	return 0
 }
 
+// What a hospital's officer found of an emergency that opened records there, label "review", signed by PRK_HPC.
+type Review struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// H(the Emergency).
+	EmergencyDigest []byte `protobuf:"bytes,1,opt,name=emergency_digest,json=emergencyDigest,proto3,oneof" json:"emergency_digest,omitempty"`
+	// ID_HPC; the signer.
+	HospitalId *string `protobuf:"bytes,2,opt,name=hospital_id,json=hospitalId,proto3,oneof" json:"hospital_id,omitempty"`
+	// Serial of the signer's credential.
+	HospitalSerial []byte `protobuf:"bytes,3,opt,name=hospital_serial,json=hospitalSerial,proto3,oneof" json:"hospital_serial,omitempty"`
+	// Who decided, as the hospital knows that person.
+	Officer *string `protobuf:"bytes,4,opt,name=officer,proto3,oneof" json:"officer,omitempty"`
+	// Whether it was an emergency.
+	Justified *bool `protobuf:"varint,5,opt,name=justified,proto3,oneof" json:"justified,omitempty"`
+	// H(note): what the officer wrote down.
+	NoteDigest []byte `protobuf:"bytes,6,opt,name=note_digest,json=noteDigest,proto3,oneof" json:"note_digest,omitempty"`
+	// When it was signed.
+	StatedAt      *uint64 `protobuf:"varint,7,opt,name=stated_at,json=statedAt,proto3,oneof" json:"stated_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Review) Reset() {
+	*x = Review{}
+	mi := &file_federation_v1_statement_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Review) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Review) ProtoMessage() {}
+
+func (x *Review) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Review.ProtoReflect.Descriptor instead.
+func (*Review) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Review) GetEmergencyDigest() []byte {
+	if x != nil {
+		return x.EmergencyDigest
+	}
+	return nil
+}
+
+func (x *Review) GetHospitalId() string {
+	if x != nil && x.HospitalId != nil {
+		return *x.HospitalId
+	}
+	return ""
+}
+
+func (x *Review) GetHospitalSerial() []byte {
+	if x != nil {
+		return x.HospitalSerial
+	}
+	return nil
+}
+
+func (x *Review) GetOfficer() string {
+	if x != nil && x.Officer != nil {
+		return *x.Officer
+	}
+	return ""
+}
+
+func (x *Review) GetJustified() bool {
+	if x != nil && x.Justified != nil {
+		return *x.Justified
+	}
+	return false
+}
+
+func (x *Review) GetNoteDigest() []byte {
+	if x != nil {
+		return x.NoteDigest
+	}
+	return nil
+}
+
+func (x *Review) GetStatedAt() uint64 {
+	if x != nil && x.StatedAt != nil {
+		return *x.StatedAt
+	}
+	return 0
+}
+
 // The newest CRL of a medical authority that the public cloud knows.
 type CrlPin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1543,7 +1643,7 @@ type CrlPin struct {
 
 func (x *CrlPin) Reset() {
 	*x = CrlPin{}
-	mi := &file_federation_v1_statement_proto_msgTypes[13]
+	mi := &file_federation_v1_statement_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1655,7 @@ func (x *CrlPin) String() string {
 func (*CrlPin) ProtoMessage() {}
 
 func (x *CrlPin) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_statement_proto_msgTypes[13]
+	mi := &file_federation_v1_statement_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1668,7 @@ func (x *CrlPin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CrlPin.ProtoReflect.Descriptor instead.
 func (*CrlPin) Descriptor() ([]byte, []int) {
-	return file_federation_v1_statement_proto_rawDescGZIP(), []int{13}
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CrlPin) GetCertificateDigest() []byte {
@@ -1605,7 +1705,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_federation_v1_statement_proto_msgTypes[14]
+	mi := &file_federation_v1_statement_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1717,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_statement_proto_msgTypes[14]
+	mi := &file_federation_v1_statement_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1730,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_federation_v1_statement_proto_rawDescGZIP(), []int{14}
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Sweep) GetPatientDigest() []byte {
@@ -1676,7 +1776,7 @@ type RevocationList struct {
 
 func (x *RevocationList) Reset() {
 	*x = RevocationList{}
-	mi := &file_federation_v1_statement_proto_msgTypes[15]
+	mi := &file_federation_v1_statement_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1788,7 @@ func (x *RevocationList) String() string {
 func (*RevocationList) ProtoMessage() {}
 
 func (x *RevocationList) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_statement_proto_msgTypes[15]
+	mi := &file_federation_v1_statement_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1801,7 @@ func (x *RevocationList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationList.ProtoReflect.Descriptor instead.
 func (*RevocationList) Descriptor() ([]byte, []int) {
-	return file_federation_v1_statement_proto_rawDescGZIP(), []int{15}
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RevocationList) GetSequence() uint64 {
@@ -1994,7 +2094,27 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\x11_second_doctor_idB\r\n" +
 	"\v_not_beforeB\f\n" +
 	"\n" +
-	"_not_after\"\xbb\x01\n" +
+	"_not_after\"\xb8\x03\n" +
+	"\x06Review\x126\n" +
+	"\x10emergency_digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\x0femergencyDigest\x88\x01\x01\x12,\n" +
+	"\vhospital_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x03H\x01R\n" +
+	"hospitalId\x88\x01\x01\x124\n" +
+	"\x0fhospital_serial\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x02R\x0ehospitalSerial\x88\x01\x01\x12&\n" +
+	"\aofficer\x18\x04 \x01(\tB\a\xca\xda\x18\x03\x10\x80\x01H\x03R\aofficer\x88\x01\x01\x12!\n" +
+	"\tjustified\x18\x05 \x01(\bH\x04R\tjustified\x88\x01\x01\x12,\n" +
+	"\vnote_digest\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x05R\n" +
+	"noteDigest\x88\x01\x01\x12(\n" +
+	"\tstated_at\x18\a \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x06R\bstatedAt\x88\x01\x01B\x13\n" +
+	"\x11_emergency_digestB\x0e\n" +
+	"\f_hospital_idB\x12\n" +
+	"\x10_hospital_serialB\n" +
+	"\n" +
+	"\b_officerB\f\n" +
+	"\n" +
+	"_justifiedB\x0e\n" +
+	"\f_note_digestB\f\n" +
+	"\n" +
+	"_stated_at\"\xbb\x01\n" +
 	"\x06CrlPin\x12:\n" +
 	"\x12certificate_digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\x11certificateDigest\x88\x01\x01\x12#\n" +
 	"\x06number\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\x10\x14H\x01R\x06number\x88\x01\x01\x12#\n" +
@@ -2065,7 +2185,7 @@ func file_federation_v1_statement_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_statement_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_federation_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_federation_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_federation_v1_statement_proto_goTypes = []any{
 	(Role)(0),                      // 0: federation.v1.Role
 	(Right)(0),                     // 1: federation.v1.Right
@@ -2084,9 +2204,10 @@ var file_federation_v1_statement_proto_goTypes = []any{
 	(*Guardianship)(nil),           // 14: federation.v1.Guardianship
 	(*Duty)(nil),                   // 15: federation.v1.Duty
 	(*Emergency)(nil),              // 16: federation.v1.Emergency
-	(*CrlPin)(nil),                 // 17: federation.v1.CrlPin
-	(*Sweep)(nil),                  // 18: federation.v1.Sweep
-	(*RevocationList)(nil),         // 19: federation.v1.RevocationList
+	(*Review)(nil),                 // 17: federation.v1.Review
+	(*CrlPin)(nil),                 // 18: federation.v1.CrlPin
+	(*Sweep)(nil),                  // 19: federation.v1.Sweep
+	(*RevocationList)(nil),         // 20: federation.v1.RevocationList
 }
 var file_federation_v1_statement_proto_depIdxs = []int32{
 	0,  // 0: federation.v1.Credential.role:type_name -> federation.v1.Role
@@ -2099,8 +2220,8 @@ var file_federation_v1_statement_proto_depIdxs = []int32{
 	1,  // 7: federation.v1.Grant.rights:type_name -> federation.v1.Right
 	3,  // 8: federation.v1.Mandate.powers:type_name -> federation.v1.Power
 	3,  // 9: federation.v1.Guardianship.powers:type_name -> federation.v1.Power
-	17, // 10: federation.v1.RevocationList.crls:type_name -> federation.v1.CrlPin
-	18, // 11: federation.v1.RevocationList.sweeps:type_name -> federation.v1.Sweep
+	18, // 10: federation.v1.RevocationList.crls:type_name -> federation.v1.CrlPin
+	19, // 11: federation.v1.RevocationList.sweeps:type_name -> federation.v1.Sweep
 	12, // [12:12] is the sub-list for method output_type
 	12, // [12:12] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
@@ -2134,13 +2255,14 @@ func file_federation_v1_statement_proto_init() {
 	file_federation_v1_statement_proto_msgTypes[13].OneofWrappers = []any{}
 	file_federation_v1_statement_proto_msgTypes[14].OneofWrappers = []any{}
 	file_federation_v1_statement_proto_msgTypes[15].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_statement_proto_rawDesc), len(file_federation_v1_statement_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

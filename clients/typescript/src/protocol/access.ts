@@ -236,7 +236,10 @@ class Rule {
     this.#requireStanding(grant);
     this.#requireGrantee(consent);
     this.#requireScope(grant);
-    this.#requireBudget("accesses");
+    const { right } = this.question;
+    if (right !== undefined && BUDGETED.has(right)) {
+      this.#requireBudget("accesses");
+    }
     const { hospitals, departmentClasses, highestSensitivity } = grant;
     return new Allowed("consent", hospitals, departmentClasses, highestSensitivity, this.standing.hidden);
   }
@@ -400,6 +403,8 @@ const GRANTED = new Set([Sensitivity.NORMAL, Sensitivity.RESTRICTED]);
 const GIVEN = new Set([Right.INDEX, Right.READ, Right.WRITE]);
 const OWN = new Set([Right.INDEX, Right.READ, Right.LOG]);
 const IN_EMERGENCY = new Set([Right.INDEX, Right.READ]);
+/** A deposit gives nothing out, and a visit that was begun is finished. */
+const BUDGETED = new Set([Right.INDEX, Right.READ]);
 
 /** Whether it is valid now; what began by a clock that is ahead within `skew` has begun. */
 function holds({ notBefore, notAfter }: Validity, now: Instant, skew: bigint): boolean {

@@ -23,6 +23,17 @@ def upgrade() -> None:
 
 def _accesses() -> None:
     create("accesses", key("patient_key"), key("sequence", sa.BigInteger), _generation())
+    for table, *more in (("budgets",), ("budget_patients", "patient_key")):
+        create(
+            table,
+            key("who_key"),
+            key("budget", sa.Text),
+            key("begins_at", sa.BigInteger),
+            *map(key, more),
+            *([] if more else [sa.Column("spent", sa.BigInteger, nullable=False)]),
+            integer("ends_at"),
+        )
+        index(table, "ends_at")
 
 
 def _index_and_revocations() -> None:
@@ -73,3 +84,15 @@ def _hospital() -> None:
         clustered=False,
     )
     index("guardianships", "not_after")
+    create(
+        "emergencies",
+        key("emergency_digest"),
+        blob("sealed"),
+        integer("declared_at"),
+        integer("logged"),
+        sa.Column("accesses", sa.BigInteger, nullable=False),
+        integer("reviewed_at", nullable=True),
+        blob("sealed_review", nullable=True),
+        clustered=False,
+    )
+    index("emergencies", "reviewed_at", "declared_at")

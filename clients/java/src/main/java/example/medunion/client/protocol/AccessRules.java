@@ -23,6 +23,9 @@ record AccessRules(Access.Question question, Access.Standing standing, Access.Po
   private static final Set<Right> OWN = Set.of(Right.RIGHT_INDEX, Right.RIGHT_READ, Right.RIGHT_LOG);
   private static final Set<Right> IN_EMERGENCY = Set.of(Right.RIGHT_INDEX, Right.RIGHT_READ);
 
+  /** A deposit gives nothing out, and a visit that was begun is finished. */
+  private static final Set<Right> BUDGETED = Set.of(Right.RIGHT_INDEX, Right.RIGHT_READ);
+
   /** What is allowed by it; refuses with why not. `access` is null where nothing was shown. */
   Decision.Allowed allow(Access access) {
     if (access instanceof Access.Consent consent) {
@@ -43,7 +46,9 @@ record AccessRules(Access.Question question, Access.Standing standing, Access.Po
     requireStanding(grant);
     requireGrantee(consent);
     requireScope(grant);
-    requireBudget("accesses");
+    if (question.right() != null && BUDGETED.contains(question.right())) {
+      requireBudget("accesses");
+    }
     return new Decision.Allowed(
         "consent", grant.hospitals(), grant.departmentClasses(), grant.highestSensitivity(), standing.hidden());
   }

@@ -1,0 +1,297 @@
+"""`medunion doctor emergency`: reading a patient's records without consent, when waiting for it would do harm.
+
+It is asked for with a reason and a note; a second clinician signs at the same desk, or on a machine of its own.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import safefiles
+from federation.cli import terminal
+from federation.cli.doctor_options import Desk, desk_options
+from federation.cli.fetched_records import Missing, describe_people, fetched, require_empty, show_record
+from federation.cli.options import EXISTING, IdentityParameter, OutputFile, gather_options
+from federation.cli.terminal import say, yes_option
+from federation.cli.text_file import read_text
+from federation.clinical.summary import Person
+from federation.clinical.text import counted, printable
+from federation.party.node_directory import NodeDirectory
+from federation.person.emergencies import Declared, DoctorEmergencies
+from federation.person.node import OpenDoctor
+from federation.person.profile import DoctorSettings
+from federation.person.records import MOST_FETCHED_BYTES
+from federation.protocol.consent import Declaration
+from keystore.identities import ANY, DoctorId, HospitalId, PatientId
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FOLLOWS = (
+    "This is logged as an emergency, told to the patient, and reviewed by an officer of each hospital within 7 days."
+)
+MARK = "emergency-"
+"""What the names of saved copies begin with."""
+
+NOTICE = "READ-IN-AN-EMERGENCY.txt"
+
+
+@click.group()
+def emergency() -> None:
+    """Read a patient's records without consent, when waiting for it would do harm.
+
+    An emergency lives an hour. Each hospital and the public cloud let it in by their own policy: for which reasons, from which
+    departments, and whether a second clinician has to sign.
+    """
+
+
+_DECLARATION = (
+    click.option("--on-duty-at", "duty_at", required=True, type=IdentityParameter("hospital"), help="Your hospital."),
+    click.option("--address", required=True, help="Where your hospital is dialled: host:port."),
+    click.option(
+        "--patient", "patient_id", help="Whose records: P:name; asked for, typed or from a card, if left out."
+    ),
+    click.option("--reason", help="A code that the hospitals let in, such as unconscious; asked for if left out."),
+    click.option("--note", help="What you saw, in your words; it stays here, sealed, and its digest goes out."),
+    click.option("--note-file", type=EXISTING, help="File with the note instead."),
+    click.option(
+        "--hospital",
+        type=IdentityParameter("hospital", ANY),
+        default=ANY,
+        show_default=True,
+        help="The one hospital whose records are asked for, or every one.",
+    ),
+)
+
+
+def declaration_options(command: F) -> F:
+    """Add what is declared, as functions of who seconds it: named `declaration`, beside `duty_at` and `address`."""
+
+    def gather(values: dict[str, Any]) -> dict[str, Any]:
+        note, note_file = values.pop("note"), values.pop("note_file")
+        names = "patient_id", "reason", "hospital"
+        return {
+            "declaration": partial(_declaration, note=note, note_file=note_file, **{it: values.pop(it) for it in names})
+        }
+
+    return gather_options(command, gather, _DECLARATION)
+
+
+READING = (
+    click.option(
+        "--save", type=click.Path(file_okay=False, path_type=Path), help="Save what is read there, unencrypted."
+    ),
+    click.option(
+        "--fetch-at-most",
+        "most_megabytes",
+        type=terminal.Amount(min=0, min_open=True, max=10_000_000),
+        default=MOST_FETCHED_BYTES / 1_000_000,
+        show_default=True,
+        help="Megabytes to fetch, of all records together.",
+    ),
+)
+
+
+def reading_options(command: F) -> F:
+    """Add what is done with what is read, as `save` and `most_megabytes`."""
+    return gather_options(command, lambda _: {}, READING)
+
+
+@emergency.command()
+@desk_options
+@declaration_options
+@click.option(
+    "--second",
+    "second_directory",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Directory of the second clinician's client, who signs here, too.",
+)
+@reading_options
+@yes_option
+def read(
+    desk: Desk,
+    duty_at: str,
+    address: str,
+    declaration: Callable[[DoctorId | None], Declaration],
+    second_directory: Path | None,
+    save: Path | None,
+    most_megabytes: float,
+    yes: bool,
+) -> None:
+    """Declare an emergency, find the patient's records, and read them."""
+    terminal.require_answer(yes)
+    second = None if second_directory is None else desk.of(NodeDirectory(second_directory.resolve()))
+    named = None if second is None else DoctorId(second.directory.settings(DoctorSettings).identity)
+    if save is not None:
+        require_empty(save, "--save")
+    with desk.opened() as opened:
+        declared = _declare(opened, declaration(named), HospitalId(duty_at), address, yes=yes)
+        if second is None:
+            _read(opened.client.emergencies, declared, save, most_megabytes)
+            return
+    # One after the other: a process has the software tokens of one directory at a time.
+    with second.opened() as seconding:
+        declared = _second(seconding, declared, yes=yes)
+    with desk.opened() as opened:
+        _read(opened.client.emergencies, declared, save, most_megabytes)
+
+
+@emergency.command()
+@desk_options
+@declaration_options
+@click.option(
+    "--second",
+    "second_doctor_id",
+    type=IdentityParameter("doctor"),
+    required=True,
+    help="The second clinician, D:name, who signs by `emergency second`.",
+)
+@click.option(
+    "--out", required=True, type=OutputFile(), help="The file for the second clinician; it names the patient."
+)
+@yes_option
+def declare(
+    desk: Desk,
+    duty_at: str,
+    address: str,
+    declaration: Callable[[DoctorId | None], Declaration],
+    second_doctor_id: str,
+    out: Path,
+    yes: bool,
+) -> None:
+    """Declare an emergency that a second clinician signs at another machine."""
+    terminal.require_answer(yes)
+    with desk.opened() as opened:
+        declared = _declare(opened, declaration(DoctorId(second_doctor_id)), HospitalId(duty_at), address, yes=yes)
+    safefiles.replace(out, declared.to_bytes())
+    say(
+        f"{out} is for {second_doctor_id}, who signs it by `medunion doctor emergency second {out.name}`; bring it back"
+    )
+    say(f"then, and read by `medunion doctor emergency open {out.name}` until {_until(declared)}.")
+
+
+@emergency.command()
+@desk_options
+@click.argument("file", type=EXISTING)
+@yes_option
+def second(desk: Desk, file: Path, yes: bool) -> None:
+    """Sign a colleague's emergency, in its FILE: you answer for it, too."""
+    terminal.require_answer(yes)
+    declared = Declared.read(file)
+    with desk.opened() as opened:
+        declared = _second(opened, declared, yes=yes)
+    safefiles.replace(file, declared.to_bytes())
+    say(f"Signed. {file} goes back to {declared.statement.doctor_id}, until {_until(declared)}.")
+
+
+@emergency.command("open")
+@desk_options
+@click.argument("file", type=EXISTING)
+@reading_options
+def open_command(desk: Desk, file: Path, save: Path | None, most_megabytes: float) -> None:
+    """Find and read the records by an emergency of yours that was seconded, in its FILE, or again within its hour."""
+    declared = Declared.read(file)
+    if save is not None:
+        require_empty(save, "--save")
+    with desk.opened() as opened:
+        _read(opened.client.emergencies, declared, save, most_megabytes)
+
+
+@emergency.command("list")
+@desk_options
+def list_command(desk: Desk) -> None:
+    """List the emergencies that you declared, with your notes: an officer may ask for them."""
+    with desk.opened() as opened:
+        kept = opened.client.emergencies.kept()
+    if not kept:
+        say("You declared no emergency.")
+    for declared, note in kept:
+        say(f"{terminal.moment(declared.statement.not_before)}  {_words(declared)}\n    {printable(note, 4_000)}")
+
+
+def _declaration(
+    second_doctor_id: DoctorId | None,
+    *,
+    patient_id: str | None,
+    reason: str | None,
+    hospital: str,
+    note: str | None,
+    note_file: Path | None,
+) -> Declaration:
+    if note is not None and note_file is not None:
+        raise click.UsageError("Give either --note or --note-file.")
+    if note_file is not None:
+        note = read_text(note_file)[0].strip()
+    asked = patient_id or click.prompt("Whose records (P:name, typed or from a card)")
+    return Declaration(
+        PatientId(asked.strip()),
+        reason or click.prompt("For which reason (a code, such as unconscious)"),
+        note or click.prompt("What you saw, for who reviews this"),
+        hospital,
+        second_doctor_id,
+    )
+
+
+def _declare(opened: OpenDoctor, declaration: Declaration, duty_at: HospitalId, address: str, *, yes: bool) -> Declared:
+    where = "every hospital" if declaration.hospital == ANY else declaration.hospital
+    say(f"Without consent, {opened.member.identity} asks for the records of {printable(declaration.patient_id, 80)}")
+    say(f"at {where}, for the reason {printable(declaration.reason_code, 40)}.")
+    say(FOLLOWS)
+    terminal.confirm("Declare this emergency?", yes=yes)
+    return opened.client.emergencies.declare(declaration, duty_at, address)
+
+
+def _second(opened: OpenDoctor, declared: Declared, *, yes: bool) -> Declared:
+    say(f"\n{opened.member.identity} is asked to sign, as the second clinician:")
+    say(f"  {_words(declared)}")
+    say(FOLLOWS)
+    terminal.confirm("Sign this emergency?", yes=yes)
+    return opened.client.emergencies.second(declared)
+
+
+def _read(emergencies: DoctorEmergencies, declared: Declared, save: Path | None, most_megabytes: float) -> None:
+    locations = emergencies.find(declared, _tell_more)
+    if not locations:
+        say("\nNo record of this patient is known.")
+        return
+    say(f"\n{counted(len(locations), 'record')} found:")
+    for location in locations:
+        say(f"  {location.department_id} at {location.address}")
+    if save is not None:
+        notice = f"These copies were read in an emergency, without the patient's consent.\n{_words(declared)}\n"
+        terminal.write_new(save / NOTICE, notice.encode())
+    missing: Missing = {}
+    people: list[Person] = []
+    fetch = partial(emergencies.fetch, declared)
+    for record in fetched(fetch, locations, round(most_megabytes * 1_000_000), missing):
+        try:
+            with terminal.going_on(f"a record from {record.hospital_id}"):
+                people += show_record(record, save, MARK)
+        finally:
+            record.close()
+    if caution := describe_people(people):
+        say(caution)
+    for hospital_id, fault in missing.items():
+        say(f"\nRECORDS AT {hospital_id} ARE MISSING. {terminal.plain(fault)}")
+    if missing:
+        raise click.exceptions.Exit(1)
+
+
+def _words(declared: Declared) -> str:
+    said = declared.statement
+    where = "every hospital" if said.hospital == ANY else said.hospital
+    by = said.doctor_id if declared.second_doctor_id is None else f"{said.doctor_id} with {declared.second_doctor_id}"
+    return (
+        f"{said.emergency_id.hex()}: {by} reads the records of {said.patient_id} at {where},"
+        f" {printable(said.reason_code, 40)}, until {_until(declared)}"
+    )
+
+
+def _until(declared: Declared) -> str:
+    return terminal.moment(declared.statement.not_after)
+
+
+def _tell_more(pages: int) -> None:
+    say(f"\nThe public cloud knows of more records than are read: {pages} pages more. SOME RECORDS ARE MISSING.")
