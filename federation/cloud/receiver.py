@@ -8,6 +8,7 @@ from federation.protocol.verifier import VerifiedParty
 
 
 def receiver_for(cloud: Cloud, asker: VerifiedParty, shown: Shown, *, now: Instant) -> Receiver:
-    """Return what is known here of what somebody shows."""
-    del cloud, asker, shown, now
-    return Receiver()
+    """Return what is known here of what somebody shows. Raises Corrupt."""
+    del asker, now
+    restriction = cloud.restrictions.of(shown.patient_id)
+    return Receiver(hidden=restriction.hidden, emergency_overrides=restriction.emergency_overrides)

@@ -15,6 +15,7 @@ from federation.cloud.trust import KeysByTime, TrustOffice
 from federation.errors import NotRegistered
 from federation.party.audit import OK, Audit, AuditEvent
 from federation.party.epochs import EpochKeeper, as_signed
+from federation.party.restrictions import RestrictionBook
 from federation.protocol.access import AccessEvent
 from federation.protocol.calls import Call
 from federation.protocol.index import BlindIndex
@@ -62,6 +63,7 @@ class Cloud:
     trust: TrustOffice
     publisher: DirectoryPublisher
     audit: Audit
+    restrictions: RestrictionBook
     freshness: Freshness
     ticket_life: timedelta
     renewal_stretch: timedelta

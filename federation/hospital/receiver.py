@@ -8,6 +8,7 @@ from federation.protocol.verifier import Peer
 
 
 def receiver_for(hospital: Hospital, asker: Peer, shown: Shown, *, now: Instant) -> Receiver:
-    """Return what is known here of what somebody shows."""
-    del hospital, asker, shown, now
-    return Receiver()
+    """Return what is known here of what somebody shows. Raises Corrupt."""
+    del asker, now
+    restriction = hospital.restrictions.of(shown.patient_id)
+    return Receiver(hidden=restriction.hidden, emergency_overrides=restriction.emergency_overrides)

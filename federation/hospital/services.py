@@ -8,6 +8,7 @@ from federation.hospital.retention import Retention
 from federation.hospital.vault import Vault
 from federation.party.audit import Audit
 from federation.party.member import Member
+from federation.party.restrictions import RestrictionBook
 from federation.protocol.parties import Entropy
 from federation.store.guardianships import Guardianships
 from federation.store.party import Evidence, ReplayMemory, Settings
@@ -45,6 +46,7 @@ class Hospital:
     vault: Vault
     stores: Stores
     audit: Audit
+    restrictions: RestrictionBook
     departments: tuple[DepartmentId, ...]
     clock: Clock
     entropy: Entropy

@@ -68,6 +68,7 @@ def _sealing(node: HospitalNode) -> Use:
         yield from reseal_evidence(stores.evidence, sealing, _evidence_context)
         yield from reseal_outbox(stores.outbox, sealing)
         yield from reseal_guardianships(stores.guardianships, sealing)
+        yield from hospital.restrictions.reseal()
         yield node.member.reseal_request()
 
     return Use(
@@ -76,6 +77,7 @@ def _sealing(node: HospitalNode) -> Use:
             "receipts": lambda number: sealed_under((it.sealed for it in stores.evidence.walk()), sealing, number),
             "publications": lambda number: sealed_under((it.sealed for it in stores.outbox.all()), sealing, number),
             "guardianships": lambda number: count_guardianships_under(stores.guardianships, sealing, number),
+            "restrictions": hospital.restrictions.count_under,
             "registration under way": node.member.request_is_under,
             LOG_ENTRIES: hospital.audit.count_under,
         },
@@ -93,9 +95,17 @@ def _records(node: HospitalNode) -> Use:
 
 
 def _indexing(node: HospitalNode) -> Use:
-    records, vault = node.hospital.stores.records, node.hospital.vault
+    records, vault, restrictions = node.hospital.stores.records, node.hospital.vault, node.hospital.restrictions
+
+    def walk() -> Steps:
+        yield from rekey_records(records, vault)
+        yield from restrictions.name_anew()
+
     return Use(
-        left={"records": records.count}, walk=lambda: rekey_records(records, vault), lead=FOLLOWED, soonest=FOLLOWED
+        left={"records": records.count, "restrictions by patient": restrictions.store.count},
+        walk=walk,
+        lead=FOLLOWED,
+        soonest=FOLLOWED,
     )
 
 
