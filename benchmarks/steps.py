@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from federation.protocol.access import Receiver
 from federation.protocol.frames import pieces
 from federation.protocol.index import Location
 from federation.protocol.record import ReceivedQuery
@@ -105,7 +106,7 @@ def read(federation: Federation, timings: Timings) -> None:
     with timings.step("hospital: check D4 and the access"):
         query = requested.receive(frame, hospital.verifier(), now=now)
         assert isinstance(query, ReceivedQuery)
-        release = query.decide(hospital.verifier(), now=now).recorded()
+        release = query.decide(hospital.verifier(), Receiver(), now=now).recorded()
     with timings.step("hospital: H2, 700 kB"):
         sent = []
         for piece in pieces([RECORD]):

@@ -11,7 +11,7 @@ from federation.errors import Authorization
 from federation.party.epochs import EpochKeeper, Lifetimes
 from federation.party.member import Member
 from federation.protocol import search
-from federation.protocol.access import Allowed
+from federation.protocol.access import Allowed, Receiver
 from federation.protocol.anchors import Anchors, Lists, periods_of, serial_entry
 from federation.protocol.authorities import pin_crl
 from federation.protocol.bundle import TrustedBundle, issue, issue_next
@@ -296,7 +296,7 @@ class Cloud:
         pending = claimed.verify(serial, shared, verifier, now=now)
         query = pending.admit(self.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
         try:
-            allowed, classes = query.decide(verifier, now=now)
+            allowed, classes = query.decide(verifier, Receiver(), now=now)
         except Authorization as error:
             findings = query.refusal(error)
         else:

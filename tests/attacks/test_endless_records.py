@@ -16,6 +16,7 @@ from federation.errors import Limit, MessageTooLarge, PaddingInvalid, Rejected
 from federation.person.doctor import DoctorClient
 from federation.person.errors import RecordTooLarge
 from federation.person.records import MOST_BUNDLE_BYTES, Allowance, FetchedRecord
+from federation.protocol.access import Receiver
 from federation.protocol.record import AwaitingRequest, ReceivedQuery
 from federation.protocol.search import Answer, Question, RecordLocation
 from federation.store.errors import StoreFull
@@ -62,7 +63,7 @@ class Endless(RecordServiceServicer):
         assert isinstance(awaiting, AwaitingRequest)
         query = awaiting.receive(next(requests).frame, hospital.verifier(), now=now)
         assert isinstance(query, ReceivedQuery)
-        sending = query.decide(hospital.verifier(), now=now).recorded().sending
+        sending = query.decide(hospital.verifier(), Receiver(), now=now).recorded().sending
         for content in self.slices():
             sending, slice_ = sending.seal("h2", content, last=False, sent_at=now)
             self.sent += len(content)

@@ -14,6 +14,7 @@ from federation.errors import (
 )
 from federation.protocol import consultation
 from federation.protocol import consultation as common
+from federation.protocol.access import Receiver
 from federation.protocol.handshake import derive
 from federation.protocol.index import Location
 from federation.protocol.statements import verify_signature
@@ -116,7 +117,7 @@ def test_b7_no_signature_is_visible_on_the_wire(federation):
     requested, h1 = federation.receive_session(federation.hospital_a, d3).reply(now=now, entropy=federation.entropy)
     awaiting_record, d4 = asking.receive(h1, federation.doctor.verifier(), now=now).query(now=now)
     verifier = federation.hospital_a.verifier()
-    h2 = requested.receive(d4, verifier, now=now).decide(verifier, now=now).recorded().end(1, now=now)
+    h2 = requested.receive(d4, verifier, now=now).decide(verifier, Receiver(), now=now).recorded().end(1, now=now)
     _, d5 = state.diagnose(b"all is well", (), now=now)
     p6 = waiting.receive(d5, federation.patient.verifier(), now=now).receipt(now=now)
 

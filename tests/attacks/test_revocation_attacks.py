@@ -18,7 +18,7 @@ from federation.errors import (
 from federation.party.member import Member
 from federation.party.registration import apply
 from federation.protocol.access import Question as AccessQuestion
-from federation.protocol.access import Validity
+from federation.protocol.access import Receiver, Validity
 from federation.protocol.consent import Shift, Ward, make_duty, make_guardianship, make_mandate
 from federation.protocol.frames import Piece
 from federation.protocol.record import Release
@@ -96,13 +96,13 @@ def release(federation: Federation) -> Release:
     hospital, now = federation.hospital_a, federation.clock.now
     established, requested = federation.establish(hospital, federation.intent(federation.grant()))
     received = requested.receive(established.query(now=now)[1], hospital.verifier(), now=now)
-    release, _ = received.decide(hospital.verifier(), now=now).recorded().slice(Piece(b"slice"), now=now)
-    release.require_still_allowed(hospital.verifier(), now=now)
+    release, _ = received.decide(hospital.verifier(), Receiver(), now=now).recorded().slice(Piece(b"slice"), now=now)
+    release.require_still_allowed(hospital.verifier(), Receiver(), now=now)
     return release
 
 
 def still_allowed(federation: Federation, release: Release) -> None:
-    release.require_still_allowed(federation.hospital_a.verifier(), now=federation.clock.now)
+    release.require_still_allowed(federation.hospital_a.verifier(), Receiver(), now=federation.clock.now)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_patient_who_registered_anew_takes_its_earlier_grants_back(cloud: Clou
         verifier = member.verifier()
         asker = verifier.doctor(doctor.key_statement, doctor.certificate, now=now)
         asked = AccessQuestion(asker_of(asker), RIGHT_READ, "P:anew", "H:west")
-        question.shown.decide(asker, asked, verifier, now=now)
+        question.shown.decide(asker, asked, verifier, Receiver(), now=now)
 
     at_the_hospital()
     client.revoke(anew, [("grant", grant)])

@@ -18,6 +18,7 @@ from federation.errors import (
     UnknownKeyId,
 )
 from federation.protocol import record, search
+from federation.protocol.access import Receiver
 from federation.protocol.index import Location
 from federation.protocol.statements import verify_signature
 from federation.v1.envelope_pb2 import SealedReply
@@ -38,7 +39,7 @@ def decide(federation, intent, change=None):
         frame = reframed(direction, "d4", frame, altered(RecordQuery, change))
     verifier = federation.hospital_a.verifier()
     received = hospital.receive(frame, verifier, now=federation.clock.now)
-    return received.decide(verifier, now=federation.clock.now)
+    return received.decide(verifier, Receiver(), now=federation.clock.now)
 
 
 def test_c1_no_grant_no_place_and_no_record(federation):

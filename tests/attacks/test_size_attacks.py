@@ -3,6 +3,7 @@
 import pytest
 
 from federation.party.member import Member
+from federation.protocol.access import Receiver
 from federation.protocol.frames import SLICE_BYTES, padded_size
 from federation.v1.record_pb2 import SESSION_OUTCOME_GRANT_REVOKED, SESSION_OUTCOME_NO_RECORD
 from federation.v1.statement_pb2 import RIGHT_READ
@@ -66,7 +67,7 @@ def test_questions_refusals_and_ends_of_a_record_have_one_size(federation: Feder
             query.refuse(outcome, now=now).ByteSize()
             for outcome in (SESSION_OUTCOME_NO_RECORD, SESSION_OUTCOME_GRANT_REVOKED)
         }
-        ended.add(query.decide(hospital.verifier(), now=now).recorded().end(2**63, now=now).ByteSize())
+        ended.add(query.decide(hospital.verifier(), Receiver(), now=now).recorded().end(2**63, now=now).ByteSize())
     assert (len(asked), len(ended)) == (1, 1)
 
 

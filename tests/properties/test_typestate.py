@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.errors import FederationError
+from federation.protocol.access import Receiver
 from federation.protocol.consultation import AwaitingBiosignal
 from federation.protocol.frames import SLICE_BYTES
 from federation.protocol.record import AwaitingRecord, AwaitingRequest, ReceivedQuery
@@ -66,7 +67,7 @@ def record(federation: Federation) -> Flow:
     state, frame = reading.query(now=now)
     query = requested.receive(frame, hospital.verifier(), now=now)
     assert isinstance(query, ReceivedQuery)
-    release, frames = query.decide(hospital.verifier(), now=now).recorded(), []
+    release, frames = query.decide(hospital.verifier(), Receiver(), now=now).recorded(), []
     for piece in cut(record_of(b"three slices"), 10, 20):
         release, slice_ = release.slice(piece, now=now)
         frames.append(slice_)

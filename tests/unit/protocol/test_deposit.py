@@ -28,6 +28,7 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import record
+from federation.protocol.access import Receiver
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.frames import MOST_BIOSIGNAL_BYTES
 from federation.protocol.record import ReceivedDeposit, verify_deposit_receipt
@@ -93,7 +94,7 @@ class Storing:
 
     def decide(self, *arguments, **keywords):
         received = self.send(*arguments, **keywords)
-        return received.decide(self.federation.hospital_b.verifier(), now=self.federation.clock.now)
+        return received.decide(self.federation.hospital_b.verifier(), Receiver(), now=self.federation.clock.now)
 
     def frames(self):
         return list(self.session.deposit(self.consultation.biosignal, b"all is well", self.deposit)[1])
@@ -122,7 +123,7 @@ def test_a_stale_deposit_is_refused(federation, storing):
     federation.clock.advance(timedelta(seconds=31))
     received = storing.receive(*frames)
     with refused(StaleMessage):
-        received.decide(federation.hospital_b.verifier(), now=federation.clock.now)
+        received.decide(federation.hospital_b.verifier(), Receiver(), now=federation.clock.now)
 
 
 def test_a_deposit_that_takes_long_is_fresh_if_its_first_frame_was(federation, storing):
@@ -131,14 +132,14 @@ def test_a_deposit_that_takes_long_is_fresh_if_its_first_frame_was(federation, s
     federation.clock.advance(timedelta(minutes=5))
     for frame in rest:
         session = session.receive(frame, federation.hospital_b.verifier(), now=federation.clock.now)
-    session.decide(federation.hospital_b.verifier(), now=federation.clock.now)
+    session.decide(federation.hospital_b.verifier(), Receiver(), now=federation.clock.now)
 
 
 def test_a_deposit_with_a_time_mismatch_is_refused(federation, storing):
     received = storing.send()
     moved = replace(received, sent_at=received.sent_at + 1)
     with rejected(TimeMismatch):
-        moved.decide(federation.hospital_b.verifier(), now=federation.clock.now)
+        moved.decide(federation.hospital_b.verifier(), Receiver(), now=federation.clock.now)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +364,7 @@ def test_a_deposit_whose_padding_is_invalid_is_refused(storing, change):
 def kept(federation, storing):
     """Give the hospital's side of a deposit that was kept, and its receipt."""
     received = storing.send()
-    accepted = received.decide(federation.hospital_b.verifier(), now=federation.clock.now).recorded()
+    accepted = received.decide(federation.hospital_b.verifier(), Receiver(), now=federation.clock.now).recorded()
     return received, accepted.receipt(b"r" * 16, 1, now=federation.clock.now)
 
 

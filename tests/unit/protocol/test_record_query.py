@@ -27,6 +27,7 @@ from federation.errors import (
     TimeMismatch,
     UnknownField,
 )
+from federation.protocol.access import Receiver
 from federation.protocol.consent import Declaration, make_emergency
 from federation.protocol.frames import Direction
 from federation.protocol.outcomes import session_outcome
@@ -69,7 +70,9 @@ class Reading:
         return reframed(self.forward, "d4", self.frame, altered(RecordQuery, change))
 
     def decide(self, frame=None):
-        return self.receive(frame).decide(self.federation.hospital_a.verifier(), now=self.federation.clock.now)
+        return self.receive(frame).decide(
+            self.federation.hospital_a.verifier(), Receiver(), now=self.federation.clock.now
+        )
 
     def hear(self, *frames):
         state, pieces = self.awaiting, []

@@ -2,6 +2,7 @@
 
 from federation.person import exhibits
 from federation.person.evidence import Exhibit
+from federation.protocol.access import Receiver
 from federation.protocol.consultation import AwaitingBiosignal, AwaitingDiagnosis, InConsultation
 from federation.protocol.frames import pieces
 from federation.protocol.index import Location
@@ -58,7 +59,7 @@ def visit(federation: Federation) -> list[Exhibit]:
     state, frame = reading.query(now=now)
     query = requested.receive(frame, federation.hospital_a.verifier(), now=now)
     assert isinstance(query, ReceivedQuery)
-    release = query.decide(federation.hospital_a.verifier(), now=now).recorded()
+    release = query.decide(federation.hospital_a.verifier(), Receiver(), now=now).recorded()
     received = b""
     for sent in pieces([record]):
         release, frame = release.slice(sent, now=now)
@@ -105,7 +106,7 @@ def visit(federation: Federation) -> list[Exhibit]:
     for frame in frames:
         taken = taken.receive(frame, federation.hospital_b.verifier(), now=now)
     assert isinstance(taken, ReceivedDeposit)
-    accepted = taken.decide(federation.hospital_b.verifier(), now=now).recorded()
+    accepted = taken.decide(federation.hospital_b.verifier(), Receiver(), now=now).recorded()
     assert isinstance(accepted, AcceptedDeposit)
     assert accepted.diagnosis == b"all is well"
     shown, signed = receiving.receive(taken.answer(accepted.receipt(b"r" * 16, 1, now=now), now=now), now=now)
