@@ -41,7 +41,7 @@ def restrict(cloud: Cloud, request: RestrictRequest, rate: RateBound) -> Restric
     call = _authenticated(cloud, request.opening, now=now)
     with after_opening():
         asked = require_restricting(call.payload, call.sender, cloud.verifier, now=now)
-    rate.require(call.sender.identity)  # rst.7
+    rate.require(call.sender.identity)  # rst.8
     _state(cloud, call, asked, now)
     holders = index_rows.hospitals_of(cloud, asked.patient_id)
     cloud.restrictions.let_have(asked.patient_id, holders)
@@ -67,7 +67,7 @@ def _state(cloud: Cloud, call: Authenticated[RestrictionCall], asked: Restrictin
         return
     by = "" if call.sender.identity == asked.patient_id else f" by {call.sender.identity}"
     with call.acting("RESTRICTED", f"{asked.patient_id}{by}: number {stated.number}", now=now) as act:
-        cloud.restrictions.keep(asked.patient_id, stated.number, asked.shown, act=act)
+        cloud.restrictions.keep(asked.patient_id, stated.number, asked.shown, follows=call.payload.follows, act=act)
 
 
 def _standings(cloud: Cloud, patient_id: PatientId) -> Standings:

@@ -33,6 +33,7 @@ from federation.protocol.parties import Entropy
 from federation.protocol.restriction import (
     Restriction,
     Standings,
+    Stating,
     ask_due,
     ask_restricting,
     receive_due,
@@ -293,15 +294,15 @@ class CloudClient:
         self,
         member: Member,
         patient_id: PatientId,
-        restriction: SignedStatement | None = None,
+        stating: Stating | None = None,
         deputyship: Deputyship | None = None,
     ) -> tuple[Standings, Restriction]:
         """State what a patient hides, or without a restriction ask; return what stands, verified, and how far it has come.
 
-        Raises RestrictionSuperseded where something newer stands.
+        Raises RestrictionSuperseded where something else stands than what it follows.
         """
         party = member.party(self.clock())
-        payload = ask_restricting(party, patient_id, restriction, deputyship, self.entropy(16))
+        payload = ask_restricting(party, patient_id, stating, deputyship, self.entropy(16))
         stub = RestrictionServiceStub(self._channel)
 
         def send(opening: SealedOpening) -> SealedReply:

@@ -45,16 +45,21 @@ class RestrictionBook:
         shown, is_kept = self._looked_up(patient_id)
         return shown if is_kept else None
 
-    def keep(self, patient_id: PatientId, number: int, shown: ShownRestriction, *, act: Act) -> None:
-        """Keep a verified restriction in place of the one before. Raises RestrictionSuperseded unless its number is above."""
+    def keep(
+        self, patient_id: PatientId, number: int, shown: ShownRestriction, *, follows: int | None = None, act: Act
+    ) -> None:
+        """Keep a verified restriction in place of the one before.
+
+        Raises RestrictionSuperseded unless its number is above that one's, and where it is said what it follows, that stands.
+        """
         (generation, key), *older = self._keys(patient_id)
         sealed = self.sealing.seal(shown.SerializeToString(deterministic=True), _context(key))
         row = StoredRestriction(key, number, sealed, generation)
         try:
-            self.store.put(row, older=[it for _, it in older], act=act)
+            self.store.put(row, older=[it for _, it in older], follows=follows, act=act)
         except AlreadyStored as error:
-            # rst.8
-            raise RestrictionSuperseded("what stands is as new, or newer") from error
+            # rst.9
+            raise RestrictionSuperseded("what stands is as new, newer, or not what this one follows") from error
 
     def let_have(self, patient_id: PatientId, hospital_ids: Sequence[HospitalId], *, again: bool = False) -> None:
         """Let what a patient hides, if anything, be due at these hospitals; `again` also where it was delivered."""

@@ -12,7 +12,7 @@ from federation.party.member import Member
 from federation.person.consents import Consents
 from federation.person.errors import NoSuchHiding
 from federation.protocol.access import Hidden
-from federation.protocol.restriction import Restriction, make_restriction
+from federation.protocol.restriction import Restriction, Stating, make_restriction
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.statement_pb2 import POWER_RESTRICT
 from keystore.identities import PatientId
@@ -77,7 +77,8 @@ class HidingBook:
         signed = make_restriction(
             self._member.party(now), change(stands), above=stands.number, now=now, deputyship=deputyship
         )
-        standings, restriction = self._cloud.restrict(self._member, patient_id, signed, deputyship)
+        stating = Stating(signed, stands.number)
+        standings, restriction = self._cloud.restrict(self._member, patient_id, stating, deputyship)
         return Hiding(restriction, standings.hospitals_with, standings.hospitals_without)
 
     def _deputyship(self, patient_id: PatientId) -> Deputyship | None:

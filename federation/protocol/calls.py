@@ -151,6 +151,7 @@ def _restriction_fields(payload: RestrictionCall) -> tuple[bytes, ...]:
     return (
         text(payload.patient_id),
         signed_digest_or_empty("restrict", restriction),
+        u64(payload.follows) if payload.HasField("follows") else b"",
         _deputyship_digest(payload),
         payload.key_statement.statement,
         payload.encryption_key_statement.statement,

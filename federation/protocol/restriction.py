@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from federation.errors import (
     AnswerMismatch,
+    FieldInvalid,
     IdentityMismatch,
     MalformedMessage,
     RestrictionInvalid,
@@ -190,12 +191,14 @@ def require_restricting(
         raise IdentityMismatch("these are another patient's records, and no deputyship is shown")  # rst.3
     key = verifier.encryption_key(payload.encryption_key_statement, sender, now=now)  # rst.4
     shown = ShownRestriction(key_statement=payload.key_statement, deputyship=deputyship)
+    if payload.HasField("restriction") != payload.HasField("follows"):
+        raise FieldInvalid("a restriction says which one it follows, and nothing else does")  # rst.5
     if not payload.HasField("restriction"):
         return Restricting(PatientId(payload.patient_id), None, shown, key)
     shown.restriction.CopyFrom(payload.restriction)
-    stated = open_restriction(shown, verifier, now=now)  # rst.5
+    stated = open_restriction(shown, verifier, now=now)  # rst.6
     if stated.patient_id != payload.patient_id:
-        raise RestrictionInvalid("the restriction is about another patient")  # rst.6
+        raise RestrictionInvalid("the restriction is about another patient")  # rst.7
     return Restricting(stated.patient_id, stated, shown, key)
 
 
@@ -237,17 +240,22 @@ def own_key(party: Party) -> DecryptionKey:
     return party.keyring.find(peek_statement(EncryptionKeyStatement, party.encryption_key_statement).key_id)
 
 
+@dataclass(frozen=True)
+class Stating:
+    """A restriction that is stated, and the number of what stood before: 0 for nothing."""
+
+    restriction: SignedStatement
+    follows: int
+
+
 def ask_restricting(
-    party: Party,
-    patient_id: PatientId,
-    restriction: SignedStatement | None,
-    deputyship: Deputyship | None,
-    nonce: bytes,
+    party: Party, patient_id: PatientId, stating: Stating | None, deputyship: Deputyship | None, nonce: bytes
 ) -> RestrictionCall:
     """Return rst, not signed yet: to state a restriction, or without one to ask what stands."""
     return RestrictionCall(
         patient_id=patient_id,
-        restriction=restriction,
+        restriction=None if stating is None else stating.restriction,
+        follows=None if stating is None else stating.follows,
         deputyship=deputyship,
         key_statement=party.self_.key_statement,
         encryption_key_statement=party.encryption_key_statement,

@@ -21,19 +21,26 @@ class Restrictions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, wanted: StoredRestriction, *, older: Sequence[bytes] = (), act: Act | None = None) -> None:
+    def put(
+        self,
+        wanted: StoredRestriction,
+        *,
+        older: Sequence[bytes] = (),
+        follows: int | None = None,
+        act: Act | None = None,
+    ) -> None:
         """Keep a restriction in place of its patient's before, also under keys of older generations; it is due everywhere again.
 
-        Raises AlreadyStored where one stands whose number is not below.
+        Raises AlreadyStored where one stands whose number is not below, or not the one that this `follows`, 0 for none.
         """
         keys = [wanted.patient_key, *older]
         newest = sa.select(sa.func.max(restrictions.c.number)).where(restrictions.c.patient_key.in_(keys))
 
         def step(connection: sa.Connection) -> None:
             with acting(connection, act):
-                stands = connection.scalar(newest)
-                if stands is not None and stands >= wanted.number:
-                    raise AlreadyStored("a restriction stands that is as new, or newer")
+                stands: int = connection.scalar(newest) or 0
+                if stands >= wanted.number or follows not in (None, stands):
+                    raise AlreadyStored("another restriction stands")
                 connection.execute(sa.delete(restrictions).where(restrictions.c.patient_key.in_(keys)))
                 insert_if_absent(connection, restrictions, **vars(wanted))
                 _move_deliveries(connection, older, wanted.patient_key)

@@ -176,7 +176,7 @@ Global___ShownRestriction: _TypeAlias = ShownRestriction  # noqa: Y015
 
 @_typing.final
 class RestrictionCall(_message.Message):
-    """rst: {ID_P, restriction or empty, deputyship or empty, KS_X, EK_X, nonce, T, Sig}. X is P, or a deputy of P with the power
+    """rst: {ID_P, restriction and the number that it follows, or empty, deputyship or empty, KS_X, EK_X, nonce, T, Sig}. X is P, or a deputy of P with the power
     "restrict". Without a restriction X asks what stands.
     """
 
@@ -184,6 +184,7 @@ class RestrictionCall(_message.Message):
 
     PATIENT_ID_FIELD_NUMBER: _builtins.int
     RESTRICTION_FIELD_NUMBER: _builtins.int
+    FOLLOWS_FIELD_NUMBER: _builtins.int
     DEPUTYSHIP_FIELD_NUMBER: _builtins.int
     KEY_STATEMENT_FIELD_NUMBER: _builtins.int
     ENCRYPTION_KEY_STATEMENT_FIELD_NUMBER: _builtins.int
@@ -192,12 +193,16 @@ class RestrictionCall(_message.Message):
     SIGNATURE_FIELD_NUMBER: _builtins.int
     patient_id: _builtins.str
     """ID_P: X itself, or the patient whom X stands for."""
+    follows: _builtins.int
+    """The number of what stood when X looked, 0 for nothing; absent without a restriction. Two devices don't undo each other's."""
     nonce: _builtins.bytes
     """16 random bytes."""
     sent_at: _builtins.int
     """T; equal to the opening's."""
     signature: _builtins.bytes
-    """S_PRK_X over T("rst", ID_P, Hs(restriction) or empty, Hs(deputyship) or empty, KS_X, EK_X, nonce, T, ID_C)."""
+    """S_PRK_X over T("rst", ID_P, Hs(restriction) or empty, its forerunner's number or empty, Hs(deputyship) or empty, KS_X, EK_X,
+    nonce, T, ID_C).
+    """
     @_builtins.property
     def restriction(self) -> _statement_pb2.SignedStatement:
         """A Restriction that X signed, label "restrict"."""
@@ -219,6 +224,7 @@ class RestrictionCall(_message.Message):
         *,
         patient_id: _builtins.str | None = ...,
         restriction: _statement_pb2.SignedStatement | None = ...,
+        follows: _builtins.int | None = ...,
         deputyship: _access_pb2.Deputyship | None = ...,
         key_statement: _statement_pb2.SignedStatement | None = ...,
         encryption_key_statement: _statement_pb2.SignedStatement | None = ...,
@@ -226,14 +232,16 @@ class RestrictionCall(_message.Message):
         sent_at: _builtins.int | None = ...,
         signature: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_deputyship", b"_deputyship", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_nonce", b"_nonce", "_patient_id", b"_patient_id", "_restriction", b"_restriction", "_sent_at", b"_sent_at", "_signature", b"_signature", "deputyship", b"deputyship", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "nonce", b"nonce", "patient_id", b"patient_id", "restriction", b"restriction", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deputyship", b"_deputyship", "_encryption_key_statement", b"_encryption_key_statement", "_follows", b"_follows", "_key_statement", b"_key_statement", "_nonce", b"_nonce", "_patient_id", b"_patient_id", "_restriction", b"_restriction", "_sent_at", b"_sent_at", "_signature", b"_signature", "deputyship", b"deputyship", "encryption_key_statement", b"encryption_key_statement", "follows", b"follows", "key_statement", b"key_statement", "nonce", b"nonce", "patient_id", b"patient_id", "restriction", b"restriction", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deputyship", b"_deputyship", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_nonce", b"_nonce", "_patient_id", b"_patient_id", "_restriction", b"_restriction", "_sent_at", b"_sent_at", "_signature", b"_signature", "deputyship", b"deputyship", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "nonce", b"nonce", "patient_id", b"patient_id", "restriction", b"restriction", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deputyship", b"_deputyship", "_encryption_key_statement", b"_encryption_key_statement", "_follows", b"_follows", "_key_statement", b"_key_statement", "_nonce", b"_nonce", "_patient_id", b"_patient_id", "_restriction", b"_restriction", "_sent_at", b"_sent_at", "_signature", b"_signature", "deputyship", b"deputyship", "encryption_key_statement", b"encryption_key_statement", "follows", b"follows", "key_statement", b"key_statement", "nonce", b"nonce", "patient_id", b"patient_id", "restriction", b"restriction", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__deputyship: _TypeAlias = _typing.Literal["deputyship"]  # noqa: Y015
     _WhichOneofArgType__deputyship: _TypeAlias = _typing.Literal["_deputyship", b"_deputyship"]  # noqa: Y015
     _WhichOneofReturnType__encryption_key_statement: _TypeAlias = _typing.Literal["encryption_key_statement"]  # noqa: Y015
     _WhichOneofArgType__encryption_key_statement: _TypeAlias = _typing.Literal["_encryption_key_statement", b"_encryption_key_statement"]  # noqa: Y015
+    _WhichOneofReturnType__follows: _TypeAlias = _typing.Literal["follows"]  # noqa: Y015
+    _WhichOneofArgType__follows: _TypeAlias = _typing.Literal["_follows", b"_follows"]  # noqa: Y015
     _WhichOneofReturnType__key_statement: _TypeAlias = _typing.Literal["key_statement"]  # noqa: Y015
     _WhichOneofArgType__key_statement: _TypeAlias = _typing.Literal["_key_statement", b"_key_statement"]  # noqa: Y015
     _WhichOneofReturnType__nonce: _TypeAlias = _typing.Literal["nonce"]  # noqa: Y015
@@ -250,6 +258,8 @@ class RestrictionCall(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__deputyship) -> _WhichOneofReturnType__deputyship | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__encryption_key_statement) -> _WhichOneofReturnType__encryption_key_statement | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__follows) -> _WhichOneofReturnType__follows | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__key_statement) -> _WhichOneofReturnType__key_statement | None: ...
     @_typing.overload

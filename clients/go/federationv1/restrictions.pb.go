@@ -272,7 +272,7 @@ func (x *ShownRestriction) GetDeputyship() *Deputyship {
 	return nil
 }
 
-// rst: {ID_P, restriction or empty, deputyship or empty, KS_X, EK_X, nonce, T, Sig}. X is P, or a deputy of P with the power
+// rst: {ID_P, restriction and the number that it follows, or empty, deputyship or empty, KS_X, EK_X, nonce, T, Sig}. X is P, or a deputy of P with the power
 // "restrict". Without a restriction X asks what stands.
 type RestrictionCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -280,18 +280,21 @@ type RestrictionCall struct {
 	PatientId *string `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3,oneof" json:"patient_id,omitempty"`
 	// A Restriction that X signed, label "restrict".
 	Restriction *SignedStatement `protobuf:"bytes,2,opt,name=restriction,proto3,oneof" json:"restriction,omitempty"`
+	// The number of what stood when X looked, 0 for nothing; absent without a restriction. Two devices don't undo each other's.
+	Follows *uint64 `protobuf:"varint,3,opt,name=follows,proto3,oneof" json:"follows,omitempty"`
 	// Where X is a deputy: by what.
-	Deputyship *Deputyship `protobuf:"bytes,3,opt,name=deputyship,proto3,oneof" json:"deputyship,omitempty"`
+	Deputyship *Deputyship `protobuf:"bytes,4,opt,name=deputyship,proto3,oneof" json:"deputyship,omitempty"`
 	// KS_X, of any credential of X that is neither over nor revoked.
-	KeyStatement *SignedStatement `protobuf:"bytes,4,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
+	KeyStatement *SignedStatement `protobuf:"bytes,5,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
 	// EK_X: the answer is sealed to it.
-	EncryptionKeyStatement *SignedStatement `protobuf:"bytes,5,opt,name=encryption_key_statement,json=encryptionKeyStatement,proto3,oneof" json:"encryption_key_statement,omitempty"`
+	EncryptionKeyStatement *SignedStatement `protobuf:"bytes,6,opt,name=encryption_key_statement,json=encryptionKeyStatement,proto3,oneof" json:"encryption_key_statement,omitempty"`
 	// 16 random bytes.
-	Nonce []byte `protobuf:"bytes,6,opt,name=nonce,proto3,oneof" json:"nonce,omitempty"`
+	Nonce []byte `protobuf:"bytes,7,opt,name=nonce,proto3,oneof" json:"nonce,omitempty"`
 	// T; equal to the opening's.
-	SentAt *uint64 `protobuf:"varint,7,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
-	// S_PRK_X over T("rst", ID_P, Hs(restriction) or empty, Hs(deputyship) or empty, KS_X, EK_X, nonce, T, ID_C).
-	Signature     []byte `protobuf:"bytes,8,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	SentAt *uint64 `protobuf:"varint,8,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	// S_PRK_X over T("rst", ID_P, Hs(restriction) or empty, its forerunner's number or empty, Hs(deputyship) or empty, KS_X, EK_X,
+	// nonce, T, ID_C).
+	Signature     []byte `protobuf:"bytes,9,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,6 +341,13 @@ func (x *RestrictionCall) GetRestriction() *SignedStatement {
 		return x.Restriction
 	}
 	return nil
+}
+
+func (x *RestrictionCall) GetFollows() uint64 {
+	if x != nil && x.Follows != nil {
+		return *x.Follows
+	}
+	return 0
 }
 
 func (x *RestrictionCall) GetDeputyship() *Deputyship {
@@ -756,21 +766,24 @@ const file_federation_v1_restrictions_proto_rawDesc = "" +
 	"deputyship\x88\x01\x01B\x0e\n" +
 	"\f_restrictionB\x10\n" +
 	"\x0e_key_statementB\r\n" +
-	"\v_deputyship\"\xfc\x04\n" +
+	"\v_deputyship\"\xaf\x05\n" +
 	"\x0fRestrictionCall\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12M\n" +
-	"\vrestriction\x18\x02 \x01(\v2\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02 \x01H\x01R\vrestriction\x88\x01\x01\x12F\n" +
+	"\vrestriction\x18\x02 \x01(\v2\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02 \x01H\x01R\vrestriction\x88\x01\x01\x12%\n" +
+	"\afollows\x18\x03 \x01(\x04B\x06\xca\xda\x18\x02 \x01H\x02R\afollows\x88\x01\x01\x12F\n" +
 	"\n" +
-	"deputyship\x18\x03 \x01(\v2\x19.federation.v1.DeputyshipB\x06\xca\xda\x18\x02 \x01H\x02R\n" +
+	"deputyship\x18\x04 \x01(\v2\x19.federation.v1.DeputyshipB\x06\xca\xda\x18\x02 \x01H\x03R\n" +
 	"deputyship\x88\x01\x01\x12H\n" +
-	"\rkey_statement\x18\x04 \x01(\v2\x1e.federation.v1.SignedStatementH\x03R\fkeyStatement\x88\x01\x01\x12]\n" +
-	"\x18encryption_key_statement\x18\x05 \x01(\v2\x1e.federation.v1.SignedStatementH\x04R\x16encryptionKeyStatement\x88\x01\x01\x12!\n" +
-	"\x05nonce\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x05R\x05nonce\x88\x01\x01\x12$\n" +
-	"\asent_at\x18\a \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x06R\x06sentAt\x88\x01\x01\x12)\n" +
-	"\tsignature\x18\b \x01(\fB\x06\xca\xda\x18\x02\b\fH\aR\tsignature\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x02B\r\n" +
+	"\rkey_statement\x18\x05 \x01(\v2\x1e.federation.v1.SignedStatementH\x04R\fkeyStatement\x88\x01\x01\x12]\n" +
+	"\x18encryption_key_statement\x18\x06 \x01(\v2\x1e.federation.v1.SignedStatementH\x05R\x16encryptionKeyStatement\x88\x01\x01\x12!\n" +
+	"\x05nonce\x18\a \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x06R\x05nonce\x88\x01\x01\x12$\n" +
+	"\asent_at\x18\b \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\aR\x06sentAt\x88\x01\x01\x12)\n" +
+	"\tsignature\x18\t \x01(\fB\x06\xca\xda\x18\x02\b\fH\bR\tsignature\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x02B\r\n" +
 	"\v_patient_idB\x0e\n" +
-	"\f_restrictionB\r\n" +
+	"\f_restrictionB\n" +
+	"\n" +
+	"\b_followsB\r\n" +
 	"\v_deputyshipB\x10\n" +
 	"\x0e_key_statementB\x1b\n" +
 	"\x19_encryption_key_statementB\b\n" +

@@ -28,6 +28,7 @@ from federation.protocol.calls import RESTRICT
 from federation.protocol.restriction import (
     Restriction,
     Standings,
+    Stating,
     answer_due,
     answer_restricting,
     ask_due,
@@ -89,7 +90,8 @@ class Hiding:
 
     def call(self, sender=None, restriction=None, deputyship=None, patient_id="P:wang"):
         party = self.federation.party(sender or self.patient)
-        return ask_restricting(party, patient_id, restriction, deputyship, bytes(16))
+        stating = None if restriction is None else Stating(restriction, 0)
+        return ask_restricting(party, patient_id, stating, deputyship, bytes(16))
 
     def required(self, call, sender=None):
         """What the cloud requires of rst."""
@@ -268,6 +270,14 @@ def test_signature_invalid_for_an_answer_to_anothers_key(federation, hiding):
     call = hiding.call()
     call.encryption_key_statement.CopyFrom(federation.party(hiding.deputy).encryption_key_statement)
     with refused(SignatureInvalid):
+        hiding.required(call)
+
+
+@pytest.mark.parametrize("name", ["restriction", "follows"])
+def test_field_invalid_of_a_restriction_or_what_it_follows_alone(hiding, name):
+    call = hiding.call(restriction=hiding.shown(SOME).restriction)
+    call.ClearField(name)
+    with refused(FieldInvalid):
         hiding.required(call)
 
 
