@@ -591,6 +591,20 @@ class NotOwnRecord(Authorization):
     in_words = "These are not your own records."
 
 
+class RestrictionInvalid(Authorization):
+    """A restriction that is another's, or does not bear its signer's signature, or hides what nobody can find by it."""
+
+    reason = "RESTRICTION_INVALID"
+    in_words = "What should say which records are hidden is not valid."
+
+
+class RestrictionSuperseded(Conflict):
+    """A restriction whose number is not above that of the one that stands."""
+
+    reason = "RESTRICTION_SUPERSEDED"
+    in_words = "What is hidden was changed from elsewhere meanwhile. Look at it as it is now, and try again."
+
+
 class EmergencyInvalid(Authorization):
     """The emergency does not bear its doctor's signature, or is about another patient, or for another doctor or hospital."""
 

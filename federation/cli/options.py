@@ -27,6 +27,8 @@ from hsm import Pin, PinProvider, TokenUri, pin_from_fd, pin_from_file, pin_from
 from hsm.softhsm import SoftHsm
 from keystore.identities import is_identity
 
+HANDLE_BYTES = 16
+
 F = TypeVar("F", bound=Callable[..., Any])
 Node = TypeVar("Node")
 OpenNode = Callable[[NodeDirectory, PinProvider], AbstractContextManager[Node]]
@@ -258,6 +260,17 @@ class IdentityParameter(click.ParamType[str]):
             either = "".join(f"{word}, or " for word in self._words)
             self.fail(f"{value!r} is not {either}the id of a {self.name}", param, ctx)
         return value
+
+
+def handle_of(text: str) -> bytes:
+    """Read a record's handle. Raises BadParameter."""
+    try:
+        handle = bytes.fromhex(text)
+    except ValueError:
+        handle = b""
+    if len(handle) != HANDLE_BYTES:
+        raise click.BadParameter(f"{text} is no record's handle, {2 * HANDLE_BYTES} hexadecimal digits")
+    return handle
 
 
 class OutputFile(click.Path):

@@ -10,6 +10,7 @@ from federation.cli.consent_options import Asked, consent_options
 from federation.cli.options import EXISTING, OutputFile, ask_ticket, directory_option
 from federation.cli.patient_accesses import accesses
 from federation.cli.patient_grants import grants, mandate, revoke
+from federation.cli.patient_hiding import hidden, hide, show_again
 from federation.cli.patient_options import SENSOR, Opened, deputy_option, patient_client, sensor_option
 from federation.cli.patient_records import records
 from federation.cli.patient_visit import Plan, Visit, show_diagnosis
@@ -38,7 +39,7 @@ def patient() -> None:
 
 
 patient.add_command(rotate_group(patient_client, patient_rotation, PURPOSES, FORGETTABLE))
-for command in (grants, revoke, mandate, records, accesses):
+for command in (grants, revoke, mandate, records, accesses, hide, show_again, hidden):
     patient.add_command(command)
 
 

@@ -71,7 +71,7 @@ class Found:
             return
         say(f"{counted(len(self.locations), 'record')}:")
         for location in self.locations:
-            say(f"  {location.department_id} at {location.address}")
+            say(f"  {location.department_id} at {location.address}, record {location.handle.hex()}")
 
     def show(self, save: Path | None, most_megabytes: float) -> None:
         """Fetch them, show each and save it if asked. Exit code 1 if some did not come."""

@@ -13,7 +13,7 @@ import click
 
 from federation.cli.groups import sentence
 from federation.cli.hospital import Opened, hospital_node
-from federation.cli.options import EXISTING, moment, operator, reason_option
+from federation.cli.options import EXISTING, handle_of, moment, operator, reason_option
 from federation.cli.text_file import read_text
 from federation.clinical.text import counted
 from federation.errors import FederationError, NoSuchRecord, RecordErased
@@ -24,25 +24,12 @@ from federation.party.audit import AuditEvent
 from federation.store.errors import StoreError, StoreUnavailable
 from keystore.identities import DepartmentId
 
-HANDLE_BYTES = 16
-
 patient_option = click.option("--patient", "patient_id", metavar="P:ID", help="All records of this patient instead.")
 
 
 @click.group()
 def records() -> None:
     """See what is on file; keep, hold, withdraw, correct and erase records."""
-
-
-def handle_of(text: str) -> bytes:
-    """Read a record's handle. Raises BadParameter."""
-    try:
-        handle = bytes.fromhex(text)
-    except ValueError:
-        handle = b""
-    if len(handle) != HANDLE_BYTES:
-        raise click.BadParameter(f"{text} is no record's handle, {2 * HANDLE_BYTES} hexadecimal digits")
-    return handle
 
 
 handles_argument = click.argument("handles", nargs=-1, type=handle_of, metavar="[HANDLE]...")

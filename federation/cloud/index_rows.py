@@ -26,6 +26,7 @@ from federation.v1.publication_pb2 import (
     PublishRequest,
     PublishResponse,
 )
+from federation.v1.statement_pb2 import SENSITIVITY_SECRET
 from federation.wire import operations
 from federation.wire.roles import require_same_hospital
 from hsm.errors import HsmError
@@ -44,6 +45,9 @@ def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> Publi
     with after_opening():
         _require_own_department(call.payload, cloud.verifier.anchors.department_classes)
     _apply(cloud, call, now)
+    if call.payload.action == PUBLICATION_ACTION_ADD:
+        # After the row is there (federation/cloud/restriction.py); again, for a hospital that publishes anew what it restored.
+        cloud.restrictions.let_have(PatientId(call.payload.patient_id), [call.sender.hospital_id], again=True)
     receipt = PublicationReceipt(publication_digest=digest(call.opened.plaintext), done_at=now)
     return PublishResponse(receipt=sign_statement("puback", receipt, cloud.keys_by_time.signing_key(now)))
 
@@ -102,6 +106,14 @@ def withdraw_row(cloud: Cloud, patient_id: PatientId, location: Location, *, act
 def owners(cloud: Cloud, patient_id: PatientId, hospital_id: HospitalId) -> Sequence[RowOwner]:
     """Return what the rows of one patient of one hospital have in common, under every usable generation."""
     return [RowOwner(it.bucket, it.hospital_key(hospital_id)) for it in cloud.blind_index.patients(patient_id)]
+
+
+def hospitals_of(cloud: Cloud, patient_id: PatientId) -> Sequence[HospitalId]:
+    """Return the hospitals that have rows of a patient, of any class that is published. Raises Corrupt."""
+    everything = Allowed("own", (ANY,), (ANY,), SENSITIVITY_SECRET)
+    classes = sorted(cloud.verifier.anchors.department_classes)
+    wanted = [_wanted(it, classes, everything) for it in cloud.blind_index.patients(patient_id)]
+    return sorted({_revealed(cloud, row).hospital_id for row in cloud.stores.index.one_of_each(wanted)})
 
 
 def look_up(

@@ -30,6 +30,7 @@ from federation.party.generations import StoredGenerations
 from federation.party.key_provisioning import finish, make_keys
 from federation.party.node_directory import NodeDirectory, open_node_token
 from federation.party.patients import Patients
+from federation.party.restrictions import RestrictionBook
 from federation.protocol.anchors import periods_of, serial_entry
 from federation.protocol.authorities import scopes_of
 from federation.protocol.bundle import TrustedBundle, issue, pin
@@ -45,6 +46,7 @@ from federation.store.errors import NotStored
 from federation.store.index import Index
 from federation.store.party import Epochs, Log, ReplayMemory, Settings
 from federation.store.registrations import Registrations
+from federation.store.restrictions import Restrictions
 from federation.store.rows import StoredAuthority
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, Credential
@@ -216,6 +218,7 @@ class PublicCloudNode:
             trust=self._trust,
             publisher=publisher,
             audit=Audit(Log(database), keys.sealing, Patients(Accesses(database), keys.index)),
+            restrictions=RestrictionBook(Restrictions(database), keys.index, keys.sealing),
             freshness=freshness,
             ticket_life=timedelta(hours=settings.ticket_hours),
             renewal_stretch=timedelta(days=settings.renewal_days),

@@ -9,8 +9,10 @@ from federation.store.rows import Beside
 
 
 def receiver_for(cloud: Cloud, asker: VerifiedParty, shown: Shown, *, now: Instant) -> Receiver:
-    """Return what is known here of what somebody shows."""
-    return Receiver(exhausted=cloud.budgets.exhausted(asker.identity, shown, now=now), emergency=cloud.emergency)
+    """Return what is known here of what somebody shows. Raises Corrupt."""
+    restriction = cloud.restrictions.of(shown.patient_id)
+    exhausted = cloud.budgets.exhausted(asker.identity, shown, now=now)
+    return Receiver(restriction.hidden, restriction.emergency_overrides, exhausted, cloud.emergency)
 
 
 def beside(cloud: Cloud, asker: VerifiedParty, shown: Shown, *, now: Instant) -> Beside:

@@ -27,12 +27,19 @@ from keystore.party import IDENTITY, ISSUING
 
 
 def reseal(cloud: Cloud, epochs: Epochs) -> Steps:
-    """Seal anew the epochs' seeds, each K_X and the rows of the index. The log's entries stay."""
+    """Seal anew the epochs' seeds, each K_X, the rows of the index and what patients hide. The log's entries stay."""
     yield from _surviving(reseal_epochs(epochs, cloud.keys))
     for registration in cloud.stores.registrations.walk():
         yield _passing("shared-key-not-sealed-anew", partial(_reseal_shared_key, cloud, registration))
     for row in cloud.stores.index.walk():
         yield _passing("index-row-not-sealed-anew", partial(_reseal_row, cloud, row))
+    yield from cloud.restrictions.reseal()
+
+
+def name_anew(cloud: Cloud) -> Steps:
+    """Name anew whom accesses are about and what patients hide. The rows of the index wait for who names their patient."""
+    yield from cloud.audit.name_anew()
+    yield from cloud.restrictions.name_anew()
 
 
 def restate_all(cloud: Cloud) -> Steps:

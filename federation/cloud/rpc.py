@@ -7,6 +7,7 @@ from federation.cloud.directory import DirectoryFeed
 from federation.cloud.index_rows import publish
 from federation.cloud.membership import certify_tls_identity, issue_ticket, put_encryption_key
 from federation.cloud.registration import open_registration, register
+from federation.cloud.restriction import fetch_restrictions, restrict
 from federation.cloud.revocation import revoke
 from federation.cloud.search import search
 from federation.cloud.services import Cloud
@@ -41,6 +42,13 @@ from federation.v1.registration_pb2 import (
     RegisterResponse,
 )
 from federation.v1.registration_pb2_grpc import RegistrationServiceServicer
+from federation.v1.restrictions_pb2 import (
+    FetchRestrictionsRequest,
+    FetchRestrictionsResponse,
+    RestrictRequest,
+    RestrictResponse,
+)
+from federation.v1.restrictions_pb2_grpc import RestrictionServiceServicer
 from federation.v1.revocation_pb2 import RevokeRequest, RevokeResponse
 from federation.v1.revocation_pb2_grpc import RevocationServiceServicer
 from federation.v1.search_pb2 import SearchRequest, SearchResponse
@@ -51,6 +59,9 @@ from federation.wire.workers import Workers
 
 REVOCATIONS_AT_ONCE, REVOCATION_EVERY = 32, timedelta(minutes=10)
 """Statements that one party may take back: so many at once, then one each time; the list is for everybody."""
+
+RESTRICTIONS_AT_ONCE, RESTRICTION_EVERY = 32, timedelta(minutes=1)
+"""Restrictions that one patient may state, or ask for: so many at once, then one each time."""
 
 
 class _Servicer:
@@ -175,3 +186,26 @@ class RevocationServicer(_Servicer, RevocationServiceServicer):
         response = await self._workers.run(revoke, self._cloud, request, self._rate)
         await self._feed.announce()
         return response
+
+
+class RestrictionServicer(_Servicer, RestrictionServiceServicer):
+    """What patients hide: from them, and on to the hospitals."""
+
+    def __init__(self, cloud: Cloud, workers: Workers) -> None:
+        """Keep what patients of this cloud hide."""
+        super().__init__(cloud, workers)
+        self._rate = RateBound(1 / RESTRICTION_EVERY.total_seconds(), RESTRICTIONS_AT_ONCE)
+
+    async def Restrict(  # noqa: N802 - the name in the proto
+        self,
+        request: RestrictRequest,
+        context: ServicerContext,  # noqa: ARG002 - proved inside
+    ) -> RestrictResponse:
+        """Take rst and answer rstack."""
+        return await self._workers.run(restrict, self._cloud, request, self._rate)
+
+    async def FetchRestrictions(  # noqa: N802
+        self, request: FetchRestrictionsRequest, context: ServicerContext
+    ) -> FetchRestrictionsResponse:
+        """Take rstget and answer rstdue."""
+        return await self._workers.run(fetch_restrictions, self._cloud, request, calling_hospital(context))

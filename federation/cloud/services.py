@@ -16,6 +16,7 @@ from federation.errors import NotRegistered
 from federation.party.audit import OK, Audit, AuditEvent
 from federation.party.budgets import AccessBudgets
 from federation.party.epochs import EpochKeeper, as_signed
+from federation.party.restrictions import RestrictionBook
 from federation.protocol.access import AccessEvent, EmergencyPolicy
 from federation.protocol.calls import Call
 from federation.protocol.index import BlindIndex
@@ -63,6 +64,7 @@ class Cloud:
     trust: TrustOffice
     publisher: DirectoryPublisher
     audit: Audit
+    restrictions: RestrictionBook
     freshness: Freshness
     ticket_life: timedelta
     renewal_stretch: timedelta

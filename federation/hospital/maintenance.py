@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 from federation.hospital.guardians import sweep_guardianships
 from federation.hospital.outbox import Outbox
 from federation.hospital.records_administration import bury
+from federation.hospital.restrictions import take_restrictions
 from federation.hospital.roster import sweep_roster
 from federation.hospital.services import Hospital
 from federation.party.chores import Chore, ChoreRunner
@@ -17,10 +19,12 @@ from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.membership_pb2 import RenewalReceipt
+from federation.v1.restrictions_pb2 import DueRestriction, HeldRestriction
 from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
 from federation.wire import operations
 
 OUTBOX_EVERY = timedelta(seconds=1)
+RESTRICTIONS_EVERY = timedelta(seconds=3)
 DIRECTORY_EVERY = timedelta(seconds=30)
 FOLLOW_AGAIN = timedelta(seconds=1)
 """After a stream that the cloud ended in good order: one of its processes left, and another goes on."""
@@ -28,7 +32,7 @@ FOLLOW_AGAIN = timedelta(seconds=1)
 CHORES_EVERY = timedelta(seconds=10)
 ORPHAN_AGE = timedelta(days=1)
 _ANNOUNCED = "announced-encryption-key"
-_FOLLOWER, _OUTBOX = "follower", "outbox"
+_FOLLOWER, _OUTBOX, _RESTRICTIONS = "follower", "outbox", "restrictions"
 
 
 class PublicCloud(Protocol):
@@ -48,6 +52,10 @@ class PublicCloud(Protocol):
 
     def renew(self, member: Member, address: str | None = None) -> RenewalReceipt:
         """Put the newest encryption key and the address."""
+        ...
+
+    def fetch_restrictions(self, member: Member, held: Sequence[HeldRestriction]) -> Sequence[DueRestriction]:
+        """Acknowledge restrictions that were taken, and fetch what is due."""
         ...
 
 
@@ -76,6 +84,15 @@ class Maintenance:
         return [
             *([stream, self._ask] if follows else []),
             Chore("publish", OUTBOX_EVERY, self.outbox.publish_due, thread=_OUTBOX, event="outbox-failed"),
+            Chore(
+                "take-restrictions",
+                RESTRICTIONS_EVERY,
+                self.take_restrictions,
+                leased=True,
+                thread=_RESTRICTIONS,
+                at_once=True,
+                event="restrictions-not-at-hand",
+            ),
             self._announce,
             # Each process has keys of epochs in memory, and forgets them with the others.
             Chore("end-epochs", CHORES_EVERY, self.end_epochs, at_once=True),
@@ -119,6 +136,11 @@ class Maintenance:
         self.cloud.renew(hospital.member, self.address)
         settings.put(_ANNOUNCED, _announcement(epochs.current(now), self.address))
         return True
+
+    def take_restrictions(self) -> int:
+        """Take what patients hide, as far as it is due here."""
+        fetch = partial(self.cloud.fetch_restrictions, self.hospital.member)
+        return take_restrictions(self.hospital, fetch)
 
     def end_epochs(self) -> None:
         """Destroy the keys of ended epochs."""

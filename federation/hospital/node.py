@@ -25,6 +25,7 @@ from federation.party.member import Member
 from federation.party.node_directory import NodeDirectory, open_node_token
 from federation.party.patients import Patients
 from federation.party.registration import Due, register, renew_registration, renewal_due, restatement_due
+from federation.party.restrictions import RestrictionBook
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy
@@ -38,6 +39,7 @@ from federation.store.emergencies import Emergencies
 from federation.store.guardianships import Guardianships
 from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
 from federation.store.records import OutboxEntries, Records, RecordsAdministration
+from federation.store.restrictions import Restrictions
 from federation.store.rooms import Rooms
 from federation.store.roster import Shifts
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, SignedStatement
@@ -269,6 +271,7 @@ def compose(
         vault=Vault(keys, blobs, entropy),
         stores=stores,
         audit=Audit(Log(database), keys.sealing, Patients(Accesses(database), keys.index)),
+        restrictions=RestrictionBook(Restrictions(database), keys.index, keys.sealing),
         departments=department_ids(settings),
         clock=clock,
         entropy=entropy,

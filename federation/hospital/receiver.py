@@ -10,9 +10,13 @@ from federation.store.rows import Beside
 
 
 def receiver_for(hospital: Hospital, asker: Peer, shown: Shown, *, now: Instant, is_budgeted: bool = True) -> Receiver:
-    """Return what is known here of what somebody shows. A deposit, and what was counted when it began, is not budgeted."""
-    exhausted = hospital.budgets.exhausted(asker.identity, shown, now=now) if is_budgeted else frozenset()
-    return Receiver(exhausted=exhausted, emergency=hospital.emergency)
+    """Return what is known here of what somebody shows. A deposit, and what was counted when it began, is not budgeted.
+
+    Raises Corrupt.
+    """
+    restriction = hospital.restrictions.of(shown.patient_id)
+    exhausted = hospital.budgets.exhausted(asker.identity, shown, now=now) if is_budgeted else frozenset[str]()
+    return Receiver(restriction.hidden, restriction.emergency_overrides, exhausted, hospital.emergency)
 
 
 def beside(hospital: Hospital, asker: Peer, shown: Shown, *, now: Instant) -> Beside:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Se
 from contextlib import ExitStack, aclosing, contextmanager
 from functools import partial
 
-from federation.errors import Authorization, Limit, OutOfOrder, RecordCutShort, Rejected
+from federation.errors import Authorization, Limit, NoSuchRecord, OutOfOrder, RecordCutShort, Rejected
 from federation.hospital.relay import (
     RelaySpace,
     close_room,
@@ -171,7 +171,7 @@ class RecordServicer(RecordServiceServicer):
 
 def _as_rejected(error: Exception) -> Exception:
     """Return what is told to one who takes nothing: there is no last frame to say more in."""
-    if not isinstance(error, Authorization):
+    if not isinstance(error, Authorization | NoSuchRecord):
         return error
     rejected = Rejected("the message was not accepted")
     rejected.__cause__ = error

@@ -9,6 +9,7 @@ from federation.hospital.vault import Vault
 from federation.party.audit import Audit
 from federation.party.budgets import AccessBudgets
 from federation.party.member import Member
+from federation.party.restrictions import RestrictionBook
 from federation.protocol.access import EmergencyPolicy
 from federation.protocol.parties import Entropy
 from federation.store.emergencies import Emergencies
@@ -49,6 +50,7 @@ class Hospital:
     vault: Vault
     stores: Stores
     audit: Audit
+    restrictions: RestrictionBook
     departments: tuple[DepartmentId, ...]
     clock: Clock
     entropy: Entropy

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from federation.errors import Authorization, FederationError, Limit, Rejected
+from federation.errors import Authorization, FederationError, Limit, NoSuchRecord, Rejected
 from federation.hospital.deposits import keep_deposit
 from federation.hospital.own_statements import verifier_for
 from federation.hospital.receiver import beside, receiver_for
@@ -17,6 +17,7 @@ from federation.hospital.records_administration import why_absent
 from federation.hospital.services import Hospital
 from federation.hospital.vault import KINDS, Vault
 from federation.protocol import record as protocol
+from federation.protocol.access import Allowed
 from federation.protocol.anchors import Lists
 from federation.protocol.frames import pieces
 from federation.protocol.outcomes import session_outcome
@@ -73,7 +74,7 @@ def answer(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit) -> "Se
 
 
 def _refusal(
-    hospital: Hospital, received: ReceivedQuery | ReceivedDeposit | Release, error: Authorization
+    hospital: Hospital, received: ReceivedQuery | ReceivedDeposit | Release, error: Authorization | NoSuchRecord
 ) -> SessionFrame:
     outcome = session_outcome(error)
     if outcome is None:
@@ -91,7 +92,7 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
     hospital.audit.record(logged.event, now=now, beside=beside(hospital, asker, shown, now=now))
     release = logged.recorded()
     if manifest is not None:
-        return RecordStream(hospital, query, release, lists, iter([frame(manifest)]), 0)
+        return RecordStream(hospital, query, release, lists, iter([frame(manifest)]), records=())
     records = _on_file(hospital, release)
     if not records:
         # "Not on file", "no such record", hidden, withdrawn and erased are one answer.
@@ -99,7 +100,7 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
         return query.refuse(SESSION_OUTCOME_NO_RECORD, now=now)  # D4.13
     manifest = manifest_of(hospital.vault, records, PatientId(query.query.patient_id), hospital.identity)
     contents = content_of(hospital.vault, manifest, records)
-    return RecordStream(hospital, query, release, lists, contents, max(record.version for record in records))
+    return RecordStream(hospital, query, release, lists, contents, records)
 
 
 def _on_file(hospital: Hospital, release: Release) -> Sequence[StoredRecord]:
@@ -110,15 +111,14 @@ def _on_file(hospital: Hospital, release: Release) -> Sequence[StoredRecord]:
         department_class=None,
         handles=list(query.scope.handles),
     )
-    return [record for record in found if _is_shown(hospital, release, record)]
+    wanted = [record for record in found if record.department_class in release.classes]
+    return [record for record in wanted if _is_shown(hospital, release.allowed, record)]
 
 
-def _is_shown(hospital: Hospital, release: Release, record: StoredRecord) -> bool:
+def _is_shown(hospital: Hospital, allowed: Allowed, record: StoredRecord) -> bool:
     # A word that is unknown here is of no sensitivity that anybody is shown.
     sensitivity = SENSITIVITIES.get(record.sensitivity, SENSITIVITY_UNSPECIFIED)
-    is_wanted = record.department_class in release.classes
-    is_shown = release.allowed.shows(hospital.identity, record.department_class, record.handle.hex(), sensitivity)
-    return is_wanted and is_shown
+    return allowed.shows(hospital.identity, record.department_class, record.handle.hex(), sensitivity)
 
 
 class RecordStream:
@@ -131,15 +131,15 @@ class RecordStream:
         release: Release,
         lists: Lists,
         content: Iterator[bytes],
-        version: int,
+        records: Sequence[StoredRecord],
     ) -> None:
-        """Send `content`; who asks and what it shows were decided on by `lists`."""
+        """Send `content`, of these records; who asks and what it shows were decided on by `lists`."""
         self._hospital = hospital
         self._query = query
         self._release = release
         self._lists = lists
         self._pieces = pieces(content)
-        self._version = version
+        self._records = records
         self._sent_bytes = 0
         self._is_over = False
         self._refused: FederationError | None = None
@@ -149,7 +149,8 @@ class RecordStream:
     def next(self) -> SessionFrame | None:
         """Return the next frame, decided anew if a list has come since the last; None after the last.
 
-        An access that no longer holds is the outcome in a last frame. Raises Rejected for a party behind it who no longer does.
+        An access that no longer holds, or shows these records no more, is the outcome in a last frame. Raises Rejected for a
+        party behind it who no longer does.
         """
         if self._is_over:
             return None
@@ -159,12 +160,13 @@ class RecordStream:
         except FederationError as error:
             self._is_over = True
             self.log(reason_of(error))
-            if isinstance(error, Authorization):
+            if isinstance(error, Authorization | NoSuchRecord):
                 return _refusal(self._hospital, self._release, error)
             raise
         if piece is None:
             self._is_over = True
-            return self._release.end(self._version, now=self._hospital.clock())
+            version = max((record.version for record in self._records), default=0)
+            return self._release.end(version, now=self._hospital.clock())
         self._release, frame = self._release.slice(piece, now=self._hospital.clock())
         self._sent_bytes += len(frame.sealed)
         return frame
@@ -198,7 +200,10 @@ class RecordStream:
         hospital, release = self._hospital, self._release
         now, verifier = hospital.clock(), verifier_for(hospital, release.query)
         receiver = receiver_for(hospital, release.request.asker, Shown.of(release.query), now=now, is_budgeted=False)
-        release.require_still_allowed(verifier, receiver, now=now)
+        allowed = release.require_still_allowed(verifier, receiver, now=now)
+        if not all(_is_shown(hospital, allowed, record) for record in self._records):
+            # Hidden since it began: from here on it is not on file.
+            raise NoSuchRecord("the patient hides what is being sent")
 
 
 def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: PatientId, hospital_id: HospitalId) -> bytes:

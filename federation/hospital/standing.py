@@ -1,5 +1,5 @@
-"""Whether those who are being served may still be: looked at again, while their calls go on, for every list that comes and
-every shift that ends.
+"""Whether those who are being served may still be: looked at again, while their calls go on, for every list that comes, every
+shift that ends and every restriction that is taken.
 
 One task looks for all calls of a process, so that it hardly matters how many there are, and a list that another process of the
 hospital took counts here too. A call is told at most LOOK_SECONDS after the list, and the time that looking takes; in between
@@ -37,18 +37,19 @@ class _Served:
 
 
 class Grounds:
-    """What decides on those who are served: the newest lists, and which shifts have ended. Ask from one thread at a time."""
+    """What decides on those who are served: lists, ended shifts, what patients hide. Ask from one thread at a time."""
 
     def __init__(self, hospital: Hospital) -> None:
         """Look at this hospital's."""
         self._hospital = hospital
-        self._newest: tuple[Lists, RosterMark] | None = None
+        self._newest: tuple[Lists, RosterMark, int] | None = None
 
     def __call__(self) -> object:
         """Return them: the same object as long as they are the same. Raises StoreError."""
         hospital = self._hospital
-        found = hospital.member.verifier().lists, hospital.stores.shifts.mark(now=hospital.clock())
-        if self._newest is None or self._newest[0] is not found[0] or self._newest[1] != found[1]:
+        mark, restrictions = hospital.stores.shifts.mark(now=hospital.clock()), hospital.restrictions.store.mark()
+        found = hospital.member.verifier().lists, mark, restrictions
+        if self._newest is None or self._newest[0] is not found[0] or self._newest[1:] != found[1:]:
             self._newest = found
         return self._newest
 

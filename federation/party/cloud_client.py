@@ -19,8 +19,26 @@ from federation.party.member import Member
 from federation.protocol import search as protocol
 from federation.protocol.anchors import Lists
 from federation.protocol.bundle import TrustedBundle
-from federation.protocol.calls import CERTIFY_TLS, PUBLISH, RENEW, REVOKE, TICKET, Call
+from federation.protocol.calls import (
+    CERTIFY_TLS,
+    FETCH_RESTRICTIONS,
+    PUBLISH,
+    RENEW,
+    RESTRICT,
+    REVOKE,
+    TICKET,
+    Call,
+)
 from federation.protocol.parties import Entropy
+from federation.protocol.restriction import (
+    Restriction,
+    Standings,
+    Stating,
+    ask_due,
+    ask_restricting,
+    receive_due,
+    receive_standings,
+)
 from federation.protocol.revocation import STATEMENT_KINDS, peek_taken_back
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
@@ -55,6 +73,13 @@ from federation.v1.registration_pb2 import (
     RegisterRequest,
 )
 from federation.v1.registration_pb2_grpc import RegistrationServiceStub
+from federation.v1.restrictions_pb2 import (
+    DueRestriction,
+    FetchRestrictionsRequest,
+    HeldRestriction,
+    RestrictRequest,
+)
+from federation.v1.restrictions_pb2_grpc import RestrictionServiceStub
 from federation.v1.revocation_pb2 import Revocation, RevokedStatement, RevokeRequest
 from federation.v1.revocation_pb2_grpc import RevocationServiceStub
 from federation.v1.search_pb2 import SearchRequest
@@ -264,6 +289,39 @@ class CloudClient:
             raise AnswerMismatch("the revocation list of the answer does not name what was taken back")  # rev.14
         self.refresh(member)
         return lists
+
+    def restrict(
+        self,
+        member: Member,
+        patient_id: PatientId,
+        stating: Stating | None = None,
+        deputyship: Deputyship | None = None,
+    ) -> tuple[Standings, Restriction]:
+        """State what a patient hides, or without a restriction ask; return what stands, verified, and how far it has come.
+
+        Raises RestrictionSuperseded where something else stands than what it follows.
+        """
+        party = member.party(self.clock())
+        payload = ask_restricting(party, patient_id, stating, deputyship, self.entropy(16))
+        stub = RestrictionServiceStub(self._channel)
+
+        def send(opening: SealedOpening) -> SealedReply:
+            return call(stub.Restrict, RestrictRequest(opening=opening)).reply
+
+        reply, plaintext = self._sealed(member, RESTRICT, payload, send)
+        return receive_standings(reply, party, payload, plaintext, member.verifier(), now=self.clock())
+
+    def fetch_restrictions(self, member: Member, held: Sequence[HeldRestriction]) -> Sequence[DueRestriction]:
+        """Acknowledge what a hospital has taken, and fetch what is due there next, over mutual TLS; unverified."""
+        party = member.party(self.clock())
+        payload = ask_due(party, held, entropy=self.entropy)
+        stub = RestrictionServiceStub(self._peer_channel())
+
+        def send(opening: SealedOpening) -> SealedReply:
+            return call(stub.FetchRestrictions, FetchRestrictionsRequest(opening=opening)).reply
+
+        reply, _ = self._sealed(member, FETCH_RESTRICTIONS, payload, send)
+        return receive_due(reply, party, member.verifier(), now=self.clock())
 
     def search(self, member: Member, question: protocol.Question) -> protocol.Answer:
         """Ask where a patient's records are: D2 and C. Raises Authorization for what is wrong with the grant."""

@@ -45,6 +45,13 @@ class NoSuchMandate(FederationError):
     in_words = "There is no such mandate of yours."
 
 
+class NoSuchHiding(FederationError):
+    """Nothing is hidden under that number."""
+
+    reason = "NO_SUCH_HIDING"
+    in_words = "You hide nothing of that number."
+
+
 class NoDeputy(FederationError):
     """Nothing in this profile says that its owner stands for that patient, with that power, now."""
 

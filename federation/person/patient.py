@@ -24,6 +24,7 @@ from federation.person.consents import Consents, KeptGrant, NewGrant, consent_of
 from federation.person.errors import NoAnswer
 from federation.person.evidence import EvidenceBook
 from federation.person.finding import OnMore, RecordFinder
+from federation.person.hiding import HidingBook
 from federation.person.hospital_session import SessionOpener
 from federation.person.maintenance import follow
 from federation.person.pending import PendingConsultation, PendingStore
@@ -135,6 +136,7 @@ class PatientClient:
         self.book = EvidenceBook(member, evidence)
         self.pending = PendingStore(profile.pending, member)
         self.consents = Consents(member, cloud, self.book, clock=clock, entropy=entropy)
+        self.hiding = HidingBook(member, cloud, self.consents, clock=clock)
         opener = SessionOpener(member, connect, self.book, trace, clock, entropy)
         self._fetcher = RecordFetcher(opener, open_spool(profile.spool, now=clock()))
         self._finder = RecordFinder(member, cloud, self.book, clock)

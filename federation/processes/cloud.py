@@ -15,6 +15,7 @@ from federation.cloud.rpc import (
     MembershipServicer,
     PublicationServicer,
     RegistrationServicer,
+    RestrictionServicer,
     RevocationServicer,
     SearchServicer,
 )
@@ -29,6 +30,7 @@ from federation.v1.directory_pb2_grpc import add_DirectoryServiceServicer_to_ser
 from federation.v1.membership_pb2_grpc import add_MembershipServiceServicer_to_server
 from federation.v1.publication_pb2_grpc import add_PublicationServiceServicer_to_server
 from federation.v1.registration_pb2_grpc import add_RegistrationServiceServicer_to_server
+from federation.v1.restrictions_pb2_grpc import add_RestrictionServiceServicer_to_server
 from federation.v1.revocation_pb2_grpc import add_RevocationServiceServicer_to_server
 from federation.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
 from federation.wire import operations
@@ -131,6 +133,7 @@ def _servers(
     for server, threads in ((public, workers), (peer, by_peers)):
         add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, feed, threads), server.grpc)
         add_MembershipServiceServicer_to_server(MembershipServicer(cloud, threads), server.grpc)
+        add_RestrictionServiceServicer_to_server(RestrictionServicer(cloud, threads), server.grpc)
     add_RegistrationServiceServicer_to_server(RegistrationServicer(cloud, workers), public.grpc)
     add_SearchServiceServicer_to_server(SearchServicer(cloud, workers), public.grpc)
     add_RevocationServiceServicer_to_server(RevocationServicer(cloud, workers, feed), public.grpc)

@@ -1,7 +1,7 @@
 """The single calls of registered parties to the public cloud: one sealed message, signed over its fields and ID_C.
 
-pub (publish), ekput (renew), tlsca (TLS identity), tkt (ticket), rev (take statements back): the same steps for each. The cloud
-opens the call, learns whose it claims to be, looks that party up, and verifies.
+pub (publish), ekput (renew), tlsca (TLS identity), tkt (ticket), rev (take statements back), rst (restrict), rstget (fetch
+restrictions): the same steps for each. The cloud opens the call, learns whose it claims to be, looks that party up, and verifies.
 """
 
 from collections.abc import Callable
@@ -36,6 +36,7 @@ from federation.v1 import revocation_pb2 as rev
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, TicketRequest, TlsIdentityRequest
 from federation.v1.publication_pb2 import Publication
+from federation.v1.restrictions_pb2 import RestrictionCall, RestrictionsFetch
 from federation.v1.revocation_pb2 import Revocation
 from federation.v1.statement_pb2 import EncryptionKeyStatement, KeyStatement
 from keystore.encryption import Keyring
@@ -134,21 +135,48 @@ STATEMENT_NAMES: dict["rev.StatementKind.ValueType", str] = {
 
 def _revocation_fields(payload: Revocation) -> tuple[bytes, ...]:
     revoked = [row(text(STATEMENT_NAMES[one.kind]), one.statement.statement) for one in payload.statements]
-    deputyship = b""
-    if payload.HasField("deputyship"):
-        deputyship = signed_digest_or_empty(*deputyship_statement(payload.deputyship))
     return (
         text(payload.owner_id),
         listing(revoked),
         u64(payload.before) if payload.HasField("before") else b"",
-        deputyship,
+        _deputyship_digest(payload),
         payload.key_statement.statement,
         payload.nonce,
         u64(payload.sent_at),
     )
 
 
-def _revoking_party(payload: Revocation) -> str:
+def _restriction_fields(payload: RestrictionCall) -> tuple[bytes, ...]:
+    restriction = payload.restriction if payload.HasField("restriction") else None
+    return (
+        text(payload.patient_id),
+        signed_digest_or_empty("restrict", restriction),
+        u64(payload.follows) if payload.HasField("follows") else b"",
+        _deputyship_digest(payload),
+        payload.key_statement.statement,
+        payload.encryption_key_statement.statement,
+        payload.nonce,
+        u64(payload.sent_at),
+    )
+
+
+def _fetch_fields(payload: RestrictionsFetch) -> tuple[bytes, ...]:
+    return (
+        text(payload.hospital_id),
+        listing([row(one.reference, u64(one.number)) for one in payload.held]),
+        payload.encryption_key_statement.statement,
+        payload.nonce,
+        u64(payload.sent_at),
+    )
+
+
+def _deputyship_digest(payload: Revocation | RestrictionCall) -> bytes:
+    if not payload.HasField("deputyship"):
+        return b""
+    return signed_digest_or_empty(*deputyship_statement(payload.deputyship))
+
+
+def _stating_party(payload: Revocation | RestrictionCall) -> str:
     return peek_statement(KeyStatement, payload.key_statement).identity
 
 
@@ -184,6 +212,20 @@ REVOKE = Call(
     "rev",
     Revocation,
     fields=_revocation_fields,
-    sender=_revoking_party,
+    sender=_stating_party,
     replay=lambda p: (text(p.owner_id), p.nonce),
+)
+RESTRICT = Call(
+    "rst",
+    RestrictionCall,
+    fields=_restriction_fields,
+    sender=_stating_party,
+    replay=lambda p: (text(p.patient_id), p.nonce),
+)
+FETCH_RESTRICTIONS = Call(
+    "rstget",
+    RestrictionsFetch,
+    fields=_fetch_fields,
+    sender=lambda p: p.hospital_id,
+    replay=lambda p: (text(p.hospital_id), p.nonce),
 )

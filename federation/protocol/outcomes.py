@@ -102,11 +102,11 @@ def search_outcome(error: Authorization) -> "search.SearchOutcome.ValueType":
     return search.SEARCH_OUTCOME_GRANT_INVALID if outcome is None else outcome
 
 
-def session_outcome(error: Authorization) -> "record.SessionOutcome.ValueType | None":
+def session_outcome(error: Authorization | NoSuchRecord) -> "record.SessionOutcome.ValueType | None":
     """Return what a confirmed asker is told of a refusal, or None where it is REJECTED like any other."""
     row = _OF_ERROR.get(_told_as(error))
     return None if row is None else row.session
 
 
-def _told_as(error: Authorization) -> type[FederationError]:
+def _told_as(error: Authorization | NoSuchRecord) -> type[FederationError]:
     return _AS.get(type(error), type(error))

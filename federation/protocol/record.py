@@ -498,9 +498,12 @@ class Release:
     sending: Direction
     hasher: "hashlib._Hash"
 
-    def require_still_allowed(self, verifier: Verifier, receiver: Receiver, *, now: Instant) -> None:
-        """Decide anew, by what is known now, from who asks to why. Raises as `ReceivedQuery.decide`."""
-        _decided(self.request, self.query, _ASKED[self.query.scope.purpose][1], verifier, receiver, now)
+    def require_still_allowed(self, verifier: Verifier, receiver: Receiver, *, now: Instant) -> Allowed:
+        """Decide anew, by what is known now, from who asks to why, and return what is allowed.
+
+        Raises as `ReceivedQuery.decide`.
+        """
+        return _decided(self.request, self.query, _ASKED[self.query.scope.purpose][1], verifier, receiver, now)
 
     def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
         """Say to who asks, in place of what was to follow, why the record ends here."""

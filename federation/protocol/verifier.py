@@ -91,6 +91,17 @@ class Verifier:
     def party(self, signed: SignedStatement, role: "pb.Role.ValueType", *, now: Instant) -> VerifiedParty:
         """Make CRED(X) for a key statement. Raises Authentication, MalformedMessage, StaleRevocationList."""
         self.lists.require_current(now, skew_ms=milliseconds(self.freshness.skew))
+        return self._party(signed, role, now)
+
+    def party_then(self, signed: SignedStatement, role: "pb.Role.ValueType", *, at: Instant) -> VerifiedParty:
+        """Make CRED(X) as it was at a moment, whatever became of it since: for what outlives its signer's credential.
+
+        Raises Authentication, MalformedMessage.
+        """
+        then = replace(self, anchors=self.anchors.for_evidence, lists=Lists())
+        return then._party(signed, role, at)  # noqa: SLF001 - one of its own
+
+    def _party(self, signed: SignedStatement, role: "pb.Role.ValueType", now: Instant) -> VerifiedParty:
         statement = self.anchors.open("ks", KeyStatement, signed)  # cred.2
         credential = parse(Credential, statement.credential)  # cred.3
         _require_agreement(statement, credential, role)

@@ -37,6 +37,7 @@ SOON = timedelta(seconds=3 * REREAD_SECONDS)
 """Before then some process of the cloud may not have read of an activation yet, and would work with the old key."""
 
 REGISTRATIONS, ROWS, LOG_ENTRIES = "live registrations", "index rows", "log entries"
+RESTRICTIONS = "restrictions by patient"
 FORGETTABLE = {REGISTRATIONS: "forget-registrations", ROWS: "forget-rows", LOG_ENTRIES: "forget-log"}
 
 CHORES_EVERY = timedelta(seconds=5)
@@ -130,6 +131,7 @@ def _sealing(node: PublicCloudNode) -> Use:
             "epochs": seeds,
             "shared keys": lambda number: rekey.count_shared_keys(cloud, number),
             "rows' values": lambda number: rekey.count_sealed_rows(cloud, number),
+            "restrictions": cloud.restrictions.count_under,
             LOG_ENTRIES: cloud.audit.count_under,
         },
         forgettable=frozenset({LOG_ENTRIES}),
@@ -140,11 +142,15 @@ def _sealing(node: PublicCloudNode) -> Use:
 
 
 def _indexing(node: PublicCloudNode) -> Use:
-    stores = node.cloud.stores
+    cloud = node.cloud
     return Use(
-        left={ROWS: stores.index.count, ACCESSES: Accesses(node.database).count},
+        left={
+            ROWS: cloud.stores.index.count,
+            ACCESSES: Accesses(node.database).count,
+            RESTRICTIONS: cloud.restrictions.store.count,
+        },
         forgettable=frozenset({ROWS}),
-        walk=node.cloud.audit.name_anew,
+        walk=lambda: rekey.name_anew(cloud),
         lead=SOON,
         soonest=SOON,
         revoked=lambda it: rekey.forget_rows(node.cloud, it.number),
@@ -159,7 +165,7 @@ def rotation_chores(
     walks: dict[str, Walk] = {
         SEALING: lambda: rekey.reseal(node.cloud, node.epochs),
         IDENTITY: lambda: rekey.restate_all(node.cloud),
-        INDEXING: node.cloud.audit.name_anew,
+        INDEXING: lambda: rekey.name_anew(node.cloud),
     }
     acts = {"finish-revocations": unfinished.finish} | {
         f"walk-{purpose}": partial(_catch_up, node, purpose, walk, pace) for purpose, walk in walks.items()

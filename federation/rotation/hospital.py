@@ -72,6 +72,7 @@ def _sealing(node: HospitalNode) -> Use:
         yield from reseal_outbox(stores.outbox, sealing)
         yield from reseal_guardianships(stores.guardianships, sealing)
         yield from reseal_emergencies(stores.emergencies, sealing)
+        yield from hospital.restrictions.reseal()
         yield node.member.reseal_request()
 
     return Use(
@@ -81,6 +82,7 @@ def _sealing(node: HospitalNode) -> Use:
             "publications": lambda number: sealed_under((it.sealed for it in stores.outbox.all()), sealing, number),
             "guardianships": lambda number: count_guardianships_under(stores.guardianships, sealing, number),
             "emergencies": lambda number: count_emergencies_under(stores.emergencies, sealing, number),
+            "restrictions": hospital.restrictions.count_under,
             "registration under way": node.member.request_is_under,
             LOG_ENTRIES: hospital.audit.count_under,
         },
@@ -98,14 +100,20 @@ def _records(node: HospitalNode) -> Use:
 
 
 def _indexing(node: HospitalNode) -> Use:
-    records, vault, audit = node.hospital.stores.records, node.hospital.vault, node.hospital.audit
+    hospital = node.hospital
+    records, vault, restrictions = hospital.stores.records, hospital.vault, hospital.restrictions
 
     def walk() -> Steps:
         yield from rekey_records(records, vault)
-        yield from audit.name_anew()
+        yield from restrictions.name_anew()
+        yield from hospital.audit.name_anew()
 
     return Use(
-        left={"records": records.count, ACCESSES: Accesses(node.database).count},
+        left={
+            "records": records.count,
+            "restrictions by patient": restrictions.store.count,
+            ACCESSES: Accesses(node.database).count,
+        },
         walk=walk,
         lead=FOLLOWED,
         soonest=FOLLOWED,

@@ -79,6 +79,15 @@ class Index:
 
         return self._database.read(step)
 
+    def one_of_each(self, wanted: Sequence[Wanted]) -> Sequence[SealedRow]:
+        """Return of the rows that are looked for the first of each owner."""
+        fits = sa.or_(sa.false(), *map(_wanted, wanted))
+        turn = sa.func.row_number().over(partition_by=(index_rows.c.bucket, index_rows.c.hospital_key), order_by=_KEY)
+        named = sa.select(index_rows, turn.label("turn")).where(fits).subquery()
+        query = sa.select(*(named.c[it.name] for it in index_rows.c)).where(named.c.turn == 1)
+        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
+        return [SealedRow(**row) for row in rows]
+
     def older(self, wanted: Sequence[Wanted], *, than: int, limit: int) -> Sequence[SealedRow]:
         """Return some of the rows that are looked for and are under an earlier generation."""
         fits = sa.or_(sa.false(), *map(_wanted, wanted))

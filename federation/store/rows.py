@@ -414,3 +414,23 @@ class StoredEmergency:
     accesses: int
     reviewed_at: int | None = None
     sealed_review: bytes | None = None
+
+
+@dataclass(frozen=True)
+class StoredRestriction:
+    """What a patient hides: an HMAC of ID_P, the number, the restriction with what it is checked by, sealed.
+
+    `generation` is that of the index key that made the HMAC.
+    """
+
+    patient_key: bytes
+    number: int
+    sealed: bytes
+    generation: int
+
+
+class Deliveries(NamedTuple):
+    """To how many hospitals a restriction was delivered, and is due still."""
+
+    made: int
+    due: int

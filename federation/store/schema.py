@@ -299,3 +299,16 @@ emergencies = _table(
     sa.Index("emergencies_reviewed_at", "reviewed_at", "declared_at"),
     clustered=False,
 )
+
+restrictions = _table(
+    "restrictions", _key("patient_key"), _u64("number"), _bytes("sealed"), _generation(), clustered=False
+)
+
+restriction_deliveries = _table(
+    "restriction_deliveries",
+    _key("patient_key"),
+    _key("hospital_id", sa.Text),
+    _u64("due", nullable=True),
+    _u64("handed_out_at"),
+    sa.Index("restriction_deliveries_hospital_id", "hospital_id", "due"),
+)

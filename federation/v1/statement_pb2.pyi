@@ -1092,6 +1092,128 @@ class Review(_message.Message):
 Global___Review: _TypeAlias = Review  # noqa: Y015
 
 @_typing.final
+class HiddenRecords(_message.Message):
+    """Records that a patient hides: those that fit all of this."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOSPITAL_FIELD_NUMBER: _builtins.int
+    DEPARTMENT_CLASS_FIELD_NUMBER: _builtins.int
+    HANDLE_FIELD_NUMBER: _builtins.int
+    hospital: _builtins.str
+    """ID_HPC where they are, or "*"."""
+    department_class: _builtins.str
+    """The class of their departments, or "*"."""
+    handle: _builtins.bytes
+    """One record, as its hospital names it; only beside that hospital. Absent for every one."""
+    def __init__(
+        self,
+        *,
+        hospital: _builtins.str | None = ...,
+        department_class: _builtins.str | None = ...,
+        handle: _builtins.bytes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_department_class", b"_department_class", "_handle", b"_handle", "_hospital", b"_hospital", "department_class", b"department_class", "handle", b"handle", "hospital", b"hospital"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_department_class", b"_department_class", "_handle", b"_handle", "_hospital", b"_hospital", "department_class", b"department_class", "handle", b"handle", "hospital", b"hospital"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__department_class: _TypeAlias = _typing.Literal["department_class"]  # noqa: Y015
+    _WhichOneofArgType__department_class: _TypeAlias = _typing.Literal["_department_class", b"_department_class"]  # noqa: Y015
+    _WhichOneofReturnType__handle: _TypeAlias = _typing.Literal["handle"]  # noqa: Y015
+    _WhichOneofArgType__handle: _TypeAlias = _typing.Literal["_handle", b"_handle"]  # noqa: Y015
+    _WhichOneofReturnType__hospital: _TypeAlias = _typing.Literal["hospital"]  # noqa: Y015
+    _WhichOneofArgType__hospital: _TypeAlias = _typing.Literal["_hospital", b"_hospital"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__department_class) -> _WhichOneofReturnType__department_class | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__handle) -> _WhichOneofReturnType__handle | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital) -> _WhichOneofReturnType__hospital | None: ...
+
+Global___HiddenRecords: _TypeAlias = HiddenRecords  # noqa: Y015
+
+@_typing.final
+class Restriction(_message.Message):
+    """What a patient hides, label "restrict", signed by PRK_P, or by PRK_Q of a deputy with the power "restrict". It is all that is
+    hidden: the newest stands, and none has an end. What is hidden stays so when its signer's credential ends.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    SIGNER_ID_FIELD_NUMBER: _builtins.int
+    SIGNER_SERIAL_FIELD_NUMBER: _builtins.int
+    DEPUTYSHIP_DIGEST_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    HIDDEN_FIELD_NUMBER: _builtins.int
+    EMERGENCY_OVERRIDES_FIELD_NUMBER: _builtins.int
+    STATED_AT_FIELD_NUMBER: _builtins.int
+    patient_id: _builtins.str
+    """ID_P: whose records."""
+    signer_id: _builtins.str
+    """Who signed it: ID_P, or ID_Q of a deputy."""
+    signer_serial: _builtins.bytes
+    """Serial of the signer's credential."""
+    deputyship_digest: _builtins.bytes
+    """H(mandate) or H(guardian) by which a deputy signs; absent where the patient does."""
+    number: _builtins.int
+    """Above that of the one before: the time of day in ms, or one more than that one's number if that is higher."""
+    emergency_overrides: _builtins.bool
+    """Whether a declared emergency opens it all the same."""
+    stated_at: _builtins.int
+    """When it was signed: its signer's credential, and deputyship, held then."""
+    @_builtins.property
+    def hidden(self) -> _containers.RepeatedCompositeFieldContainer[Global___HiddenRecords]:
+        """What is hidden. None hides nothing."""
+
+    def __init__(
+        self,
+        *,
+        patient_id: _builtins.str | None = ...,
+        signer_id: _builtins.str | None = ...,
+        signer_serial: _builtins.bytes | None = ...,
+        deputyship_digest: _builtins.bytes | None = ...,
+        number: _builtins.int | None = ...,
+        hidden: _abc.Iterable[Global___HiddenRecords] | None = ...,
+        emergency_overrides: _builtins.bool | None = ...,
+        stated_at: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deputyship_digest", b"_deputyship_digest", "_emergency_overrides", b"_emergency_overrides", "_number", b"_number", "_patient_id", b"_patient_id", "_signer_id", b"_signer_id", "_signer_serial", b"_signer_serial", "_stated_at", b"_stated_at", "deputyship_digest", b"deputyship_digest", "emergency_overrides", b"emergency_overrides", "number", b"number", "patient_id", b"patient_id", "signer_id", b"signer_id", "signer_serial", b"signer_serial", "stated_at", b"stated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deputyship_digest", b"_deputyship_digest", "_emergency_overrides", b"_emergency_overrides", "_number", b"_number", "_patient_id", b"_patient_id", "_signer_id", b"_signer_id", "_signer_serial", b"_signer_serial", "_stated_at", b"_stated_at", "deputyship_digest", b"deputyship_digest", "emergency_overrides", b"emergency_overrides", "hidden", b"hidden", "number", b"number", "patient_id", b"patient_id", "signer_id", b"signer_id", "signer_serial", b"signer_serial", "stated_at", b"stated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deputyship_digest: _TypeAlias = _typing.Literal["deputyship_digest"]  # noqa: Y015
+    _WhichOneofArgType__deputyship_digest: _TypeAlias = _typing.Literal["_deputyship_digest", b"_deputyship_digest"]  # noqa: Y015
+    _WhichOneofReturnType__emergency_overrides: _TypeAlias = _typing.Literal["emergency_overrides"]  # noqa: Y015
+    _WhichOneofArgType__emergency_overrides: _TypeAlias = _typing.Literal["_emergency_overrides", b"_emergency_overrides"]  # noqa: Y015
+    _WhichOneofReturnType__number: _TypeAlias = _typing.Literal["number"]  # noqa: Y015
+    _WhichOneofArgType__number: _TypeAlias = _typing.Literal["_number", b"_number"]  # noqa: Y015
+    _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
+    _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
+    _WhichOneofReturnType__signer_id: _TypeAlias = _typing.Literal["signer_id"]  # noqa: Y015
+    _WhichOneofArgType__signer_id: _TypeAlias = _typing.Literal["_signer_id", b"_signer_id"]  # noqa: Y015
+    _WhichOneofReturnType__signer_serial: _TypeAlias = _typing.Literal["signer_serial"]  # noqa: Y015
+    _WhichOneofArgType__signer_serial: _TypeAlias = _typing.Literal["_signer_serial", b"_signer_serial"]  # noqa: Y015
+    _WhichOneofReturnType__stated_at: _TypeAlias = _typing.Literal["stated_at"]  # noqa: Y015
+    _WhichOneofArgType__stated_at: _TypeAlias = _typing.Literal["_stated_at", b"_stated_at"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deputyship_digest) -> _WhichOneofReturnType__deputyship_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__emergency_overrides) -> _WhichOneofReturnType__emergency_overrides | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__number) -> _WhichOneofReturnType__number | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_id) -> _WhichOneofReturnType__patient_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signer_id) -> _WhichOneofReturnType__signer_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signer_serial) -> _WhichOneofReturnType__signer_serial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stated_at) -> _WhichOneofReturnType__stated_at | None: ...
+
+Global___Restriction: _TypeAlias = Restriction  # noqa: Y015
+
+@_typing.final
 class CrlPin(_message.Message):
     """The newest CRL of a medical authority that the public cloud knows."""
 

@@ -67,8 +67,8 @@ def _anyone(most_request_bytes: int, **bounds: Any) -> MethodRule:  # noqa: ANN4
     return MethodRule(Caller.ANYONE, most_request_bytes, **bounds)
 
 
-def _hospital(most_request_bytes: int) -> MethodRule:
-    return MethodRule(Caller.HOSPITAL, most_request_bytes)
+def _hospital(most_request_bytes: int, **bounds: Any) -> MethodRule:  # noqa: ANN401 - as of _anyone
+    return MethodRule(Caller.HOSPITAL, most_request_bytes, **bounds)
 
 
 _SERVICES: dict[str, dict[str, MethodRule]] = {
@@ -91,6 +91,10 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
     },
     "federation.v1.PublicationService": {"Publish": _hospital(_sealed(2_048))},
     "federation.v1.RevocationService": {"Revoke": _anyone(_sealed(32_768), most_response_bytes=_LISTS)},
+    "federation.v1.RestrictionService": {
+        "Restrict": _anyone(_sealed(32_768)),
+        "FetchRestrictions": _hospital(_sealed(8_192), most_response_bytes=_LISTS),
+    },
     "federation.v1.RelayService": {
         "OpenRoom": _anyone(_ROOM),
         "GetRoom": _anyone(_NAMED, most_response_bytes=_LISTS),

@@ -1628,6 +1628,180 @@ func (x *Review) GetStatedAt() uint64 {
 	return 0
 }
 
+// Records that a patient hides: those that fit all of this.
+type HiddenRecords struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID_HPC where they are, or "*".
+	Hospital *string `protobuf:"bytes,1,opt,name=hospital,proto3,oneof" json:"hospital,omitempty"`
+	// The class of their departments, or "*".
+	DepartmentClass *string `protobuf:"bytes,2,opt,name=department_class,json=departmentClass,proto3,oneof" json:"department_class,omitempty"`
+	// One record, as its hospital names it; only beside that hospital. Absent for every one.
+	Handle        []byte `protobuf:"bytes,3,opt,name=handle,proto3,oneof" json:"handle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HiddenRecords) Reset() {
+	*x = HiddenRecords{}
+	mi := &file_federation_v1_statement_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HiddenRecords) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HiddenRecords) ProtoMessage() {}
+
+func (x *HiddenRecords) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HiddenRecords.ProtoReflect.Descriptor instead.
+func (*HiddenRecords) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *HiddenRecords) GetHospital() string {
+	if x != nil && x.Hospital != nil {
+		return *x.Hospital
+	}
+	return ""
+}
+
+func (x *HiddenRecords) GetDepartmentClass() string {
+	if x != nil && x.DepartmentClass != nil {
+		return *x.DepartmentClass
+	}
+	return ""
+}
+
+func (x *HiddenRecords) GetHandle() []byte {
+	if x != nil {
+		return x.Handle
+	}
+	return nil
+}
+
+// What a patient hides, label "restrict", signed by PRK_P, or by PRK_Q of a deputy with the power "restrict". It is all that is
+// hidden: the newest stands, and none has an end. What is hidden stays so when its signer's credential ends.
+type Restriction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID_P: whose records.
+	PatientId *string `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3,oneof" json:"patient_id,omitempty"`
+	// Who signed it: ID_P, or ID_Q of a deputy.
+	SignerId *string `protobuf:"bytes,2,opt,name=signer_id,json=signerId,proto3,oneof" json:"signer_id,omitempty"`
+	// Serial of the signer's credential.
+	SignerSerial []byte `protobuf:"bytes,3,opt,name=signer_serial,json=signerSerial,proto3,oneof" json:"signer_serial,omitempty"`
+	// H(mandate) or H(guardian) by which a deputy signs; absent where the patient does.
+	DeputyshipDigest []byte `protobuf:"bytes,4,opt,name=deputyship_digest,json=deputyshipDigest,proto3,oneof" json:"deputyship_digest,omitempty"`
+	// Above that of the one before: the time of day in ms, or one more than that one's number if that is higher.
+	Number *uint64 `protobuf:"varint,5,opt,name=number,proto3,oneof" json:"number,omitempty"`
+	// What is hidden. None hides nothing.
+	Hidden []*HiddenRecords `protobuf:"bytes,6,rep,name=hidden,proto3" json:"hidden,omitempty"`
+	// Whether a declared emergency opens it all the same.
+	EmergencyOverrides *bool `protobuf:"varint,7,opt,name=emergency_overrides,json=emergencyOverrides,proto3,oneof" json:"emergency_overrides,omitempty"`
+	// When it was signed: its signer's credential, and deputyship, held then.
+	StatedAt      *uint64 `protobuf:"varint,8,opt,name=stated_at,json=statedAt,proto3,oneof" json:"stated_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Restriction) Reset() {
+	*x = Restriction{}
+	mi := &file_federation_v1_statement_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Restriction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Restriction) ProtoMessage() {}
+
+func (x *Restriction) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Restriction.ProtoReflect.Descriptor instead.
+func (*Restriction) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Restriction) GetPatientId() string {
+	if x != nil && x.PatientId != nil {
+		return *x.PatientId
+	}
+	return ""
+}
+
+func (x *Restriction) GetSignerId() string {
+	if x != nil && x.SignerId != nil {
+		return *x.SignerId
+	}
+	return ""
+}
+
+func (x *Restriction) GetSignerSerial() []byte {
+	if x != nil {
+		return x.SignerSerial
+	}
+	return nil
+}
+
+func (x *Restriction) GetDeputyshipDigest() []byte {
+	if x != nil {
+		return x.DeputyshipDigest
+	}
+	return nil
+}
+
+func (x *Restriction) GetNumber() uint64 {
+	if x != nil && x.Number != nil {
+		return *x.Number
+	}
+	return 0
+}
+
+func (x *Restriction) GetHidden() []*HiddenRecords {
+	if x != nil {
+		return x.Hidden
+	}
+	return nil
+}
+
+func (x *Restriction) GetEmergencyOverrides() bool {
+	if x != nil && x.EmergencyOverrides != nil {
+		return *x.EmergencyOverrides
+	}
+	return false
+}
+
+func (x *Restriction) GetStatedAt() uint64 {
+	if x != nil && x.StatedAt != nil {
+		return *x.StatedAt
+	}
+	return 0
+}
+
 // The newest CRL of a medical authority that the public cloud knows.
 type CrlPin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1643,7 +1817,7 @@ type CrlPin struct {
 
 func (x *CrlPin) Reset() {
 	*x = CrlPin{}
-	mi := &file_federation_v1_statement_proto_msgTypes[14]
+	mi := &file_federation_v1_statement_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +1829,7 @@ func (x *CrlPin) String() string {
 func (*CrlPin) ProtoMessage() {}
 
 func (x *CrlPin) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_statement_proto_msgTypes[14]
+	mi := &file_federation_v1_statement_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +1842,7 @@ func (x *CrlPin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CrlPin.ProtoReflect.Descriptor instead.
 func (*CrlPin) Descriptor() ([]byte, []int) {
-	return file_federation_v1_statement_proto_rawDescGZIP(), []int{14}
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CrlPin) GetCertificateDigest() []byte {
@@ -1705,7 +1879,7 @@ type Sweep struct {
 
 func (x *Sweep) Reset() {
 	*x = Sweep{}
-	mi := &file_federation_v1_statement_proto_msgTypes[15]
+	mi := &file_federation_v1_statement_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +1891,7 @@ func (x *Sweep) String() string {
 func (*Sweep) ProtoMessage() {}
 
 func (x *Sweep) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_statement_proto_msgTypes[15]
+	mi := &file_federation_v1_statement_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +1904,7 @@ func (x *Sweep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sweep.ProtoReflect.Descriptor instead.
 func (*Sweep) Descriptor() ([]byte, []int) {
-	return file_federation_v1_statement_proto_rawDescGZIP(), []int{15}
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Sweep) GetPatientDigest() []byte {
@@ -1776,7 +1950,7 @@ type RevocationList struct {
 
 func (x *RevocationList) Reset() {
 	*x = RevocationList{}
-	mi := &file_federation_v1_statement_proto_msgTypes[16]
+	mi := &file_federation_v1_statement_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +1962,7 @@ func (x *RevocationList) String() string {
 func (*RevocationList) ProtoMessage() {}
 
 func (x *RevocationList) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_statement_proto_msgTypes[16]
+	mi := &file_federation_v1_statement_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +1975,7 @@ func (x *RevocationList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationList.ProtoReflect.Descriptor instead.
 func (*RevocationList) Descriptor() ([]byte, []int) {
-	return file_federation_v1_statement_proto_rawDescGZIP(), []int{16}
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RevocationList) GetSequence() uint64 {
@@ -2114,6 +2288,33 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"_justifiedB\x0e\n" +
 	"\f_note_digestB\f\n" +
 	"\n" +
+	"_stated_at\"\xc4\x01\n" +
+	"\rHiddenRecords\x12'\n" +
+	"\bhospital\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\n" +
+	"H\x00R\bhospital\x88\x01\x01\x126\n" +
+	"\x10department_class\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\bH\x01R\x0fdepartmentClass\x88\x01\x01\x12%\n" +
+	"\x06handle\x18\x03 \x01(\fB\b\xca\xda\x18\x04\b\x0e \x01H\x02R\x06handle\x88\x01\x01B\v\n" +
+	"\t_hospitalB\x13\n" +
+	"\x11_department_classB\t\n" +
+	"\a_handle\"\x82\x04\n" +
+	"\vRestriction\x12*\n" +
+	"\n" +
+	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12(\n" +
+	"\tsigner_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x01R\bsignerId\x88\x01\x01\x120\n" +
+	"\rsigner_serial\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x02R\fsignerSerial\x88\x01\x01\x12:\n" +
+	"\x11deputyship_digest\x18\x04 \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\x03R\x10deputyshipDigest\x88\x01\x01\x12\x1b\n" +
+	"\x06number\x18\x05 \x01(\x04H\x04R\x06number\x88\x01\x01\x12<\n" +
+	"\x06hidden\x18\x06 \x03(\v2\x1c.federation.v1.HiddenRecordsB\x06\xca\xda\x18\x02\x18@R\x06hidden\x124\n" +
+	"\x13emergency_overrides\x18\a \x01(\bH\x05R\x12emergencyOverrides\x88\x01\x01\x12(\n" +
+	"\tstated_at\x18\b \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x06R\bstatedAt\x88\x01\x01B\r\n" +
+	"\v_patient_idB\f\n" +
+	"\n" +
+	"_signer_idB\x10\n" +
+	"\x0e_signer_serialB\x14\n" +
+	"\x12_deputyship_digestB\t\n" +
+	"\a_numberB\x16\n" +
+	"\x14_emergency_overridesB\f\n" +
+	"\n" +
 	"_stated_at\"\xbb\x01\n" +
 	"\x06CrlPin\x12:\n" +
 	"\x12certificate_digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\x11certificateDigest\x88\x01\x01\x12#\n" +
@@ -2185,7 +2386,7 @@ func file_federation_v1_statement_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_statement_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_federation_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_federation_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_federation_v1_statement_proto_goTypes = []any{
 	(Role)(0),                      // 0: federation.v1.Role
 	(Right)(0),                     // 1: federation.v1.Right
@@ -2205,9 +2406,11 @@ var file_federation_v1_statement_proto_goTypes = []any{
 	(*Duty)(nil),                   // 15: federation.v1.Duty
 	(*Emergency)(nil),              // 16: federation.v1.Emergency
 	(*Review)(nil),                 // 17: federation.v1.Review
-	(*CrlPin)(nil),                 // 18: federation.v1.CrlPin
-	(*Sweep)(nil),                  // 19: federation.v1.Sweep
-	(*RevocationList)(nil),         // 20: federation.v1.RevocationList
+	(*HiddenRecords)(nil),          // 18: federation.v1.HiddenRecords
+	(*Restriction)(nil),            // 19: federation.v1.Restriction
+	(*CrlPin)(nil),                 // 20: federation.v1.CrlPin
+	(*Sweep)(nil),                  // 21: federation.v1.Sweep
+	(*RevocationList)(nil),         // 22: federation.v1.RevocationList
 }
 var file_federation_v1_statement_proto_depIdxs = []int32{
 	0,  // 0: federation.v1.Credential.role:type_name -> federation.v1.Role
@@ -2220,13 +2423,14 @@ var file_federation_v1_statement_proto_depIdxs = []int32{
 	1,  // 7: federation.v1.Grant.rights:type_name -> federation.v1.Right
 	3,  // 8: federation.v1.Mandate.powers:type_name -> federation.v1.Power
 	3,  // 9: federation.v1.Guardianship.powers:type_name -> federation.v1.Power
-	18, // 10: federation.v1.RevocationList.crls:type_name -> federation.v1.CrlPin
-	19, // 11: federation.v1.RevocationList.sweeps:type_name -> federation.v1.Sweep
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	18, // 10: federation.v1.Restriction.hidden:type_name -> federation.v1.HiddenRecords
+	20, // 11: federation.v1.RevocationList.crls:type_name -> federation.v1.CrlPin
+	21, // 12: federation.v1.RevocationList.sweeps:type_name -> federation.v1.Sweep
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_statement_proto_init() }
@@ -2256,13 +2460,15 @@ func file_federation_v1_statement_proto_init() {
 	file_federation_v1_statement_proto_msgTypes[14].OneofWrappers = []any{}
 	file_federation_v1_statement_proto_msgTypes[15].OneofWrappers = []any{}
 	file_federation_v1_statement_proto_msgTypes[16].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[17].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_statement_proto_rawDesc), len(file_federation_v1_statement_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,4 +1,4 @@
-"""The single calls to the cloud: pub, ekput, tlsca, tkt, rev; and a doctor's request for a room."""
+"""The single calls to the cloud: pub, ekput, tlsca, tkt, rev, rst, rstget; and a doctor's request for a room."""
 
 from datetime import timedelta
 
@@ -19,8 +19,9 @@ from federation.errors import (
     UnknownKeyId,
     UnsupportedVersion,
 )
-from federation.protocol.calls import CERTIFY_TLS, PUBLISH, RENEW, REVOKE, TICKET
+from federation.protocol.calls import CERTIFY_TLS, FETCH_RESTRICTIONS, PUBLISH, RENEW, RESTRICT, REVOKE, TICKET
 from federation.protocol.consultation import ask_for_room, receive_room_request
+from federation.protocol.restriction import ask_due, ask_restricting
 from federation.protocol.time import Freshness
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, TicketRequest, TlsIdentityRequest
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
@@ -63,7 +64,7 @@ def publication():
     )
 
 
-@pytest.fixture(params=["pub", "ekput", "tlsca", "tkt", "rev"])
+@pytest.fixture(params=["pub", "ekput", "tlsca", "tkt", "rev", "rst", "rstget"])
 def calling(request, federation):
     hospital, patient = federation.hospital_a, federation.patient
     entropy = federation.entropy
@@ -87,6 +88,12 @@ def calling(request, federation):
             Revocation(owner_id="P:wang", before=1, key_statement=patient.key_statement, nonce=entropy(16)),
             patient,
         ),
+        "rst": lambda: (
+            RESTRICT,
+            ask_restricting(federation.party(patient), "P:wang", None, None, entropy(16)),
+            patient,
+        ),
+        "rstget": lambda: (FETCH_RESTRICTIONS, ask_due(federation.party(hospital), (), entropy=entropy), hospital),
     }
     kind, payload, member = cases[request.param]()
     if request.param == "pub":

@@ -16,6 +16,7 @@ from federation.v1 import (
     publication_pb2,
     record_pb2,
     registration_pb2,
+    restrictions_pb2,
     revocation_pb2,
     search_pb2,
 )
@@ -30,6 +31,7 @@ _FILES = (
     publication_pb2,
     record_pb2,
     registration_pb2,
+    restrictions_pb2,
     revocation_pb2,
     search_pb2,
     health_pb2,
@@ -61,6 +63,7 @@ def test_what_only_hospitals_may_call() -> None:
     assert {method for method, rule in METHODS.items() if rule.caller is Caller.HOSPITAL} == {
         "/federation.v1.PublicationService/Publish",
         "/federation.v1.MembershipService/IssueTicket",
+        "/federation.v1.RestrictionService/FetchRestrictions",
     }
 
 

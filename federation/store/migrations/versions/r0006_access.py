@@ -19,6 +19,7 @@ def upgrade() -> None:
     _accesses()
     _index_and_revocations()
     _hospital()
+    _restrictions()
 
 
 def _accesses() -> None:
@@ -96,3 +97,15 @@ def _hospital() -> None:
         clustered=False,
     )
     index("emergencies", "reviewed_at", "declared_at")
+
+
+def _restrictions() -> None:
+    create("restrictions", key("patient_key"), integer("number"), blob("sealed"), _generation(), clustered=False)
+    create(
+        "restriction_deliveries",
+        key("patient_key"),
+        key("hospital_id", sa.Text),
+        integer("due", nullable=True),
+        integer("handed_out_at"),
+    )
+    index("restriction_deliveries", "hospital_id", "due")

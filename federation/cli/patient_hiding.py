@@ -1,0 +1,105 @@
+"""`medunion patient hide`, `show-again` and `hidden`: records that a patient keeps from everybody else."""
+
+import click
+
+from federation.cli.options import IdentityParameter, handle_of
+from federation.cli.patient_options import Opened, deputy_option, patient_client
+from federation.cli.terminal import say
+from federation.clinical.text import counted
+from federation.person.hiding import Hiding
+from federation.person.node import OpenPatient
+from federation.protocol.access import Hidden
+from keystore.identities import ANY, PatientId
+
+
+@click.command()
+@patient_client
+@click.option("--hospital", type=IdentityParameter("hospital"), help="What this hospital has.")
+@click.option("--department", type=IdentityParameter("department class"), help="What is of this department class.")
+@click.option(
+    "--record", type=handle_of, metavar="HANDLE", help="One record of --hospital, as `records list` names it."
+)
+@click.option("--all", "everything", is_flag=True, help="All records, at every hospital.")
+@click.option(
+    "--emergency-may-see/--emergency-may-not-see",
+    "emergency_overrides",
+    default=None,
+    help="Whether a doctor who declares an emergency sees what is hidden, all of it. At first none does.",
+)
+@deputy_option
+def hide(
+    opened: Opened,
+    hospital: str | None,
+    department: str | None,
+    record: bytes | None,
+    everything: bool,
+    emergency_overrides: bool | None,
+    deputy_for: PatientId | None,
+) -> None:
+    """Hide records from every doctor, whatever you consented to: for them they are not there, and nothing tells that they are.
+
+    You go on seeing them, and so does a deputy of yours who may hide records. The public cloud's index hides them at once,
+    hospitals within seconds.
+    """
+    if everything == bool(hospital or department or record):
+        raise click.UsageError("Say what: --hospital, --department, --record, or --all.")
+    if record and not hospital:
+        raise click.UsageError("A record is named with its hospital: --record HANDLE --hospital H:NAME.")
+    hidden = Hidden(hospital or ANY, department or ANY, record.hex() if record else ANY)
+    with opened as node:
+        _show(node.client.hiding.hide(_whose(node, deputy_for), hidden, emergency_overrides))
+
+
+@click.command("show-again")
+@patient_client
+@click.argument("numbers", nargs=-1, type=click.IntRange(min=1), metavar="[NUMBER]...")
+@click.option("--all", "everything", is_flag=True, help="Hide nothing any more.")
+@deputy_option
+def show_again(opened: Opened, numbers: tuple[int, ...], everything: bool, deputy_for: PatientId | None) -> None:
+    """Hide something no longer, by its number as `hidden` shows it; doctors see it again as far as you consented."""
+    if bool(numbers) == everything:
+        raise click.UsageError("Give numbers as `hidden` shows them, or --all.")
+    with opened as node:
+        _show(node.client.hiding.show_again(_whose(node, deputy_for), None if everything else numbers))
+
+
+@click.command()
+@patient_client
+@deputy_option
+def hidden(opened: Opened, deputy_for: PatientId | None) -> None:
+    """Ask the public cloud what is hidden, and how many hospitals have taken it so far."""
+    with opened as node:
+        _show(node.client.hiding.look(_whose(node, deputy_for)))
+
+
+def hidden_words(hidden: Hidden) -> str:
+    """Return what is hidden."""
+    where = "every hospital" if hidden.hospital == ANY else hidden.hospital
+    of_class = "" if hidden.department_class == ANY else f" of {hidden.department_class}"
+    if hidden.handle != ANY:
+        return f"Record {hidden.handle}{of_class} at {where}."
+    return f"All records{of_class} at {where}."
+
+
+def _show(hiding: Hiding) -> None:
+    restriction, lacking = hiding.restriction, hiding.hospitals_without
+    if not restriction.hidden:
+        say("Nothing is hidden.")
+    for number, one in enumerate(restriction.hidden, start=1):
+        say(f"{number}  {hidden_words(one)}")
+    if restriction.hidden:
+        sees = "sees it all the same" if restriction.emergency_overrides else "does not see it either"
+        say(f"A doctor who declares an emergency {sees}.")
+    if restriction.number == 0:
+        return
+    say("The public cloud's index goes by this already.")
+    if lacking:
+        say(
+            f"{counted(lacking, 'hospital')} where there are records will have it within seconds; ask again by `hidden`."
+        )
+    else:
+        say(f"So does every hospital where there are records ({hiding.hospitals_with}).")
+
+
+def _whose(node: OpenPatient, deputy_for: PatientId | None) -> PatientId:
+    return deputy_for or PatientId(node.member.identity)

@@ -1,0 +1,87 @@
+"""What a patient hides, from the client's side. The public cloud is asked each time what stands: any device goes on from it.
+
+Numbers count what is hidden as it stands: the first is 1, and they move up when one is shown again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from federation.clock import Clock
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.person.consents import Consents
+from federation.person.errors import NoSuchHiding
+from federation.protocol.access import Hidden
+from federation.protocol.restriction import Restriction, Stating, make_restriction
+from federation.v1.access_pb2 import Deputyship
+from federation.v1.statement_pb2 import POWER_RESTRICT
+from keystore.identities import PatientId
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """What a patient hides, and how many hospitals where it has records have it, and still lack it."""
+
+    restriction: Restriction
+    hospitals_with: int
+    hospitals_without: int
+
+
+class HidingBook:
+    """What a patient hides of its own records, or a deputy with the power "restrict" of another's.
+
+    Each method raises NoDeputy, the cloud's refusal, and Rejected for an answer that does not hold.
+    """
+
+    def __init__(self, member: Member, cloud: CloudClient, consents: Consents, *, clock: Clock) -> None:
+        """State it at this cloud; `consents` know for whom the member stands."""
+        self._member = member
+        self._cloud = cloud
+        self._consents = consents
+        self._clock = clock
+
+    def look(self, patient_id: PatientId) -> Hiding:
+        """Return what stands."""
+        standings, restriction = self._cloud.restrict(self._member, patient_id, deputyship=self._deputyship(patient_id))
+        return Hiding(restriction, standings.hospitals_with, standings.hospitals_without)
+
+    def hide(self, patient_id: PatientId, hidden: Hidden, emergency_overrides: bool | None = None) -> Hiding:
+        """Hide more; None leaves as it stands whether an emergency opens what is hidden.
+
+        Raises RestrictionSuperseded where another device was faster.
+        """
+
+        def more(stands: Restriction) -> Restriction:
+            kept = stands.emergency_overrides if emergency_overrides is None else emergency_overrides
+            rest = [one for one in stands.hidden if one != hidden]
+            return replace(stands, hidden=(*rest, hidden), emergency_overrides=kept)
+
+        return self._change(patient_id, more)
+
+    def show_again(self, patient_id: PatientId, numbers: Sequence[int] | None) -> Hiding:
+        """Hide these no longer, by their numbers, or nothing at all where they are None. Raises NoSuchHiding."""
+
+        def fewer(stands: Restriction) -> Restriction:
+            for number in numbers or ():
+                if not 1 <= number <= len(stands.hidden):
+                    raise NoSuchHiding(f"You hide nothing of the number {number}.")
+            left = [] if numbers is None else [it for n, it in enumerate(stands.hidden, start=1) if n not in numbers]
+            return replace(stands, hidden=tuple(left))
+
+        return self._change(patient_id, fewer)
+
+    def _change(self, patient_id: PatientId, change: Callable[[Restriction], Restriction]) -> Hiding:
+        deputyship = self._deputyship(patient_id)
+        _, stands = self._cloud.restrict(self._member, patient_id, deputyship=deputyship)
+        now = self._clock()
+        signed = make_restriction(
+            self._member.party(now), change(stands), above=stands.number, now=now, deputyship=deputyship
+        )
+        stating = Stating(signed, stands.number)
+        standings, restriction = self._cloud.restrict(self._member, patient_id, stating, deputyship)
+        return Hiding(restriction, standings.hospitals_with, standings.hospitals_without)
+
+    def _deputyship(self, patient_id: PatientId) -> Deputyship | None:
+        if patient_id == self._member.identity:
+            return None
+        return self._consents.acting_for(patient_id, POWER_RESTRICT).shown

@@ -1,0 +1,210 @@
+"""What a patient hides, at a hospital: taken without trusting the cloud, not on file for others; what is under way ends."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from federation.errors import Corrupt, NoSuchRecord
+from federation.hospital.restrictions import take_restrictions
+from federation.hospital.sessions import answer, take_frame
+from federation.hospital.standing import Grounds
+from federation.party.member import Member
+from federation.protocol.access import Hidden
+from federation.protocol.consent import make_mandate
+from federation.protocol.record import Intent
+from federation.protocol.restriction import Restriction, make_restriction
+from federation.protocol.shown import Shown
+from federation.store.schema import restrictions
+from federation.v1.access_pb2 import Deputyship
+from federation.v1.record_pb2 import PURPOSE_READ, Scope
+from federation.v1.restrictions_pb2 import DueRestriction, HeldRestriction, ShownRestriction
+from federation.v1.statement_pb2 import POWER_READ, POWER_RESTRICT
+from tests.e2e.hospital.records import parts_of
+from tests.hospital_lab import Client, HospitalLab
+from tests.mallory import refused
+
+
+class Handing:
+    """The public cloud, as a hospital asks it: hands out what is put there until it is acknowledged."""
+
+    def __init__(self, *shown: ShownRestriction) -> None:
+        self.waiting = {number.to_bytes(32, "big"): one for number, one in enumerate(shown)}
+        self.held: list[HeldRestriction] = []
+
+    def __call__(self, held: Sequence[HeldRestriction]) -> Sequence[DueRestriction]:
+        self.held += held
+        for one in held:
+            self.waiting.pop(one.reference)
+        return [DueRestriction(reference=key, shown=one) for key, one in self.waiting.items()][:16]
+
+
+def stated(
+    lab: HospitalLab, *hidden: Hidden, signer: Member | None = None, above: int = 0, by: Deputyship | None = None
+) -> ShownRestriction:
+    federation = lab.federation
+    signer = signer or federation.patient
+    wanted = Restriction("P:wang", hidden=hidden)
+    party = federation.party(signer)
+    signed = make_restriction(party, wanted, above=above, now=federation.clock.now, deputyship=by)
+    return ShownRestriction(restriction=signed, key_statement=signer.key_statement, deputyship=by)
+
+
+def mandate(lab: HospitalLab, *powers: int) -> Deputyship:
+    federation = lab.federation
+    deputy, now = federation.other_patient.identity, federation.clock.now
+    party = federation.party(federation.patient)
+    signed = make_mandate(party, deputy, powers, timedelta(days=1), now=now, entropy=federation.entropy)
+    return Deputyship(mandate=signed, key_statement=federation.patient.key_statement)
+
+
+def hide(lab: HospitalLab, *hidden: Hidden) -> None:
+    above = lab.hospital.restrictions.of("P:wang").number
+    assert take_restrictions(lab.hospital, Handing(stated(lab, *hidden, above=above))) == 1
+
+
+def record_of(handle: bytes) -> Hidden:
+    return Hidden("H:alpha", handle=handle.hex())
+
+
+def read(client: Client, shown: Shown, asker: Member, *handles: bytes) -> set[bytes]:
+    """Read what is shown to who asks; give the handles, none where there is no record."""
+    scope = Scope(purpose=PURPOSE_READ, department_class="*", handles=handles)
+    intent = Intent(shown, scope, client.federation.entropy(32))
+    try:
+        content, _ = client.read(intent, doctor=asker)
+    except NoSuchRecord:
+        return set()
+    return {entry.handle for entry in parts_of(content)[0].records}
+
+
+def by_doctor(client: Client, *handles: bytes) -> set[bytes]:
+    federation = client.federation
+    return read(client, federation.shown(federation.grant()), federation.doctor, *handles)
+
+
+@pytest.fixture
+def handles(lab: HospitalLab) -> tuple[bytes, bytes]:
+    return lab.import_files(), lab.import_files(department_id="H:alpha/neurology")
+
+
+def test_hidden_record_is_not_on_file_for_a_doctor_and_is_for_the_patient(
+    lab: HospitalLab, client: Client, handles: tuple[bytes, bytes]
+) -> None:
+    first, second = handles
+    assert by_doctor(client) == {first, second}
+    hide(lab, record_of(first))
+    assert by_doctor(client) == {second}
+    assert by_doctor(client, first) == set()
+    assert by_doctor(client, first, second) == {second}
+    assert read(client, lab.federation.own(), lab.federation.patient) == {first, second}
+    hide(lab, Hidden(department_class="neurology"))
+    assert by_doctor(client) == {first}
+    hide(lab, Hidden("H:other"))
+    assert by_doctor(client) == {first, second}
+    hide(lab, Hidden())
+    assert by_doctor(client) == set()
+
+
+def test_deputy_sees_what_is_hidden_with_the_power_to_hide_alone(
+    lab: HospitalLab, client: Client, handles: tuple[bytes, bytes]
+) -> None:
+    first, second = handles
+    hide(lab, record_of(first))
+    deputy = lab.federation.other_patient
+    assert read(client, Shown.by_own_right("P:wang", mandate(lab, POWER_READ)), deputy) == {second}
+    able = mandate(lab, POWER_READ, POWER_RESTRICT)
+    assert read(client, Shown.by_own_right("P:wang", able), deputy) == {first, second}
+
+
+def test_many_are_taken_and_acknowledged_until_nothing_is_left(lab: HospitalLab) -> None:
+    # All of one moment, the newest handed out first: the rest are older.
+    now = lab.federation.clock.now
+    shown = [stated(lab, Hidden(f"H:h{number}"), above=now + number) for number in range(40)]
+    cloud = Handing(*shown[::-1])
+    assert take_restrictions(lab.hospital, cloud) == 1
+    assert (len(cloud.held), cloud.waiting) == (40, {})
+    assert lab.hospital.restrictions.of("P:wang").hidden == (Hidden("H:h39"),)
+
+
+def test_older_number_never_replaces_a_newer_one(lab: HospitalLab) -> None:
+    older = stated(lab)
+    hide(lab, Hidden())
+    lab.federation.clock.now += 1
+    hide(lab, Hidden("H:alpha"))
+    cloud = Handing(older)
+    assert take_restrictions(lab.hospital, cloud) == 0
+    assert cloud.waiting == {}
+    assert lab.hospital.restrictions.of("P:wang").hidden == (Hidden("H:alpha"),)
+
+
+def test_what_the_patient_did_not_sign_is_not_taken_and_hides_nothing(
+    lab: HospitalLab, client: Client, handles: tuple[bytes, bytes]
+) -> None:
+    """The cloud makes it up, passes on another patient's, or alters the patient's own."""
+    another = stated(lab, Hidden(), signer=lab.federation.other_patient)
+    altered = stated(lab, Hidden())
+    altered.restriction.signature = bytes(31) + b"\x01" + bytes(31) + b"\x01"
+    cloud = Handing(another, altered)
+    assert take_restrictions(lab.hospital, cloud) == 0
+    assert len(cloud.waiting) == 2
+    assert by_doctor(client) == set(handles)
+
+
+def test_cloud_does_not_show_again_what_the_patient_hid(
+    lab: HospitalLab, client: Client, handles: tuple[bytes, bytes]
+) -> None:
+    hide(lab, Hidden())
+    forged = stated(lab, signer=lab.federation.other_patient, above=lab.federation.clock.now)
+    take_restrictions(lab.hospital, Handing(forged))
+    assert by_doctor(client) == set()
+
+
+def test_log_names_what_was_taken_and_not_what_is_hidden(lab: HospitalLab, handles: tuple[bytes, bytes]) -> None:
+    hide(lab, record_of(handles[0]))
+    number = lab.hospital.restrictions.of("P:wang").number
+    events = [entry.event for entry in lab.hospital.audit.entries() if entry.event.kind == "RESTRICTION-TAKEN"]
+    assert [(event.reason, event.detail) for event in events] == [("OK", f"P:wang: number {number}")]
+
+
+def test_restriction_that_does_not_open_fails_closed_stored_record_corrupt(
+    lab: HospitalLab, client: Client, handles: tuple[bytes, bytes]
+) -> None:
+    hide(lab, record_of(handles[0]))
+    lab.database.write(lambda connection: connection.execute(sa.update(restrictions).values(sealed=b"\x00\x01" * 60)))
+    with pytest.raises(Corrupt):
+        by_doctor(client)
+
+
+def test_restriction_lasts_over_a_restart(lab: HospitalLab, handles: tuple[bytes, bytes]) -> None:
+    hide(lab, record_of(handles[0]))
+    lab.restart()
+    assert lab.hospital.restrictions.of("P:wang").hidden == (record_of(handles[0]),)
+
+
+def test_record_under_way_ends_as_no_record_when_it_is_hidden_and_another_goes_on(
+    lab: HospitalLab, handles: tuple[bytes, bytes]
+) -> None:
+    federation, grounds = lab.federation, Grounds(lab.hospital)
+    established, awaiting = federation.establish(
+        federation.hospital_a, federation.intent(federation.grant(), handles=handles[:1])
+    )
+    _, frame = established.query(now=federation.clock.now)
+    record = answer(lab.hospital, take_frame(lab.hospital, awaiting, frame))
+    before = grounds()
+    hide(lab, record_of(handles[1]))
+    between = grounds()
+    assert between is not before
+    assert grounds() is between
+    record.require_still_allowed()
+    assert not record.next().last
+
+    hide(lab, record_of(handles[0]))
+    assert grounds() is not between
+    with refused(NoSuchRecord):
+        record.require_still_allowed()
+    ended = record.next()
+    assert ended.last
+    assert record.next() is None
+    assert lab.reasons[-1] == "NO_SUCH_RECORD"
