@@ -14,6 +14,7 @@ from federation.clinical.bundles import collection
 from federation.clinical.consents import OURS
 from federation.clinical.fhir import validate_resource
 from federation.clinical.identity import (
+    deputy_reference,
     doctor_reference,
     instant,
     is_named,
@@ -144,14 +145,19 @@ def _purpose(ground: str) -> dict[str, Any]:
 
 
 def _agents(access: RecordedAccess, pattern: _Pattern) -> list[dict[str, Any]]:
-    is_doctor = is_named("doctor", access.asker_id)
-    who = doctor_reference(access.asker_id) if is_doctor else patient_reference(access.asker_id)
     client, server = (_DESTINATION, _SOURCE) if pattern.is_pulled else (_SOURCE, _DESTINATION)
     return [
-        {"type": {"coding": [_coding(pattern.user)]}, "who": who, "requestor": True},
+        {"type": {"coding": [_coding(pattern.user)]}, "who": _asker(access), "requestor": True},
         _machine(client, {"display": f"the client of {access.asker_id}"}),
         _machine(server, organization_reference(access.recorded_by)),
     ]
+
+
+def _asker(access: RecordedAccess) -> dict[str, Any]:
+    if is_named("doctor", access.asker_id):
+        return doctor_reference(access.asker_id)
+    is_own = access.asker_id == access.patient_id
+    return patient_reference(access.asker_id) if is_own else deputy_reference(access.asker_id)
 
 
 def _machine(role: tuple[str, str, str], who: dict[str, Any]) -> dict[str, Any]:

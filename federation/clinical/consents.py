@@ -1,4 +1,4 @@
-"""Grants as FHIR R4 Consents, by IHE's Privacy Consent on FHIR (PCF 1.1): how consent_drafts.py reads them, this writes them.
+"""Grants as FHIR R4 Consents, by IHE's Privacy Consent on FHIR (PCF 1.1); consent_drafts.py reads what is written here.
 
 The profile is PCF's advanced one, the only one with a security label: without one a Consent is about records of every level.
 What narrows a grant and has no element in PCF (rights, hospitals, department classes) is a modifier extension: who does not

@@ -1,6 +1,6 @@
 """The accesses to one patient's records, out of the audit log, as a file of FHIR AuditEvents."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from federation.clinical.audit_events import RecordedAccess, access_bundle
 from federation.clinical.identity import moment_of
@@ -16,10 +16,20 @@ def accesses_as_fhir(audit: Audit, recorded_by: str, patient_id: PatientId, *, n
     return access_bundle(found, moment_of(now)), len(found)
 
 
-def _accesses(entries: Iterable[AuditEntry], recorded_by: str, patient_id: PatientId) -> Iterable[RecordedAccess]:
+def _accesses(entries: Iterable[AuditEntry], recorded_by: str, patient_id: PatientId) -> Iterator[RecordedAccess]:
     for entry in entries:
         event = entry.event
         if isinstance(event, AccessEvent) and event.patient_id == patient_id:
             yield RecordedAccess(
-                sequence=entry.sequence, at=moment_of(entry.at), recorded_by=recorded_by, **vars(event)
+                sequence=entry.sequence,
+                at=moment_of(entry.at),
+                kind=event.kind,
+                asker_id=event.asker_id,
+                patient_id=event.patient_id,
+                scope=event.scope,
+                ground=event.ground,
+                authorization=event.authorization,
+                reason=event.reason,
+                detail=event.detail,
+                recorded_by=recorded_by,
             )

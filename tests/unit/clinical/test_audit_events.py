@@ -82,8 +82,12 @@ def test_refused_access_is_no_success_and_of_no_profile() -> None:
     assert len(event["entity"]) == 2
 
 
-def test_patient_asks_as_a_patient() -> None:
-    assert event_of(OWN)["agent"][0]["who"] == {"type": "Patient", "identifier": {"value": "P:wang"}}
+@pytest.mark.parametrize(
+    ("asker_id", "kind"), [("D:rossi", "Practitioner"), ("P:wang", "Patient"), ("P:lin", "RelatedPerson")]
+)
+def test_asker_is_a_doctor_the_patient_or_who_stands_for_it(asker_id: str, kind: str) -> None:
+    who = event_of(replace(OWN, asker_id=asker_id))["agent"][0]["who"]
+    assert who == {"type": kind, "identifier": {"value": asker_id}}
 
 
 @pytest.mark.parametrize(
