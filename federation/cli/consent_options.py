@@ -46,6 +46,11 @@ class Asked:
     purpose: str
 
     @property
+    def is_usual(self) -> bool:
+        """Return whether the command line asks for nothing of its own."""
+        return self == _USUAL
+
+    @property
     def is_nothing(self) -> bool:
         """Return whether nothing is consented to beyond the visit."""
         return not self.keep and not self.read
@@ -91,6 +96,9 @@ class Asked:
         # What is only kept stays in the departments where the doctor works; who lets records be read means those of all.
         usual = (ANY,) if self.read else tuple(duty.department_classes)
         return tuple(self.departments) or usual or (ANY,)
+
+
+_USUAL = Asked(DOCTOR, None, True, (), (), restricted=False, life=None, purpose=Terms.purpose)
 
 
 def _only_class(duty: access.Duty) -> str:
@@ -175,5 +183,5 @@ _OPTIONS = (
         type=terminal.Amount(min=0, min_open=True, max=LONGEST_GRANT / timedelta(days=1)),
         help="For so many days instead, up to a year.",
     ),
-    click.option("--purpose", default="consultation", show_default=True, help="Why, in your words, ASCII."),
+    click.option("--purpose", default=Terms.purpose, show_default=True, help="Why, in your words, ASCII."),
 )

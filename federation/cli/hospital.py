@@ -13,6 +13,7 @@ from federation.cli.options import (
     EXISTING,
     F,
     TokenChoice,
+    accesses_options,
     ask_ticket,
     blobs_option,
     database_options,
@@ -25,6 +26,7 @@ from federation.cli.options import (
     show_log,
     tell_unfinished,
     token_options,
+    write_accesses,
 )
 from federation.cli.rotation import pace_option, rotate_group, told
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
@@ -192,6 +194,15 @@ def log(opened: Opened, after: int, verify: bool) -> None:
     """Show who was given, or refused, what: one entry a line, as JSON."""
     with opened as node:
         show_log(node.hospital.audit, after, verify=verify)
+
+
+@hospital.command()
+@hospital_node
+@accesses_options
+def accesses(opened: Opened, patient_id: str, fhir: Path) -> None:
+    """Write who was given, or refused, what of one patient as FHIR AuditEvents, for the patient or an auditor."""
+    with opened as node:
+        write_accesses(node.hospital.audit, node.settings.identity, patient_id, fhir)
 
 
 @hospital.command()

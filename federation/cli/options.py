@@ -19,13 +19,16 @@ from typing import Any, Protocol, TypeVar, cast
 import click
 
 import safefiles
+from federation.clinical.text import counted
+from federation.clock import system_clock
+from federation.party.access_export import accesses_as_fhir
 from federation.party.audit import Audit
 from federation.party.key_provisioning import is_unfinished
 from federation.party.node_directory import NodeDirectory, stored_pin
 from federation.settings import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from hsm import Pin, PinProvider, TokenUri, pin_from_fd, pin_from_file, pin_from_prompt
 from hsm.softhsm import SoftHsm
-from keystore.identities import is_identity
+from keystore.identities import PatientId, is_identity
 
 HANDLE_BYTES = 16
 
@@ -288,6 +291,22 @@ class OutputFile(click.Path):
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             self.fail(f"{path} can't be written", param, ctx)
         return path
+
+
+def accesses_options(command: F) -> F:
+    """Add `--patient` and `--fhir`, for `write_accesses`."""
+    whose = click.option(
+        "--patient", "patient_id", type=IdentityParameter("patient"), required=True, help="Whose, P:ID."
+    )
+    target = click.option("--fhir", type=OutputFile(), required=True, help="The file: a FHIR R4 Bundle, JSON.")
+    return whose(target(command))
+
+
+def write_accesses(audit: Audit, recorded_by: str, patient_id: str, target: Path) -> None:
+    """Write every access to a patient's records as AuditEvents. Raises StoredRecordCorrupt, OSError."""
+    bundle, count = accesses_as_fhir(audit, recorded_by, PatientId(patient_id), now=system_clock())
+    safefiles.replace(target, bundle)
+    click.echo(f"{counted(count, 'AuditEvent')} of accesses to records of {patient_id} written to {target}")
 
 
 DIRECTORY_OPTION = click.option(

@@ -9,7 +9,7 @@ from federation.cli.biosignals import read_biosignal
 from federation.cli.consent_options import Asked, consent_options
 from federation.cli.options import EXISTING, OutputFile, ask_ticket, directory_option
 from federation.cli.patient_accesses import accesses
-from federation.cli.patient_grants import grants, mandate, revoke
+from federation.cli.patient_grants import grants, mandate, read_consent, revoke
 from federation.cli.patient_hiding import hidden, hide, show_again
 from federation.cli.patient_options import SENSOR, Opened, deputy_option, patient_client, sensor_option
 from federation.cli.patient_records import records
@@ -79,6 +79,12 @@ def register(opened: Opened, ticket: str | None) -> None:
 @click.option("--observation", type=EXISTING, help="A FHIR R4 Observation about you, JSON, of at most 16 MiB.")
 @consent_options
 @click.option(
+    "--consent",
+    "proposed",
+    type=EXISTING,
+    help="Propose the consent that this FHIR R4 Consent says, JSON, instead; what is no grant's to say is refused.",
+)
+@click.option(
     "--under",
     type=click.IntRange(min=1),
     metavar="NUMBER",
@@ -97,6 +103,7 @@ def visit(
     ecg: Path | None,
     observation: Path | None,
     asked: Asked,
+    proposed: Path | None,
     under: int | None,
     deputy_for: PatientId | None,
     yes: bool,
@@ -111,20 +118,25 @@ def visit(
     Unless you say otherwise, the doctor's hospital may keep the record of this visit, and none of your records is read.
     """
     terminal.require_answer(yes)
+    if proposed is not None and (under is not None or not asked.is_usual):
+        raise click.UsageError("--consent says for whom, what and how long: give no other option of a consent with it.")
     # Before anybody is asked anything: a file that no doctor can take costs nobody a room.
-    whose = deputy_for or directory.settings(PatientSettings).identity
-    plan = Plan(
-        code=DoctorCode.parse(code),
-        biosignal=read_biosignal(ecg, observation, whose),
-        asked=asked,
-        under=under,
-        deputy_for=deputy_for,
-        yes=yes,
-        wait=wait,
-        patience_seconds=patience * 60,
-    )
+    whose = PatientId(deputy_for or directory.settings(PatientSettings).identity)
+    parsed, biosignal = DoctorCode.parse(code), read_biosignal(ecg, observation, whose)
     with terminal.trace_file(trace) as file, open_patient(directory, sensor, file, dial_only=dial_only) as opened:
-        asked.require_published(opened.member.anchors.department_classes)
+        anchors = opened.member.anchors
+        asked.require_published(anchors.department_classes)
+        plan = Plan(
+            code=parsed,
+            biosignal=biosignal,
+            asked=asked,
+            draft=None if proposed is None else read_consent(proposed, whose, anchors),
+            under=under,
+            deputy_for=deputy_for,
+            yes=yes,
+            wait=wait,
+            patience_seconds=patience * 60,
+        )
         Visit(opened.client, plan, f"medunion patient revoke --directory {directory.path}").run()
 
 

@@ -11,12 +11,17 @@ from federation.cli.consent_words import POWERS, grantee_words, power_words, sta
 from federation.cli.options import EXISTING, IdentityParameter, OutputFile
 from federation.cli.patient_options import Opened, deputy_option, patient_client
 from federation.cli.terminal import say
+from federation.clinical.errors import ClinicalError
+from federation.clinical.strictjson import BUNDLE
+from federation.clinical.text import counted
 from federation.clock import system_clock
-from federation.errors import Unavailable
+from federation.errors import GrantExpired, Unavailable
+from federation.person import consent_files
 from federation.person.consents import MOST_FILE_BYTES, KeptGrant
 from federation.person.errors import NoSuchGrant
 from federation.person.node import OpenPatient
 from federation.protocol.access import LONGEST_MANDATE
+from federation.protocol.anchors import Anchors
 from federation.protocol.statements import POWER_NAMES
 from federation.protocol.time import milliseconds
 from keystore.identities import PatientId
@@ -27,15 +32,20 @@ _POWERS = {POWER_NAMES[power]: power for power in POWERS}
 @click.command()
 @patient_client
 @deputy_option
-def grants(opened: Opened, deputy_for: PatientId | None) -> None:
+@click.option("--fhir", type=OutputFile(), help="Write them there, too, as a FHIR R4 Bundle of Consents, JSON.")
+def grants(opened: Opened, deputy_for: PatientId | None, fhir: Path | None) -> None:
     """List the consents that you gave, by the numbers that `revoke` takes; with --as those that you gave for another."""
     with opened as node:
         _refresh(node)
         found = [kept for kept in node.client.consents.grants() if _is_of(kept, deputy_for)]
+        if fhir is not None:
+            safefiles.replace(fhir, consent_files.exported(found, node.member.anchors, now=system_clock()))
     if not found:
         say("You gave no consent.")
     for kept in found:
         show_grant(kept)
+    if fhir is not None:
+        say(f"{counted(len(found), 'consent')} written to {fhir}.")
 
 
 @click.command()
@@ -163,6 +173,16 @@ def held(opened: Opened) -> None:
         how = "mandate" if says.kind == "mandate" else f"guardianship, stated by {one.stated_by}"
         say(f"{says.patient_id}  {how}  {standing_words(one.is_revoked, says.validity, system_clock())}")
         say(f"   You may {power_words(says.powers)}.")
+
+
+def read_consent(path: Path, patient_id: PatientId, anchors: Anchors) -> consent_files.Draft:
+    """Read the draft of a consent about this patient. Raises ClickException that names the file and what is wrong, OSError."""
+    with path.open("rb") as file:
+        data = file.read(BUNDLE.size_bytes + 1)
+    try:
+        return consent_files.drafted(data, patient_id, anchors, now=system_clock())
+    except (ClinicalError, GrantExpired) as error:
+        raise click.ClickException(f"{path}: {terminal.plain(error)}") from error
 
 
 def show_grant(kept: KeptGrant) -> None:

@@ -14,21 +14,27 @@ from federation.clinical.report import summarise
 from federation.clinical.text import printable
 from federation.clock import system_clock
 from federation.person.code import DoctorCode
+from federation.person.consent_files import Draft
 from federation.person.consents import HeldDeputyship, KeptGrant, NewGrant
 from federation.person.patient import REPLY_SECONDS, Diagnosis, Offer, PatientClient
 from federation.person.room_view import RoomView
 from federation.protocol.time import milliseconds
+from federation.v1.access_pb2 import Deputyship
 from federation.v1.statement_pb2 import POWER_GRANT
 from keystore.identities import PatientId
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the command line asks of one visit. `under` is the number of an earlier consent, `deputy_for` whom one stands for."""
+    """What the command line asks of one visit.
+
+    `draft` is a FHIR Consent that proposes the consent, `under` the number of an earlier one, `deputy_for` whom one stands for.
+    """
 
     code: DoctorCode
     biosignal: Biosignal
     asked: Asked
+    draft: Draft | None
     under: int | None
     deputy_for: PatientId | None
     yes: bool
@@ -59,10 +65,15 @@ class Visit:
         if plan.under is not None:
             return consents.grant(plan.under, plan.deputy_for), None
         if plan.deputy_for is None:
-            return None if plan.asked.is_nothing else plan.asked.grant_for(view, None), None
+            is_nothing = plan.draft is None and plan.asked.is_nothing
+            return None if is_nothing else self._new_grant(view, None), None
         # A deputy shows by what it comes with the consent: without one it could not come for another.
         held = consents.acting_for(plan.deputy_for, POWER_GRANT)
-        return plan.asked.grant_for(view, held.shown), held
+        return self._new_grant(view, held.shown), held
+
+    def _new_grant(self, view: RoomView, deputyship: Deputyship | None) -> NewGrant:
+        plan = self.plan
+        return plan.asked.grant_for(view, deputyship) if plan.draft is None else plan.draft.grant(deputyship)
 
     def _show(self, view: RoomView, offer: Offer | None, held: HeldDeputyship | None) -> None:
         say("You are about to visit")
@@ -86,9 +97,14 @@ class Visit:
             yield f"Your consent no. {offer.number} of {terminal.moment(offer.grant.stated_at)}, once more."
             yield from grant_lines(offer.grant, self._whose(offer))
         else:
-            until = terminal.moment(system_clock() + milliseconds(offer.terms.life))
-            yield f"For {grantee_words(offer.grantee)}, for {terminal.life(offer.terms.life)}, until {until}:"
+            now = system_clock()
+            life = offer.terms_at(now).life
+            how_long = f"for {terminal.life(life)}, " if offer.ends is None else ""
+            until = terminal.moment(now + milliseconds(life))
+            yield f"For {grantee_words(offer.grantee)}, {how_long}until {until}:"
             yield from term_lines(offer.terms, self._whose(offer))
+            if self.plan.draft is not None:
+                yield f"So the file proposes; its purpose: {printable(offer.terms.purpose)}."
             yield "All else stays closed. You can take it back at any time."
 
     def _whose(self, offer: Offer) -> str:

@@ -18,6 +18,7 @@ from federation.cli.options import (
     F,
     OutputFile,
     TokenChoice,
+    accesses_options,
     database_options,
     directory_option,
     gather_options,
@@ -30,6 +31,7 @@ from federation.cli.options import (
     show_log,
     tell_unfinished,
     token_options,
+    write_accesses,
 )
 from federation.cli.rotation import rotate_group
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
@@ -273,6 +275,15 @@ def log(opened: Opened, after: int, verify: bool) -> None:
     """Show the audit log, one entry a line, as JSON."""
     with opened as node:
         show_log(node.cloud.audit, after, verify=verify)
+
+
+@public_cloud.command()
+@cloud_node
+@accesses_options
+def accesses(opened: Opened, patient_id: str, fhir: Path) -> None:
+    """Write who was given, or refused, what of one patient as FHIR AuditEvents, for the patient or an auditor."""
+    with opened as node:
+        write_accesses(node.cloud.audit, node.settings.identity, patient_id, fhir)
 
 
 @rotate.command()  # in place of the one of every party: a ceremony has made a certificate for this key

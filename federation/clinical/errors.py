@@ -43,6 +43,12 @@ class WrongSubject(ClinicalError):
     reason = "WRONG_SUBJECT"
 
 
+class ConsentNotExpressible(ClinicalError):
+    """A FHIR Consent that says something that no grant says; nothing of it is taken."""
+
+    reason = "CONSENT_NOT_EXPRESSIBLE"
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One broken rule of FHIR R4.

@@ -71,6 +71,13 @@ def diagnostic_report(
     return encoded
 
 
+def digest_uri(digest: bytes) -> str:
+    """Return a SHA-256 digest as a URI (RFC 6920). Raises ValueError for another length than 32 bytes."""
+    if len(digest) != 32:
+        raise ValueError("a SHA-256 digest has 32 bytes")
+    return f"ni:///sha-256;{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+
+
 def summarise(data: bytes) -> str:
     """Return a DiagnosticReport as one paragraph of plain text that is safe to print, whoever wrote it.
 
@@ -94,11 +101,8 @@ def _coding(code: Coding) -> dict[str, str]:
 
 
 def _supporting(source: Source) -> dict[str, Any]:
-    if len(source.digest) != 32:
-        raise ValueError("a SHA-256 digest has 32 bytes")
-    uri = f"ni:///sha-256;{base64.urlsafe_b64encode(source.digest).rstrip(b'=').decode()}"
     display = f"{counted(source.records, 'record')} of {source.hospital_id}"
-    reference = {"identifier": {"system": DIGEST_SYSTEM, "value": uri}, "display": display}
+    reference = {"identifier": {"system": DIGEST_SYSTEM, "value": digest_uri(source.digest)}, "display": display}
     return {"url": SUPPORTING_INFO, "valueReference": reference}
 
 

@@ -4,7 +4,7 @@ All of it lies in the patient's evidence. Numbers count what was given from this
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -32,6 +32,7 @@ from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party
 from federation.protocol.shown import is_taken_back
 from federation.protocol.statements import POWER_NAMES, peek_statement
+from federation.protocol.time import Instant
 from federation.v1.access_pb2 import Consent, Deputyship
 from federation.v1.statement_pb2 import (
     POWER_REVOKE,
@@ -53,11 +54,19 @@ Revoked: TypeAlias = tuple[str, SignedStatement]
 
 @dataclass(frozen=True)
 class NewGrant:
-    """A consent to give: to whom, on which terms; and by what, where it is about another patient's records."""
+    """A consent to give: to whom, on which terms; and by what, where it is about another patient's records.
+
+    `ends` is when it ends whenever it is signed; None is when the terms' life is over.
+    """
 
     grantee: Grantee
     terms: Terms
     deputyship: Deputyship | None = None
+    ends: Instant | None = None
+
+    def terms_at(self, now: Instant) -> Terms:
+        """Return the terms as they are signed now."""
+        return self.terms if self.ends is None else replace(self.terms, life=timedelta(milliseconds=self.ends - now))
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,8 @@ class Consents:
     def give(self, new: NewGrant, signer: Party) -> KeptGrant:
         """Sign a consent, and keep it before anybody has it. Raises GrantInvalid for its life."""
         now = self._clock()
-        signed = make_grant(signer, new.grantee, new.terms, now=now, entropy=self._entropy, deputyship=new.deputyship)
+        terms = new.terms_at(now)
+        signed = make_grant(signer, new.grantee, terms, now=now, entropy=self._entropy, deputyship=new.deputyship)
         grant_id = peek_statement(Grant, signed).grant_id
         self._book.keep(exhibits.of_grant(signed, signer.self_, new.deputyship), grant_id, now=now)
         return next(kept for kept in self.grants() if kept.grant.id == grant_id)

@@ -97,7 +97,7 @@ class RoomView:
 
 def _to_be(offer: NewGrant, own: VerifiedParty, now: Instant) -> access.Grant:
     """Return what a grant would say that was signed now."""
-    terms, deputyship = offer.terms, offer.deputyship
+    terms, deputyship = offer.terms_at(now), offer.deputyship
     return access.Grant(
         id=bytes(16),
         patient_id=own.patient_id if deputyship is None else peek_deputyship(deputyship).patient_id,

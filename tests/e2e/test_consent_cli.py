@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,57 @@ def test_consent_for_the_department_is_used_again_and_taken_back_as_the_last(cli
     assert "[GRANT_REVOKED]" in clinic.visit(clinic.johnnie, code, "--under", "1", expect=1)
     consult.stop()
     assert "is here" not in consult.said()
+
+
+def given_as_fhir(clinic: Clinic, directory: Path, name: str) -> dict[str, Any]:
+    """Let P:johnnie give a consent to the hospital, and give it as `grants` exports it."""
+    consult, code = clinic.consult(name, "--conclusion", CONCLUSION, "--no-deposit")
+    clinic.visit(clinic.johnnie, code, "--for", "hospital", *CONSENT)
+    consult.wait()
+    file = directory / "consents.json"
+    assert f"written to {file}" in run("patient", "grants", "--directory", clinic.johnnie, "--fhir", file)
+    consent: dict[str, Any] = json.loads(file.read_bytes())["entry"][-1]["resource"]
+    assert (consent["resourceType"], consent["status"]) == ("Consent", "active")
+    return consent
+
+
+def test_consent_as_fhir_is_proposed_again_and_accesses_are_audit_events(clinic: Clinic, tmp_path: Path) -> None:
+    consent = given_as_fhir(clinic, tmp_path, "fhir-1")
+    proposed, events = tmp_path / "proposed.json", tmp_path / "accesses.json"
+    proposed.write_text(json.dumps(consent | {"status": "proposed"}))
+    consult, code = clinic.consult("fhir-2", "--conclusion", CONCLUSION, "--no-deposit")
+    said = clinic.visit(clinic.johnnie, code, "--consent", proposed)
+    for line in (
+        "For every doctor on duty at H:b, until ",
+        "- Find and read your records at every hospital, of every department.",
+        "So the file proposes; its purpose: consultation.",
+        " stands. For every doctor on duty at H:b, until ",
+    ):
+        assert line in said
+    assert "1 record found" in consult.wait()
+
+    at_hospital = "--patient", "P:johnnie", "--fhir", events
+    assert "AuditEvents" in run("hospital", "accesses", "--directory", clinic.federation.root / "a", *at_hospital)
+    found = [entry["resource"] for entry in json.loads(events.read_bytes())["entry"]]
+    assert {event["resourceType"] for event in found} == {"AuditEvent"}
+    assert {event["agent"][0]["who"]["identifier"]["value"] for event in found} == {"D:house"}
+    assert {event["action"] for event in found} == {"R"}
+    run("public-cloud", "accesses", "--directory", clinic.federation.root / "cloud", *at_hospital)
+    assert {entry["resource"]["action"] for entry in json.loads(events.read_bytes())["entry"]} == {"E"}
+
+
+def test_consent_that_no_grant_can_say_is_refused_before_anybody_is_met(clinic: Clinic, tmp_path: Path) -> None:
+    consent, file = given_as_fhir(clinic, tmp_path, "fhir-3"), tmp_path / "consent.json"
+    before = grants(clinic.johnnie)
+    consent["provision"]["provision"] = [{"type": "deny"}]
+    file.write_text(json.dumps(consent))
+    consult, code = clinic.consult("fhir-4")
+    said = clinic.visit(clinic.johnnie, code, "--consent", file, expect=1)
+    assert f"{file}: Consent.provision.provision is nothing that a grant can say" in said
+    assert "--consent says" in clinic.visit(clinic.johnnie, code, "--consent", file, "--days", "3", expect=2)
+    consult.stop()
+    assert "is here" not in consult.said()
+    assert grants(clinic.johnnie) == before
 
 
 def test_visit_that_ends_early_says_what_stands_and_how_it_is_taken_back(clinic: Clinic) -> None:
