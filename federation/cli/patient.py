@@ -8,7 +8,7 @@ from federation.cli import terminal
 from federation.cli.biosignals import read_biosignal
 from federation.cli.consent_options import Asked, consent_options
 from federation.cli.options import EXISTING, OutputFile, ask_ticket, directory_option
-from federation.cli.patient_accesses import accesses
+from federation.cli.patient_accesses import accesses, tell_of_emergencies
 from federation.cli.patient_grants import grants, mandate, read_consent, revoke
 from federation.cli.patient_hiding import hidden, hide, show_again
 from federation.cli.patient_options import SENSOR, Opened, deputy_option, patient_client, sensor_option
@@ -138,6 +138,7 @@ def visit(
             patience_seconds=patience * 60,
         )
         Visit(opened.client, plan, f"medunion patient revoke --directory {directory.path}").run()
+        tell_of_emergencies(opened.client)
 
 
 @patient.command()

@@ -19,6 +19,7 @@ from federation.party.node_directory import NodeDirectory
 from federation.person.access_log import ReadAccess, joined
 from federation.person.errors import NoDeputy
 from federation.person.node import OpenPatient, open_patient
+from federation.person.patient import PatientClient
 from federation.protocol.access import BEGUN
 from federation.protocol.access_log import GROUND_NAMES, KIND_NAMES
 from federation.protocol.statements import digest_or_empty
@@ -88,6 +89,18 @@ def accesses(
         _show(told)
     if reading.missing:
         raise click.exceptions.Exit(1)
+
+
+def tell_of_emergencies(client: PatientClient) -> None:
+    """Say in which emergencies one's records were looked for; at each contact with the public cloud, until the log is read."""
+    try:
+        found = client.new_emergencies()
+    except FederationError as error:
+        say(f"\nWhether anybody read your records in an emergency could not be asked. {terminal.plain(error)}")
+        return
+    for access in found:
+        say(f"\nIN AN EMERGENCY, without your consent, {access.entry.asker_id} asked for your records on")
+        say(f"{terminal.moment(access.at)}, {_ended(access.reason)}. `medunion patient accesses` says what was read.")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import click
 from federation.cli import terminal
 from federation.cli.fetched_records import Missing, describe_people, fetched, require_empty, show_record
 from federation.cli.options import DIRECTORY_OPTION, F, IdentityParameter, OutputFile, gather_options
+from federation.cli.patient_accesses import tell_of_emergencies
 from federation.cli.patient_options import deputy_option, sensor_option
 from federation.cli.terminal import say
 from federation.clinical.summary import Person
@@ -49,6 +50,8 @@ class Asking:
             held = None if self.deputy_for is None else client.consents.acting_for(self.deputy_for, POWER_READ)
             deputyship = None if held is None else held.shown
             locations = client.find_records(deputyship, on_more=_tell_more)
+            if deputyship is None:
+                tell_of_emergencies(client)
             yield Found(client, deputyship, [one for one in locations if self._is_asked(one)])
 
     def _is_asked(self, location: RecordLocation) -> bool:

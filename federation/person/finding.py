@@ -41,9 +41,11 @@ class RecordFinder:
         """
         return [location for name in classes for location in self._of_class(shown, name, reference, on_more)]
 
-    def log(self, shown: Shown, reference: bytes, on_more: OnMore) -> list[AccessEntry]:
-        """Return what the public cloud's log has of a patient, the newest first, every page. Raises as `find`."""
-        pages = self._pages(Question(shown, right=RIGHT_LOG), reference, on_more)
+    def log(
+        self, shown: Shown, reference: bytes, on_more: OnMore, *, most_pages: int = MOST_PAGES
+    ) -> list[AccessEntry]:
+        """Return what the public cloud's log has of a patient, the newest first, so many pages. Raises as `find`."""
+        pages = self._pages(Question(shown, right=RIGHT_LOG), reference, on_more, most_pages)
         # What is written meanwhile pushes entries on to the next page, where they come again.
         numbered = {entry.number: entry for answer in pages for entry in answer.accesses}
         return [numbered[number] for number in sorted(numbered, reverse=True)]
@@ -54,14 +56,16 @@ class RecordFinder:
         for answer in self._pages(Question(shown, department_class), reference, on_more):
             yield from answer.locations
 
-    def _pages(self, question: Question, reference: bytes, on_more: OnMore) -> Iterator[Answer]:
+    def _pages(
+        self, question: Question, reference: bytes, on_more: OnMore, most_pages: int = MOST_PAGES
+    ) -> Iterator[Answer]:
         pages, page = 1, 0
-        while page < min(pages, MOST_PAGES):
+        while page < min(pages, most_pages):
             answer = self._cloud.search(self._member, replace(question, page=page))
             now = self._clock()
             for exhibit in exhibits.of_answer(answer, self._member.anchors.cloud_id):
                 self._book.keep(exhibit, reference, now=now)
             yield answer
             page, pages = page + 1, answer.pages
-        if pages > MOST_PAGES:
-            on_more(pages - MOST_PAGES)
+        if pages > most_pages:
+            on_more(pages - most_pages)

@@ -18,7 +18,7 @@ from federation.errors import (
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.person import exhibits
-from federation.person.access_log import LastLook
+from federation.person.access_log import LastLook, ReadAccess, joined
 from federation.person.code import DoctorCode
 from federation.person.consents import Consents, KeptGrant, NewGrant, consent_of
 from federation.person.errors import NoAnswer
@@ -45,7 +45,7 @@ from federation.protocol.shown import Shown
 from federation.protocol.time import Instant, milliseconds
 from federation.store.party import Evidence
 from federation.v1 import consultation_pb2 as pb
-from federation.v1.access_pb2 import AccessEntry, Deputyship
+from federation.v1.access_pb2 import ACCESS_GROUND_EMERGENCY, AccessEntry, Deputyship
 from federation.v1.consultation_pb2 import ConsultationOpening, ConsultationReply, GetRoomResponse, RelayFrame
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery
 from federation.v1.directory_pb2 import GetDirectoryResponse
@@ -215,6 +215,21 @@ class PatientClient:
     ) -> Sequence[AccessEntry]:
         """Return the same of a hospital, at this address. Raises as `fetch_records`."""
         return self._fetcher.log(self._own(deputyship), hospital_id, address)
+
+    def new_emergencies(self) -> Sequence[ReadAccess]:
+        """Return in which emergencies one's own records were looked for lately, since the log was last read from here.
+
+        Only the newest page of the public cloud's log is asked for. Raises Unavailable, Rejected.
+        """
+        self.refresh()
+        own, cloud_id = self._own(None), self._member.anchors.cloud_id
+        entries = self._finder.log(own, self._entropy(16), lambda _pages: None, most_pages=1)
+        seen = self.last_look.number(own.patient_id, cloud_id)
+        return [
+            access
+            for access in joined(cloud_id, entries)
+            if access.number > seen and access.entry.ground == ACCESS_GROUND_EMERGENCY
+        ]
 
     def await_diagnosis(self, waiting: PendingConsultation, *, seconds: float) -> Diagnosis:
         """Wait for D5, keep it as evidence, and send the receipt. Raises NoAnswer, Refused, NoSuchRoom, Rejected.

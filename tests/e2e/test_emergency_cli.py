@@ -90,6 +90,7 @@ def test_emergency_of_two_at_one_desk_is_read_marked_logged_and_reviewed_once(wa
     assert all(name.startswith("emergency-a-") for name in names - {"READ-IN-AN-EMERGENCY.txt"})
     assert "Found on the street." in ward.emergency("list", ward.house)
 
+    patient_is_told(ward)
     (named,) = _ID.findall(ward.officer("list", "--open"))
     shown = ward.officer("show", named)
     for line in ("D:house with P:johnnie  unconscious  1 request  open", "seconded by D:wilson", "READ  ", "BEGUN"):
@@ -107,6 +108,18 @@ def test_emergency_of_two_at_one_desk_is_read_marked_logged_and_reviewed_once(wa
     log = run("hospital", "log", "--directory", ward.federation.root / "a")
     assert "EMERGENCY-REVIEWED" in log
     assert "emergency" in run("public-cloud", "log", "--directory", ward.federation.root / "cloud")
+
+
+def patient_is_told(ward: Ward) -> None:
+    """At its next contact, and each time until it reads its log, which has the emergency first."""
+    where = "--directory", ward.federation.root / "johnnie"
+    told = "IN AN EMERGENCY, without your consent, D:house asked for your records on"
+    assert told in run("patient", "records", "list", *where)
+    assert told in run("patient", "records", "list", *where)
+    said = run("patient", "accesses", *where)
+    assert said.index("IN AN EMERGENCY, ") < said.index("D:house")
+    assert any("D:house" in line and "NEW" in line and "at H:a" in line for line in said.splitlines())
+    assert told not in run("patient", "records", "list", *where)
 
 
 def test_emergency_goes_from_machine_to_machine_for_the_second_signature(ward: Ward, tmp_path: Path) -> None:
