@@ -162,9 +162,10 @@ class _Reading:
 
     def all(self, named: Sequence[tuple[str, str]]) -> list[ReadAccess]:
         """Read the logs of the hospitals that are named, or of the public cloud and every hospital that has records."""
-        client, deputyship = self._client, self._deputyship()
+        client = self._client
+        client.refresh()
+        deputyship = self._deputyship()
         if named:
-            client.refresh()
             places = {HospitalId(hospital_id): address for hospital_id, address in named}
         else:
             self._fetch(self._cloud_id, lambda: client.accesses_at_cloud(deputyship, _tell_more))
