@@ -171,6 +171,18 @@ def revocations(examined: Examined) -> Iterator[Finding]:
             yield from _capacity_findings(capacities_of(listed), do, {}, full=Verdict.NOTE)
 
 
+def restrictions(examined: Examined) -> Iterator[Finding]:
+    """Count what patients hide and hospitals have yet to take from the public cloud: each asks every few seconds."""
+    if not isinstance(examined.settings, CloudSettings):
+        return
+    due = Survey(examined.need_database()).restrictions_due()
+    for hospital_id, number in due.items():
+        do = f"look again in a minute; if it stays, have {hospital_id} run medunion check: it shows what patients hide"
+        yield Finding("restrictions", Verdict.NOTE, f"{hospital_id} has yet to take {number} of what patients hide", do)
+    if not due:
+        yield Finding("restrictions", Verdict.OK, "every hospital has what its patients hide")
+
+
 def _capacity_findings(
     found: Sequence[Capacity], do: str, leaves_at: Mapping[RevocationKind, int], *, full: Verdict
 ) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ _LOOKS = (
     ("serving", peers.serving),
     ("trust", membership.trust),
     ("revocations", membership.revocations),
+    ("restrictions", membership.restrictions),
     ("registration", membership.registration),
     ("certificates", membership.certificates),
     ("dialling", peers.dialling),

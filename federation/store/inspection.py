@@ -16,7 +16,15 @@ from federation.store.database import Database, is_current, require_address
 from federation.store.errors import StoreUnavailable
 from federation.store.party import START, chained
 from federation.store.rows import RevocationKind
-from federation.store.schema import emergencies, log, outbox, registrations, revocations, rooms
+from federation.store.schema import (
+    emergencies,
+    log,
+    outbox,
+    registrations,
+    restriction_deliveries,
+    revocations,
+    rooms,
+)
 
 _APPEND_ONLY = ("log", "issuances", "issued_points", "issued_nonces", "stopped_issuers")
 _SQLITE_RULES = ("log_next_only", *(f"{table}_no_{act}" for table in _APPEND_ONLY for act in ("update", "delete")))
@@ -151,6 +159,14 @@ class Survey:
         query = query.group_by(registrations.c.role)
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return {role: count for role, count in rows}  # noqa: C416 - mypy: a row is no pair
+
+    def restrictions_due(self) -> Mapping[str, int]:
+        """Count by hospital the restrictions that it has yet to take."""
+        hospital_id = restriction_deliveries.c.hospital_id
+        query = sa.select(hospital_id, sa.func.count()).where(restriction_deliveries.c.due.is_not(None))
+        query = query.group_by(hospital_id).order_by(hospital_id)
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return {row[0]: row[1] for row in rows}
 
     def revocations(self, *, now: int) -> Mapping[RevocationKind, Revoked]:
         """Count what is revoked and not over, by kind."""

@@ -6,6 +6,7 @@ import pytest
 
 from federation.store.errors import AlreadyAdmitted, AlreadyStored
 from federation.store.index import Index
+from federation.store.inspection import Survey
 from federation.store.party import Log
 from federation.store.restrictions import Restrictions
 from federation.store.rows import Act, Admission, Deliveries, SealedEntry, SealedRow, StoredRestriction, Wanted
@@ -115,6 +116,16 @@ def test_what_was_handed_out_comes_again_behind_the_others(store):
     second = sorted(it.number for it in store.due_at("H:a", now=NOW + 1, limit=2))
     assert first + second == [1, 2, 3, 4, 5]
     assert sorted(it.number for it in store.due_at("H:a", now=NOW + 2, limit=3)) == first
+
+
+def test_what_is_due_is_counted_by_hospital(database, store):
+    survey = Survey(database)
+    assert survey.restrictions_due() == {}
+    for number, key in ((1, ANN), (2, EVE)):
+        store.put(restriction(number, key))
+        store.is_due_at(["H:b", "H:a"], [key])
+    store.delivered("H:b", EVE, 2)
+    assert survey.restrictions_due() == {"H:a": 2, "H:b": 1}
 
 
 def test_restriction_is_sealed_anew_once(store):

@@ -54,6 +54,7 @@ def statements(world: World, steps: dict[str, Step], shown: dict[str, Access], b
     hospital_key = world.hospital.self_.verifying_key
     found += [
         *(_statement(name, *one) for name, one in granted.statements(world, shown).items()),
+        _statement("restrict", "restrict", statement_pb2.Restriction, *_restriction(world, steps)),
         _statement("stoack", "stoack", record_pb2.DepositReceipt, stoack, hospital_key),
         _signed("rl", revocations, cloud.signing_key),
         _signed("puback", puback, cloud.signing_key),
@@ -61,6 +62,10 @@ def statements(world: World, steps: dict[str, Step], shown: dict[str, Access], b
         _statement("tb", "tb", directory_pb2.TrustBundle, bundle, cloud_key),
     ]
     return found
+
+
+def _restriction(world: World, steps: dict[str, Step]) -> tuple[SignedStatement, bytes]:
+    return payload_of(steps["rst"]).restriction, world.patient.self_.verifying_key
 
 
 def _signed(label: str, message: Message, key: Any) -> Json:

@@ -29,7 +29,7 @@ PHASES = {
     "search": ("D2", "C"),
     "record": ("D3", "H1", "D4", "H2", "STO"),
     "diagnosis": ("D5", "P6"),
-    "calls": ("pub", "ekput", "tlsca", "tkt", "rev"),
+    "calls": ("pub", "ekput", "tlsca", "tkt", "rev", "rst"),
 }
 
 

@@ -27,6 +27,7 @@ from federation.v1.statement_pb2 import (
     Grantee,
     HospitalGrantee,
     KeyStatement,
+    Restriction,
     SignedStatement,
 )
 from keystore.encryption import DecryptionKey, seal
@@ -44,7 +45,7 @@ MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024
 UNKNOWN_FIELD = bytes.fromhex("f80701")
 """Field 127, varint 1."""
 OTHER_SESSION = b"another session!"
-CALLS = ("pub", "ekput", "tlsca", "tkt", "rev")
+CALLS = ("pub", "ekput", "tlsca", "tkt", "rev", "rst", "rstget")
 OPENINGS = ("reg1-patient", "P1", "D2", "D3-read", *CALLS)
 REPLIES = ("reg2-patient", "D1", "C", "H1-read")
 LAST_FRAMES = ("P2-1", "D4", "H2-2", "D5", "P6", "STO-1", "STOACK")
@@ -366,7 +367,27 @@ class Refusals:
         yield self._changed(self.steps["rev"], "everything, too", "FIELD_INVALID", _with(before=self.now))
         yield self._changed(self.steps["rev-all"], "what comes", "FUTURE_DATED", _with(before=self.now + SKEW_MS + 1))
         yield self._changed(self.steps["rev-duty"], "of another kind", "FIELD_INVALID", _of_kind(STATEMENT_KIND_GRANT))
+        rst = self.steps["rst"]
+        yield self._changed(rst, "for another patient", "IDENTITY_MISMATCH", _with(patient_id="P:other"))
+        yield self._changed(rst, "not following", "FIELD_INVALID", lambda it: it.ClearField("follows"))
+        for change, bend, expect in (
+            ("another patient's", _with(patient_id="P:other"), "RESTRICTION_INVALID"),
+            ("of another registration", _with(signer_serial=bytes(16)), "RESTRICTION_INVALID"),
+            ("beside no deputyship", _with(deputyship_digest=bytes(32)), "RESTRICTION_INVALID"),
+            ("of a number to come", _with(number=self.now + SKEW_MS + 1), "FUTURE_DATED"),
+            ("of a time to come", _with(stated_at=self.now + SKEW_MS + 1), "FUTURE_DATED"),
+            ("of a record without its hospital", _without_hospital, "RESTRICTION_INVALID"),
+        ):
+            yield self._changed(rst, f"a restriction {change}", expect, self._restricted(bend))
         yield from self._owners()
+
+    def _restricted(self, bend: Change) -> Change:
+        """State a restriction that is bent and signed again."""
+        restriction = Restriction.FromString(payload_of(self.steps["rst"]).restriction.statement)
+        bend(restriction)
+        signed = SignedStatement(statement=restriction.SerializeToString(deterministic=True))
+        signed.signature = self.steps["rst"].signing_key.sign(spec.transcript("restrict", signed.statement))
+        return _with(restriction=signed)
 
     def _owners(self) -> Iterator[Json]:
         """Own access: of a doctor, to another patient's records, and with a Cert_D that no patient has."""
@@ -635,6 +656,10 @@ def _for_log(payload: Any) -> None:
 
 def _without_duty(payload: Any) -> None:
     _consent(payload).ClearField("duty")
+
+
+def _without_hospital(restriction: Any) -> None:
+    restriction.hidden[0].hospital = "*"
 
 
 def _both(first: Change, second: Change) -> Change:

@@ -305,6 +305,21 @@ def rev(m: Any, f: Facts) -> Transcript:
     return t("rev", text(m.owner_id), listing(rows), before, deputyship, *own, text(f.cloud_id))
 
 
+def rst(m: Any, f: Facts) -> Transcript:
+    """What a patient hides, or the question what stands."""
+    restriction = _hs("restrict", m.restriction) if m.HasField("restriction") else b""
+    follows = u64(m.follows) if m.HasField("follows") else b""
+    own = m.key_statement.statement, m.encryption_key_statement.statement, m.nonce, u64(m.sent_at)
+    return t("rst", text(m.patient_id), restriction, follows, b"", *own, text(f.cloud_id))
+
+
+def rstget(m: Any, f: Facts) -> Transcript:
+    """What a hospital has taken of that, and asks for."""
+    rows = [spec.transcript("row", one.reference, u64(one.number)) for one in m.held]
+    own = m.encryption_key_statement.statement, m.nonce, u64(m.sent_at)
+    return t("rstget", text(m.hospital_id), listing(rows), *own, text(f.cloud_id))
+
+
 def room(m: Any, f: Facts) -> Transcript:
     """A room of the relay."""
     fields = m.encryption_key_statement.statement, m.nonce, u64(m.sent_at)
@@ -356,6 +371,8 @@ SIGNED = {
         tlsca,
         tkt,
         rev,
+        rst,
+        rstget,
         room,
         room_close,
         duty_ask,

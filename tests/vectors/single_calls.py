@@ -5,11 +5,23 @@ from typing import Any
 from google.protobuf.message import Message
 
 from federation.protocol import calls
+from federation.protocol.access import Hidden
 from federation.protocol.parties import Party, Pending
+from federation.protocol.restriction import (
+    Restriction,
+    Stating,
+    ask_due,
+    ask_restricting,
+    hospitals_key,
+    make_restriction,
+    require_restricting,
+    restricting_role,
+)
 from federation.protocol.revocation import require_revocable, sender_role
 from federation.protocol.sealing import UNNAMED, Context, after_opening
 from federation.protocol.statements import digest_or_empty, sign_statement
 from federation.v1 import membership_pb2, publication_pb2, revocation_pb2, statement_pb2
+from federation.v1.restrictions_pb2 import HeldRestriction
 from federation.v1.statement_pb2 import Grant, SignedStatement
 from tests.vectors.draws import Stream
 from tests.vectors.signed import Facts
@@ -21,7 +33,7 @@ DEPARTMENT_CLASS = "cardiology"
 
 
 def call_all(world: World, carry: Carry, grant: SignedStatement, duty: SignedStatement) -> None:
-    """pub, ekput, tlsca, tkt, rev."""
+    """pub, ekput, tlsca, tkt, rev, rst, rstget."""
     hospital, patient = world.hospital, world.patient
     nonces = {name: world.entropy(name)(16) for name in ("pub", "tlsca", "tkt", "rev")}
     publication = publication_pb2.Publication(
@@ -57,6 +69,25 @@ def call_all(world: World, carry: Carry, grant: SignedStatement, duty: SignedSta
     _call(world, carry, calls.REVOKE, _older_revocation(world, grant), patient, "-older")
     _call(world, carry, calls.REVOKE, _sweep(world), patient, "-all")
     _call(world, carry, calls.REVOKE, _ended(world, duty), hospital, "-duty")
+    stating = Stating(restriction(world), follows=0)
+    for suffix, stated in (("", stating), ("-ask", None)):
+        nonce = world.entropy(f"rst{suffix}")(16)
+        asked = ask_restricting(patient, patient.patient_id, stated, None, nonce)
+        _call(world, carry, calls.RESTRICT, asked, patient, suffix)
+    held = [HeldRestriction(reference=bytes(32), number=7)]
+    fetch = ask_due(hospital, held, entropy=world.entropy("rstget"))
+    _call(world, carry, calls.FETCH_RESTRICTIONS, fetch, hospital)
+
+
+def restriction(world: World) -> SignedStatement:
+    """A record, a department class and a hospital that the patient hides."""
+    hidden = [
+        Hidden(world.hospital.identity, handle=HANDLE.hex()),
+        Hidden(department_class=DEPARTMENT_CLASS),
+        Hidden("H:other"),
+    ]
+    wanted = Restriction(world.patient.patient_id, hidden=hidden, emergency_overrides=True)
+    return make_restriction(world.patient, wanted, above=0, now=world.now)
 
 
 def _ended(world: World, duty: SignedStatement) -> revocation_pb2.Revocation:
@@ -100,6 +131,10 @@ def _call(world: World, carry: Carry, call: calls.Call[Any], payload: Message, s
         claimed = call.receive(message, cloud.keyring, cloud.identity, world.verifier.freshness, now=now)
         if call is calls.REVOKE:
             return _revoked(claimed, world, now).admit(admitted)
+        if call is calls.RESTRICT:
+            return _restricted(claimed, world, now).admit(admitted)
+        if call is calls.FETCH_RESTRICTIONS:
+            return _fetched(claimed, sender, world, now).admit(admitted)
         return claimed.verify(sender.self_, now=now).admit(admitted)
 
     key = cloud.keyring.find(opening.key_id)
@@ -115,4 +150,22 @@ def _revoked(claimed: calls.Claimed[Any], world: World, now: int) -> Pending[Any
         sender = world.verifier.party(payload.key_statement, sender_role(claimed.claimed_sender), now=now)
         pending = claimed.verify(sender, now=now)
         require_revocable(payload, sender, world.verifier, now=now)
+        return pending
+
+
+def _restricted(claimed: calls.Claimed[Any], world: World, now: int) -> Pending[Any]:
+    """The cloud's steps at rst: the KS inside, and then who may restrict for whom, and the restriction."""
+    payload = claimed.opened.payload
+    with after_opening():
+        sender = world.verifier.party(payload.key_statement, restricting_role(claimed.claimed_sender), now=now)
+        pending = claimed.verify(sender, now=now)
+        require_restricting(payload, sender, world.verifier, now=now)
+        return pending
+
+
+def _fetched(claimed: calls.Claimed[Any], hospital: Party, world: World, now: int) -> Pending[Any]:
+    """The cloud's steps at rstget."""
+    pending = claimed.verify(hospital.self_, now=now)
+    with after_opening():
+        hospitals_key(claimed.opened.payload, hospital.self_, world.verifier, now=now)
         return pending

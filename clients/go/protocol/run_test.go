@@ -465,7 +465,7 @@ func takeBack(t *testing.T, w *world) {
 var others = map[string]bool{
 	"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D2-own": true, "D2-log": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
 	"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "rev-all": true, "rev-duty": true, "room": true, "room-close": true,
-	"duty-ask": true,
+	"duty-ask": true, "rst": true, "rstget": true,
 }
 
 // requireAllTried fails if a message or refusal of a patient or a doctor was left out.
@@ -483,7 +483,7 @@ func requireAllTried(t *testing.T, w *world) {
 		}
 	}
 	hospitals := map[string]bool{"reg1-hospital": true, "reg2-hospital": true, "reg1-hospital-again": true, "reg2-hospital-again": true}
-	calls := map[string]bool{"pub": true, "tlsca": true, "tkt": true, "rev-duty": true}
+	calls := map[string]bool{"pub": true, "tlsca": true, "tkt": true, "rev-duty": true, "rst": true, "rst-ask": true, "rstget": true}
 	for name := range w.messages {
 		if !w.tried[name] && !hospitals[name] && !calls[name] {
 			t.Errorf("%s was not tried", name)

@@ -22,6 +22,7 @@ def test_sealing_key_is_revoked_when_all_but_the_log_is_under_another_and_the_ch
         "epochs": 1,
         "shared keys": 1,
         "rows' values": 1,
+        "restrictions": 0,
         LOG_ENTRIES: entries + 2,
     }
     with pytest.raises(GenerationNeeded):

@@ -18,6 +18,7 @@ from federation.v1 import (
     publication_pb2,
     record_pb2,
     registration_pb2,
+    restrictions_pb2,
     revocation_pb2,
     rules_pb2,
     search_pb2,
@@ -346,7 +347,7 @@ def test_every_time_of_the_definitions_has_its_kind():
     """A field that is a moment and is not marked would be shown, or computed with, unbounded."""
     names = re.compile(r"(_at|_update|_after|before)$")
     modules = (consultation_pb2, directory_pb2, record_pb2, registration_pb2, search_pb2, statement_pb2, envelope_pb2)
-    modules += (diagnosis_pb2, membership_pb2, publication_pb2, revocation_pb2)
+    modules += (diagnosis_pb2, membership_pb2, publication_pb2, restrictions_pb2, revocation_pb2)
     for module in modules:
         for message in module.DESCRIPTOR.message_types_by_name.values():
             for field in message.fields:
