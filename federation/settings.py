@@ -3,6 +3,8 @@
 A new setting is one field here: its type, range or check, default and meaning are all that reading, writing and `init` go by
 (docs/adr/0021-settings.md). An unknown key, a value out of its range or a secret that others may read is an error that names
 the key.
+
+Long because every setting has its meaning here, which is what an operator reads.
 """
 
 import dataclasses

@@ -14,6 +14,7 @@ from federation.check.whole import settings_of
 from federation.monitor.admin import conditions
 from federation.party.node_directory import NodeDirectory
 from federation.party.tokens import token_settings_of
+from federation.protocol.access import EmergencyPolicy
 from federation.settings import (
     CloudSettings,
     ConfigError,
@@ -116,6 +117,32 @@ def test_no_file_and_no_toml_are_said(tmp_path: Path) -> None:
         read_settings(tmp_path / "none.toml", CloudSettings)
     with pytest.raises(ConfigError, match="not TOML"):
         _read(tmp_path, "= =")
+
+
+def test_no_emergency_is_let_in_and_no_budget_ends_unless_it_is_said(tmp_path: Path) -> None:
+    settings = _read(tmp_path, TOML)
+    assert settings.emergency.policy is None
+    assert set(vars(settings.budgets).values()) == {None}
+
+
+def test_emergency_policy_says_what_the_settings_say(tmp_path: Path) -> None:
+    table = "[emergency]\nreasons = ['unconscious']\nduty_classes = ['cardiology']\nsecond_clinician = true\n"
+    policy = _read(tmp_path, TOML + table).emergency.policy
+    assert policy == EmergencyPolicy(frozenset({"unconscious"}), frozenset({"cardiology"}), second_clinician=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("[emergency]\nreasons = ['Not a code']\n", r"emergency\.reasons: 'Not a code' is no code"),
+        (f"[emergency]\nreasons = ['{'x' * 33}']\n", r"emergency\.reasons"),
+        ("[emergency]\nduty_classes = ['Kardiologie!']\n", r"emergency\.duty_classes: .*no department class"),
+        ("[budgets]\npatients_per_doctor_a_day = 0\n", r"budgets\.patients_per_doctor_a_day: 0 is not between 1"),
+    ],
+)
+def test_policy_that_means_nothing_is_named(tmp_path: Path, table: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        _read(tmp_path, TOML + table)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from federation.check import own
+from federation.check.findings import KINDS, Examined, Verdict
 from federation.errors import (
     Conflict,
     Corrupt,
@@ -28,6 +30,7 @@ from federation.hospital.emergencies import (
     reseal_emergencies,
     review_emergency,
 )
+from federation.party.node_directory import NodeDirectory
 from federation.protocol.access import EmergencyPolicy
 from federation.protocol.shown import Shown
 from federation.protocol.statements import open_statement
@@ -36,7 +39,7 @@ from federation.store.inspection import Survey, Unreviewed
 from federation.v1.statement_pb2 import Review
 from keystore.transcript import digest
 from tests.emergencies import POLICY, REASON, declared, let_in, read
-from tests.hospital_lab import Client, HospitalLab
+from tests.hospital_lab import MILLISECOND, SETTINGS, Client, HospitalLab
 from tests.waiting import until
 
 
@@ -180,6 +183,25 @@ def test_review_that_says_nothing_is_refused(ward: Ward, officer: str, note: str
     with pytest.raises(error):
         review_emergency(ward.lab.hospital, ward.only(), officer, note, "ann", justified=True)
     assert ward.only().finding is None
+
+
+def test_check_tells_of_a_review_that_is_overdue(ward: Ward) -> None:
+    """And of one that waits within its time as something that is well."""
+    now = ward.lab.federation.clock.now
+    ward.read(declared(ward.lab.federation))
+    found = []
+    for later in (timedelta(days=7), timedelta(days=7, milliseconds=1)):
+        examined = Examined(
+            NodeDirectory(ward.lab.directory),
+            KINDS["H"],
+            SETTINGS,
+            lambda: None,
+            lambda later=later: now + later // MILLISECOND,
+        )
+        examined.database = ward.lab.database
+        found += own.emergencies(examined)
+    assert [it.verdict for it in found] == [Verdict.OK, Verdict.WRONG]
+    assert "1 to review, the oldest for more than 7 days" in found[1].says
 
 
 def test_review_of_what_was_never_used_is_refused_not_found(ward: Ward) -> None:
