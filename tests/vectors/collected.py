@@ -119,6 +119,9 @@ def derived(world: World, steps: dict[str, Step], shown: dict[str, Access]) -> l
         "replay key of D3": t("D3", text(d3.asker_id), d3.agreement_point),
         "replay key of PUB": t("PUB", text(pub.hospital_id), pub.nonce),
         "replay key of a room": t("ROOM", doctor, room.nonce),
+        "what PRK_C signs of what is hidden": signed.rstack(
+            plaintext_of(steps["rst"]), payload_of(steps["rst"]).restriction, (2, 1), world.now
+        ),
         "what closes a room": t("room-close", doctor, text(world.hospital.identity), bytes(range(16))),
     }
     codes = {

@@ -313,6 +313,11 @@ def rst(m: Any, f: Facts) -> Transcript:
     return t("rst", text(m.patient_id), restriction, follows, b"", *own, text(f.cloud_id))
 
 
+def rstack(called: bytes, restriction: Any, counted: tuple[int, int], sent_at: int) -> Transcript:
+    """What PRK_C signs of what stands: the plaintext of rst, hospitals with and without it."""
+    return t("rstack", sha256(called), _hs("restrict", restriction), *map(u64, counted), u64(sent_at))
+
+
 def rstget(m: Any, f: Facts) -> Transcript:
     """What a hospital has taken of that, and asks for."""
     rows = [spec.transcript("row", one.reference, u64(one.number)) for one in m.held]
