@@ -35,6 +35,7 @@ DOCTOR = ToDoctor("D:chen", "M:chamber")
 
 def give(surgery: Surgery, grantee: Grantee, terms: Terms) -> KeptGrant:
     member = surgery.federation.patient
+    surgery.federation.clock.now += 1  # evidence is listed by its time
     party = member.party(surgery.federation.clock.now)
     return surgery.patient().consents.give(NewGrant(grantee, terms), party)
 
