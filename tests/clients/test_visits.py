@@ -161,6 +161,24 @@ def test_patient_reads_its_own_records(clinic: Clinic, tmp_path: Path) -> None:
     assert (tmp_path / "own" / record["handle"] / part["name"]).read_bytes() == RECORD.read_bytes()
 
 
+def test_patient_reads_who_accessed_its_records(clinic: Clinic) -> None:
+    clinic.patient.run("records")
+    told = clinic.patient.run("accesses")
+    assert told["patient"] == clinic.patient.identity
+    assert told["missing"] == {}
+    own = {
+        (it["where"], it["kind"], it["ground"], it["reason"])
+        for it in told["accesses"]
+        if it["asker"] == clinic.patient.identity
+    }
+    assert {("C:union", "SEARCH", "own", "OK"), ("H:a", "READ", "own", "OK")} <= own
+    again = clinic.patient.run("accesses")
+    read = {it["where"] for it in again["accesses"] if (it["kind"], it["reason"]) == ("LOG", "OK")}
+    assert {"C:union", "H:a"} <= read
+    numbers = [it["number"] for it in again["accesses"] if it["where"] == "H:a"]
+    assert numbers == sorted(set(numbers), reverse=True)
+
+
 def test_doctor_who_is_not_on_duty_gets_no_room(clinic: Clinic) -> None:
     place = "--hospital", "H:a", "--address", clinic.stage.addresses["a"], "--department", "cardiology"
     code_file = clinic.stage.root / f"{clinic.language}-off-duty.code"

@@ -46,17 +46,23 @@ func (a *Asker) find(ctx context.Context, shown show, classes []string) (locatio
 
 // allPages asks for one page after the other. Refuses with LIMIT_REACHED more pages than a visit has time for.
 func allPages(ask func(page uint32) (*protocol.Answer, error)) (locations []protocol.RecordLocation, err error) {
+	err = eachPage(ask, func(answer *protocol.Answer) { locations = append(locations, answer.Locations...) })
+	return locations, err
+}
+
+func eachPage(ask func(page uint32) (*protocol.Answer, error), take func(*protocol.Answer)) error {
 	for page, pages := uint32(0), uint32(1); page < pages; page++ {
 		if page == mostPages {
-			return locations, refusal.New(refusal.LimitReached, "the public cloud has more than %d pages to give", mostPages)
+			return refusal.New(refusal.LimitReached, "the public cloud has more than %d pages to give", mostPages)
 		}
 		answer, err := ask(page)
 		if err != nil {
-			return locations, err
+			return err
 		}
-		locations, pages = append(locations, answer.Locations...), answer.Pages
+		take(answer)
+		pages = answer.Pages
 	}
-	return locations, nil
+	return nil
 }
 
 // refresh brings the lists up to date once a minute, and not before a cloud that asked to be left alone said so. Without the cloud the kept

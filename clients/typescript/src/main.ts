@@ -25,7 +25,7 @@ import { consult } from "./consult.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { writeNew } from "./keys/files.js";
 import { hex } from "./protocol/bytes.js";
-import { listGrants, ownRecords, revokeGrants } from "./own.js";
+import { listGrants, ownAccesses, ownRecords, revokeGrants } from "./own.js";
 import { preciseReason, Refusal, require } from "./protocol/refusal.js";
 import { visitDoctor } from "./visit.js";
 
@@ -37,6 +37,7 @@ const USAGE = `usage:
   medunion-client patient grants   --home DIR
   medunion-client patient revoke   --home DIR NUMBER... | --last | --all
   medunion-client patient records  --home DIR [--save DIR] [--fetch-at-most N]
+  medunion-client patient accesses --home DIR
   medunion-client patient renew    --home DIR
   medunion-client doctor init      --home DIR --trust FILE --id D:name [--token URI]
   medunion-client doctor register  --home DIR --certificate FILE
@@ -78,6 +79,7 @@ const COMMANDS: Record<string, (values: Values, rest: string[]) => Promise<Said>
   "patient grants": listGrants,
   "patient revoke": revokeGrants,
   "patient records": ownRecords,
+  "patient accesses": ownAccesses,
   "patient renew": renew,
   "doctor init": initDoctor,
   "doctor register": registerDoctor,

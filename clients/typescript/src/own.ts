@@ -1,4 +1,4 @@
-/** `patient records`, `grants` and `revoke`: what is the patient's own. */
+/** `patient records`, `accesses`, `grants` and `revoke`: what is the patient's own. */
 
 import {
   fetchAtMostOf,
@@ -11,16 +11,18 @@ import {
   type Values,
   writableDirectory,
 } from "./arguments.js";
+import { refusalOf } from "./client/calls.js";
 import { Cloud, clock, entropy } from "./client/cloud.js";
 import { granteeWords, grantLines } from "./client/consents.js";
-import { MOST_BYTES } from "./client/fetch.js";
+import { fetchLog, MOST_BYTES } from "./client/fetch.js";
 import type { Home, KeptGrant } from "./client/home.js";
 import { CurrentHome, maintain } from "./client/maintenance.js";
-import { described, fetchAll } from "./fetched.js";
+import { described, fetchAll, said } from "./fetched.js";
+import { type AccessEntry, AccessGround, AccessKind } from "./gen/federation/v1/access_pb.js";
 import { ANY, type Grant } from "./protocol/access.js";
 import { hex } from "./protocol/bytes.js";
 import { peekGrant } from "./protocol/consent.js";
-import { require } from "./protocol/refusal.js";
+import { preciseReason, require } from "./protocol/refusal.js";
 import { MOST_STATEMENTS, type TakenBack } from "./protocol/revocation.js";
 import { Shown } from "./protocol/shown.js";
 
@@ -36,6 +38,41 @@ export async function ownRecords(values: Values): Promise<Said> {
   const showing = () => Promise.resolve(shown);
   const { records, missing } = await fetchAll(new CurrentHome(home), showing, locations, bounds, directory);
   return { patient: home.identity, records: records.flatMap(described), missing };
+}
+
+/** List who asked for the patient's own records: at the public cloud, and at each hospital that has some. */
+export async function ownAccesses(values: Values): Promise<Said> {
+  const home = await maintain(openHome(values), tell);
+  const shown = Shown.byOwnRight(home.identity);
+  const cloud = new Cloud(home.cloudTransport);
+  const accesses = (await cloud.log(home, shown, entropy)).map((entry) => told(home.bundle.content.cloudId!, entry));
+  const locations = await cloud.search(home, ANY, shown, entropy);
+  const hospitals = new Map(locations.map((location) => [location.hospital.party.identity, location]));
+  const missing: Record<string, string> = {};
+  for (const [hospital, location] of hospitals) {
+    try {
+      const entries = await fetchLog(new CurrentHome(home), shown, location);
+      accesses.push(...entries.map((entry) => told(hospital, entry)));
+    } catch (error) {
+      const refusal = refusalOf(error);
+      missing[hospital] = preciseReason(refusal);
+      tell(`WHO ASKED AT ${hospital} IS MISSING: ${said(refusal)}`);
+    }
+  }
+  return { patient: home.identity, accesses, missing };
+}
+
+function told(where: string, entry: AccessEntry): Said {
+  return {
+    where,
+    number: Number(entry.number),
+    at: Number(entry.at),
+    asker: entry.askerId,
+    kind: AccessKind[entry.kind!],
+    department: entry.departmentClass,
+    ground: AccessGround[entry.ground!].toLowerCase(),
+    reason: entry.reason,
+  };
 }
 
 /** A grant that was given from here, and what became of it, by the lists at hand. */

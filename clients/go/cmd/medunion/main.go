@@ -29,6 +29,7 @@ const usage = `medunion, the reference client in Go
   patient grants   --home DIR --pin-file FILE
   patient revoke   --home DIR --pin-file FILE NUMBER... | --last | --all
   patient records  --home DIR --pin-file FILE [--save DIR] [--fetch-at-most N]
+  patient accesses --home DIR --pin-file FILE
   doctor  init     --home DIR --pin-file FILE --trust FILE --id D:name [--token URI]
   doctor  register --home DIR --pin-file FILE --certificate FILE
   doctor  renew    --home DIR --pin-file FILE
@@ -46,9 +47,10 @@ doctor's hospital may keep the record of the visit (--no-keep), and none of your
   --read here, everywhere or H:name: records there may be found and read; again for more
   --department CLASS   records of this class only; again for more
   --restricted         records that are marked as restricted, too
+accesses lists who asked for your records, at the public cloud and at each hospital that has some.
 grants lists what you consented to, by the numbers that revoke takes; --last is the newest that stands, --all everything until now.
 
-renew begins the next epoch of the encryption key; visit, records and consult do so by themselves a day before the present one ends.
+renew begins the next epoch of the encryption key; visit, records, accesses and consult do so by themselves a day before the present one ends.
 --fetch-at-most says how many megabytes of hospitals' records are taken: 4000. What a command is given is looked at before anybody is
 called.
 `
@@ -60,6 +62,7 @@ var commands = map[string]func(context.Context, *arguments) (any, error){
 	"patient grants":   grants,
 	"patient revoke":   revoke,
 	"patient records":  records,
+	"patient accesses": accesses,
 	"doctor init":      initDoctor,
 	"doctor register":  registerDoctor,
 	"doctor renew":     renew,

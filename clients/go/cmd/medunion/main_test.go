@@ -61,6 +61,8 @@ func TestExitCode(t *testing.T) {
 		{append(append([]string{"patient", "revoke"}, own...), "--last", "--all"), 2},
 		{append(append([]string{"patient", "revoke"}, own...), "1", "2"), 1},
 		{append([]string{"patient", "records"}, own...), 1},
+		{append([]string{"patient", "accesses"}, own...), 1},
+		{append(append([]string{"patient", "accesses"}, own...), "now"), 2},
 		{append(append([]string{"patient", "records"}, own...), "--fetch-at-most", "0"), 2},
 		{append([]string{"doctor", "register"}, certificate...), 1},
 		{[]string{"patient", "renew", "--home", nowhere}, 2},

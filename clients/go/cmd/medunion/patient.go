@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"strings"
 
 	"medunion.example/clients/go/client"
 	"medunion.example/clients/go/curve"
@@ -101,6 +102,47 @@ func records(ctx context.Context, given *arguments) (any, error) {
 		taking.keep(record)
 		told.Records = append(told.Records, toldRecord(record)...)
 	})
+	return told, err
+}
+
+type accessTold struct {
+	Where      string `json:"where"`
+	Number     uint64 `json:"number"` // among those about this patient there, from the oldest on
+	At         uint64 `json:"at"`     // milliseconds since 1970
+	Asker      string `json:"asker"`
+	Kind       string `json:"kind"`
+	Department string `json:"department"`
+	Ground     string `json:"ground"`
+	Reason     string `json:"reason"`
+}
+
+type accessesTold struct {
+	Patient  string                    `json:"patient"`
+	Accesses []accessTold              `json:"accesses"`
+	Missing  map[string]refusal.Reason `json:"missing"`
+}
+
+// accesses tells who asked for the patient's own records.
+func accesses(ctx context.Context, given *arguments) (any, error) {
+	if err := given.read(0); err != nil {
+		return nil, err
+	}
+	at, err := given.begin(given.open())
+	if err != nil {
+		return nil, err
+	}
+	defer at.close()
+	found, missing, err := at.patient().Accesses(ctx)
+	told := &accessesTold{at.member.Identity(), []accessTold{}, missing}
+	for _, one := range found {
+		told.Accesses = append(told.Accesses, accessTold{
+			Where: one.PartyID, Number: one.GetNumber(), At: one.GetAt(), Asker: one.GetAskerId(),
+			Kind:       strings.TrimPrefix(one.GetKind().String(), "ACCESS_KIND_"),
+			Department: one.GetDepartmentClass(),
+			Ground:     strings.ToLower(strings.TrimPrefix(one.GetGround().String(), "ACCESS_GROUND_")),
+			Reason:     one.GetReason(),
+		})
+	}
 	return told, err
 }
 

@@ -18,7 +18,10 @@ import {
 } from "../gen/federation/v1/registration_pb.js";
 import { RevocationService } from "../gen/federation/v1/revocation_pb.js";
 import { SearchResponseSchema, SearchService } from "../gen/federation/v1/search_pb.js";
+import type { AccessEntry } from "../gen/federation/v1/access_pb.js";
+import { Right } from "../gen/federation/v1/statement_pb.js";
 import type { Epoch } from "../keys/epoch.js";
+import { ANY } from "../protocol/access.js";
 import { BundleLease, follow, sequenceOf, type TrustedBundle } from "../protocol/bundle.js";
 import { type Entropy, equal, type Instant } from "../protocol/bytes.js";
 import { Lists } from "../protocol/lists.js";
@@ -99,6 +102,28 @@ export class Cloud {
   /** Ask where a patient's records are, by what is shown: D2 and C, every page. */
   async search(home: Home, departmentClass: string, shown: Shown, entropy: Entropy): Promise<search.RecordLocation[]> {
     const locations: search.RecordLocation[] = [];
+    for await (const answer of this.#answers(home, { departmentClass }, shown, entropy))
+      locations.push(...answer.locations);
+    return locations;
+  }
+
+  /** Ask who asked for a patient's records, by what is shown: the newest first, every page. */
+  async log(home: Home, shown: Shown, entropy: Entropy): Promise<AccessEntry[]> {
+    // What is written meanwhile pushes entries on to the next page, where they come again.
+    const numbered = new Map<bigint, AccessEntry>();
+    const question = { departmentClass: ANY, right: Right.LOG } as const;
+    for await (const { accesses } of this.#answers(home, question, shown, entropy))
+      for (const entry of accesses) numbered.set(entry.number!, entry);
+    return [...numbered.values()].sort((one, other) => Number(other.number! - one.number!));
+  }
+
+  /** D2 and C, every page. */
+  async *#answers(
+    home: Home,
+    question: Omit<search.Question, "page">,
+    shown: Shown,
+    entropy: Entropy,
+  ): AsyncGenerator<search.Answer> {
     const directory = await this.#directory();
     for (let page = 0, pages = 1; page < pages; page++) {
       // A new message at every attempt, as above.
@@ -106,15 +131,14 @@ export class Cloud {
         const now = clock();
         const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
         const party = await home.party(now);
-        const { awaiting, opening } = await search.ask(party, { departmentClass, page }, shown, cloud, now, entropy);
+        const { awaiting, opening } = await search.ask(party, { ...question, page }, shown, cloud, now, entropy);
         return { awaiting, found: await createClient(SearchService, this.transport).search({ opening }) };
       }, this.attempts);
       checkOuter(SearchResponseSchema, found);
       const answer = await awaiting.receive(found.reply!, home.verifier(clock()), clock());
-      locations.push(...answer.locations);
+      yield answer;
       pages = answer.pages;
     }
-    return locations;
   }
 
   /** Take back what was signed: rev, and the list that names it. */

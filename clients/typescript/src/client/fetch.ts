@@ -2,6 +2,8 @@
 
 import { create } from "@bufbuild/protobuf";
 import { Purpose, type Scope, ScopeSchema } from "../gen/federation/v1/record_pb.js";
+import type { AccessEntry } from "../gen/federation/v1/access_pb.js";
+import { ANY } from "../protocol/access.js";
 import type { Peer } from "../protocol/handshake.js";
 import type { Intent } from "../protocol/record.js";
 import { preciseReason, Refusal, require } from "../protocol/refusal.js";
@@ -110,11 +112,31 @@ async function fetchOrder(
   order: Order,
   mostBytes: number,
 ): Promise<FetchedRecord> {
-  const home = await currentOrKept(currentHome);
-  const { hospital, address } = order.location;
-  const { identity } = hospital.party;
   const { departmentClass, handles } = order;
   const scope = create(ScopeSchema, { purpose: Purpose.READ, departmentClass, handles: [...handles] });
+  return fetchScope(currentHome, shown, order.location, scope, mostBytes);
+}
+
+/** What the log of a hospital that has records has of a patient, by what is shown: the newest first. */
+export async function fetchLog(
+  currentHome: CurrentHome,
+  shown: Shown,
+  location: RecordLocation,
+): Promise<readonly AccessEntry[]> {
+  const scope = create(ScopeSchema, { purpose: Purpose.LOG, departmentClass: ANY });
+  const { manifest } = await fetchScope(currentHome, shown, location, scope, MOST_BYTES);
+  return manifest.accesses;
+}
+
+async function fetchScope(
+  currentHome: CurrentHome,
+  shown: Shown,
+  { hospital, address }: RecordLocation,
+  scope: Scope,
+  mostBytes: number,
+): Promise<FetchedRecord> {
+  const home = await currentOrKept(currentHome);
+  const { identity } = hospital.party;
   const intent = intentOf(shown, scope);
   const transport = home.transportTo(address, identity);
   const fetchBy = (peer: Peer) =>

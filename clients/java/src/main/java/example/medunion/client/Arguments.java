@@ -26,6 +26,7 @@ final class Arguments {
           Map.entry("patient grants", Set.of()),
           Map.entry("patient revoke", Set.of("last", "all")),
           Map.entry("patient records", Set.of("save", "fetch-at-most")),
+          Map.entry("patient accesses", Set.of()),
           Map.entry("patient renew", Set.of()),
           Map.entry("doctor init", Set.of("trust", "id", "token")),
           Map.entry("doctor register", Set.of("certificate")),

@@ -33,6 +33,7 @@ public final class Main {
         patient grants   --home DIR
         patient revoke   --home DIR NUMBER... | --last | --all
         patient records  --home DIR [--save DIR] [--fetch-at-most N]
+        patient accesses --home DIR
         patient renew    --home DIR
         doctor init      --home DIR --trust FILE --id D:name [--token URI]
         doctor register  --home DIR --certificate FILE
@@ -98,6 +99,7 @@ public final class Main {
       case "patient grants" -> new Consents(open(), entropy).list();
       case "patient revoke" -> revoke();
       case "patient records" -> records();
+      case "patient accesses" -> accesses();
       case "doctor init" -> initDoctor();
       case "doctor register" -> registerDoctor();
       case "doctor consult" -> consult();
@@ -178,6 +180,14 @@ public final class Main {
     List<FetchedRecord> fetched = client.fetchRecords(client.findRecords(), mostBytes, records);
     return Map.of(
         "patient", home.identity(), "records", Records.described(fetched), "missing", records.missing());
+  }
+
+  /** Lists who asked for the patient's own records. */
+  private Map<String, Object> accesses() {
+    Home home = open();
+    Maintenance.maintain(home, entropy, Main::tell);
+    PatientClient client = new PatientClient(home, entropy, Main::tell);
+    return new Accesses().read(client, home.identity(), home.verifier(System.currentTimeMillis()).bundle().content().getCloudId());
   }
 
   private Home create(String identity) {

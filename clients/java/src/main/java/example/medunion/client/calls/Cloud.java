@@ -10,6 +10,7 @@ import example.medunion.client.protocol.Search;
 import example.medunion.client.protocol.ShownAccess;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.TrustedBundle;
+import example.medunion.federation.v1.AccessEntry;
 import example.medunion.federation.v1.DirectoryServiceGrpc;
 import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.GetDirectoryRequest;
@@ -29,7 +30,10 @@ import example.medunion.federation.v1.SignedStatement;
 import io.grpc.ManagedChannel;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.NavigableMap;
+import java.util.TreeMap;
 import java.util.function.Consumer;
+import java.util.function.IntFunction;
 import java.util.function.LongSupplier;
 
 /** The calling side towards the public cloud, for patients and doctors alike. */
@@ -107,25 +111,46 @@ public final class Cloud implements AutoCloseable {
   public List<Search.RecordLocation> search(
       Home home, String departmentClass, ShownAccess shown, Entropy entropy, Consumer<String> tell) {
     List<Search.RecordLocation> locations = new ArrayList<>();
+    IntFunction<Search.Question> question = page -> Search.Question.records(departmentClass, page);
+    ask(home, question, shown, entropy, tell, answer -> locations.addAll(answer.locations()));
+    return locations;
+  }
+
+  /** Asks who asked for a patient's records, by what is shown: the newest first. */
+  public List<AccessEntry> log(Home home, ShownAccess shown, Entropy entropy, Consumer<String> tell) {
+    // What is written meanwhile pushes entries on to the next page, where they come again.
+    NavigableMap<Long, AccessEntry> numbered = new TreeMap<>();
+    Consumer<Search.Answer> take =
+        answer -> answer.accesses().forEach(entry -> numbered.put(entry.getNumber(), entry));
+    ask(home, Search.Question::log, shown, entropy, tell, take);
+    return List.copyOf(numbered.descendingMap().values());
+  }
+
+  private void ask(
+      Home home,
+      IntFunction<Search.Question> questions,
+      ShownAccess shown,
+      Entropy entropy,
+      Consumer<String> tell,
+      Consumer<Search.Answer> take) {
     SignedStatement statement = refreshed(home).getCloudEncryptionKeyStatement();
     int pages = 1;
     for (int page = 0; page < pages; page++) {
       long now = clock.getAsLong();
       EncryptionKey key = home.verifier(now).cloudEncryptionKey(statement, now);
-      Search.Question question = Search.Question.records(departmentClass, page);
+      Search.Question question = questions.apply(page);
       Search.AwaitingAnswer awaiting = Search.ask(home.party(now), question, shown, key, now, entropy);
       SearchRequest request = SearchRequest.newBuilder().setOpening(awaiting.opening()).build();
       SealedReply reply =
           Calls.call(() -> Calls.timed(SearchServiceGrpc.newBlockingStub(channel)).search(request)).getReply();
       long heard = clock.getAsLong();
       Search.Answer answer = awaiting.receive(reply, home.verifier(heard), heard);
-      locations.addAll(answer.locations());
+      take.accept(answer);
       pages = Math.min(answer.pages(), MOST_PAGES);
       if (page == 0 && answer.pages() > MOST_PAGES) {
-        tell.accept("The public cloud knows of more records than are asked for: SOME ARE MISSING.");
+        tell.accept("The public cloud knows of more than is asked for: SOME ARE MISSING.");
       }
     }
-    return locations;
   }
 
   @Override

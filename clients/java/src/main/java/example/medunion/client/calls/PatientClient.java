@@ -12,6 +12,7 @@ import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Search;
 import example.medunion.client.protocol.ShownAccess;
 import example.medunion.client.protocol.Verifier;
+import example.medunion.federation.v1.AccessEntry;
 import example.medunion.federation.v1.Consent;
 import example.medunion.federation.v1.Direction;
 import example.medunion.federation.v1.GetRoomResponse;
@@ -70,14 +71,29 @@ public final class PatientClient {
   /** Fetches one's own records, all together of at most so many bytes. What can't be had stops nothing else. */
   public List<FetchedRecord> fetchRecords(
       List<Search.RecordLocation> locations, long mostBytes, RecordFetcher.Fetching fetching) {
+    return fetcher().fetch(() -> ShownAccess.own(home.identity()), locations, mostBytes, fetching);
+  }
+
+  /** Asks the public cloud who asked for one's own records: the newest first. */
+  public List<AccessEntry> accessesAtCloud() {
+    try (Cloud cloud = new Cloud(home)) {
+      return cloud.log(home, ShownAccess.own(home.identity()), entropy, tell);
+    }
+  }
+
+  /** Asks a hospital that has records the same. */
+  public List<AccessEntry> accessesAt(Search.RecordLocation location) {
+    return fetcher().log(ShownAccess.own(home.identity()), location);
+  }
+
+  private RecordFetcher fetcher() {
     CurrentLists lists = new CurrentLists(this::refresh, System::nanoTime);
     Supplier<Verifier> verifier =
         () -> {
           lists.need();
           return home.verifier(System.currentTimeMillis());
         };
-    return new RecordFetcher(home, verifier, entropy)
-        .fetch(() -> ShownAccess.own(home.identity()), locations, mostBytes, fetching);
+    return new RecordFetcher(home, verifier, entropy);
   }
 
   private <T> T inRoom(DoctorCode code, Function<Mailbox, T> step) {

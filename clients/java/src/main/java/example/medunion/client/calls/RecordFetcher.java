@@ -6,6 +6,9 @@ import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Search;
 import example.medunion.client.protocol.ShownAccess;
 import example.medunion.client.protocol.Verifier;
+import example.medunion.federation.v1.AccessEntry;
+import example.medunion.federation.v1.Purpose;
+import example.medunion.federation.v1.Scope;
 import io.grpc.ManagedChannel;
 import java.util.ArrayList;
 import java.util.List;
@@ -58,11 +61,21 @@ public final class RecordFetcher {
     return records;
   }
 
+  /** What the log of a hospital that has records has of a patient, by what is shown: the newest first. */
+  List<AccessEntry> log(ShownAccess shown, Search.RecordLocation location) {
+    Scope scope = Scope.newBuilder().setPurpose(Purpose.PURPOSE_LOG).setDepartmentClass("*").build();
+    return fetch(shown, location, scope, 0).manifest().getAccessesList();
+  }
+
   private FetchedRecord fetch(ShownAccess shown, Order order, long mostBytes) {
-    ManagedChannel there = home.channel(order.location().address(), order.hospitalId());
+    return fetch(shown, order.location(), order.scope(), mostBytes);
+  }
+
+  private FetchedRecord fetch(ShownAccess shown, Search.RecordLocation location, Scope scope, long mostBytes) {
+    ManagedChannel there = home.channel(location.address(), location.hospital().identity());
     try (HospitalSession stream = new HospitalSession(there)) {
-      RecordSession.Intent intent = new RecordSession.Intent(shown, order.scope(), entropy.draw(32));
-      RecordSession.Established session = stream.open(home, order.location().hospital(), intent, entropy);
+      RecordSession.Intent intent = new RecordSession.Intent(shown, scope, entropy.draw(32));
+      RecordSession.Established session = stream.open(home, location.hospital(), intent, entropy);
       return FetchedRecord.fetch(stream, session, verifier, mostBytes);
     } finally {
       there.shutdownNow();

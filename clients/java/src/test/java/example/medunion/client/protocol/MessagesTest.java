@@ -134,11 +134,11 @@ class MessagesTest {
     deposit(shown, location, consultation.biosignal(), diagnosis);
 
     ShownAccess shownOwn = ShownAccess.own(patient.identity());
-    Search.RecordLocation own = search(patient, shownOwn, "-own");
-    read(patient, shownOwn, own, "-own");
-    List<AccessEntry> told = answered(patient, shownOwn, "-log").accesses();
-    assertEquals(List.of("OK", "GRANT_MISSING"), told.stream().map(AccessEntry::getReason).toList());
-    read(patient, shownOwn, own, "-log");
+    Search.RecordLocation ownLocation = search(patient, shownOwn, "-own");
+    read(patient, shownOwn, ownLocation, "-own");
+    List<AccessEntry> accesses = answered(patient, shownOwn, "-log").accesses();
+    assertEquals(List.of("OK", "GRANT_MISSING"), accesses.stream().map(AccessEntry::getReason).toList());
+    read(patient, shownOwn, ownLocation, "-log");
     requireTakenBack();
 
     requireBoundedBiosignal(received.reply(NOW, entropy("D1")), established);
