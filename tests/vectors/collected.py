@@ -55,6 +55,7 @@ def statements(world: World, steps: dict[str, Step], shown: dict[str, Access], b
     found += [
         *(_statement(name, *one) for name, one in granted.statements(world, shown).items()),
         _statement("restrict", "restrict", statement_pb2.Restriction, *_restriction(world, steps)),
+        _signed("review", _review(world, shown), world.hospital.signing_key),
         _statement("stoack", "stoack", record_pb2.DepositReceipt, stoack, hospital_key),
         _signed("rl", revocations, cloud.signing_key),
         _signed("puback", puback, cloud.signing_key),
@@ -62,6 +63,19 @@ def statements(world: World, steps: dict[str, Step], shown: dict[str, Access], b
         _statement("tb", "tb", directory_pb2.TrustBundle, bundle, cloud_key),
     ]
     return found
+
+
+def _review(world: World, shown: dict[str, Access]) -> statement_pb2.Review:
+    declared = shown["an emergency"].emergency.emergency.statement
+    return statement_pb2.Review(
+        emergency_digest=sha256(spec.transcript("bg", declared)),
+        hospital_id=world.hospital.identity,
+        hospital_serial=world.hospital.self_.serial,
+        officer="officer seven",
+        justified=True,
+        note_digest=sha256(b"He was alone."),
+        stated_at=world.now,
+    )
 
 
 def _restriction(world: World, steps: dict[str, Step]) -> tuple[SignedStatement, bytes]:
