@@ -92,6 +92,7 @@ class Maintenance:
                 thread=_RESTRICTIONS,
                 at_once=True,
                 event="restrictions-not-at-hand",
+                after_failure=CHORES_EVERY,
             ),
             self._announce,
             # Each process has keys of epochs in memory, and forgets them with the others.

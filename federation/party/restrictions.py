@@ -63,7 +63,10 @@ class RestrictionBook:
 
     def let_have(self, patient_id: PatientId, hospital_ids: Sequence[HospitalId], *, again: bool = False) -> None:
         """Let what a patient hides, if anything, be due at these hospitals; `again` also where it was delivered."""
-        self.store.is_due_at(hospital_ids, [key for _, key in self._keys(patient_id)], again=again)
+        keys = [key for _, key in self._keys(patient_id)]
+        # Few patients hide anything: who publishes for the others writes nothing more.
+        if self.store.of(keys) is not None:
+            self.store.is_due_at(hospital_ids, keys, again=again)
 
     def deliveries(self, patient_id: PatientId) -> Deliveries:
         """Count the hospitals that have what a patient hides, and that lack it."""

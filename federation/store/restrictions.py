@@ -73,13 +73,13 @@ class Restrictions:
     def move(self, old: StoredRestriction, new: StoredRestriction) -> bool:
         """Put the new row in the old one's place if that is still as given, and say whether it was.
 
-        One that stands under the new key already is newer and stays; the old one goes all the same.
+        Of it and one that stands under the new key already the newer stays; the old one goes all the same.
         """
 
         def step(connection: sa.Connection) -> bool:
             if connection.execute(sa.delete(restrictions).where(_still(old))).rowcount == 0:
                 return False
-            insert_if_absent(connection, restrictions, **vars(new))
+            upsert(connection, restrictions, lambda given: restrictions.c.number < given.number, **vars(new))
             _move_deliveries(connection, [old.patient_key], new.patient_key)
             return True
 

@@ -94,6 +94,8 @@ export const WORDS: Readonly<Record<string, string>> = {
   UNAVAILABLE: "the other side does not answer; it may later",
   ISSUER_NONCE_REPEATED: "the public cloud issues no credentials until its issuing key is another",
   CALL_OVERDUE: "the call took too long",
+  RESTRICTION_INVALID: "what should say which records are hidden is not valid",
+  RESTRICTION_SUPERSEDED: "what is hidden was changed from elsewhere meanwhile: look again",
   REVOCATION_LIST_STALE: "no current revocation list is at hand there",
   BUNDLE_STALE: "no current trust bundle is at hand there",
   STORED_RECORD_CORRUPT: "what was kept there is damaged",

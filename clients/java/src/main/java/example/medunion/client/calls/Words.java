@@ -89,6 +89,8 @@ final class Words {
           Map.entry("REFUSED_BY_PEER", "the other side refused, and says no more than that"),
           Map.entry("REJECTED", "the server did not accept the message, and does not say why"),
           Map.entry("RENEWAL_NOT_DUE", "the credential is good: there is no need for another"),
+          Map.entry("RESTRICTION_INVALID", "what should say which records are hidden is not valid"),
+          Map.entry("RESTRICTION_SUPERSEDED", "what is hidden was changed from elsewhere meanwhile: look again"),
           Map.entry("REVOCATION_LIST_STALE", "the server has no current revocation list"),
           Map.entry("ROLE_FORBIDDEN", "this is not for this role"),
           Map.entry("SEAL_INVALID", "the seal does not open for the server"),

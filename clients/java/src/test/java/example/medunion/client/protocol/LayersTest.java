@@ -23,6 +23,7 @@ import example.medunion.federation.v1.Mandate;
 import example.medunion.federation.v1.MedicalAuthority;
 import example.medunion.federation.v1.PublicationReceipt;
 import example.medunion.federation.v1.RenewalReceipt;
+import example.medunion.federation.v1.Restriction;
 import example.medunion.federation.v1.RevocationList;
 import example.medunion.federation.v1.SignedStatement;
 import example.medunion.federation.v1.TrustBundle;
@@ -129,6 +130,7 @@ class LayersTest {
                 Mandate.getDefaultInstance(),
                 PublicationReceipt.getDefaultInstance(),
                 RenewalReceipt.getDefaultInstance(),
+                Restriction.getDefaultInstance(),
                 RevocationList.getDefaultInstance(),
                 TrustBundle.getDefaultInstance())
             .collect(Collectors.toMap(type -> type.getDescriptorForType().getFullName(), type -> type));
