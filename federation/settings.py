@@ -419,6 +419,17 @@ class BudgetSettings:
 
 
 @dataclass(frozen=True)
+class CloudBudgetSettings(BudgetSettings):
+    """`[budgets]`: what one doctor or hospital is given in a day or a month, in UTC, until no more is.
+
+    Of how many patients records are found, by consent or in emergencies: a patient who was seen costs no more, and one's own
+    records are never counted. For how many patients a desk gets tickets. A budget that is left out has no end.
+    """
+
+    tickets_per_hospital_a_day: int | None = _budget("Patients a day for whom one hospital's desk gets tickets.", 1_000)
+
+
+@dataclass(frozen=True)
 class CloudSettings:
     """The public cloud's settings. Addresses are `host:port`; where others dial is in the trust bundle."""
 
@@ -434,7 +445,7 @@ class CloudSettings:
     tracing: TracingSettings = field(default_factory=TracingSettings)
     dialling: DiallingSettings = field(default_factory=DiallingSettings)
     emergency: EmergencySettings = field(default_factory=EmergencySettings)
-    budgets: BudgetSettings = field(default_factory=BudgetSettings)
+    budgets: CloudBudgetSettings = field(default_factory=CloudBudgetSettings)
     ticket_hours: float = between(0.01, 24 * 90, 24 * 7, "How long a ticket is good, in hours.")
     revocation_list_minutes: float = between(
         1, 60, 60, "Life of a revocation list, in minutes: so long members that hear nothing rely on the last one."

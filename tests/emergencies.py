@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from federation.party.budgets import AccessBudgets
+from federation.party.budgets import ServerBudgets
 from federation.party.member import Member
 from federation.protocol.access import LONGEST_EMERGENCY, EmergencyPolicy
 from federation.protocol.consent import Declaration, make_emergency, second
@@ -28,7 +28,7 @@ def let_in(lab: HospitalLab, policy: EmergencyPolicy | None = POLICY) -> Hospita
 
 def budgeted(lab: HospitalLab, **most: int) -> HospitalLab:
     """Give a hospital that doesn't serve yet budgets, as `[budgets]` names them."""
-    budgets = AccessBudgets(BudgetSettings(**most), Budgets(lab.database), lab.keys.index)
+    budgets = ServerBudgets(BudgetSettings(**most), Budgets(lab.database), lab.keys.index)
     lab.hospital = replace(lab.hospital, budgets=budgets)
     return lab
 

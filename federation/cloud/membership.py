@@ -13,10 +13,11 @@ from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES, sign_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty, open_encryption_key
-from federation.store.rows import Act, Ticket
+from federation.store.rows import Act, Beside, Ticket
 from federation.v1 import membership_pb2 as pb
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, EncryptionKeyStatement, SignedStatement
 from federation.wire.roles import require_same_hospital
+from keystore.identities import HospitalId, PatientId
 from keystore.x509 import issue_identity_ca
 
 
@@ -77,12 +78,13 @@ def certify_tls_identity(cloud: Cloud, request: pb.CertifyTlsIdentityRequest) ->
 
 
 def issue_ticket(cloud: Cloud, request: pb.IssueTicketRequest, calling: str | None) -> pb.IssueTicketResponse:
-    """Issue a ticket for a patient to the enrolment desk of the calling hospital. Raises Rejected."""
+    """Issue a ticket for a patient to the enrolment desk of the calling hospital. Raises Rejected, BudgetExhausted."""
     now = cloud.clock()
     call = cloud.authenticated(TICKET, request.opening, now=now)
     require_same_hospital(calling, call.sender.identity)  # tkt.1
-    patient_id, issued_by = call.payload.patient_id, call.sender.identity
-    with call.acting("TICKET", f"{patient_id} by {issued_by}", now=now) as act:
+    patient_id, issued_by = PatientId(call.payload.patient_id), HospitalId(call.sender.identity)
+    cost = Beside(cloud.budgets.ticket_claims(issued_by, patient_id, now=now))
+    with call.acting("TICKET", f"{patient_id} by {issued_by}", cost, now=now) as act:
         ticket, expires_at = new_ticket(cloud, ROLE_NAMES[ROLE_PATIENT], patient_id, issued_by, act, now=now)
     return pb.IssueTicketResponse(ticket=ticket, expires_at=expires_at)
 

@@ -22,7 +22,7 @@ from federation.cloud.services import Cloud, CloudStores, as_datetime
 from federation.cloud.trust import KeysByTime, TrustOffice
 from federation.errors import CredentialLive
 from federation.party.audit import Audit
-from federation.party.budgets import AccessBudgets
+from federation.party.budgets import ServerBudgets
 from federation.party.certificates import authority_id_of
 from federation.party.database_owner import claim, require_free, require_owner
 from federation.party.epochs import EpochKeeper, as_signed, as_stored
@@ -224,7 +224,7 @@ class PublicCloudNode:
             renewal_stretch=timedelta(days=settings.renewal_days),
             most_rows_per_patient=settings.most_rows_per_patient,
             emergency=settings.emergency.policy,
-            budgets=AccessBudgets(settings.budgets, Budgets(database), keys.index),
+            budgets=ServerBudgets(settings.budgets, Budgets(database), keys.index),
             clock=clock,
         )
 

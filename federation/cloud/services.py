@@ -13,8 +13,8 @@ from federation.clock import Clock
 from federation.cloud.directory import DirectoryPublisher
 from federation.cloud.trust import KeysByTime, TrustOffice
 from federation.errors import NotRegistered
-from federation.party.audit import OK, Audit, AuditEvent
-from federation.party.budgets import AccessBudgets
+from federation.party.audit import OK, Audit, AuditEvent, budgeted
+from federation.party.budgets import ServerBudgets
 from federation.party.epochs import EpochKeeper, as_signed
 from federation.party.restrictions import RestrictionBook
 from federation.protocol.access import AccessEvent, EmergencyPolicy
@@ -70,7 +70,7 @@ class Cloud:
     renewal_stretch: timedelta
     most_rows_per_patient: int
     emergency: EmergencyPolicy | None
-    budgets: AccessBudgets
+    budgets: ServerBudgets
     clock: Clock
 
     @property
@@ -122,9 +122,9 @@ class Cloud:
         """Write what was done, and is in no store that takes the entry along, or what is about to be released."""
         self.audit.record(AuditEvent(kind, reason, detail=detail), now=now)
 
-    def act(self, kind: str, detail: str, *, now: Instant) -> Act:
+    def act(self, kind: str, detail: str, beside: Beside = NOTHING, *, now: Instant) -> Act:
         """Return what the store writes with a change: the audit log's entry. Neither is there without the other."""
-        return Act(self.audit.entry(AuditEvent(kind, OK, detail=detail), now=now))
+        return Act(self.audit.entry(AuditEvent(kind, OK, detail=detail), now=now, beside=beside))
 
     def record_access(self, event: AccessEvent, beside: Beside = NOTHING, *, now: Instant) -> None:
         """Write an access to the audit log, and what goes with it, before its answer goes out. Raises BudgetExhausted."""
@@ -150,14 +150,16 @@ class Authenticated(Generic[M]):
         self.cloud.admit(self.pending, now=now)
 
     @contextmanager
-    def acting(self, kind: str, detail: str, *, now: Instant) -> Iterator[Act]:
-        """Take the call by the change that it asks for, in one transaction with it and its entry in the log. Raises Rejected.
+    def acting(self, kind: str, detail: str, beside: Beside = NOTHING, *, now: Instant) -> Iterator[Act]:
+        """Take the call by the change that it asks for, in one transaction with it and its entry in the log.
 
-        A call that was taken and whose change was lost would be refused, as a replay, to whoever sends it again.
+        A call that was taken and whose change was lost would be refused, as a replay, to whoever sends it again. Raises
+        Rejected, BudgetExhausted.
         """
         admission = Admission(self.pending.replay_key, now, self.pending.keep_until)
         try:
-            yield replace(self.cloud.act(kind, detail, now=now), admission=admission)
+            with budgeted():
+                yield replace(self.cloud.act(kind, detail, beside, now=now), admission=admission)
         except AlreadyAdmitted:
             self.pending.admit(inserted=False)  # call.7
 

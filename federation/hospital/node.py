@@ -16,7 +16,7 @@ from federation.hospital.services import Hospital, Stores
 from federation.hospital.tls import TlsIdentity
 from federation.hospital.vault import Vault
 from federation.party.audit import OK, Audit, AuditEvent
-from federation.party.budgets import AccessBudgets
+from federation.party.budgets import ServerBudgets
 from federation.party.cloud_client import CloudClient, IssuedTicket
 from federation.party.database_owner import claim, require_free, require_owner
 from federation.party.generations import StoredGenerations
@@ -278,5 +278,5 @@ def compose(
         retention=retention_of(settings.retention),
         most_relay_bytes=round(settings.relay_gigabytes * 10**9),
         emergency=settings.emergency.policy,
-        budgets=AccessBudgets(settings.budgets, Budgets(database), keys.index),
+        budgets=ServerBudgets(settings.budgets, Budgets(database), keys.index),
     )

@@ -7,7 +7,7 @@ from federation.errors import DepartmentForeign
 from federation.hospital.retention import Retention
 from federation.hospital.vault import Vault
 from federation.party.audit import Audit
-from federation.party.budgets import AccessBudgets
+from federation.party.budgets import ServerBudgets
 from federation.party.member import Member
 from federation.party.restrictions import RestrictionBook
 from federation.protocol.access import EmergencyPolicy
@@ -57,7 +57,7 @@ class Hospital:
     retention: Retention
     most_relay_bytes: int
     emergency: EmergencyPolicy | None
-    budgets: AccessBudgets
+    budgets: ServerBudgets
 
     @property
     def identity(self) -> HospitalId:

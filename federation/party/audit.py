@@ -6,6 +6,7 @@ operators watch day by day is another thing (`federation.wire.operations`), and 
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,16 @@ def precise_sentence(error: BaseException) -> str:
     return precise_sentence(cause) if hidden and cause is not None else str(error)
 
 
+@contextmanager
+def budgeted() -> Iterator[None]:
+    """Refuse, and tell the operator, what finds a budget used up in its own transaction. Raises BudgetExhausted."""
+    try:
+        yield
+    except BudgetSpent as error:
+        operations.warning("budget-exhausted", budget=error.kind)
+        raise BudgetExhausted(str(error)) from error
+
+
 class Audit:
     """Writes and reads the audit log of one party. Safe for several threads and processes."""
 
@@ -84,16 +95,13 @@ class Audit:
         Raises BudgetExhausted, StoreError, HsmError: then release nothing, and nothing is written.
         """
         entry = self.entry(event, now=now)
-        try:
+        with budgeted():
             self._log.append(at=entry.at, sealed=entry.sealed, about=entry.about, beside=beside)
-        except BudgetSpent as error:  # another process was faster
-            operations.warning("budget-exhausted", budget=error.kind)
-            raise BudgetExhausted(str(error)) from error
 
-    def entry(self, event: AccessEvent | AuditEvent, *, now: int) -> SealedEntry:
+    def entry(self, event: AccessEvent | AuditEvent, *, now: int, beside: Beside = NOTHING) -> SealedEntry:
         """Seal an event, for a store that appends it in the transaction of what it tells of. Raises HsmError."""
         plaintext = json.dumps(_as_json(event), separators=(",", ":"), sort_keys=True).encode()
-        return SealedEntry(now, self._sealing.seal(plaintext, _context(now)), self._about(event))
+        return SealedEntry(now, self._sealing.seal(plaintext, _context(now)), self._about(event), beside)
 
     def entries(self, *, after: int = 0) -> Iterator[AuditEntry]:
         """Open the entries in order. Raises Corrupt for one that does not open."""

@@ -1,4 +1,5 @@
-"""Budgets of a server: of how many patients a doctor, or all who are on duty at a hospital, get something in a day or a month.
+"""Budgets of a server: of how many patients a doctor, all who are on duty at a hospital, or its desk, get something in a day or
+a month.
 
 who   = HMAC(index key, T("budget-doctor", ID_D)) or HMAC(index key, T("budget-hospital", ID_HPC))
 whom  = HMAC(index key, T("budget-patient", ID_P))
@@ -14,10 +15,11 @@ from federation.errors import MalformedMessage
 from federation.protocol.consent import peek_duty
 from federation.protocol.shown import Shown, held_duty
 from federation.protocol.time import Instant, milliseconds
-from federation.settings import BudgetSettings
+from federation.settings import BudgetSettings, CloudBudgetSettings
 from federation.store.budgets import Budgets
 from federation.store.rows import Claim
 from federation.wire import operations
+from keystore.identities import HospitalId, PatientId
 from keystore.keyring import Indexing
 from keystore.transcript import text, transcript
 
@@ -25,6 +27,7 @@ KEPT = timedelta(days=1)
 """How long a day or month that is over is kept: a clock that is set back meets what was counted."""
 
 DOCTOR, HOSPITAL = "doctor", "hospital"
+TICKETS = "tickets"
 _GROUNDS = {"consent": "accesses", "emergency": "emergencies"}
 """Of what kind an access by each ground is; one's own is of none."""
 
@@ -45,7 +48,7 @@ class _Budget:
     most: int
 
 
-class AccessBudgets:
+class ServerBudgets:
     """The budgets of one server, shared by its processes through the store."""
 
     def __init__(self, settings: BudgetSettings, store: Budgets, index: Indexing) -> None:
@@ -69,6 +72,14 @@ class AccessBudgets:
         patient_keys = self._keys("budget-patient", shown.patient_id)
         return tuple(
             _claim(budget, who_keys[budget.whose], patient_keys, now) for budget in budgets if budget.whose in who_keys
+        )
+
+    def ticket_claims(self, hospital_id: HospitalId, patient_id: PatientId, *, now: Instant) -> tuple[Claim, ...]:
+        """Return what a ticket for a patient costs the desk of a hospital."""
+        return tuple(
+            _claim(budget, self._keys("budget-hospital", hospital_id), self._keys("budget-patient", patient_id), now)
+            for budget in self._budgets
+            if budget.kind == TICKETS
         )
 
     def exhausted(self, doctor_id: str, shown: Shown, *, now: Instant) -> frozenset[str]:
@@ -102,6 +113,7 @@ _PERIODS: dict[str, Callable[[Instant], Period]] = {"day": day_of, "month": mont
 
 
 def _budgets(settings: BudgetSettings) -> Iterator[_Budget]:
+    tickets = settings.tickets_per_hospital_a_day if isinstance(settings, CloudBudgetSettings) else None
     # In one order, so that no two transactions wait for each other.
     rows: Sequence[tuple[str, str, str, int | None]] = (
         ("accesses", DOCTOR, "day", settings.patients_per_doctor_a_day),
@@ -109,6 +121,7 @@ def _budgets(settings: BudgetSettings) -> Iterator[_Budget]:
         ("accesses", HOSPITAL, "day", settings.patients_per_hospital_a_day),
         ("accesses", HOSPITAL, "month", settings.patients_per_hospital_a_month),
         ("emergencies", DOCTOR, "day", settings.emergencies_per_doctor_a_day),
+        (TICKETS, HOSPITAL, "day", tickets),
     )
     for kind, whose, period, most in rows:
         if most is not None:
