@@ -23,6 +23,9 @@ CHORES = frozenset(
         "outbox-failed",
         "publication-refused",
         "reading-failed",
+        "restriction-not-handed-out",
+        "restriction-not-taken",
+        "restrictions-not-at-hand",
         "rotation-chore-failed",
         "standing-not-looked-at",
         "tls-leaf-not-renewed",
@@ -37,6 +40,8 @@ RARE_CHORES = frozenset(
         "index-row-not-sealed-anew",
         "index-rows-not-moved",
         "key-statement-not-signed-anew",
+        "restriction-not-named-anew",
+        "restriction-not-sealed-anew",
         "shared-key-not-sealed-anew",
         "trust-file-not-written",
     }
