@@ -12,7 +12,7 @@ import click
 
 import safefiles
 from federation.cli import terminal
-from federation.cli.doctor_options import Desk, desk_options
+from federation.cli.doctor_options import ClientChoice, client_options
 from federation.cli.fetched_records import Missing, describe_people, fetched, require_empty, show_record
 from federation.cli.options import EXISTING, IdentityParameter, OutputFile, gather_options
 from federation.cli.terminal import say, yes_option
@@ -100,7 +100,7 @@ def reading_options(command: F) -> F:
 
 
 @emergency.command()
-@desk_options
+@client_options
 @declaration_options
 @click.option(
     "--second",
@@ -111,7 +111,7 @@ def reading_options(command: F) -> F:
 @reading_options
 @yes_option
 def read(
-    desk: Desk,
+    client: ClientChoice,
     duty_at: str,
     address: str,
     declaration: Callable[[DoctorId | None], Declaration],
@@ -122,11 +122,11 @@ def read(
 ) -> None:
     """Declare an emergency, find the patient's records, and read them."""
     terminal.require_answer(yes)
-    second = None if second_directory is None else desk.of(NodeDirectory(second_directory.resolve()))
+    second = None if second_directory is None else client.of(NodeDirectory(second_directory.resolve()))
     named = None if second is None else DoctorId(second.directory.settings(DoctorSettings).identity)
     if save is not None:
         require_empty(save, "--save")
-    with desk.opened() as opened:
+    with client.opened() as opened:
         declared = _declare(opened, declaration(named), HospitalId(duty_at), address, yes=yes)
         if second is None:
             _read(opened.client.emergencies, declared, save, most_megabytes)
@@ -134,12 +134,12 @@ def read(
     # One after the other: a process has the software tokens of one directory at a time.
     with second.opened() as seconding:
         declared = _second(seconding, declared, yes=yes)
-    with desk.opened() as opened:
+    with client.opened() as opened:
         _read(opened.client.emergencies, declared, save, most_megabytes)
 
 
 @emergency.command()
-@desk_options
+@client_options
 @declaration_options
 @click.option(
     "--second",
@@ -153,7 +153,7 @@ def read(
 )
 @yes_option
 def declare(
-    desk: Desk,
+    client: ClientChoice,
     duty_at: str,
     address: str,
     declaration: Callable[[DoctorId | None], Declaration],
@@ -163,7 +163,7 @@ def declare(
 ) -> None:
     """Declare an emergency that a second clinician signs at another machine."""
     terminal.require_answer(yes)
-    with desk.opened() as opened:
+    with client.opened() as opened:
         declared = _declare(opened, declaration(DoctorId(second_doctor_id)), HospitalId(duty_at), address, yes=yes)
     safefiles.replace(out, declared.to_bytes())
     say(
@@ -173,37 +173,37 @@ def declare(
 
 
 @emergency.command()
-@desk_options
+@client_options
 @click.argument("file", type=EXISTING)
 @yes_option
-def second(desk: Desk, file: Path, yes: bool) -> None:
+def second(client: ClientChoice, file: Path, yes: bool) -> None:
     """Sign a colleague's emergency, in its FILE: you answer for it, too."""
     terminal.require_answer(yes)
     declared = Declared.read(file)
-    with desk.opened() as opened:
+    with client.opened() as opened:
         declared = _second(opened, declared, yes=yes)
     safefiles.replace(file, declared.to_bytes())
     say(f"Signed. {file} goes back to {declared.statement.doctor_id}, until {_until(declared)}.")
 
 
 @emergency.command("open")
-@desk_options
+@client_options
 @click.argument("file", type=EXISTING)
 @reading_options
-def open_command(desk: Desk, file: Path, save: Path | None, most_megabytes: float) -> None:
+def open_command(client: ClientChoice, file: Path, save: Path | None, most_megabytes: float) -> None:
     """Find and read the records by an emergency of yours that was seconded, in its FILE, or again within its hour."""
     declared = Declared.read(file)
     if save is not None:
         require_empty(save, "--save")
-    with desk.opened() as opened:
+    with client.opened() as opened:
         _read(opened.client.emergencies, declared, save, most_megabytes)
 
 
 @emergency.command("list")
-@desk_options
-def list_command(desk: Desk) -> None:
+@client_options
+def list_command(client: ClientChoice) -> None:
     """List the emergencies that you declared, with your notes: an officer may ask for them."""
-    with desk.opened() as opened:
+    with client.opened() as opened:
         kept = opened.client.emergencies.kept()
     if not kept:
         say("You declared no emergency.")

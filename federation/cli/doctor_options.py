@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass
-class Desk:
+class ClientChoice:
     """Whose client is opened, and how: as often as a command needs it, with a PIN that is asked for once."""
 
     directory: NodeDirectory
@@ -28,9 +28,9 @@ class Desk:
     dial_only: tuple[str, ...]
     _asked: Pin | None = field(default=None, repr=False)
 
-    def of(self, directory: NodeDirectory) -> "Desk":
-        """Return the same desk for a colleague's client, whose settings say where its PIN is, or who types it."""
-        return Desk(directory, PinChoice(None, None), self.trace, self.dial_only)
+    def of(self, directory: NodeDirectory) -> "ClientChoice":
+        """Choose a colleague's client in the same way; its settings say where its PIN is, or the colleague types it."""
+        return ClientChoice(directory, PinChoice(None, None), self.trace, self.dial_only)
 
     @contextmanager
     def opened(self) -> Iterator[OpenDoctor]:
@@ -47,12 +47,12 @@ class Desk:
         return self._asked
 
 
-def desk_options(command: F) -> F:
-    """Add whose client it is and how it calls, as a Desk named `desk`."""
+def client_options(command: F) -> F:
+    """Add whose client it is and how it calls, as a ClientChoice named `client`."""
     trace = click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
     names = "directory", "trace", "dial_only"
 
     def gather(values: dict[str, Any]) -> dict[str, Any]:
-        return {"desk": Desk(pin=pin_of(values), **{name: values.pop(name) for name in names})}
+        return {"client": ClientChoice(pin=pin_of(values), **{name: values.pop(name) for name in names})}
 
     return gather_options(command, gather, (DIRECTORY_OPTION, trace, terminal.dial_only_option, *PIN_OPTIONS))

@@ -123,7 +123,7 @@ class _Crowd:
 @pytest.fixture(scope="module")
 def lab(serve_cloud: Serve) -> Iterator[CloudLab]:
     """Give a served cloud with places for a few."""
-    with serve_cloud(FEW) as made:
+    with serve_cloud(server=FEW) as made:
         yield made
 
 

@@ -71,7 +71,7 @@ def test_measure_is_half_for_one_distribution_and_all_for_one_that_lies_above(
 @pytest.fixture(scope="module")
 def served(serve_cloud: Serve) -> Iterator[CloudLab]:
     """Yield a cloud that takes as many questions as are asked here."""
-    with serve_cloud(ServerSettings(openers_per_second=1000, openers_burst=10_000)) as lab:
+    with serve_cloud(server=ServerSettings(openers_per_second=1000, openers_burst=10_000)) as lab:
         yield lab
 
 

@@ -28,7 +28,7 @@ from federation.protocol.access import ToDoctor
 from federation.protocol.anchors import Anchors
 from federation.protocol.consent import Terms, make_grant
 from federation.protocol.search import Question
-from federation.settings import CloudSettings, ServerSettings, TokenSettings
+from federation.settings import CloudBudgetSettings, CloudSettings, ServerSettings, TokenSettings
 from federation.store.database import open_database
 from federation.store.party import Epochs, Settings
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
@@ -183,7 +183,11 @@ def publication_of(
 
 @contextmanager
 def cloud_lab(
-    directory: Path, make_uri: Callable[..., TokenUri], pin: PinProvider, server: ServerSettings | None = None
+    directory: Path,
+    make_uri: Callable[..., TokenUri],
+    pin: PinProvider,
+    server: ServerSettings | None = None,
+    budgets: CloudBudgetSettings | None = None,
 ) -> Iterator[CloudLab]:
     """Found a federation with one medical authority, and serve its cloud for the block, with these bounds if they are given."""
     public, peer = (f"127.0.0.1:{free_port()}" for _ in range(2))
@@ -191,7 +195,8 @@ def cloud_lab(
     found(cloud, Founding(CLOUD, "test", public, peer, public, peer), TokenSettings(str(make_uri("cloud"))), pin)
     # Each refusal by itself, where tests look for its reason: they make more in a minute than a server writes one by one.
     server = server or ServerSettings(refusals_logged=10_000)
-    cloud.write_settings(replace(cloud.settings(CloudSettings), server=server))
+    budgets = budgets or CloudBudgetSettings()
+    cloud.write_settings(replace(cloud.settings(CloudSettings), server=server, budgets=budgets))
     certificate = found_authority(board, AUTHORITY, TokenSettings(str(make_uri("board"))), pin)
     with ExitStack() as stack:
         authority = stack.enter_context(open_authority(board, pin))
@@ -212,7 +217,7 @@ def serve_cloud(
 ) -> Serve:
     """Return a function that serves a cloud of its own for a block: `with serve_cloud(server=...) as cloud`."""
     pin = pin_from_value(user_pin.reveal())
-    return lambda server=None: cloud_lab(tmp_path_factory.mktemp("cloud"), make_token_uri, pin, server)
+    return lambda **bounds: cloud_lab(tmp_path_factory.mktemp("cloud"), make_token_uri, pin, **bounds)
 
 
 @pytest.fixture(scope="module")
