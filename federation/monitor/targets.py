@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 CLOUD_SERVICES = frozenset(
     f"federation.v1.{name}Service"
-    for name in ("Directory", "Membership", "Registration", "Search", "Revocation", "Publication")
+    for name in ("Directory", "Membership", "Registration", "Search", "Restriction", "Revocation", "Publication")
 )
 HOSPITAL_SERVICES = frozenset({"federation.v1.RecordService", "federation.v1.RelayService"})
 ASK_CLOUD_EVERY = timedelta(seconds=10)
