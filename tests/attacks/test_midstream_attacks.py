@@ -11,9 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from federation.errors import DeputyExpired, DutyExpired, FederationError, GrantRevoked, Rejected, StaleRevocationList
+from federation.errors import (
+    DeputyExpired,
+    DutyExpired,
+    FederationError,
+    GrantRevoked,
+    NotFound,
+    Rejected,
+    StaleRevocationList,
+)
 from federation.party.member import Member
-from federation.protocol.access import AccessEvent, Receiver, ToDepartment, ToDoctor
+from federation.protocol.access import AccessEvent, Hidden, Receiver, ToDepartment, ToDoctor
 from federation.protocol.access import Question as AccessQuestion
 from federation.protocol.anchors import statement_entry, sweep_entry
 from federation.protocol.consent import (
@@ -31,6 +39,7 @@ from federation.v1.access_pb2 import Access, Consent, Deputyship, OwnAccess
 from federation.v1.record_pb2 import PURPOSE_READ, Scope
 from federation.v1.statement_pb2 import POWER_GRANT, POWER_READ, RIGHT_READ
 from tests.grants import WIDE, wide
+from tests.hiding import hide
 from tests.hospital_lab import JOHNNIE, Client, HospitalLab, Session
 from tests.simulator import Federation
 from tests.waiting import until
@@ -117,6 +126,12 @@ def duty_listed(lab: HospitalLab, shown: Shown) -> None:
     lab.federation.refresh()
 
 
+def hidden_meanwhile(lab: HospitalLab, _: Shown) -> None:
+    hide(lab, Hidden("H:alpha"))
+    # Looked at twice a second, as the roster is.
+    until(lambda: _last(lab).reason == "NO_SUCH_RECORD", lambda: f"the log says {_last(lab).reason}")
+
+
 def duty_ended_here(lab: HospitalLab, _: Shown) -> None:
     lab.off_duty()
     # A list is looked at before each slice, the roster twice a second: the reader, who takes nothing meanwhile, is cut too.
@@ -148,6 +163,7 @@ def deputy(federation: Federation) -> Member:
 
 
 READINGS = {
+    "hidden-meanwhile": Reading(by_grant, hidden_meanwhile, NotFound, "NO_SUCH_RECORD"),
     "everything-before": Reading(by_grant, swept, GrantRevoked, "GRANT_REVOKED"),
     "patients-credential": Reading(by_grant, revoked(lambda it: it.patient), Rejected, "CREDENTIAL_REVOKED"),
     "duty-by-list": Reading(on_duty, duty_listed, DutyExpired, "DUTY_REVOKED"),

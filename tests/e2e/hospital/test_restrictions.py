@@ -1,6 +1,5 @@
 """What a patient hides, at a hospital: taken without trusting the cloud, not on file for others; what is under way ends."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -14,41 +13,15 @@ from federation.party.member import Member
 from federation.protocol.access import Hidden
 from federation.protocol.consent import make_mandate
 from federation.protocol.record import Intent
-from federation.protocol.restriction import Restriction, make_restriction
 from federation.protocol.shown import Shown
 from federation.store.schema import restrictions
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.record_pb2 import PURPOSE_READ, Scope
-from federation.v1.restrictions_pb2 import DueRestriction, HeldRestriction, ShownRestriction
 from federation.v1.statement_pb2 import POWER_READ, POWER_RESTRICT
 from tests.e2e.hospital.records import parts_of
+from tests.hiding import Handing, hide, stated
 from tests.hospital_lab import Client, HospitalLab
 from tests.mallory import refused
-
-
-class Handing:
-    """The public cloud, as a hospital asks it: hands out what is put there until it is acknowledged."""
-
-    def __init__(self, *shown: ShownRestriction) -> None:
-        self.waiting = {number.to_bytes(32, "big"): one for number, one in enumerate(shown)}
-        self.held: list[HeldRestriction] = []
-
-    def __call__(self, held: Sequence[HeldRestriction]) -> Sequence[DueRestriction]:
-        self.held += held
-        for one in held:
-            self.waiting.pop(one.reference)
-        return [DueRestriction(reference=key, shown=one) for key, one in self.waiting.items()][:16]
-
-
-def stated(
-    lab: HospitalLab, *hidden: Hidden, signer: Member | None = None, above: int = 0, by: Deputyship | None = None
-) -> ShownRestriction:
-    federation = lab.federation
-    signer = signer or federation.patient
-    wanted = Restriction("P:wang", hidden=hidden)
-    party = federation.party(signer)
-    signed = make_restriction(party, wanted, above=above, now=federation.clock.now, deputyship=by)
-    return ShownRestriction(restriction=signed, key_statement=signer.key_statement, deputyship=by)
 
 
 def mandate(lab: HospitalLab, *powers: int) -> Deputyship:
@@ -57,11 +30,6 @@ def mandate(lab: HospitalLab, *powers: int) -> Deputyship:
     party = federation.party(federation.patient)
     signed = make_mandate(party, deputy, powers, timedelta(days=1), now=now, entropy=federation.entropy)
     return Deputyship(mandate=signed, key_statement=federation.patient.key_statement)
-
-
-def hide(lab: HospitalLab, *hidden: Hidden) -> None:
-    above = lab.hospital.restrictions.of("P:wang").number
-    assert take_restrictions(lab.hospital, Handing(stated(lab, *hidden, above=above))) == 1
 
 
 def record_of(handle: bytes) -> Hidden:
