@@ -10,6 +10,7 @@ from federation.person.consents import NewGrant
 from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoDeputy, NoSuchGrant, NoSuchMandate
 from federation.person.patient import PatientClient
+from federation.protocol.anchors import statement_entry
 from federation.protocol.consent import Ward, make_guardianship, peek_deputyship
 from federation.protocol.index import Location
 from federation.v1.access_pb2 import Deputyship
@@ -160,6 +161,17 @@ def test_guardianship_of_a_hospitals_desk_is_accepted_and_acted_by(
     assert deputy.consents.mandates() == []
     give(surgery, room, deputy, deputy.consents.acting_for("P:wang", POWER_GRANT).shown)
     assert deputy.consents.grants()[0].deputyship == handed
+
+
+def test_guardianship_that_its_hospital_took_back_makes_no_guardian(surgery: Surgery, deputy: PatientClient) -> None:
+    handed = guardianship(surgery.federation, "P:wang", "P:lin", POWER_GRANT, POWER_READ)
+    held = deputy.consents.accept(handed.SerializeToString())
+    assert not held.is_revoked
+    surgery.federation.cloud.revoked_statements.append(statement_entry("guardian", "H:alpha", held.says.id))
+    deputy.refresh()
+    assert [one.is_revoked for one in deputy.consents.held()] == [True]
+    with pytest.raises(NoDeputy):
+        deputy.consents.acting_for("P:wang", POWER_READ)
 
 
 def test_accepted_twice_is_held_once(surgery: Surgery, deputy: PatientClient) -> None:
