@@ -9,14 +9,17 @@ from typing import Any
 
 import click
 
+import safefiles
 from federation.cli import terminal
 from federation.cli.options import DIRECTORY_OPTION, IdentityParameter, OutputFile, json_option, moment
 from federation.cli.patient_options import deputy_option, sensor_option
 from federation.cli.terminal import say
 from federation.cli.times import Time
+from federation.clinical.text import counted
+from federation.clock import system_clock
 from federation.errors import FederationError
 from federation.party.node_directory import NodeDirectory
-from federation.person.access_log import ReadAccess, joined
+from federation.person.access_log import ReadAccess, accesses_as_fhir, joined
 from federation.person.errors import NoDeputy
 from federation.person.node import OpenPatient, open_patient
 from federation.person.patient import PatientClient
@@ -61,6 +64,7 @@ Fetch = Callable[[], Sequence[AccessEntry]]
     help="Ask this hospital at host:port, and nobody else; may be repeated.",
 )
 @json_option
+@click.option("--fhir", type=OutputFile(), help="Write them there, too, as a FHIR R4 Bundle of AuditEvents, JSON.")
 @click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
 @terminal.dial_only_option
 @sensor_option
@@ -70,6 +74,7 @@ def accesses(
     since: Instant | None,
     named: tuple[tuple[str, str], ...],
     as_json: bool,
+    fhir: Path | None,
     trace: Path | None,
     dial_only: tuple[str, ...],
     sensor: Path | None,
@@ -82,6 +87,10 @@ def accesses(
         reading = _Reading(opened, deputy_for)
         found = [access for access in reading.all(named) if since is None or access.at >= since]
         told = [reading.told(access) for access in sorted(found, key=lambda access: access.at, reverse=True)]
+        if fhir is not None:
+            listed = [one.access for one in told]
+            safefiles.replace(fhir, accesses_as_fhir(reading.patient_id, listed, now=system_clock()))
+            say(f"{counted(len(told), 'AuditEvent')} written to {fhir}.")
         reading.remember()
     if as_json:
         click.echo(json.dumps({"accesses": [one.as_json() for one in told], "missing": reading.missing}))
@@ -155,7 +164,7 @@ class _Reading:
         self._reader = opened.member.identity
         self._cloud_id = opened.member.anchors.cloud_id
         self._deputy_for = deputy_for
-        self._patient_id = deputy_for or PatientId(self._reader)
+        self.patient_id = deputy_for or PatientId(self._reader)
         self._grants = {digest_or_empty("grant", kept.signed): kept.number for kept in self._client.consents.grants()}
         self._read: dict[str, Sequence[AccessEntry]] = {}
         self.missing: dict[str, str] = {}
@@ -176,13 +185,13 @@ class _Reading:
 
     def told(self, access: ReadAccess) -> _Told:
         """Return an access with what is known of it here. What the reader did itself is nothing new to it."""
-        is_later = access.number > self._client.last_look.number(self._patient_id, access.party_id)
+        is_later = access.number > self._client.last_look.number(self.patient_id, access.party_id)
         return _Told(access, self._by(access.entry), is_later and access.entry.asker_id != self._reader)
 
     def remember(self) -> None:
         """Keep up to where the logs were read."""
         for party_id, entries in self._read.items():
-            self._client.last_look.remember(self._patient_id, party_id, entries)
+            self._client.last_look.remember(self.patient_id, party_id, entries)
 
     def _deputyship(self) -> Deputyship | None:
         return None if self._deputy_for is None else self._client.consents.acting_for(self._deputy_for, POWER_LOG).shown
@@ -217,7 +226,7 @@ class _Reading:
     def _own(self, asker_id: str) -> str:
         if asker_id == self._reader:
             return "you yourself"
-        return "the patient itself" if asker_id == self._patient_id else "a deputy"
+        return "the patient itself" if asker_id == self.patient_id else "a deputy"
 
 
 def _ended(reason: str) -> str:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import safefiles
+from federation.clinical.audit_events import RecordedAccess, access_bundle
+from federation.clinical.identity import moment_of
 from federation.protocol.access import BEGUN
+from federation.protocol.access_log import GROUND_NAMES, KIND_NAMES
 from federation.protocol.time import Instant
 from federation.v1.access_pb2 import AccessEntry
 from keystore.identities import PatientId
@@ -41,6 +44,28 @@ def joined(party_id: str, entries: Iterable[AccessEntry]) -> list[ReadAccess]:
             found.append(ReadAccess(party_id, entry.number, first.at, entry))
     found += [ReadAccess(party_id, one.number, one.at, one) for waiting in begun.values() for one in waiting]
     return sorted(found, key=lambda access: access.number, reverse=True)
+
+
+def accesses_as_fhir(patient_id: PatientId, accesses: Iterable[ReadAccess], *, now: Instant) -> bytes:
+    """Return a Bundle of AuditEvents: of each access one, and how it ended."""
+    return access_bundle([_recorded(patient_id, one) for one in accesses], moment_of(now))
+
+
+def _recorded(patient_id: PatientId, access: ReadAccess) -> RecordedAccess:
+    entry = access.entry
+    return RecordedAccess(
+        sequence=access.number,
+        at=moment_of(access.at),
+        kind=KIND_NAMES[entry.kind],
+        asker_id=entry.asker_id,
+        patient_id=patient_id,
+        scope=entry.department_class,
+        ground=GROUND_NAMES[entry.ground],
+        authorization=entry.authorization,
+        reason=entry.reason,
+        detail="",
+        recorded_by=access.party_id,
+    )
 
 
 class LastLook:

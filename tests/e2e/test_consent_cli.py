@@ -249,7 +249,7 @@ def test_guardian_stated_by_a_hospitals_desk_acts_for_the_ward(clinic: Clinic, t
     assert "Taken back." in run("patient", "revoke", *own, "--last", "--as", "P:johnnie")
 
 
-def test_patient_is_shown_who_did_what_by_what_and_what_is_new(clinic: Clinic) -> None:
+def test_patient_is_shown_who_did_what_by_what_and_what_is_new(clinic: Clinic, tmp_path: Path) -> None:
     where = "--directory", clinic.johnnie
     consult, code = clinic.consult("told", "--conclusion", CONCLUSION)
     clinic.visit(clinic.johnnie, code, *CONSENT)
@@ -272,6 +272,11 @@ def test_patient_is_shown_who_did_what_by_what_and_what_is_new(clinic: Clinic) -
     (told,) = [line for line in run("patient", "accesses", *where, *at_b, "--json").splitlines() if line[:1] == "{"]
     stored = [one for one in json.loads(told)["accesses"] if one["kind"] == "STORE"]
     assert {(one["where"], one["asker_id"], one["reason"]) for one in stored} == {("H:b", "D:house", "OK")}
+    events = tmp_path / "accesses.json"
+    assert "AuditEvents written to" in run("patient", "accesses", *where, "--fhir", events)
+    exported = [entry["resource"] for entry in json.loads(events.read_bytes())["entry"]]
+    assert {"D:house", "P:johnnie"} <= {one["agent"][0]["who"]["identifier"]["value"] for one in exported}
+    assert {"C:union", "H:a"} <= {one["source"]["observer"]["identifier"]["value"] for one in exported}
     later = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
     assert "Nobody accessed the records." in run("patient", "accesses", *where, "--since", later)
     nowhere = run("patient", "accesses", *where, "--at", "H:b", free_address(), expect=1)
