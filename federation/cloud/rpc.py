@@ -60,7 +60,7 @@ from federation.wire.workers import Workers
 REVOCATIONS_AT_ONCE, REVOCATION_EVERY = 32, timedelta(minutes=10)
 """Statements that one party may take back: so many at once, then one each time; the list is for everybody."""
 
-RESTRICTIONS_AT_ONCE, RESTRICTION_EVERY = 32, timedelta(minutes=1)
+RESTRICTIONS_AT_ONCE, RESTRICTION_EVERY = 64, timedelta(seconds=2)
 """Restrictions that one patient may state, or ask for: so many at once, then one each time."""
 
 

@@ -42,10 +42,10 @@ class RecordFinder:
         return [location for name in classes for location in self._of_class(shown, name, reference, on_more)]
 
     def log(
-        self, shown: Shown, reference: bytes, on_more: OnMore, *, most_pages: int = MOST_PAGES
+        self, shown: Shown, reference: bytes, on_more: OnMore, *, most_pages: int | None = None
     ) -> list[AccessEntry]:
         """Return what the public cloud's log has of a patient, the newest first, so many pages. Raises as `find`."""
-        pages = self._pages(Question(shown, right=RIGHT_LOG), reference, on_more, most_pages)
+        pages = self._pages(Question(shown, right=RIGHT_LOG), reference, on_more, most_pages or MOST_PAGES)
         # What is written meanwhile pushes entries on to the next page, where they come again.
         numbered = {entry.number: entry for answer in pages for entry in answer.accesses}
         return [numbered[number] for number in sorted(numbered, reverse=True)]
@@ -53,12 +53,10 @@ class RecordFinder:
     def _of_class(
         self, shown: Shown, department_class: str, reference: bytes, on_more: OnMore
     ) -> Iterator[RecordLocation]:
-        for answer in self._pages(Question(shown, department_class), reference, on_more):
+        for answer in self._pages(Question(shown, department_class), reference, on_more, MOST_PAGES):
             yield from answer.locations
 
-    def _pages(
-        self, question: Question, reference: bytes, on_more: OnMore, most_pages: int = MOST_PAGES
-    ) -> Iterator[Answer]:
+    def _pages(self, question: Question, reference: bytes, on_more: OnMore, most_pages: int) -> Iterator[Answer]:
         pages, page = 1, 0
         while page < min(pages, most_pages):
             answer = self._cloud.search(self._member, replace(question, page=page))
