@@ -13,11 +13,10 @@ import click
 import safefiles
 from federation.cli import terminal
 from federation.cli.doctor_options import ClientChoice, client_options
-from federation.cli.fetched_records import Missing, describe_people, fetched, require_empty, show_record
+from federation.cli.fetched_records import require_empty, show_fetched
 from federation.cli.options import EXISTING, IdentityParameter, OutputFile, gather_options
 from federation.cli.terminal import say, yes_option
 from federation.cli.text_file import read_text
-from federation.clinical.summary import Person
 from federation.clinical.text import counted, printable
 from federation.party.node_directory import NodeDirectory
 from federation.person.emergencies import Declared, DoctorEmergencies
@@ -262,21 +261,7 @@ def _read(emergencies: DoctorEmergencies, declared: Declared, save: Path | None,
     if save is not None:
         notice = f"These copies were read in an emergency, without the patient's consent.\n{_words(declared)}\n"
         terminal.write_new(save / NOTICE, notice.encode())
-    missing: Missing = {}
-    people: list[Person] = []
-    fetch = partial(emergencies.fetch, declared)
-    for record in fetched(fetch, locations, round(most_megabytes * 1_000_000), missing):
-        try:
-            with terminal.going_on(f"a record from {record.hospital_id}"):
-                people += show_record(record, save, MARK)
-        finally:
-            record.close()
-    if caution := describe_people(people):
-        say(caution)
-    for hospital_id, fault in missing.items():
-        say(f"\nRECORDS AT {hospital_id} ARE MISSING. {terminal.plain(fault)}")
-    if missing:
-        raise click.exceptions.Exit(1)
+    show_fetched(partial(emergencies.fetch, declared), locations, most_megabytes, save, MARK)
 
 
 def _words(declared: Declared) -> str:

@@ -39,6 +39,26 @@ def fetched(
                 missing[hospital_id] = error
 
 
+def show_fetched(
+    fetch: Fetch, locations: Sequence[RecordLocation], most_megabytes: float, save: Path | None, mark: str = ""
+) -> None:
+    """Fetch records, show each, and save it if asked, under names that begin with a mark. Exit code 1 if some did not come."""
+    missing: Missing = {}
+    people: list[Person] = []
+    for record in fetched(fetch, locations, round(most_megabytes * 1_000_000), missing):
+        try:
+            with terminal.going_on(f"a record from {record.hospital_id}"):
+                people += show_record(record, save, mark)
+        finally:
+            record.close()
+    if caution := describe_people(people):
+        say(caution)
+    for hospital_id, fault in missing.items():
+        say(f"\nRECORDS AT {hospital_id} ARE MISSING. {terminal.plain(fault)}")
+    if missing:
+        raise click.exceptions.Exit(1)
+
+
 def require_empty(save: Path, option: str) -> None:
     """Make the directory, and require that nothing lies there yet: no file of an earlier time is mixed with this one's."""
     try:

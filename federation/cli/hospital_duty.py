@@ -15,7 +15,7 @@ import click
 
 from federation.cli.groups import sentence
 from federation.cli.hospital import Opened, hospital_node
-from federation.cli.options import EXISTING, json_option, operator
+from federation.cli.options import EXISTING, json_option, named_bytes, operator
 from federation.cli.text_file import WINDOWS_1252, csv_rows, read_text
 from federation.cli.times import Time, has_zone, local, moment_of, zone
 from federation.clinical.text import counted
@@ -153,13 +153,7 @@ def _is_settled(shift: StoredShift) -> bool:
 
 
 def _shift_id(text: str) -> bytes:
-    try:
-        shift_id = bytes.fromhex(text)
-    except ValueError:
-        shift_id = b""
-    if len(shift_id) != SHIFT_BYTES:
-        raise click.BadParameter(f"{text!r} is neither a shift's 32 hexadecimal digits nor D:ID")
-    return shift_id
+    return named_bytes(text, SHIFT_BYTES, f"{text!r} is neither a shift's 32 hexadecimal digits nor D:ID")
 
 
 def _ended(node: HospitalNode, shift: StoredShift, by: str) -> bool:

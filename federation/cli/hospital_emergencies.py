@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from federation.cli.hospital import Opened, hospital_node
-from federation.cli.options import EXISTING, json_option, moment, operator
+from federation.cli.options import EXISTING, json_option, moment, named_bytes, operator
 from federation.cli.text_file import read_text
 from federation.clinical.text import counted, printable
 from federation.hospital.emergencies import (
@@ -26,13 +26,7 @@ DIGEST_BYTES = 32
 
 
 def _named(_: click.Context, __: click.Parameter, text: str) -> bytes:
-    try:
-        named = bytes.fromhex(text)
-    except ValueError:
-        named = b""
-    if len(named) != DIGEST_BYTES:
-        raise click.BadParameter(f"{text!r} is not an emergency's 64 hexadecimal digits")
-    return named
+    return named_bytes(text, DIGEST_BYTES, f"{text!r} is not an emergency's 64 hexadecimal digits")
 
 
 id_argument = click.argument("emergency_digest", metavar="ID", callback=_named)

@@ -8,7 +8,7 @@ import click
 import safefiles
 from federation.cli.groups import sentence
 from federation.cli.hospital import Opened, hospital_node
-from federation.cli.options import OutputFile, moment, operator
+from federation.cli.options import OutputFile, moment, named_bytes, operator
 from federation.errors import FederationError
 from federation.hospital.guardians import (
     KeptGuardianship,
@@ -29,13 +29,7 @@ ID_BYTES = 16
 
 
 def _identified(_: click.Context, __: click.Parameter, text: str) -> bytes:
-    try:
-        guardianship_id = bytes.fromhex(text)
-    except ValueError:
-        guardianship_id = b""
-    if len(guardianship_id) != ID_BYTES:
-        raise click.BadParameter(f"{text!r} is not a guardianship's 32 hexadecimal digits")
-    return guardianship_id
+    return named_bytes(text, ID_BYTES, f"{text!r} is not a guardianship's 32 hexadecimal digits")
 
 
 id_argument = click.argument("guardianship_id", metavar="ID", callback=_identified)

@@ -267,13 +267,18 @@ class IdentityParameter(click.ParamType[str]):
 
 def handle_of(text: str) -> bytes:
     """Read a record's handle. Raises BadParameter."""
+    return named_bytes(text, HANDLE_BYTES, f"{text} is no record's handle, {2 * HANDLE_BYTES} hexadecimal digits")
+
+
+def named_bytes(text: str, size: int, otherwise: str) -> bytes:
+    """Read what is named by so many bytes, in hexadecimal digits. Raises BadParameter, which says what it is not."""
     try:
-        handle = bytes.fromhex(text)
+        named = bytes.fromhex(text)
     except ValueError:
-        handle = b""
-    if len(handle) != HANDLE_BYTES:
-        raise click.BadParameter(f"{text} is no record's handle, {2 * HANDLE_BYTES} hexadecimal digits")
-    return handle
+        named = b""
+    if len(named) != size:
+        raise click.BadParameter(otherwise)
+    return named
 
 
 class OutputFile(click.Path):

@@ -10,12 +10,11 @@ from typing import Any
 import click
 
 from federation.cli import terminal
-from federation.cli.fetched_records import Missing, describe_people, fetched, require_empty, show_record
+from federation.cli.fetched_records import require_empty, show_fetched
 from federation.cli.options import DIRECTORY_OPTION, F, IdentityParameter, OutputFile, gather_options
 from federation.cli.patient_accesses import tell_of_emergencies
 from federation.cli.patient_options import deputy_option, sensor_option
 from federation.cli.terminal import say
-from federation.clinical.summary import Person
 from federation.clinical.text import counted
 from federation.party.node_directory import NodeDirectory
 from federation.person.node import open_patient
@@ -79,21 +78,8 @@ class Found:
 
     def show(self, save: Path | None, most_megabytes: float) -> None:
         """Fetch them, show each and save it if asked. Exit code 1 if some did not come."""
-        missing: Missing = {}
-        people: list[Person] = []
         fetch = partial(self.client.fetch_records, deputyship=self.deputyship)
-        for record in fetched(fetch, self.locations, round(most_megabytes * 1_000_000), missing):
-            try:
-                with terminal.going_on(f"a record from {record.hospital_id}"):
-                    people += show_record(record, save)
-            finally:
-                record.close()
-        if caution := describe_people(people):
-            say(caution)
-        for hospital_id, fault in missing.items():
-            say(f"\nRECORDS AT {hospital_id} ARE MISSING. {terminal.plain(fault)}")
-        if missing:
-            raise click.exceptions.Exit(1)
+        show_fetched(fetch, self.locations, most_megabytes, save)
 
 
 _OPTIONS = (

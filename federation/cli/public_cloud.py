@@ -25,6 +25,7 @@ from federation.cli.options import (
     keys_in_token_option,
     log_options,
     moment,
+    named_bytes,
     node_options,
     operator,
     reason_option,
@@ -246,13 +247,7 @@ def revoke_guardian(opened: Opened, hospital: str, guardianship: str) -> None:
 
 def _id16(text: str, what: str) -> bytes:
     """Read 16 bytes that are typed in hex. Raises BadParameter."""
-    try:
-        value = bytes.fromhex(text)
-    except ValueError:
-        value = b""
-    if len(value) != 16:
-        raise click.BadParameter(f"a {what} is 32 hex digits")
-    return value
+    return named_bytes(text, 16, f"a {what} is 32 hex digits")
 
 
 @public_cloud.command()
