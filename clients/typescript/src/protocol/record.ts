@@ -40,6 +40,7 @@ const PURPOSES: Partial<Record<Purpose, string>> = {
   [Purpose.READ]: "read",
   [Purpose.STORE]: "store",
   [Purpose.LOG]: "log",
+  [Purpose.ADD]: "add",
 };
 
 /** What the session is for: c_P commits to it. `blind` is rho, 32 bytes; keep the intent to repeat a deposit. */

@@ -42,7 +42,11 @@ public final class RecordSession {
           (opening, asker) -> {});
 
   private static final Map<Purpose, String> PURPOSES =
-      Map.of(Purpose.PURPOSE_READ, "read", Purpose.PURPOSE_STORE, "store", Purpose.PURPOSE_LOG, "log");
+      Map.of(
+          Purpose.PURPOSE_READ, "read",
+          Purpose.PURPOSE_STORE, "store",
+          Purpose.PURPOSE_LOG, "log",
+          Purpose.PURPOSE_ADD, "add");
 
   private RecordSession() {}
 
