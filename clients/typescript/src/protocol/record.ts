@@ -8,6 +8,7 @@ import {
   type DepositReceipt,
   DepositReceiptSchema,
   DepositSchema,
+  OwnDocumentSchema,
   Purpose,
   type RecordEnd,
   RecordEndSchema,
@@ -27,6 +28,7 @@ import { carriedCertificate, type Party } from "./party.js";
 import * as handshake from "./handshake.js";
 import type { AwaitingReply, Kind, Peer, Session } from "./handshake.js";
 import { ofSession, refusalIn } from "./outcomes.js";
+import type { SignedDocument } from "./documents.js";
 import { afterOpening, require } from "./refusal.js";
 import { check, parse } from "./rules.js";
 import { serialised } from "./sealing.js";
@@ -130,6 +132,13 @@ export class Established {
   ): { awaiting: AwaitingDepositReceipt; frames: SessionFrame[] } {
     const message = serialised(DepositSchema, deposit);
     const { frames } = sealContent(this.session.sending, "sto", concat(biosignal, diagnosis), message, deposit.sentAt!);
+    return { awaiting: new AwaitingDepositReceipt(this.session, sha256(message)), frames };
+  }
+
+  /** Send OWN: the document in slices, then what its author signed. The same may be sent again in a new session. */
+  add({ own, content }: SignedDocument): { awaiting: AwaitingDepositReceipt; frames: SessionFrame[] } {
+    const message = serialised(OwnDocumentSchema, own);
+    const { frames } = sealContent(this.session.sending, "own", content, message, own.sentAt!);
     return { awaiting: new AwaitingDepositReceipt(this.session, sha256(message)), frames };
   }
 }

@@ -110,6 +110,14 @@ public final class RecordSession {
       List<SessionFrame> frames = session.sending().sealContent("sto", content, message, deposit.getSentAt());
       return new AwaitingDepositReceipt(session.peer(), session.receiving(), Bytes.sha256(message), frames);
     }
+
+    /** Makes OWN: the document in slices, then what its author signed. The same may be sent again in a new session. */
+    public AwaitingDepositReceipt add(OwnDocuments.Signed document) {
+      byte[] message = Statements.serialised(document.message());
+      long sentAt = document.message().getSentAt();
+      List<SessionFrame> frames = session.sending().sealContent("own", document.content(), message, sentAt);
+      return new AwaitingDepositReceipt(session.peer(), session.receiving(), Bytes.sha256(message), frames);
+    }
   }
 
   /** M_EMR is whole, and signed by the hospital. */
