@@ -11,7 +11,7 @@ from mimetypes import guess_extension
 from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import CheckedBundle
 from federation.clinical.own_document import OwnWriting, document_bundle
-from federation.errors import Rejected
+from federation.errors import Limit, Rejected
 from federation.hospital.deposits import (
     FHIR_JSON,
     FIRST_VERSION,
@@ -35,6 +35,9 @@ from federation.v1.statement_pb2 import SignedStatement
 from keystore.identities import HospitalId, PatientId
 from keystore.transcript import digest, text, transcript
 
+MOST_RECORDS = 384
+"""Of one patient here, until it adds no more: of the 512 rows that the index has for them, some stay for what doctors write."""
+
 _REFERENCE = PartLabel("fhir-bundle", "document.json", FHIR_JSON)
 _EVIDENCE = PartLabel("attachment", "evidence.json", "application/json")
 
@@ -42,8 +45,8 @@ _EVIDENCE = PartLabel("attachment", "evidence.json", "application/json")
 def keep_document(hospital: Hospital, received: ReceivedDocument) -> SignedStatement:
     """Decide, log, and keep the document; return its receipt. The same own again gets the same receipt.
 
-    Raises Authorization for what is wrong with the access, Rejected for anything else, StoreError, HsmError; then nothing
-    is kept.
+    Raises Authorization for what is wrong with the access, Limit for too many, Rejected for anything else, StoreError,
+    HsmError; then nothing is kept.
     """
     kept = kept_receipt(hospital, received)
     if kept is not None:
@@ -51,14 +54,22 @@ def keep_document(hospital: Hospital, received: ReceivedDocument) -> SignedState
     now = hospital.clock()
     receiver = receiver_for(hospital, received.request.asker, Shown.of(received.own), now=now, is_budgeted=False)
     logged = received.decide(verifier_for(hospital, received.own), receiver, now=now)
+    _require_room(hospital, PatientId(received.own.patient_id))
     # Logged with the record, in one transaction, as a deposit is.
     act = Act(hospital.audit.entry(logged.event, now=now))
     return _kept(hospital, logged.recorded(), act, now)
 
 
+def _require_room(hospital: Hospital, patient_id: PatientId) -> None:
+    keys = hospital.vault.patient_keys(patient_id)
+    held = hospital.stores.records.find(keys, department_class=None, handles=[])
+    if len(held) >= MOST_RECORDS:
+        raise Limit(f"of a patient with {MOST_RECORDS} records here no document of its own is taken")  # OWN.17
+
+
 def _kept(hospital: Hospital, document: AcceptedDocument, act: Act, now: Instant) -> SignedStatement:
     own, department_class = document.own, document.own.scope.department_class
-    department_id = hospital.department_of(department_class)  # OWN.17
+    department_id = hospital.department_of(department_class)  # OWN.18
     label = PartLabel("attachment", f"content{guess_extension(own.media_type) or '.bin'}", own.media_type)
     reference = _reference(own, label.name, now)
     metadata = RecordMetadata(
@@ -93,7 +104,7 @@ def _reference(own: OwnDocument, name: str, now: Instant) -> CheckedBundle:
         )
         return document_bundle(writing, recorded=datetime.fromtimestamp(now / 1000, UTC))
     except (ClinicalError, UnicodeDecodeError) as error:
-        raise Rejected("the message was not accepted") from error  # OWN.18
+        raise Rejected("the message was not accepted") from error  # OWN.19
 
 
 def _handle(hospital_id: HospitalId, own: OwnDocument) -> bytes:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from federation.clinical.fhir import validate_bundle
-from federation.errors import DeputyPowers, NoSuchRecord, NotOwnRecord, Rejected, StaleMessage
+from federation.errors import DeputyPowers, Limit, NoSuchRecord, NotOwnRecord, Rejected, StaleMessage
 from federation.hospital.sessions import log_manifest
 from federation.party.member import Member
 from federation.protocol.consent import make_mandate
@@ -19,6 +19,7 @@ from federation.v1.access_pb2 import ACCESS_GROUND_OWN, ACCESS_KIND_ADD, Deputys
 from federation.v1.record_pb2 import DepositReceipt, OwnDocument, RecordManifest
 from federation.v1.statement_pb2 import POWER_ADD, POWER_READ, SENSITIVITY_SECRET
 from keystore.signatures import VerifyingKey
+from tests.attacks.test_erasure_attacks import erase
 from tests.e2e.hospital.records import nothing_is_kept, parts_of
 from tests.grants import wide
 from tests.hospital_lab import Client, HospitalLab
@@ -110,6 +111,14 @@ def test_the_same_document_again_is_one_record(lab: HospitalLab, client: Client)
     assert add(client, written(lab)).handle != first.handle
 
 
+def test_a_document_played_again_does_not_bring_an_erased_record_back(lab: HospitalLab, client: Client) -> None:
+    document = written(lab)
+    receipt = add(client, document)
+    erase(lab, receipt.handle)
+    assert add(client, document) == receipt
+    assert list(lab.hospital.stores.records.all()) == lab.blobs == []
+
+
 def test_a_secret_document_is_the_patients_alone(lab: HospitalLab, client: Client) -> None:
     federation = lab.federation
     new = NewDocument("Mine", "text/plain", TEXT, SENSITIVITY_SECRET)
@@ -190,6 +199,19 @@ def test_a_document_for_a_class_without_a_department_is_rejected_department_fore
         add(client, written(lab, department_class="psychiatry"))
     assert nothing_is_kept(lab)
     assert lab.reasons[-1] == "DEPARTMENT_FOREIGN"
+
+
+def test_limit_reached_for_a_patient_with_as_many_records_as_it_may_add_to(
+    lab: HospitalLab, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.hospital.documents.MOST_RECORDS", 2)
+    lab.import_files()
+    document = written(lab)
+    first = add(client, document)
+    with pytest.raises(Limit):
+        add(client, written(lab))
+    assert add(client, document) == first
+    assert len(list(lab.hospital.stores.records.all())) == 2
 
 
 def test_a_stale_document_is_refused_and_sent_anew_is_kept(lab: HospitalLab, client: Client) -> None:

@@ -44,7 +44,7 @@ export async function signDocument(
     blind,
     scope: create(ScopeSchema, { purpose: Purpose.ADD, departmentClass }),
     access: shown.access,
-    title: text(written.title),
+    title: new TextEncoder().encode(written.title),
     mediaType: written.mediaType,
     sensitivity: written.sensitivity ?? Sensitivity.NORMAL,
     sizeBytes: BigInt(content.length),
