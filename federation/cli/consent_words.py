@@ -16,6 +16,7 @@ POWERS = {
     pb.POWER_REVOKE: "take consents back",
     pb.POWER_LOG: "see who looked at the records",
     pb.POWER_RESTRICT: "hide records",
+    pb.POWER_ADD: "add notes and documents",
 }
 """What a deputy may do -> in words."""
 

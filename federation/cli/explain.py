@@ -25,6 +25,7 @@ _DIDS = {
     "READ": "asked a hospital for records of {}",
     "STORE": "brought a hospital an encounter of {}",
     "LOG": "asked who accessed records of {}",
+    "ADD": "brought a hospital a document of the patient's own, for {}",
 }
 _GROUNDS = {
     "consent": "a grant, signed by the patient or by who stands for the patient",

@@ -21,6 +21,10 @@ from federation.protocol.search import RecordLocation
 from federation.store.errors import StoreError
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
 
+NOTE_TYPE = "text/plain; charset=utf-8"
+"""Of a text that is shown with its record; no other file is opened."""
+MOST_NOTE_BYTES = 16 * 1024
+
 Fetch = Callable[[Sequence[RecordLocation], Progress, Allowance], Iterator[FetchedRecord]]
 Missing = dict[str, FederationError | StoreError]
 """Hospital -> why its records did not come."""
@@ -88,6 +92,11 @@ def show_record(record: FetchedRecord, save: Path | None, mark: str = "") -> lis
             say(f"{heading}, {terminal.size(part.size_bytes)}\n{words}")
             people += held
             pieces = [data]
+        elif part.media_type == NOTE_TYPE and part.size_bytes <= MOST_NOTE_BYTES:
+            pieces = [b"".join(content)]
+            say(f"{heading}, a note:")
+            for line in pieces[0].decode(errors="replace").splitlines():
+                say(f"    | {printable(line)}")
         else:
             say(f"{heading}, {printable(part.media_type, 60)}, {terminal.size(part.size_bytes)}")
             pieces = content  # type: ignore[assignment] # an attachment is written as it is read

@@ -31,6 +31,7 @@ from federation.v1.access_pb2 import (
     ACCESS_GROUND_CONSENT,
     ACCESS_GROUND_EMERGENCY,
     ACCESS_GROUND_OWN,
+    ACCESS_KIND_ADD,
     ACCESS_KIND_LOG,
     ACCESS_KIND_READ,
     ACCESS_KIND_SEARCH,
@@ -46,6 +47,7 @@ _WHAT = {
     ACCESS_KIND_READ: "read records",
     ACCESS_KIND_STORE: "kept a visit's record",
     ACCESS_KIND_LOG: "read this log",
+    ACCESS_KIND_ADD: "added a document of the patient's own",
 }
 
 Fetch = Callable[[], Sequence[AccessEntry]]

@@ -13,6 +13,7 @@ from federation.cli import terminal
 from federation.cli.fetched_records import require_empty, show_fetched
 from federation.cli.options import DIRECTORY_OPTION, F, IdentityParameter, OutputFile, gather_options
 from federation.cli.patient_accesses import tell_of_emergencies
+from federation.cli.patient_documents import add
 from federation.cli.patient_options import deputy_option, sensor_option
 from federation.cli.terminal import say
 from federation.clinical.text import counted
@@ -124,7 +125,10 @@ most_option = click.option(
 
 @click.group()
 def records() -> None:
-    """Find, read and save your own records, or those of whom you stand for."""
+    """Find, read and save your own records, or those of whom you stand for, and add to them."""
+
+
+records.add_command(add)
 
 
 @records.command("list")

@@ -57,8 +57,8 @@ _PURPOSES = {"consent": "TREAT", "own": "PATRQT", "deputy": "PATRQT", "emergency
 class RecordedAccess:
     """An entry of the access log of `recorded_by`: who was given, or denied, what.
 
-    `kind` is SEARCH, READ, STORE or LOG; `scope` a department class or `*`; `ground` "consent", "own", "deputy", "emergency" or
-    "none"; `authorization` H(access), 32 bytes, or none where nothing was shown; `reason` BEGUN, OK or an error's.
+    `kind` is SEARCH, READ, STORE, LOG or ADD; `scope` a department class or `*`; `ground` "consent", "own", "deputy", "emergency"
+    or "none"; `authorization` H(access), 32 bytes, or none where nothing was shown; `reason` BEGUN, OK or an error's.
     """
 
     sequence: int
@@ -91,6 +91,7 @@ _PATTERNS = {
     "READ": _Pattern("PatientRead", "read", "R", is_pulled=True),
     "STORE": _Pattern("PatientCreate", "create", "C", _AUTHOR),
     "LOG": _QUERY,
+    "ADD": _Pattern("PatientCreate", "create", "C", _AUTHOR),
 }
 _OTHER = _Pattern("", "operation", "E")
 """Of a kind that BALP has no profile for: no entry stays out of an export."""

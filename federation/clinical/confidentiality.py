@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-SYSTEMS = frozenset({"http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "urn:oid:2.16.840.1.113883.5.25"})
+CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+SYSTEMS = frozenset({CONFIDENTIALITY, "urn:oid:2.16.840.1.113883.5.25"})
 """HL7's confidentiality, by its URL and by its OID."""
 
 WORDS = ("normal", "restricted", "secret")
 """From the least to the most sensitive."""
 
+CODE_OF = {"normal": "N", "restricted": "R", "secret": "V"}
 _CODES = {"U": "normal", "L": "normal", "M": "normal", "N": "normal", "R": "restricted", "V": "secret"}
 
 

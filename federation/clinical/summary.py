@@ -25,6 +25,10 @@ SUBJECTS = ("subject", "patient", "beneficiary", "individual", "for")
 
 SHOWN_KINDS = 6
 
+PATIENT_NOTE = {"system": "http://loinc.org", "code": "51855-5", "display": "Patient Note"}
+"""The type of a DocumentReference whose document the patient wrote, or a deputy."""
+MOST_TITLE_CHARACTERS = 80
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -45,7 +49,7 @@ class BundleSummary:
     `entries` counts resources by resourceType. `people` are its Patients, each once; `identities` the federation's names of
     patients (`P:...`) that its resources are about or its Patients bear. `period` is the first and last day of what is
     recorded; a date that gives only its month or year counts as that month's or year's first day. `sensitivity` is a word of
-    `federation.clinical.confidentiality`.
+    `federation.clinical.confidentiality`. `own` says of each document of the patient's own what it is called and by whom.
     """
 
     entries: Mapping[str, int]
@@ -53,6 +57,7 @@ class BundleSummary:
     identities: tuple[str, ...] = field(repr=False)
     period: tuple[date, date] | None
     sensitivity: str = "normal"
+    own: tuple[str, ...] = field(default=(), repr=False)
 
     def words(self) -> str:
         """Who it is about, what it holds, from when to when, and how it is labelled."""
@@ -62,7 +67,8 @@ class BundleSummary:
         more = len(kinds) - SHOWN_KINDS
         rest = f" and {counted(more, 'more kind')}" if more > 0 else ""
         labelled = "" if self.sensitivity == "normal" else f"; {self.sensitivity}"
-        return f"{who}{shown}{rest}{self._days()}{labelled}"
+        own = f"; {listed(self.own, '; ')}" if self.own else ""
+        return f"{who}{shown}{rest}{self._days()}{labelled}{own}"
 
     def warnings(self, patient_id: str, called: str | None = None) -> list[str]:
         """Return what somebody has to know who takes it for the record of this patient alone; nothing where all is well.
@@ -94,6 +100,7 @@ def summary_of(bundle: dict[str, Any]) -> BundleSummary:
         identities=tuple(dict.fromkeys(_identities(held))),
         period=_period(held),
         sensitivity=sensitivity_of(bundle),
+        own=tuple(_own(held)),
     )
 
 
@@ -121,6 +128,24 @@ def _identities(held: Iterable[dict[str, Any]]) -> Iterator[str]:
         if resource["resourceType"] == "Patient":
             named += [identifier.get("value", "") for identifier in resource.get("identifier", ())]
         yield from (printable(name, 80) for name in named if name.startswith("P:"))
+
+
+def _own(held: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for resource in held:
+        if resource["resourceType"] == "DocumentReference" and _is_patient_note(resource):
+            title = printable(resource.get("description", ""), MOST_TITLE_CHARACTERS)
+            yield f"written by {_author(resource)}: {title or 'without a title'}"
+
+
+def _is_patient_note(resource: dict[str, Any]) -> bool:
+    codings = [(one.get("system"), one.get("code")) for one in resource.get("type", {}).get("coding", ())]
+    return (PATIENT_NOTE["system"], PATIENT_NOTE["code"]) in codings
+
+
+def _author(resource: dict[str, Any]) -> str:
+    subject = identity(resource.get("subject", {}))
+    others = [name for name in map(identity, resource.get("author", ())) if name != subject]
+    return f"{listed(printable(name, 80) for name in others)} in the patient's name" if others else "the patient"
 
 
 def _period(held: Iterable[dict[str, Any]]) -> tuple[date, date] | None:

@@ -18,7 +18,7 @@ from federation.hospital.receiver import receiver_for
 from federation.hospital.services import Hospital
 from federation.hospital.vault import Draft, PartLabel, RecordMetadata
 from federation.protocol.consent import deputyship_statement
-from federation.protocol.record import AcceptedDeposit, ReceivedDeposit
+from federation.protocol.record import AcceptedDeposit, ReceivedDeposit, ReceivedDocument, sender_of
 from federation.protocol.shown import Shown
 from federation.protocol.time import Instant
 from federation.store.errors import AlreadyStored
@@ -37,10 +37,13 @@ _DIAGNOSIS = PartLabel("attachment", "diagnosis.json", FHIR_JSON)
 _EVIDENCE = PartLabel("attachment", "evidence.json", "application/json")
 
 
-def kept_receipt(hospital: Hospital, received: ReceivedDeposit) -> SignedStatement | None:
-    """Return the receipt of the same sto, if this doctor had it kept before."""
-    same_doctor = received.sto.doctor_id == received.request.asker.identity
-    answer = hospital.stores.records.answer_to(received.digest) if same_doctor else None
+Received = ReceivedDeposit | ReceivedDocument
+
+
+def kept_receipt(hospital: Hospital, received: Received) -> SignedStatement | None:
+    """Return the receipt of the same message, if its sender had it kept before."""
+    is_same = sender_of(received.opened.payload) == received.request.asker.identity
+    answer = hospital.stores.records.answer_to(received.digest) if is_same else None
     return None if answer is None else SignedStatement.FromString(answer)
 
 
@@ -83,7 +86,7 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) 
             draft.add(_BIOSIGNAL, [deposit.biosignal])
         draft.add(_DIAGNOSIS, [deposit.diagnosis])
         draft.add(_EVIDENCE, [_evidence(deposit, now)])
-        return _stored(hospital, draft, metadata, deposit, receipt, act)
+        return store(hospital, draft, metadata, received=deposit.received, receipt=receipt, act=act)
 
 
 def _encounter(deposit: AcceptedDeposit, now: Instant) -> CheckedBundle:
@@ -98,16 +101,18 @@ def _encounter(deposit: AcceptedDeposit, now: Instant) -> CheckedBundle:
         raise Rejected("the message was not accepted") from error  # STO.20
 
 
-def _stored(
+def store(
     hospital: Hospital,
     draft: Draft,
     metadata: RecordMetadata,
-    deposit: AcceptedDeposit,
+    *,
+    received: Received,
     receipt: SignedStatement,
     act: Act,
 ) -> SignedStatement:
+    """Store a record, its outbox entry, its receipt and the act in one transaction; return the receipt that stands."""
     record = draft.sealed(metadata)
-    answer = deposit.received.digest, receipt.SerializeToString(deterministic=True)
+    answer = received.digest, receipt.SerializeToString(deterministic=True)
     # Kept from here on: a commit whose answer is lost may have happened. The sweep removes what is of no record.
     draft.keep()
     try:
@@ -116,9 +121,10 @@ def _stored(
         )
         hospital.stores.records.add(record, outbox=entry, answer=answer, act=act)
     except AlreadyStored:
-        # The same sto in another session was faster; or the same encounter is kept under another T, whose receipt was lost.
+        # The same message in another session was faster; or the same encounter or document is kept under another T, whose
+        # receipt was lost.
         draft.discard()
-        return kept_receipt(hospital, deposit.received) or receipt
+        return kept_receipt(hospital, received) or receipt
     return receipt
 
 
@@ -137,33 +143,36 @@ def _evidence(deposit: AcceptedDeposit, now: Instant) -> bytes:
         "received_at": now,
         "patient_id": sto.patient_id,
         "doctor_id": sto.doctor_id,
-        "doctor_certificate": _base64(doctor.certificate),
-        "doctor_key_statement": _signed(doctor.party.key_statement),
-        "grant": _signed(consent.grant),
-        "signer_key_statement": _signed(consent.key_statement),
-        "deputyship": _deputyship(consent.deputyship) if consent.HasField("deputyship") else None,
-        "duty": _signed(consent.duty.duty),
-        "duty_key_statement": _signed(consent.duty.key_statement),
+        "doctor_certificate": base64_text(doctor.certificate),
+        "doctor_key_statement": signed_evidence(doctor.party.key_statement),
+        "grant": signed_evidence(consent.grant),
+        "signer_key_statement": signed_evidence(consent.key_statement),
+        "deputyship": deputyship_evidence(consent.deputyship) if consent.HasField("deputyship") else None,
+        "duty": signed_evidence(consent.duty.duty),
+        "duty_key_statement": signed_evidence(consent.duty.key_statement),
         "consultation_digest": sto.consultation_digest.hex(),
         "biosignal_digest": sto.biosignal_digest.hex(),
         "biosignal_sent_at": sto.biosignal_sent_at,
-        "biosignal_signature": _base64(sto.biosignal_signature),
+        "biosignal_signature": base64_text(sto.biosignal_signature),
         "diagnosis_digest": sto.diagnosis_digest.hex(),
         "based_on": [digest.hex() for digest in sto.based_on],
         "diagnosis_sent_at": sto.diagnosis_sent_at,
-        "diagnosis_signature": _base64(sto.diagnosis_signature),
+        "diagnosis_signature": base64_text(sto.diagnosis_signature),
     }
     return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
 
 
-def _deputyship(shown: Deputyship) -> dict[str, object]:
+def deputyship_evidence(shown: Deputyship) -> dict[str, object]:
+    """Return a deputyship and the key statement to check it by, as JSON."""
     label, statement = deputyship_statement(shown)
-    return {label: _signed(statement), "key_statement": _signed(shown.key_statement)}
+    return {label: signed_evidence(statement), "key_statement": signed_evidence(shown.key_statement)}
 
 
-def _signed(statement: SignedStatement) -> dict[str, str]:
-    return {"statement": _base64(statement.statement), "signature": _base64(statement.signature)}
+def signed_evidence(statement: SignedStatement) -> dict[str, str]:
+    """Return a statement as it was signed, as JSON."""
+    return {"statement": base64_text(statement.statement), "signature": base64_text(statement.signature)}
 
 
-def _base64(data: bytes) -> str:
+def base64_text(data: bytes) -> str:
+    """Return bytes in base64."""
     return base64.b64encode(data).decode()

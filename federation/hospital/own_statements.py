@@ -12,11 +12,11 @@ from federation.protocol.shown import held_deputyship, held_duty
 from federation.protocol.statements import peek_statement
 from federation.protocol.verifier import Verifier
 from federation.v1.access_pb2 import Access
-from federation.v1.record_pb2 import Deposit, RecordQuery
+from federation.v1.record_pb2 import Deposit, OwnDocument, RecordQuery
 from federation.v1.statement_pb2 import Guardianship
 
 
-def verifier_for(hospital: Hospital, message: RecordQuery | Deposit) -> Verifier:
+def verifier_for(hospital: Hospital, message: RecordQuery | Deposit | OwnDocument) -> Verifier:
     """Return the checks with the newest lists, and with what of this message's access was ended here."""
     verifier = hospital.member.verifier()
     ended = frozenset(_ended(hospital, message.access)) if message.HasField("access") else frozenset[bytes]()

@@ -21,13 +21,13 @@ from federation.hospital.relay import (
 )
 from federation.hospital.roster import get_duty
 from federation.hospital.services import Hospital
-from federation.hospital.sessions import RecordStream, answer, open_session, require_asker, take_frame
+from federation.hospital.sessions import Received, RecordStream, answer, open_session, require_asker, take_frame
 from federation.hospital.standing import Standing
 from federation.hospital.waiters import MailboxPoller, Waiters
 from federation.party.audit import OK
 from federation.protocol.parsing import check
 from federation.protocol.parties import reason_of
-from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedQuery
+from federation.protocol.record import AwaitingRequest
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     DIRECTION_TO_PATIENT,
@@ -86,7 +86,7 @@ class RecordServicer(RecordServiceServicer):
     async def OpenSession(  # noqa: N802 - gRPC's name
         self, request_iterator: AsyncIterator[OpenSessionRequest], context: ServicerContext
     ) -> AsyncIterator[OpenSessionResponse]:
-        """Take D3, answer H1; take one D4 or one STO, answer H2 or STOACK."""
+        """Take D3, answer H1; take one D4, one STO or one OWN, answer H2 or STOACK."""
         del context
         opening = (await _next(request_iterator, "opening")).opening
         session, reply = await self._workers.run(open_session, self._hospital, opening)
@@ -114,7 +114,7 @@ class RecordServicer(RecordServiceServicer):
     async def _answer(
         self, session: AwaitingRequest, requests: AsyncIterator[OpenSessionRequest]
     ) -> SessionFrame | RecordStream:
-        """Take D4, or STO with its slices, and decide; who is revoked before it is whole is told at once."""
+        """Take D4, or STO or OWN with its slices, and decide; who is revoked before it is whole is told at once."""
         with ExitStack() as held:
             require = partial(require_asker, self._hospital, session)
             with self._standing.of(require, cut_of_this_call().because_of):
@@ -154,7 +154,7 @@ class RecordServicer(RecordServiceServicer):
 
     async def _taken(
         self, session: AwaitingRequest, requests: AsyncIterator[OpenSessionRequest]
-    ) -> AwaitingRequest | ReceivedQuery | ReceivedDeposit:
+    ) -> AwaitingRequest | Received:
         frame = (await _next(requests, "frame")).frame
         return await self._workers.run(take_frame, self._hospital, session, frame)
 

@@ -69,7 +69,7 @@ class Hospital:
         for department_id in self.departments:
             if class_of(department_id) == department_class:
                 return department_id
-        raise DepartmentForeign(f"{self.identity} has no department of the class {department_class}")  # STO.19
+        raise DepartmentForeign(f"{self.identity} has no department of the class {department_class}")  # STO.19, OWN.18
 
     def require_department(self, department_id: DepartmentId) -> DepartmentId:
         """Return the department if it is this hospital's. Raises DepartmentForeign."""

@@ -1,4 +1,4 @@
-"""A session of who asks, a doctor or a patient, step by step: D3, H1, D4 or STO, H2 or STOACK. Blocking, no
+"""A session of who asks, a doctor or a patient, step by step: D3, H1, D4, STO or OWN, H2 or STOACK. Blocking, no
 gRPC: each step runs in a worker thread.
 
 The access log is durable before a byte of a record is released (eq. 46), and says then how it ended: whole, or cut short by
@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from federation.errors import Authorization, FederationError, Limit, NoSuchRecord, Rejected
 from federation.hospital.deposits import keep_deposit
+from federation.hospital.documents import keep_document
 from federation.hospital.own_statements import verifier_for
 from federation.hospital.receiver import beside, receiver_for
 from federation.hospital.records_administration import why_absent
@@ -23,7 +24,7 @@ from federation.protocol.frames import pieces
 from federation.protocol.outcomes import session_outcome
 from federation.protocol.parsing import payload_rule
 from federation.protocol.parties import reason_of
-from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedQuery, Release
+from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedDocument, ReceivedQuery, Release
 from federation.protocol.shown import Shown
 from federation.protocol.statements import SENSITIVITIES
 from federation.store.rows import StoredRecord
@@ -35,6 +36,8 @@ from keystore.transcript import frame
 
 MOST_RECORDS = 64
 
+Received = ReceivedQuery | ReceivedDeposit | ReceivedDocument
+
 
 def open_session(hospital: Hospital, opening: SealedOpening) -> tuple[AwaitingRequest, SealedReply]:
     """Take D3 and answer H1. Raises precise errors for clear fields, Rejected for anything after opening."""
@@ -45,10 +48,8 @@ def open_session(hospital: Hospital, opening: SealedOpening) -> tuple[AwaitingRe
     return pending.admit(inserted).reply(now=hospital.clock(), entropy=hospital.entropy)  # D3.8
 
 
-def take_frame(
-    hospital: Hospital, session: AwaitingRequest, frame: SessionFrame
-) -> AwaitingRequest | ReceivedQuery | ReceivedDeposit:
-    """Take a frame of D4 or STO."""
+def take_frame(hospital: Hospital, session: AwaitingRequest, frame: SessionFrame) -> AwaitingRequest | Received:
+    """Take a frame of D4, STO or OWN."""
     return session.receive(frame, hospital.member.verifier(), now=hospital.clock())
 
 
@@ -57,7 +58,7 @@ def require_asker(hospital: Hospital, session: AwaitingRequest) -> None:
     session.require_still_allowed(hospital.member.verifier(), now=hospital.clock())
 
 
-def answer(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit) -> "SessionFrame | RecordStream":
+def answer(hospital: Hospital, received: Received) -> "SessionFrame | RecordStream":
     """Decide and log at once, and return what answers; a record is read as its frames are asked for.
 
     What a confirmed asker may know of a refusal is an answer; anything else raises.
@@ -65,6 +66,8 @@ def answer(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit) -> "Se
     try:
         if isinstance(received, ReceivedDeposit):
             return received.answer(keep_deposit(hospital, received), now=hospital.clock())
+        if isinstance(received, ReceivedDocument):
+            return received.answer(keep_document(hospital, received), now=hospital.clock())
         return _record(hospital, received)
     except FederationError as error:
         hospital.audit.record(received.event(reason_of(error)), now=hospital.clock())
@@ -73,9 +76,7 @@ def answer(hospital: Hospital, received: ReceivedQuery | ReceivedDeposit) -> "Se
         raise
 
 
-def _refusal(
-    hospital: Hospital, received: ReceivedQuery | ReceivedDeposit | Release, error: Authorization | NoSuchRecord
-) -> SessionFrame:
+def _refusal(hospital: Hospital, received: Received | Release, error: Authorization | NoSuchRecord) -> SessionFrame:
     outcome = session_outcome(error)
     if outcome is None:
         raise Rejected("the message was not accepted") from error

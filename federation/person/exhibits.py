@@ -11,7 +11,7 @@ from federation.protocol.shown import Shown
 from federation.protocol.statements import Signed
 from federation.protocol.verifier import Peer, VerifiedParty
 from federation.v1.access_pb2 import Access, Deputyship, ShownDuty
-from federation.v1.record_pb2 import Deposit
+from federation.v1.record_pb2 import Deposit, OwnDocument
 from federation.v1.statement_pb2 import SignedStatement
 
 
@@ -78,8 +78,8 @@ def of_receipt(signed: Signed, patient: VerifiedParty) -> Exhibit:
     return _of_party(signed, patient)
 
 
-def of_deposit(signed: Signed, hospital: VerifiedParty, deposit: Deposit) -> Exhibit:
-    """Name STOACK, at the doctor: the hospital keeps the encounter."""
+def of_deposit(signed: Signed, hospital: VerifiedParty, deposit: Deposit | OwnDocument) -> Exhibit:
+    """Name STOACK, at the doctor, or the author of a document: the hospital keeps it."""
     return _of_party(signed, hospital, openings={"deposit": deposit.SerializeToString(deterministic=True)})
 
 

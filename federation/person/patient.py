@@ -21,6 +21,7 @@ from federation.person import exhibits
 from federation.person.access_log import LastLook, ReadAccess, joined
 from federation.person.code import DoctorCode
 from federation.person.consents import Consents, KeptGrant, NewGrant, consent_of
+from federation.person.documents import add_document
 from federation.person.errors import NoAnswer
 from federation.person.evidence import EvidenceBook
 from federation.person.finding import OnMore, RecordFinder
@@ -36,6 +37,7 @@ from federation.person.trace import Trace
 from federation.protocol import consultation
 from federation.protocol.consent import peek_deputyship, write_grantee
 from federation.protocol.consultation import Diagnosed, Established
+from federation.protocol.documents import NewDocument
 from federation.protocol.frames import MOST_BIOSIGNAL_BYTES
 from federation.protocol.handshake import AwaitingReply
 from federation.protocol.parsing import check
@@ -50,6 +52,7 @@ from federation.v1.consultation_pb2 import ConsultationOpening, ConsultationRepl
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.envelope_pb2 import SessionFrame
+from federation.v1.record_pb2 import DepositReceipt
 from federation.v1.statement_pb2 import Grant
 from keystore.biometric import BiometricPassword
 from keystore.identities import ANY, DoctorId, HospitalId, PatientId
@@ -137,8 +140,8 @@ class PatientClient:
         self.pending = PendingStore(profile.pending, member)
         self.consents = Consents(member, cloud, self.book, clock=clock, entropy=entropy)
         self.hiding = HidingBook(member, cloud, self.consents, clock=clock)
-        opener = SessionOpener(member, connect, self.book, trace, clock, entropy)
-        self._fetcher = RecordFetcher(opener, open_spool(profile.spool, now=clock()))
+        self._opener = SessionOpener(member, connect, self.book, trace, clock, entropy)
+        self._fetcher = RecordFetcher(self._opener, open_spool(profile.spool, now=clock()))
         self._finder = RecordFinder(member, cloud, self.book, clock)
         self.last_look = LastLook(profile.last_look)
 
@@ -199,6 +202,17 @@ class PatientClient:
     ) -> Iterator[FetchedRecord]:
         """Fetch one's own records at these locations, as a doctor does: whole and verified. Close each after use."""
         return self._fetcher.fetch(self._own(deputyship), locations, progress, allowance or Allowance())
+
+    def add_document(
+        self,
+        hospital_id: HospitalId,
+        address: str,
+        department_class: str,
+        new: NewDocument,
+        deputyship: Deputyship | None = None,
+    ) -> DepositReceipt:
+        """Add a document to one's own record at a hospital, or to that of whom one stands for. Raises as `documents`."""
+        return add_document(self._opener, self._own(deputyship), hospital_id, address, department_class, new)
 
     def accesses_at_cloud(
         self, deputyship: Deputyship | None = None, on_more: OnMore = lambda _pages: None

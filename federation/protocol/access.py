@@ -331,14 +331,13 @@ class _Rule:
         question, deputyship = self.question, own.deputyship
         if question.asker.role != pb.ROLE_PATIENT:
             raise NotOwnRecord("only a patient has records of its own")  # own.1
-        if question.right not in _OWN:
-            raise NotOwnRecord("a patient finds, reads and sees who did; it deposits no encounter")  # own.2
+        if question.right is None or question.right not in _OWN:
+            raise NotOwnRecord("a patient finds, reads, sees who did and adds; it deposits no encounter")  # own.2
         if deputyship is None:
             if question.asker.identity != question.patient_id:
                 raise NotOwnRecord("these are another patient's records")  # own.3
             return Allowed("own", (ANY,), (ANY,), pb.SENSITIVITY_SECRET)
-        power = pb.POWER_LOG if question.right == pb.RIGHT_LOG else pb.POWER_READ
-        self._require_deputy(deputyship, question.asker.identity, power)
+        self._require_deputy(deputyship, question.asker.identity, _OWN[question.right])
         # Whoever may hide a record may see it; another deputy is restricted as a doctor is.
         hidden = () if pb.POWER_RESTRICT in deputyship.powers else self.standing.hidden
         return Allowed("deputy", (ANY,), (ANY,), pb.SENSITIVITY_RESTRICTED, hidden)
@@ -499,7 +498,13 @@ def require_duty(
 _LONGEST_DEPUTYSHIP = {"mandate": LONGEST_MANDATE, "guardian": LONGEST_GUARDIANSHIP}
 _GRANTED = frozenset({pb.SENSITIVITY_NORMAL, pb.SENSITIVITY_RESTRICTED})
 _GIVEN = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ, pb.RIGHT_WRITE})
-_OWN = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ, pb.RIGHT_LOG})
+_OWN: "dict[Right, Power]" = {
+    pb.RIGHT_INDEX: pb.POWER_READ,
+    pb.RIGHT_READ: pb.POWER_READ,
+    pb.RIGHT_LOG: pb.POWER_LOG,
+    pb.RIGHT_ADD: pb.POWER_ADD,
+}
+"""What a patient may do -> the power that a deputy needs for it."""
 _IN_EMERGENCY = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ})
 _BUDGETED = frozenset({pb.RIGHT_INDEX, pb.RIGHT_READ})
 """A deposit gives nothing out, and a visit that was begun is finished."""

@@ -14,6 +14,7 @@ KIND_NAMES: dict["pb.AccessKind.ValueType", str] = {
     pb.ACCESS_KIND_READ: "READ",
     pb.ACCESS_KIND_STORE: "STORE",
     pb.ACCESS_KIND_LOG: "LOG",
+    pb.ACCESS_KIND_ADD: "ADD",
 }
 GROUND_NAMES: dict["pb.AccessGround.ValueType", str] = {
     pb.ACCESS_GROUND_CONSENT: "consent",

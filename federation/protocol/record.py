@@ -6,16 +6,20 @@ D4  The doctor opens c_P under SEK_2 and shows its access; the hospital decides,
     With the purpose "log" the patient asks who did, and M_EMR is a manifest of accesses alone.
 H2  M_EMR comes in slices; the last frame signs the whole (C8).
 STO In D4's place: the new encounter, with what the patient and the doctor signed in the consultation; STOACK answers.
+OWN In D4's place, of a patient: a document of its own; STOACK answers, too.
 
 D3 and H1 are the handshake's, with the row `RECORD`; the states of who asks come first, then the hospital's.
 
-Long because it is one exchange seen from both of its sides, with two requests: what each builds must fit the other.
+Long because it is one exchange seen from both of its sides, with three requests: what each builds must fit the other.
 """
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
 
 from federation.errors import (
     AnswerMismatch,
@@ -30,6 +34,7 @@ from federation.errors import (
 from federation.protocol import handshake, outcomes
 from federation.protocol.access import BEGUN, AccessEvent, Allowed, Logged, Question, Receiver
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
+from federation.protocol.documents import SignedDocument, document_content, document_transcript
 from federation.protocol.frames import (
     MOST_DEPOSIT_BYTES,
     Direction,
@@ -61,6 +66,7 @@ from federation.v1.record_pb2 import (
     Deposit,
     DepositEnd,
     DepositReceipt,
+    OwnDocument,
     RecordEnd,
     RecordOpening,
     RecordQuery,
@@ -68,6 +74,7 @@ from federation.v1.record_pb2 import (
     Scope,
 )
 from federation.v1.statement_pb2 import (
+    RIGHT_ADD,
     RIGHT_LOG,
     RIGHT_READ,
     RIGHT_WRITE,
@@ -84,7 +91,11 @@ PURPOSE_NAMES: dict["pb.Purpose.ValueType", str] = {
     pb.PURPOSE_READ: "read",
     pb.PURPOSE_STORE: "store",
     pb.PURPOSE_LOG: "log",
+    pb.PURPOSE_ADD: "add",
 }
+Request = RecordQuery | Deposit | OwnDocument
+M = TypeVar("M", bound=Message)
+
 MOST_LOGGED = 4096
 """Accesses of one answer, the newest."""
 
@@ -226,19 +237,29 @@ class Established:
         self, biosignal: bytes, diagnosis: bytes, deposit: Deposit
     ) -> "tuple[AwaitingDepositReceipt, Iterator[SessionFrame]]":
         """Send STO: M_SD and M_DINF in slices, then the deposit. The same deposit may be sent again in a new session."""
-        check(deposit)
+        return self._bring("sto", biosignal + diagnosis, deposit)
+
+    def add(self, document: SignedDocument) -> "tuple[AwaitingDepositReceipt, Iterator[SessionFrame]]":
+        """Send OWN: the document in slices, then what its author signed. The same may be sent again in a new session."""
+        return self._bring("own", document.content, document.message)
+
+    def _bring(
+        self, name: str, content: bytes, message: Deposit | OwnDocument
+    ) -> "tuple[AwaitingDepositReceipt, Iterator[SessionFrame]]":
+        check(message)
         session = self.session
-        state = AwaitingDepositReceipt(
-            session.peer, session.receiving, digest(deposit.SerializeToString(deterministic=True))
-        )
-        return state, _deposit_frames(session.sending, biosignal + diagnosis, deposit)
+        message_digest = digest(message.SerializeToString(deterministic=True))
+        state = AwaitingDepositReceipt(session.peer, session.receiving, message_digest)
+        return state, _content_frames(session.sending, name, content, message)
 
 
-def _deposit_frames(sending: Direction, content: bytes, deposit: Deposit) -> Iterator[SessionFrame]:
+def _content_frames(
+    sending: Direction, name: str, content: bytes, message: Deposit | OwnDocument
+) -> Iterator[SessionFrame]:
     for piece in pieces([content]):
-        sending, frame = sending.seal("sto", piece.padded, last=False, sent_at=deposit.sent_at)
+        sending, frame = sending.seal(name, piece.padded, last=False, sent_at=message.sent_at)
         yield frame
-    yield sending.seal_message("sto", deposit, sent_at=deposit.sent_at)[1]
+    yield sending.seal_message(name, message, sent_at=message.sent_at)[1]
 
 
 @dataclass(frozen=True, repr=False)
@@ -308,7 +329,7 @@ class AwaitingRecord:
 
 @dataclass(frozen=True)
 class AwaitingDepositReceipt:
-    """STO is sent."""
+    """STO or OWN is sent."""
 
     hospital: Peer
     receiving: Direction
@@ -358,7 +379,7 @@ def _replied(session: Session, d3: RecordOpening) -> "AwaitingRequest":
 class AwaitingRequest:
     """H1 is sent, to somebody who asks for a patient that only c_P knows.
 
-    One D4 or one STO follows: D4 is one frame; STO has slices first.
+    One D4, one STO of a doctor or one OWN of a patient follows: D4 is one frame; the others have slices first.
     """
 
     session: Session
@@ -389,19 +410,24 @@ class AwaitingRequest:
 
     def receive(
         self, frame: SessionFrame, verifier: Verifier, *, now: Instant
-    ) -> "AwaitingRequest | ReceivedQuery | ReceivedDeposit":
+    ) -> "AwaitingRequest | ReceivedQuery | ReceivedDeposit | ReceivedDocument":
         """Take one frame (eq. 46). Raises Rejected; STALE and the like for clear fields."""
-        check(frame)  # D4.1, STO.1
+        check(frame)  # D4.1, STO.1, OWN.1
         is_query = frame.last and not self.pieces
+        is_own = self.asker.party.role == ROLE_PATIENT
         if is_query:
             verifier.freshness.require(frame.sent_at, now=now)  # D4.2
         with after_opening():
-            receiving, plaintext = self.receiving.open("d4" if is_query else "sto", frame)  # D4.3, STO.2
+            name = "d4" if is_query else "own" if is_own else "sto"
+            receiving, plaintext = self.receiving.open(name, frame)  # D4.3, STO.2, OWN.2
             opened = replace(self, receiving=receiving, heard_at=now if self.heard_at is None else self.heard_at)
             if is_query:
                 return _received_query(opened, frame, plaintext)
             if not frame.last:
                 return _with_slice(opened, plaintext)
+            if is_own:
+                own = parse(OwnDocument, plaintext)  # OWN.4
+                return ReceivedDocument(opened, Opened(own, plaintext), frame.sent_at)
             return ReceivedDeposit(opened, Opened(parse(Deposit, plaintext), plaintext), frame.sent_at)  # STO.4
 
 
@@ -416,25 +442,33 @@ def _received_query(request: AwaitingRequest, frame: SessionFrame, plaintext: by
 
 
 def _with_slice(request: AwaitingRequest, piece: bytes) -> AwaitingRequest:
-    return replace(request, pieces=with_slice(request.pieces, piece, most_bytes=MOST_DEPOSIT_BYTES))  # STO.3
+    return replace(request, pieces=with_slice(request.pieces, piece, most_bytes=MOST_DEPOSIT_BYTES))  # STO.3, OWN.3
 
 
-def _require_commitment(
-    request: AwaitingRequest, message: RecordQuery | Deposit, *purposes: "pb.Purpose.ValueType"
-) -> None:
+def sender_of(message: Request) -> str:
+    """Return who sent it, as it says itself."""
+    match message:
+        case RecordQuery():
+            return message.asker_id
+        case Deposit():
+            return message.doctor_id
+        case OwnDocument():
+            return message.author_id
+
+
+def _require_commitment(request: AwaitingRequest, message: Request, *purposes: "pb.Purpose.ValueType") -> None:
     """Require that the message is D3's sender's and that c_P opens to it (X5, C7)."""
-    named = message.asker_id if isinstance(message, RecordQuery) else message.doctor_id
-    if named != request.asker.identity:
-        raise IdentityMismatch("the message names somebody else than D3")  # D4.7, STO.7
+    if sender_of(message) != request.asker.identity:
+        raise IdentityMismatch("the message names somebody else than D3")  # D4.7, STO.7, OWN.7
     if message.scope.purpose not in purposes:
-        raise FieldInvalid("the scope has another purpose than the message")  # D4.8, STO.8
+        raise FieldInvalid("the scope has another purpose than the message")  # D4.8, STO.8, OWN.8
     if commitment(Shown.of(message), message.scope, message.blind) != request.patient_commitment:
-        raise CommitmentMismatch("c_P does not open to this patient, access and scope")  # D4.9, STO.9
+        raise CommitmentMismatch("c_P does not open to this patient, access and scope")  # D4.9, STO.9, OWN.9
 
 
 def _decided(
     request: AwaitingRequest,
-    message: RecordQuery | Deposit,
+    message: Request,
     right: "statement.Right.ValueType",
     verifier: Verifier,
     receiver: Receiver,
@@ -444,7 +478,7 @@ def _decided(
 
     Raises Authorization for what is wrong with what is shown; Rejected for one who is revoked since D3, or a false party.
     """
-    request.require_still_allowed(verifier, now=now)  # D4.10, STO.13
+    request.require_still_allowed(verifier, now=now)  # D4.10, STO.13, OWN.13
     asker = request.asker.party
     asked_class = message.scope.department_class
     question = Question(
@@ -454,7 +488,7 @@ def _decided(
         hospital_id=request.session.own.hospital_id,
         department_class=None if asked_class == ANY else asked_class,
     )
-    return Shown.of(message).decide(asker, question, verifier, receiver, now=now)  # D4.11, STO.14
+    return Shown.of(message).decide(asker, question, verifier, receiver, now=now)  # D4.11, STO.14, OWN.14
 
 
 @dataclass(frozen=True, repr=False)
@@ -533,22 +567,43 @@ class Release:
 
 
 @dataclass(frozen=True, repr=False)
-class ReceivedDeposit:
-    """STO is whole. If H(sto) was answered before, give that answer again; else check it."""
+class Brought(Generic[M]):
+    """A message with slices before it, which STOACK answers."""
 
     request: AwaitingRequest
-    opened: Opened[Deposit]
+    opened: Opened[M]
     sent_at: Instant
+
+    @property
+    def digest(self) -> bytes:
+        """Return H of the message's plaintext."""
+        return digest(self.opened.plaintext)
+
+    def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
+        """Say to the confirmed asker why it is not taken."""
+        return self._ended(DepositEnd(outcome=outcome, sent_at=now))
+
+    def answer(self, receipt: SignedStatement, *, now: Instant) -> SessionFrame:
+        """Send STOACK: the receipt as it was signed when this was kept."""
+        return self._ended(DepositEnd(outcome=pb.SESSION_OUTCOME_SERVED, receipt=receipt, sent_at=now))
+
+    def receipt(self, handle: bytes, version: int, *, now: Instant) -> SignedStatement:
+        """Sign STOACK."""
+        receipt = DepositReceipt(deposit_digest=self.digest, handle=handle, version=version, stored_at=now)
+        return sign_statement("stoack", receipt, self.request.signing_key)
+
+    def _ended(self, end: DepositEnd) -> SessionFrame:
+        return self.request.sending.seal_message("stoack", end, sent_at=end.sent_at)[1]
+
+
+@dataclass(frozen=True, repr=False)
+class ReceivedDeposit(Brought[Deposit]):
+    """STO is whole. If H(sto) was answered before, give that answer again; else check it."""
 
     @property
     def sto(self) -> Deposit:
         """Return the message."""
         return self.opened.payload
-
-    @property
-    def digest(self) -> bytes:
-        """Return H(sto plaintext)."""
-        return digest(self.opened.plaintext)
 
     def decide(self, verifier: Verifier, receiver: Receiver, *, now: Instant) -> "Logged[AcceptedDeposit]":
         """Check all that D4 would, then Sig_P2 and Sig_D5. Raises Authorization for the access, Rejected, StaleMessage."""
@@ -568,17 +623,6 @@ class ReceivedDeposit:
     def event(self, reason: str) -> AccessEvent:
         """Return the entry for the access log."""
         return _event("STORE", self.sto, reason)
-
-    def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
-        """Say to the confirmed doctor why the deposit is not taken."""
-        return self._ended(DepositEnd(outcome=outcome, sent_at=now))
-
-    def answer(self, receipt: SignedStatement, *, now: Instant) -> SessionFrame:
-        """Send STOACK: the receipt as it was signed when the deposit was kept."""
-        return self._ended(DepositEnd(outcome=pb.SESSION_OUTCOME_SERVED, receipt=receipt, sent_at=now))
-
-    def _ended(self, end: DepositEnd) -> SessionFrame:
-        return self.request.sending.seal_message("stoack", end, sent_at=end.sent_at)[1]
 
     def _require_signatures(self, verifier: Verifier, now: Instant) -> None:
         sto, doctor, shown = self.sto, self.request.asker, Shown.of(self.sto)
@@ -626,15 +670,66 @@ class AcceptedDeposit:
 
     def receipt(self, handle: bytes, version: int, *, now: Instant) -> SignedStatement:
         """Sign STOACK."""
-        receipt = DepositReceipt(deposit_digest=self.received.digest, handle=handle, version=version, stored_at=now)
-        return sign_statement("stoack", receipt, self.received.request.signing_key)
+        return self.received.receipt(handle, version, now=now)
 
 
-def _event(kind: str, message: RecordQuery | Deposit, reason: str) -> AccessEvent:
+@dataclass(frozen=True, repr=False)
+class ReceivedDocument(Brought[OwnDocument]):
+    """OWN is whole. If H(own) was answered before, give that answer again; else check it."""
+
+    @property
+    def own(self) -> OwnDocument:
+        """Return the message."""
+        return self.opened.payload
+
+    def decide(self, verifier: Verifier, receiver: Receiver, *, now: Instant) -> "Logged[AcceptedDocument]":
+        """Check all that D4 would, then its author's signature. Raises Authorization for the access, Rejected, StaleMessage."""
+        own, request = self.own, self.request
+        verifier.freshness.require_since(self.sent_at, heard_at=request.heard_at or now, now=now)  # OWN.5
+        with after_opening():
+            require_same_time(own.sent_at, self.sent_at)  # OWN.6
+            _require_commitment(request, own, pb.PURPOSE_ADD)
+            content = document_content(own, request.pieces)
+        _decided(request, own, RIGHT_ADD, verifier, receiver, now)
+        with after_opening():
+            if own.scope.department_class == ANY or own.scope.handles:
+                raise FieldInvalid("a document is for one department class, and by no handle")  # OWN.15
+            covered = document_transcript(own, request.session.own.hospital_id)
+            verify_signature(request.asker.key, own.signature, covered)  # OWN.16
+        return Logged(self.event("OK"), AcceptedDocument(self, content, covered))
+
+    def event(self, reason: str) -> AccessEvent:
+        """Return the entry for the access log."""
+        return _event("ADD", self.own, reason)
+
+
+@dataclass(frozen=True, repr=False)
+class AcceptedDocument:
+    """The document may be kept. Keep it and its publication in one transaction, then answer with the receipt.
+
+    `covered` is what its author signed.
+    """
+
+    received: ReceivedDocument
+    content: bytes
+    covered: bytes
+
+    @property
+    def own(self) -> OwnDocument:
+        """Return the message."""
+        return self.received.own
+
+    @property
+    def author(self) -> Peer:
+        """Return who wrote it."""
+        return self.received.request.asker
+
+
+def _event(kind: str, message: Request, reason: str) -> AccessEvent:
     shown = Shown.of(message)
     return AccessEvent(
         kind=kind,
-        asker_id=message.asker_id if isinstance(message, RecordQuery) else message.doctor_id,
+        asker_id=sender_of(message),
         patient_id=shown.patient_id,
         scope=message.scope.department_class,
         authorization=shown.digest,

@@ -34,7 +34,7 @@ from federation.protocol.statements import certificate_digest, digest_or_empty, 
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.v1.access_pb2 import Access, Consent, DeclaredEmergency, Deputyship, OwnAccess, ShownDuty
-from federation.v1.record_pb2 import Deposit, RecordQuery
+from federation.v1.record_pb2 import Deposit, OwnDocument, RecordQuery
 from federation.v1.search_pb2 import SearchQuery
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, SignedStatement
 from keystore.identities import HospitalId, PatientId
@@ -54,7 +54,7 @@ class Shown:
     access: Access | None = None
 
     @classmethod
-    def of(cls, message: RecordQuery | Deposit | SearchQuery) -> "Shown":
+    def of(cls, message: RecordQuery | Deposit | OwnDocument | SearchQuery) -> "Shown":
         """Return what a message shows."""
         return cls(PatientId(message.patient_id), message.access if message.HasField("access") else None)
 

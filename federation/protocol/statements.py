@@ -25,6 +25,7 @@ RIGHT_NAMES: dict["pb.Right.ValueType", str] = {
     pb.RIGHT_READ: "read",
     pb.RIGHT_WRITE: "write",
     pb.RIGHT_LOG: "log",
+    pb.RIGHT_ADD: "add",
 }
 POWER_NAMES: dict["pb.Power.ValueType", str] = {
     pb.POWER_GRANT: "grant",
@@ -32,6 +33,7 @@ POWER_NAMES: dict["pb.Power.ValueType", str] = {
     pb.POWER_READ: "read",
     pb.POWER_LOG: "log",
     pb.POWER_RESTRICT: "restrict",
+    pb.POWER_ADD: "add",
 }
 SENSITIVITY_NAMES: dict["pb.Sensitivity.ValueType", str] = {
     pb.SENSITIVITY_NORMAL: "normal",

@@ -43,6 +43,8 @@ class _AccessKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccessKind
     """"STORE": brought a hospital an encounter."""
     ACCESS_KIND_LOG: _AccessKind.ValueType  # 4
     """"LOG": asked who did."""
+    ACCESS_KIND_ADD: _AccessKind.ValueType  # 5
+    """"ADD": brought a hospital a document of the patient's own."""
 
 class AccessKind(_AccessKind, metaclass=_AccessKindEnumTypeWrapper):
     """What somebody did, or tried to do."""
@@ -57,6 +59,8 @@ ACCESS_KIND_STORE: AccessKind.ValueType  # 3
 """"STORE": brought a hospital an encounter."""
 ACCESS_KIND_LOG: AccessKind.ValueType  # 4
 """"LOG": asked who did."""
+ACCESS_KIND_ADD: AccessKind.ValueType  # 5
+""""ADD": brought a hospital a document of the patient's own."""
 Global___AccessKind: _TypeAlias = AccessKind  # noqa: Y015
 
 class _AccessGround:

@@ -38,6 +38,8 @@ class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.Value
     """"store" in a transcript."""
     PURPOSE_LOG: _Purpose.ValueType  # 3
     """"log" in a transcript: read who did, as this hospital's log has it. Of every class, and without handles."""
+    PURPOSE_ADD: _Purpose.ValueType  # 4
+    """"add" in a transcript: bring a document of the patient's own. Of one class, and without handles."""
 
 class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
     """What a session is for."""
@@ -50,6 +52,8 @@ PURPOSE_STORE: Purpose.ValueType  # 2
 """"store" in a transcript."""
 PURPOSE_LOG: Purpose.ValueType  # 3
 """"log" in a transcript: read who did, as this hospital's log has it. Of every class, and without handles."""
+PURPOSE_ADD: Purpose.ValueType  # 4
+""""add" in a transcript: bring a document of the patient's own. Of one class, and without handles."""
 Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
 
 class _SessionOutcome:
@@ -162,7 +166,7 @@ class OpenSessionRequest(_message.Message):
 
     @_builtins.property
     def frame(self) -> _envelope_pb2.SessionFrame:
-        """D4 or STO under SEK_2."""
+        """D4, STO or OWN under SEK_2."""
 
     def __init__(
         self,
@@ -578,7 +582,7 @@ class Scope(_message.Message):
     """The class of the records, or "*" when reading, and of a log."""
     @_builtins.property
     def handles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """The records wanted; none means all of the class. None when storing."""
+        """The records wanted; none means all of the class. None when storing, and when adding."""
 
     def __init__(
         self,
@@ -1039,8 +1043,137 @@ class Deposit(_message.Message):
 Global___Deposit: _TypeAlias = Deposit  # noqa: Y015
 
 @_typing.final
+class OwnDocument(_message.Message):
+    """own, under SEK_2, in D4's place: a patient's own document, of the patient or of a deputy. Its bytes travel as slices of their
+    padded content in the frames before the last; the last frame holds this message. STOACK answers.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATIENT_ID_FIELD_NUMBER: _builtins.int
+    AUTHOR_ID_FIELD_NUMBER: _builtins.int
+    SENT_AT_FIELD_NUMBER: _builtins.int
+    BLIND_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    ACCESS_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    SENSITIVITY_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CONTENT_DIGEST_FIELD_NUMBER: _builtins.int
+    WRITTEN_AT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    patient_id: _builtins.str
+    """ID_P: whose record it goes into."""
+    author_id: _builtins.str
+    """ID_A, the author: the patient, or its deputy; equal to d3's."""
+    sent_at: _builtins.int
+    """T; equal to the frame's."""
+    blind: _builtins.bytes
+    """rho: opens c_P."""
+    title: _builtins.bytes
+    """What it is called, for display: UTF-8, in any script."""
+    media_type: _builtins.str
+    """Media type (RFC 6838), as its author says: nothing is opened by it."""
+    sensitivity: _statement_pb2.Sensitivity.ValueType
+    """How much of it is kept from whom."""
+    size_bytes: _builtins.int
+    """Its length; what follows is padding."""
+    content_digest: _builtins.bytes
+    """SHA-256 of its bytes."""
+    written_at: _builtins.int
+    """When its author wrote it, as it says: it stays when the document is sent again."""
+    signature: _builtins.bytes
+    """Sig of the author over T("own", ID_HPC, ID_P, ID_A, class, H(access), title, media type, sensitivity, size, H(content),
+    written at), for this hospital and this patient.
+    """
+    @_builtins.property
+    def scope(self) -> Global___Scope:
+        """The scope that c_P commits to, with purpose "add"."""
+
+    @_builtins.property
+    def access(self) -> _access_pb2.Access:
+        """Why it may: as the patient itself, or as its deputy with the power "add"."""
+
+    def __init__(
+        self,
+        *,
+        patient_id: _builtins.str | None = ...,
+        author_id: _builtins.str | None = ...,
+        sent_at: _builtins.int | None = ...,
+        blind: _builtins.bytes | None = ...,
+        scope: Global___Scope | None = ...,
+        access: _access_pb2.Access | None = ...,
+        title: _builtins.bytes | None = ...,
+        media_type: _builtins.str | None = ...,
+        sensitivity: _statement_pb2.Sensitivity.ValueType | None = ...,
+        size_bytes: _builtins.int | None = ...,
+        content_digest: _builtins.bytes | None = ...,
+        written_at: _builtins.int | None = ...,
+        signature: _builtins.bytes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_author_id", b"_author_id", "_blind", b"_blind", "_content_digest", b"_content_digest", "_media_type", b"_media_type", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sensitivity", b"_sensitivity", "_sent_at", b"_sent_at", "_signature", b"_signature", "_size_bytes", b"_size_bytes", "_title", b"_title", "_written_at", b"_written_at", "access", b"access", "author_id", b"author_id", "blind", b"blind", "content_digest", b"content_digest", "media_type", b"media_type", "patient_id", b"patient_id", "scope", b"scope", "sensitivity", b"sensitivity", "sent_at", b"sent_at", "signature", b"signature", "size_bytes", b"size_bytes", "title", b"title", "written_at", b"written_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_author_id", b"_author_id", "_blind", b"_blind", "_content_digest", b"_content_digest", "_media_type", b"_media_type", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sensitivity", b"_sensitivity", "_sent_at", b"_sent_at", "_signature", b"_signature", "_size_bytes", b"_size_bytes", "_title", b"_title", "_written_at", b"_written_at", "access", b"access", "author_id", b"author_id", "blind", b"blind", "content_digest", b"content_digest", "media_type", b"media_type", "patient_id", b"patient_id", "scope", b"scope", "sensitivity", b"sensitivity", "sent_at", b"sent_at", "signature", b"signature", "size_bytes", b"size_bytes", "title", b"title", "written_at", b"written_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__access: _TypeAlias = _typing.Literal["access"]  # noqa: Y015
+    _WhichOneofArgType__access: _TypeAlias = _typing.Literal["_access", b"_access"]  # noqa: Y015
+    _WhichOneofReturnType__author_id: _TypeAlias = _typing.Literal["author_id"]  # noqa: Y015
+    _WhichOneofArgType__author_id: _TypeAlias = _typing.Literal["_author_id", b"_author_id"]  # noqa: Y015
+    _WhichOneofReturnType__blind: _TypeAlias = _typing.Literal["blind"]  # noqa: Y015
+    _WhichOneofArgType__blind: _TypeAlias = _typing.Literal["_blind", b"_blind"]  # noqa: Y015
+    _WhichOneofReturnType__content_digest: _TypeAlias = _typing.Literal["content_digest"]  # noqa: Y015
+    _WhichOneofArgType__content_digest: _TypeAlias = _typing.Literal["_content_digest", b"_content_digest"]  # noqa: Y015
+    _WhichOneofReturnType__media_type: _TypeAlias = _typing.Literal["media_type"]  # noqa: Y015
+    _WhichOneofArgType__media_type: _TypeAlias = _typing.Literal["_media_type", b"_media_type"]  # noqa: Y015
+    _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
+    _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
+    _WhichOneofReturnType__scope: _TypeAlias = _typing.Literal["scope"]  # noqa: Y015
+    _WhichOneofArgType__scope: _TypeAlias = _typing.Literal["_scope", b"_scope"]  # noqa: Y015
+    _WhichOneofReturnType__sensitivity: _TypeAlias = _typing.Literal["sensitivity"]  # noqa: Y015
+    _WhichOneofArgType__sensitivity: _TypeAlias = _typing.Literal["_sensitivity", b"_sensitivity"]  # noqa: Y015
+    _WhichOneofReturnType__sent_at: _TypeAlias = _typing.Literal["sent_at"]  # noqa: Y015
+    _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
+    _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
+    _WhichOneofArgType__signature: _TypeAlias = _typing.Literal["_signature", b"_signature"]  # noqa: Y015
+    _WhichOneofReturnType__size_bytes: _TypeAlias = _typing.Literal["size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__size_bytes: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__title: _TypeAlias = _typing.Literal["title"]  # noqa: Y015
+    _WhichOneofArgType__title: _TypeAlias = _typing.Literal["_title", b"_title"]  # noqa: Y015
+    _WhichOneofReturnType__written_at: _TypeAlias = _typing.Literal["written_at"]  # noqa: Y015
+    _WhichOneofArgType__written_at: _TypeAlias = _typing.Literal["_written_at", b"_written_at"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__access) -> _WhichOneofReturnType__access | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__author_id) -> _WhichOneofReturnType__author_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__blind) -> _WhichOneofReturnType__blind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__content_digest) -> _WhichOneofReturnType__content_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__media_type) -> _WhichOneofReturnType__media_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_id) -> _WhichOneofReturnType__patient_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scope) -> _WhichOneofReturnType__scope | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sensitivity) -> _WhichOneofReturnType__sensitivity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sent_at) -> _WhichOneofReturnType__sent_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signature) -> _WhichOneofReturnType__signature | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size_bytes) -> _WhichOneofReturnType__size_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__title) -> _WhichOneofReturnType__title | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__written_at) -> _WhichOneofReturnType__written_at | None: ...
+
+Global___OwnDocument: _TypeAlias = OwnDocument  # noqa: Y015
+
+@_typing.final
 class DepositReceipt(_message.Message):
-    """Label "stoack", signed by PRK_HPC: the deposit is kept. The same sto again gets the same answer."""
+    """Label "stoack", signed by PRK_HPC: the deposit, or the document, is kept. The same message again gets the same answer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1049,7 +1182,7 @@ class DepositReceipt(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     STORED_AT_FIELD_NUMBER: _builtins.int
     deposit_digest: _builtins.bytes
-    """H(sto plaintext): of the Deposit's exact bytes."""
+    """H(sto plaintext), H(own plaintext): of the exact bytes of the Deposit, or of the OwnDocument."""
     handle: _builtins.bytes
     """Names the new record."""
     version: _builtins.int

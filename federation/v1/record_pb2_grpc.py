@@ -57,7 +57,7 @@ class RecordServiceServicer(object):
     """
 
     def OpenSession(self, request_iterator, context):
-        """One session: D3 and H1, then either D4 and H2 (read) or STO and STOACK (store).
+        """One session: D3 and H1, then D4 and H2 (read), or STO and STOACK (store), or OWN and STOACK (add).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

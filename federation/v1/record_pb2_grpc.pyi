@@ -36,7 +36,7 @@ class RecordServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecordServiceAsyncStub: ...
     OpenSession: _grpc.StreamStreamMultiCallable[_record_pb2.OpenSessionRequest, _record_pb2.OpenSessionResponse]
-    """One session: D3 and H1, then either D4 and H2 (read) or STO and STOACK (store)."""
+    """One session: D3 and H1, then D4 and H2 (read), or STO and STOACK (store), or OWN and STOACK (add)."""
     GetHospital: _grpc.UnaryUnaryMultiCallable[_record_pb2.GetHospitalRequest, _record_pb2.GetHospitalResponse]
     """Gives the hospital's own key statement and encryption key, to address D3 without the index."""
     GetDuty: _grpc.UnaryUnaryMultiCallable[_record_pb2.GetDutyRequest, _record_pb2.GetDutyResponse]
@@ -48,7 +48,7 @@ class RecordServiceAsyncStub(RecordServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenSession: _aio.StreamStreamMultiCallable[_record_pb2.OpenSessionRequest, _record_pb2.OpenSessionResponse]  # type: ignore[assignment]
-    """One session: D3 and H1, then either D4 and H2 (read) or STO and STOACK (store)."""
+    """One session: D3 and H1, then D4 and H2 (read), or STO and STOACK (store), or OWN and STOACK (add)."""
     GetHospital: _aio.UnaryUnaryMultiCallable[_record_pb2.GetHospitalRequest, _record_pb2.GetHospitalResponse]  # type: ignore[assignment]
     """Gives the hospital's own key statement and encryption key, to address D3 without the index."""
     GetDuty: _aio.UnaryUnaryMultiCallable[_record_pb2.GetDutyRequest, _record_pb2.GetDutyResponse]  # type: ignore[assignment]
@@ -63,7 +63,7 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_record_pb2.OpenSessionRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_record_pb2.OpenSessionResponse], _abc.AsyncIterator[_record_pb2.OpenSessionResponse]]:
-        """One session: D3 and H1, then either D4 and H2 (read) or STO and STOACK (store)."""
+        """One session: D3 and H1, then D4 and H2 (read), or STO and STOACK (store), or OWN and STOACK (add)."""
 
     @_abc_1.abstractmethod
     def GetHospital(

@@ -65,6 +65,8 @@ class _RightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Right.ValueType
     """"write": deposit the new encounter (STO)."""
     RIGHT_LOG: _Right.ValueType  # 4
     """"log": read who did. In no grant: it is the patient's own, and its deputies'."""
+    RIGHT_ADD: _Right.ValueType  # 5
+    """"add": add a document of one's own (OWN). In no grant: it is the patient's own, and its deputies'."""
 
 class Right(_Right, metaclass=_RightEnumTypeWrapper):
     """What may be done with a patient's records."""
@@ -79,6 +81,8 @@ RIGHT_WRITE: Right.ValueType  # 3
 """"write": deposit the new encounter (STO)."""
 RIGHT_LOG: Right.ValueType  # 4
 """"log": read who did. In no grant: it is the patient's own, and its deputies'."""
+RIGHT_ADD: Right.ValueType  # 5
+""""add": add a document of one's own (OWN). In no grant: it is the patient's own, and its deputies'."""
 Global___Right: _TypeAlias = Right  # noqa: Y015
 
 class _Sensitivity:
@@ -127,6 +131,8 @@ class _PowerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Power.ValueType
     """"log": read who did."""
     POWER_RESTRICT: _Power.ValueType  # 5
     """"restrict": hide records."""
+    POWER_ADD: _Power.ValueType  # 6
+    """"add": add documents of the patient's."""
 
 class Power(_Power, metaclass=_PowerEnumTypeWrapper):
     """What a deputy may do in a patient's name."""
@@ -143,6 +149,8 @@ POWER_LOG: Power.ValueType  # 4
 """"log": read who did."""
 POWER_RESTRICT: Power.ValueType  # 5
 """"restrict": hide records."""
+POWER_ADD: Power.ValueType  # 6
+""""add": add documents of the patient's."""
 Global___Power: _TypeAlias = Power  # noqa: Y015
 
 @_typing.final

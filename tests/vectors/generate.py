@@ -27,7 +27,7 @@ PHASES = {
     "registration": ("reg1", "reg2"),
     "consultation": ("duty-ask", "room", "P1", "D1", "P2"),
     "search": ("D2", "C"),
-    "record": ("D3", "H1", "D4", "H2", "STO"),
+    "record": ("D3", "H1", "D4", "H2", "STO", "OWN"),
     "diagnosis": ("D5", "P6"),
     "calls": ("pub", "ekput", "tlsca", "tkt", "rev", "rst"),
 }

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from federation.protocol.sealing import Context
 from federation.protocol.statements import sign_statement
 from federation.v1.access_pb2 import Access, OwnAccess
-from federation.v1.record_pb2 import DepositReceipt, RecordManifest
+from federation.v1.record_pb2 import PURPOSE_STORE, DepositReceipt, RecordManifest
 from federation.v1.revocation_pb2 import STATEMENT_KIND_GRANT
 from federation.v1.statement_pb2 import (
     RIGHT_LOG,
@@ -48,8 +48,8 @@ OTHER_SESSION = b"another session!"
 CALLS = ("pub", "ekput", "tlsca", "tkt", "rev", "rst", "rstget")
 OPENINGS = ("reg1-patient", "P1", "D2", "D3-read", *CALLS)
 REPLIES = ("reg2-patient", "D1", "C", "H1-read")
-LAST_FRAMES = ("P2-1", "D4", "H2-2", "D5", "P6", "STO-1", "STOACK")
-FRAMES = ("P2-0", "H2-0", "STO-0", *LAST_FRAMES)
+LAST_FRAMES = ("P2-1", "D4", "H2-2", "D5", "P6", "STO-1", "STOACK", "OWN-1", "STOACK-own")
+FRAMES = ("P2-0", "H2-0", "STO-0", "OWN-0", *LAST_FRAMES)
 NO_POINTS = "an x of no point", "an x of the twist, order 5", "x = p + 5", "x = 2^256 - 1"
 NO_REGISTRATION_POINTS = "rho = 0", "rho = n + 3, the x of a point"
 BAD_POINTS = {v["name"]: bytes.fromhex(v["point"]) for v in curve.points() if v["expect"] != "success"}
@@ -112,7 +112,7 @@ class Refusals:
             yield self._clear(step, "a frame too far", "OUT_OF_ORDER", sequence=step.message.sequence + 1)
             yield self._clear(step, "last turned around", "SEAL_INVALID", last=not step.message.last)
             yield self._clear(step, "another outer time", "SEAL_INVALID", sent_at=self.now + 1)
-        for name in ("P2-0", "P2-1", "D4", "H2-0", "STO-1"):
+        for name in ("P2-0", "P2-1", "D4", "H2-0", "STO-1", "OWN-1"):
             if name in ("P2-0", "D4", "H2-0"):  # of long content, T is fresh when the first frame comes
                 yield self._vector(name, "stale", "STALE", "STALE", now=self.now + WINDOW_MS + 1)
             yield self._vector(name, "future", "FUTURE_DATED", "FUTURE_DATED", now=self.now - SKEW_MS - 1)
@@ -280,17 +280,36 @@ class Refusals:
 
     def _content(self) -> Iterator[Json]:
         """Slices, and what a message says of the content in them."""
-        for name in ("P2-0", "H2-0", "STO-0"):
+        for name in ("P2-0", "H2-0", "STO-0", "OWN-0"):
             yield self._framed(self.steps[name], "an empty slice", "FIELD_INVALID", b"")
         last = plaintext_of(self.steps["H2-1"])[:-1] + b"\x01"
         yield self._framed(self.steps["H2-1"], "padding that is not zero", "PADDING_INVALID", last)
-        for name, field in (("P2-1", "biosignal_size_bytes"), ("STO-1", "diagnosis_size_bytes")):
+        for name, field in (
+            ("P2-1", "biosignal_size_bytes"),
+            ("STO-1", "diagnosis_size_bytes"),
+            ("OWN-1", "size_bytes"),
+        ):
             size = getattr(payload_of(self.steps[name]), field)
             said = {"content where padding is": size - 1, "content of another size": 2 * spec.SMALLEST}
             for change, value in said.items():
                 yield self._changed(self.steps[name], change, "PADDING_INVALID", _with(**{field: value}))
         longer = _with(biosignal_size_bytes=MOST_BIOSIGNAL_BYTES + 1)
         yield self._changed(self.steps["STO-1"], "a biosignal that is too long", "LIMIT_REACHED", longer)
+        yield from self._documents(self.steps["OWN-1"])
+
+    def _documents(self, own: Step) -> Iterator[Json]:
+        """What its author signs of a document, and what c_P commits to."""
+        zeros = bytes(32)
+        longer = _with(size_bytes=MOST_BIOSIGNAL_BYTES + 1)
+        yield self._changed(own, "a document that is too long", "LIMIT_REACHED", longer)
+        yield self._changed(own, "another document", "RECORD_DIGEST_MISMATCH", _with(content_digest=zeros))
+        yield self._changed(own, "another blind", "COMMITMENT_MISMATCH", _with(blind=zeros))
+        yield self._changed(own, "another patient", "COMMITMENT_MISMATCH", _with(patient_id="P:other"))
+        yield self._changed(own, "another author", "IDENTITY_MISMATCH", _with(author_id="P:other"))
+        yield self._changed(own, "to store", "FIELD_INVALID", _to_store)
+        for name, value in {"title": b"Mine", "media_type": "text/html", "sensitivity": 1, "written_at": 1}.items():
+            said = _with(**{name: value})
+            yield self._changed(own, f"another {name} than was signed", "SIGNATURE_INVALID", said, sign=False)
 
     def _patients_signature(self) -> Iterator[Json]:
         """Sig_P2 of the same patient over the same biosignal: for another doctor, Cert_D, patient or grant, or none."""
@@ -647,6 +666,10 @@ def _of_kind(kind: int) -> Change:
         payload.statements[0].kind = kind
 
     return change
+
+
+def _to_store(payload: Any) -> None:
+    payload.scope.purpose = PURPOSE_STORE
 
 
 def _for_log(payload: Any) -> None:

@@ -14,6 +14,7 @@ from federation.protocol.access import AccessEvent, Receiver, Right, ToDoctor, V
 from federation.protocol.access_log import entry_of
 from federation.protocol.consent import Shift, Terms, make_duty, make_grant
 from federation.protocol.consultation import code_digest
+from federation.protocol.documents import NewDocument, sign_document
 from federation.protocol.frames import Piece
 from federation.protocol.handshake import ReceivedOpening, Session, SessionKeys
 from federation.protocol.parsing import check
@@ -32,7 +33,7 @@ from federation.v1.consultation_pb2 import (
     OpenRoomRequest,
 )
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
-from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_LOG, RIGHT_READ, RIGHT_WRITE
+from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_LOG, RIGHT_READ, RIGHT_WRITE, SENSITIVITY_RESTRICTED
 from keystore.transcript import digest
 from tests.vectors.signed import Facts
 from tests.vectors.single_calls import DEPARTMENT_CLASS, HANDLE, call_all
@@ -41,6 +42,7 @@ from tests.vectors.world import Carry, Step, World
 
 ROOM_ID = bytes(range(16))
 BIOSIGNAL = b"ecg " * 30
+NOTE_TITLE, NOTE = "Nasenbluten, März", b"Since Monday, each morning."
 ATTACHMENT = b"what a part of the record holds"
 CUT = 100
 """Where M_EMR is cut into two slices: within its manifest."""
@@ -428,10 +430,34 @@ def deposit(world: World, carry: Carry, consulted: Consulted, diagnosis: Diagnos
     return carry(Step("STOACK", record_pb2.DepositEnd, answer, receive, None, framed))
 
 
+def add_document(world: World, carry: Carry) -> Any:
+    """D3, H1, OWN in two frames, STOACK: a patient's own note."""
+    now, verifier = world.now, world.verifier
+    shown, new = own(world), NewDocument(NOTE_TITLE, "text/plain; charset=utf-8", NOTE, SENSITIVITY_RESTRICTED)
+    blind = world.entropy("rho-add")(32)
+    document = sign_document(world.patient, new, shown, world.hospital.hospital_id, DEPARTMENT_CLASS, blind, now=now)
+    intent = record.Intent(shown, document.message.scope, blind)
+    established, requested = establish(world, carry, world.patient, intent, "-add")
+    waiting, frames = established.add(document)
+    state: Any = requested
+    framed, facts = ("own", requested.receiving.keys), Facts(receiver=world.hospital.identity)
+    for number, frame in enumerate(frames):
+        kind = record_pb2.OwnDocument if frame.last else None
+        receive = _storing(state, verifier)
+        state = carry(Step(f"OWN-{number}", kind, frame, receive, None, framed, facts, world.patient.signing_key))
+    answer = state.received.answer(state.received.receipt(HANDLE, 1, now=now), now=now)
+    framed = "stoack", requested.session.sending.keys
+
+    def receive_end(message: Any, *, now: int, admitted: bool = True) -> Any:
+        return waiting.receive(message, now=now)
+
+    return carry(Step("STOACK-own", record_pb2.DepositEnd, answer, receive_end, None, framed))
+
+
 def _storing(state: record.AwaitingRequest, verifier: Verifier) -> Callable[..., Any]:
     def receive(message: Any, *, now: int, admitted: bool = True) -> Any:
         taken = state.receive(message, verifier, now=now)
-        if isinstance(taken, record.ReceivedDeposit):
+        if isinstance(taken, record.ReceivedDeposit | record.ReceivedDocument):
             return taken.decide(verifier, Receiver(), now=now).recorded()
         return taken
 
@@ -475,4 +501,5 @@ def run(world: World, carry: Carry) -> None:
     read_record(world, carry, world.patient, own(world), "-own")
     look_up(world, carry, world.patient, own(world), "-log", RIGHT_LOG)
     read_log(world, carry)
+    add_document(world, carry)
     call_all(world, carry, consulted.consent.grant, duty(world).duty)

@@ -26,9 +26,9 @@ OUTCOMES = (
     "not-own",
 )
 ROLES = ("", "patient", "doctor", "hospital")
-PURPOSES = ("", "read", "store", "log")
+PURPOSES = ("", "read", "store", "log", "add")
 RIGHTS = ("", "index", "read", "write", "log")
-ACCESS_KINDS = ("", "SEARCH", "READ", "STORE", "LOG")
+ACCESS_KINDS = ("", "SEARCH", "READ", "STORE", "LOG", "ADD")
 ACCESS_GROUNDS = ("", "consent", "own", "emergency", "none")
 ACTIONS = ("", "add", "withdraw")
 SENSITIVITIES = ("", "normal", "restricted", "secret")
@@ -244,7 +244,7 @@ def scope(m: Any) -> Transcript:
 
 
 def commitment(m: Any) -> Transcript:
-    """c_P, of a D4 or STO that opens it."""
+    """c_P, of a D4, STO or OWN that opens it."""
     return t("cp", text(m.patient_id), access_digest(m), sha256(scope(m.scope).encoded), m.blind)
 
 
@@ -266,6 +266,13 @@ def h2(m: Any, f: Facts) -> Transcript:
     """Sig_HPC2."""
     what = f.commitment, f.content_digest, f.access_digest
     return t("H2", f.transcript_hash, *what, u64(m.version), u64(m.sent_at))
+
+
+def own(m: Any, f: Facts) -> Transcript:
+    """Sig of a patient's own document."""
+    who = text(f.receiver), text(m.patient_id), text(m.author_id), text(m.scope.department_class), access_digest(m)
+    what = m.title, text(m.media_type), text(SENSITIVITIES[m.sensitivity])
+    return t("own", *who, *what, u64(m.size_bytes), m.content_digest, u64(m.written_at))
 
 
 def pub(m: Any, f: Facts) -> Transcript:
@@ -371,6 +378,7 @@ SIGNED = {
         d3,
         h1,
         h2,
+        own,
         pub,
         ekput,
         tlsca,

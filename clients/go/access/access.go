@@ -66,10 +66,14 @@ func Decide(shown Access, question Question, standing Standing, policy Policy, n
 var (
 	granted     = []pb.Sensitivity{pb.Sensitivity_SENSITIVITY_NORMAL, pb.Sensitivity_SENSITIVITY_RESTRICTED}
 	given       = []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ, pb.Right_RIGHT_WRITE}
-	own         = []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ, pb.Right_RIGHT_LOG}
 	inEmergency = []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ}
 	// A deposit gives nothing out, and a visit that was begun is finished.
 	budgeted = []pb.Right{pb.Right_RIGHT_INDEX, pb.Right_RIGHT_READ}
+	// What a patient may do, and the power that a deputy needs for it.
+	own = map[pb.Right]pb.Power{
+		pb.Right_RIGHT_INDEX: pb.Power_POWER_READ, pb.Right_RIGHT_READ: pb.Power_POWER_READ,
+		pb.Right_RIGHT_LOG: pb.Power_POWER_LOG, pb.Right_RIGHT_ADD: pb.Power_POWER_ADD,
+	}
 
 	longestDeputyship = map[string]time.Duration{Mandate: LongestMandate, Guardianship: LongestGuardianship} // of no other kind
 )
@@ -112,18 +116,15 @@ func (r rule) byOwnRight(access OwnAccess) (*Allowed, error) {
 	if question.Asker.Role != pb.Role_ROLE_PATIENT {
 		return nil, refusal.New(refusal.NotOwnRecord, "only a patient has records of its own")
 	}
-	if !slices.Contains(own, question.Right) {
-		return nil, refusal.New(refusal.NotOwnRecord, "a patient finds, reads and sees who did; it deposits no encounter")
+	power, isOwn := own[question.Right]
+	if !isOwn {
+		return nil, refusal.New(refusal.NotOwnRecord, "a patient finds, reads, sees who did and adds; it deposits no encounter")
 	}
 	if deputyship == nil {
 		if question.Asker.Identity != question.PatientID {
 			return nil, refusal.New(refusal.NotOwnRecord, "these are another patient's records")
 		}
 		return &Allowed{"own", []string{Any}, []string{Any}, pb.Sensitivity_SENSITIVITY_SECRET, nil}, nil
-	}
-	power := pb.Power_POWER_READ
-	if question.Right == pb.Right_RIGHT_LOG {
-		power = pb.Power_POWER_LOG
 	}
 	if err := r.requireDeputy(*deputyship, question.Asker.Identity, power); err != nil {
 		return nil, err

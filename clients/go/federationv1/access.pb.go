@@ -45,6 +45,8 @@ const (
 	AccessKind_ACCESS_KIND_STORE AccessKind = 3
 	// "LOG": asked who did.
 	AccessKind_ACCESS_KIND_LOG AccessKind = 4
+	// "ADD": brought a hospital a document of the patient's own.
+	AccessKind_ACCESS_KIND_ADD AccessKind = 5
 )
 
 // Enum value maps for AccessKind.
@@ -55,6 +57,7 @@ var (
 		2: "ACCESS_KIND_READ",
 		3: "ACCESS_KIND_STORE",
 		4: "ACCESS_KIND_LOG",
+		5: "ACCESS_KIND_ADD",
 	}
 	AccessKind_value = map[string]int32{
 		"ACCESS_KIND_UNSPECIFIED": 0,
@@ -62,6 +65,7 @@ var (
 		"ACCESS_KIND_READ":        2,
 		"ACCESS_KIND_STORE":       3,
 		"ACCESS_KIND_LOG":         4,
+		"ACCESS_KIND_ADD":         5,
 	}
 )
 
@@ -846,14 +850,15 @@ const file_federation_v1_access_proto_rawDesc = "" +
 	"\a_groundB\x10\n" +
 	"\x0e_authorizationB\t\n" +
 	"\a_reasonB\x0f\n" +
-	"\r_grant_digest*\x83\x01\n" +
+	"\r_grant_digest*\x98\x01\n" +
 	"\n" +
 	"AccessKind\x12\x1b\n" +
 	"\x17ACCESS_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ACCESS_KIND_SEARCH\x10\x01\x12\x14\n" +
 	"\x10ACCESS_KIND_READ\x10\x02\x12\x15\n" +
 	"\x11ACCESS_KIND_STORE\x10\x03\x12\x13\n" +
-	"\x0fACCESS_KIND_LOG\x10\x04*\x94\x01\n" +
+	"\x0fACCESS_KIND_LOG\x10\x04\x12\x13\n" +
+	"\x0fACCESS_KIND_ADD\x10\x05*\x94\x01\n" +
 	"\fAccessGround\x12\x1d\n" +
 	"\x19ACCESS_GROUND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ACCESS_GROUND_CONSENT\x10\x01\x12\x15\n" +

@@ -36,6 +36,8 @@ const (
 	Purpose_PURPOSE_STORE Purpose = 2
 	// "log" in a transcript: read who did, as this hospital's log has it. Of every class, and without handles.
 	Purpose_PURPOSE_LOG Purpose = 3
+	// "add" in a transcript: bring a document of the patient's own. Of one class, and without handles.
+	Purpose_PURPOSE_ADD Purpose = 4
 )
 
 // Enum value maps for Purpose.
@@ -45,12 +47,14 @@ var (
 		1: "PURPOSE_READ",
 		2: "PURPOSE_STORE",
 		3: "PURPOSE_LOG",
+		4: "PURPOSE_ADD",
 	}
 	Purpose_value = map[string]int32{
 		"PURPOSE_UNSPECIFIED": 0,
 		"PURPOSE_READ":        1,
 		"PURPOSE_STORE":       2,
 		"PURPOSE_LOG":         3,
+		"PURPOSE_ADD":         4,
 	}
 )
 
@@ -314,7 +318,7 @@ type OpenSessionRequest_Opening struct {
 }
 
 type OpenSessionRequest_Frame struct {
-	// D4 or STO under SEK_2.
+	// D4, STO or OWN under SEK_2.
 	Frame *SessionFrame `protobuf:"bytes,2,opt,name=frame,proto3,oneof"`
 }
 
@@ -901,7 +905,7 @@ type Scope struct {
 	Purpose *Purpose `protobuf:"varint,1,opt,name=purpose,proto3,enum=federation.v1.Purpose,oneof" json:"purpose,omitempty"`
 	// The class of the records, or "*" when reading, and of a log.
 	DepartmentClass *string `protobuf:"bytes,2,opt,name=department_class,json=departmentClass,proto3,oneof" json:"department_class,omitempty"`
-	// The records wanted; none means all of the class. None when storing.
+	// The records wanted; none means all of the class. None when storing, and when adding.
 	Handles       [][]byte `protobuf:"bytes,3,rep,name=handles,proto3" json:"handles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1552,10 +1556,166 @@ func (x *Deposit) GetDiagnosisSignature() []byte {
 	return nil
 }
 
-// Label "stoack", signed by PRK_HPC: the deposit is kept. The same sto again gets the same answer.
+// own, under SEK_2, in D4's place: a patient's own document, of the patient or of a deputy. Its bytes travel as slices of their
+// padded content in the frames before the last; the last frame holds this message. STOACK answers.
+type OwnDocument struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID_P: whose record it goes into.
+	PatientId *string `protobuf:"bytes,1,opt,name=patient_id,json=patientId,proto3,oneof" json:"patient_id,omitempty"`
+	// ID_A, the author: the patient, or its deputy; equal to d3's.
+	AuthorId *string `protobuf:"bytes,2,opt,name=author_id,json=authorId,proto3,oneof" json:"author_id,omitempty"`
+	// T; equal to the frame's.
+	SentAt *uint64 `protobuf:"varint,3,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	// rho: opens c_P.
+	Blind []byte `protobuf:"bytes,4,opt,name=blind,proto3,oneof" json:"blind,omitempty"`
+	// The scope that c_P commits to, with purpose "add".
+	Scope *Scope `protobuf:"bytes,5,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
+	// Why it may: as the patient itself, or as its deputy with the power "add".
+	Access *Access `protobuf:"bytes,6,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	// What it is called, for display: UTF-8, in any script.
+	Title []byte `protobuf:"bytes,7,opt,name=title,proto3,oneof" json:"title,omitempty"`
+	// Media type (RFC 6838), as its author says: nothing is opened by it.
+	MediaType *string `protobuf:"bytes,8,opt,name=media_type,json=mediaType,proto3,oneof" json:"media_type,omitempty"`
+	// How much of it is kept from whom.
+	Sensitivity *Sensitivity `protobuf:"varint,9,opt,name=sensitivity,proto3,enum=federation.v1.Sensitivity,oneof" json:"sensitivity,omitempty"`
+	// Its length; what follows is padding.
+	SizeBytes *uint64 `protobuf:"varint,10,opt,name=size_bytes,json=sizeBytes,proto3,oneof" json:"size_bytes,omitempty"`
+	// SHA-256 of its bytes.
+	ContentDigest []byte `protobuf:"bytes,11,opt,name=content_digest,json=contentDigest,proto3,oneof" json:"content_digest,omitempty"`
+	// When its author wrote it, as it says: it stays when the document is sent again.
+	WrittenAt *uint64 `protobuf:"varint,12,opt,name=written_at,json=writtenAt,proto3,oneof" json:"written_at,omitempty"`
+	// Sig of the author over T("own", ID_HPC, ID_P, ID_A, class, H(access), title, media type, sensitivity, size, H(content),
+	// written at), for this hospital and this patient.
+	Signature     []byte `protobuf:"bytes,13,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnDocument) Reset() {
+	*x = OwnDocument{}
+	mi := &file_federation_v1_record_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnDocument) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnDocument) ProtoMessage() {}
+
+func (x *OwnDocument) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_record_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnDocument.ProtoReflect.Descriptor instead.
+func (*OwnDocument) Descriptor() ([]byte, []int) {
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *OwnDocument) GetPatientId() string {
+	if x != nil && x.PatientId != nil {
+		return *x.PatientId
+	}
+	return ""
+}
+
+func (x *OwnDocument) GetAuthorId() string {
+	if x != nil && x.AuthorId != nil {
+		return *x.AuthorId
+	}
+	return ""
+}
+
+func (x *OwnDocument) GetSentAt() uint64 {
+	if x != nil && x.SentAt != nil {
+		return *x.SentAt
+	}
+	return 0
+}
+
+func (x *OwnDocument) GetBlind() []byte {
+	if x != nil {
+		return x.Blind
+	}
+	return nil
+}
+
+func (x *OwnDocument) GetScope() *Scope {
+	if x != nil {
+		return x.Scope
+	}
+	return nil
+}
+
+func (x *OwnDocument) GetAccess() *Access {
+	if x != nil {
+		return x.Access
+	}
+	return nil
+}
+
+func (x *OwnDocument) GetTitle() []byte {
+	if x != nil {
+		return x.Title
+	}
+	return nil
+}
+
+func (x *OwnDocument) GetMediaType() string {
+	if x != nil && x.MediaType != nil {
+		return *x.MediaType
+	}
+	return ""
+}
+
+func (x *OwnDocument) GetSensitivity() Sensitivity {
+	if x != nil && x.Sensitivity != nil {
+		return *x.Sensitivity
+	}
+	return Sensitivity_SENSITIVITY_UNSPECIFIED
+}
+
+func (x *OwnDocument) GetSizeBytes() uint64 {
+	if x != nil && x.SizeBytes != nil {
+		return *x.SizeBytes
+	}
+	return 0
+}
+
+func (x *OwnDocument) GetContentDigest() []byte {
+	if x != nil {
+		return x.ContentDigest
+	}
+	return nil
+}
+
+func (x *OwnDocument) GetWrittenAt() uint64 {
+	if x != nil && x.WrittenAt != nil {
+		return *x.WrittenAt
+	}
+	return 0
+}
+
+func (x *OwnDocument) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// Label "stoack", signed by PRK_HPC: the deposit, or the document, is kept. The same message again gets the same answer.
 type DepositReceipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// H(sto plaintext): of the Deposit's exact bytes.
+	// H(sto plaintext), H(own plaintext): of the exact bytes of the Deposit, or of the OwnDocument.
 	DepositDigest []byte `protobuf:"bytes,1,opt,name=deposit_digest,json=depositDigest,proto3,oneof" json:"deposit_digest,omitempty"`
 	// Names the new record.
 	Handle []byte `protobuf:"bytes,2,opt,name=handle,proto3,oneof" json:"handle,omitempty"`
@@ -1569,7 +1729,7 @@ type DepositReceipt struct {
 
 func (x *DepositReceipt) Reset() {
 	*x = DepositReceipt{}
-	mi := &file_federation_v1_record_proto_msgTypes[15]
+	mi := &file_federation_v1_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1741,7 @@ func (x *DepositReceipt) String() string {
 func (*DepositReceipt) ProtoMessage() {}
 
 func (x *DepositReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[15]
+	mi := &file_federation_v1_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1754,7 @@ func (x *DepositReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositReceipt.ProtoReflect.Descriptor instead.
 func (*DepositReceipt) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{15}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DepositReceipt) GetDepositDigest() []byte {
@@ -1640,7 +1800,7 @@ type DepositEnd struct {
 
 func (x *DepositEnd) Reset() {
 	*x = DepositEnd{}
-	mi := &file_federation_v1_record_proto_msgTypes[16]
+	mi := &file_federation_v1_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1812,7 @@ func (x *DepositEnd) String() string {
 func (*DepositEnd) ProtoMessage() {}
 
 func (x *DepositEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[16]
+	mi := &file_federation_v1_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1825,7 @@ func (x *DepositEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositEnd.ProtoReflect.Descriptor instead.
 func (*DepositEnd) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{16}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DepositEnd) GetOutcome() SessionOutcome {
@@ -1883,7 +2043,43 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x15_diagnosis_size_bytesB\x13\n" +
 	"\x11_diagnosis_digestB\x14\n" +
 	"\x12_diagnosis_sent_atB\x16\n" +
-	"\x14_diagnosis_signature\"\xea\x01\n" +
+	"\x14_diagnosis_signature\"\x8e\x06\n" +
+	"\vOwnDocument\x12*\n" +
+	"\n" +
+	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12(\n" +
+	"\tauthor_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x01R\bauthorId\x88\x01\x01\x12$\n" +
+	"\asent_at\x18\x03 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x02R\x06sentAt\x88\x01\x01\x12!\n" +
+	"\x05blind\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x03R\x05blind\x88\x01\x01\x12/\n" +
+	"\x05scope\x18\x05 \x01(\v2\x14.federation.v1.ScopeH\x04R\x05scope\x88\x01\x01\x122\n" +
+	"\x06access\x18\x06 \x01(\v2\x15.federation.v1.AccessH\x05R\x06access\x88\x01\x01\x12\"\n" +
+	"\x05title\x18\a \x01(\fB\a\xca\xda\x18\x03\x10\x80\x02H\x06R\x05title\x88\x01\x01\x12+\n" +
+	"\n" +
+	"media_type\x18\b \x01(\tB\a\xca\xda\x18\x03\x10\x80\x01H\aR\tmediaType\x88\x01\x01\x12A\n" +
+	"\vsensitivity\x18\t \x01(\x0e2\x1a.federation.v1.SensitivityH\bR\vsensitivity\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"size_bytes\x18\n" +
+	" \x01(\x04H\tR\tsizeBytes\x88\x01\x01\x122\n" +
+	"\x0econtent_digest\x18\v \x01(\fB\x06\xca\xda\x18\x02\b\rH\n" +
+	"R\rcontentDigest\x88\x01\x01\x12*\n" +
+	"\n" +
+	"written_at\x18\f \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\vR\twrittenAt\x88\x01\x01\x12)\n" +
+	"\tsignature\x18\r \x01(\fB\x06\xca\xda\x18\x02\b\fH\fR\tsignature\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x02B\r\n" +
+	"\v_patient_idB\f\n" +
+	"\n" +
+	"_author_idB\n" +
+	"\n" +
+	"\b_sent_atB\b\n" +
+	"\x06_blindB\b\n" +
+	"\x06_scopeB\t\n" +
+	"\a_accessB\b\n" +
+	"\x06_titleB\r\n" +
+	"\v_media_typeB\x0e\n" +
+	"\f_sensitivityB\r\n" +
+	"\v_size_bytesB\x11\n" +
+	"\x0f_content_digestB\r\n" +
+	"\v_written_atB\f\n" +
+	"\n" +
+	"_signature\"\xea\x01\n" +
 	"\x0eDepositReceipt\x122\n" +
 	"\x0edeposit_digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\rdepositDigest\x88\x01\x01\x12#\n" +
 	"\x06handle\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x01R\x06handle\x88\x01\x01\x12\x1d\n" +
@@ -1905,12 +2101,13 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\n" +
 	"\b_receiptB\n" +
 	"\n" +
-	"\b_sent_at*X\n" +
+	"\b_sent_at*i\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPURPOSE_READ\x10\x01\x12\x11\n" +
 	"\rPURPOSE_STORE\x10\x02\x12\x0f\n" +
-	"\vPURPOSE_LOG\x10\x03*\x89\x04\n" +
+	"\vPURPOSE_LOG\x10\x03\x12\x0f\n" +
+	"\vPURPOSE_ADD\x10\x04*\x89\x04\n" +
 	"\x0eSessionOutcome\x12\x1f\n" +
 	"\x1bSESSION_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SESSION_OUTCOME_SERVED\x10\x01\x12\x1d\n" +
@@ -1951,7 +2148,7 @@ func file_federation_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_federation_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_federation_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_federation_v1_record_proto_goTypes = []any{
 	(Purpose)(0),                // 0: federation.v1.Purpose
 	(SessionOutcome)(0),         // 1: federation.v1.SessionOutcome
@@ -1971,51 +2168,56 @@ var file_federation_v1_record_proto_goTypes = []any{
 	(*RecordEntry)(nil),         // 15: federation.v1.RecordEntry
 	(*RecordManifest)(nil),      // 16: federation.v1.RecordManifest
 	(*Deposit)(nil),             // 17: federation.v1.Deposit
-	(*DepositReceipt)(nil),      // 18: federation.v1.DepositReceipt
-	(*DepositEnd)(nil),          // 19: federation.v1.DepositEnd
-	(*SealedOpening)(nil),       // 20: federation.v1.SealedOpening
-	(*SessionFrame)(nil),        // 21: federation.v1.SessionFrame
-	(*SealedReply)(nil),         // 22: federation.v1.SealedReply
-	(*SignedStatement)(nil),     // 23: federation.v1.SignedStatement
-	(*ShownDuty)(nil),           // 24: federation.v1.ShownDuty
-	(*Access)(nil),              // 25: federation.v1.Access
-	(*AccessEntry)(nil),         // 26: federation.v1.AccessEntry
+	(*OwnDocument)(nil),         // 18: federation.v1.OwnDocument
+	(*DepositReceipt)(nil),      // 19: federation.v1.DepositReceipt
+	(*DepositEnd)(nil),          // 20: federation.v1.DepositEnd
+	(*SealedOpening)(nil),       // 21: federation.v1.SealedOpening
+	(*SessionFrame)(nil),        // 22: federation.v1.SessionFrame
+	(*SealedReply)(nil),         // 23: federation.v1.SealedReply
+	(*SignedStatement)(nil),     // 24: federation.v1.SignedStatement
+	(*ShownDuty)(nil),           // 25: federation.v1.ShownDuty
+	(*Access)(nil),              // 26: federation.v1.Access
+	(*AccessEntry)(nil),         // 27: federation.v1.AccessEntry
+	(Sensitivity)(0),            // 28: federation.v1.Sensitivity
 }
 var file_federation_v1_record_proto_depIdxs = []int32{
-	20, // 0: federation.v1.OpenSessionRequest.opening:type_name -> federation.v1.SealedOpening
-	21, // 1: federation.v1.OpenSessionRequest.frame:type_name -> federation.v1.SessionFrame
-	22, // 2: federation.v1.OpenSessionResponse.reply:type_name -> federation.v1.SealedReply
-	21, // 3: federation.v1.OpenSessionResponse.frame:type_name -> federation.v1.SessionFrame
-	23, // 4: federation.v1.GetHospitalResponse.key_statement:type_name -> federation.v1.SignedStatement
-	23, // 5: federation.v1.GetHospitalResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	23, // 6: federation.v1.GetDutyRequest.key_statement:type_name -> federation.v1.SignedStatement
-	24, // 7: federation.v1.GetDutyResponse.duty:type_name -> federation.v1.ShownDuty
-	23, // 8: federation.v1.RecordOpening.key_statement:type_name -> federation.v1.SignedStatement
-	23, // 9: federation.v1.RecordOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	23, // 10: federation.v1.RecordReply.key_statement:type_name -> federation.v1.SignedStatement
+	21, // 0: federation.v1.OpenSessionRequest.opening:type_name -> federation.v1.SealedOpening
+	22, // 1: federation.v1.OpenSessionRequest.frame:type_name -> federation.v1.SessionFrame
+	23, // 2: federation.v1.OpenSessionResponse.reply:type_name -> federation.v1.SealedReply
+	22, // 3: federation.v1.OpenSessionResponse.frame:type_name -> federation.v1.SessionFrame
+	24, // 4: federation.v1.GetHospitalResponse.key_statement:type_name -> federation.v1.SignedStatement
+	24, // 5: federation.v1.GetHospitalResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	24, // 6: federation.v1.GetDutyRequest.key_statement:type_name -> federation.v1.SignedStatement
+	25, // 7: federation.v1.GetDutyResponse.duty:type_name -> federation.v1.ShownDuty
+	24, // 8: federation.v1.RecordOpening.key_statement:type_name -> federation.v1.SignedStatement
+	24, // 9: federation.v1.RecordOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	24, // 10: federation.v1.RecordReply.key_statement:type_name -> federation.v1.SignedStatement
 	0,  // 11: federation.v1.Scope.purpose:type_name -> federation.v1.Purpose
 	11, // 12: federation.v1.RecordQuery.scope:type_name -> federation.v1.Scope
-	25, // 13: federation.v1.RecordQuery.access:type_name -> federation.v1.Access
+	26, // 13: federation.v1.RecordQuery.access:type_name -> federation.v1.Access
 	1,  // 14: federation.v1.RecordEnd.outcome:type_name -> federation.v1.SessionOutcome
 	2,  // 15: federation.v1.RecordPart.kind:type_name -> federation.v1.PartKind
 	14, // 16: federation.v1.RecordEntry.parts:type_name -> federation.v1.RecordPart
 	15, // 17: federation.v1.RecordManifest.records:type_name -> federation.v1.RecordEntry
-	26, // 18: federation.v1.RecordManifest.accesses:type_name -> federation.v1.AccessEntry
+	27, // 18: federation.v1.RecordManifest.accesses:type_name -> federation.v1.AccessEntry
 	11, // 19: federation.v1.Deposit.scope:type_name -> federation.v1.Scope
-	25, // 20: federation.v1.Deposit.access:type_name -> federation.v1.Access
-	1,  // 21: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
-	23, // 22: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
-	3,  // 23: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
-	5,  // 24: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
-	7,  // 25: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
-	4,  // 26: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
-	6,  // 27: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
-	8,  // 28: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
-	26, // [26:29] is the sub-list for method output_type
-	23, // [23:26] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	26, // 20: federation.v1.Deposit.access:type_name -> federation.v1.Access
+	11, // 21: federation.v1.OwnDocument.scope:type_name -> federation.v1.Scope
+	26, // 22: federation.v1.OwnDocument.access:type_name -> federation.v1.Access
+	28, // 23: federation.v1.OwnDocument.sensitivity:type_name -> federation.v1.Sensitivity
+	1,  // 24: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
+	24, // 25: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
+	3,  // 26: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
+	5,  // 27: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
+	7,  // 28: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
+	4,  // 29: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
+	6,  // 30: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
+	8,  // 31: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
+	29, // [29:32] is the sub-list for method output_type
+	26, // [26:29] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_record_proto_init() }
@@ -2049,13 +2251,14 @@ func file_federation_v1_record_proto_init() {
 	file_federation_v1_record_proto_msgTypes[14].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[15].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[16].OneofWrappers = []any{}
+	file_federation_v1_record_proto_msgTypes[17].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_record_proto_rawDesc), len(file_federation_v1_record_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

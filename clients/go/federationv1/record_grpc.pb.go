@@ -33,7 +33,7 @@ const (
 //
 // The hospital's private cloud.
 type RecordServiceClient interface {
-	// One session: D3 and H1, then either D4 and H2 (read) or STO and STOACK (store).
+	// One session: D3 and H1, then D4 and H2 (read), or STO and STOACK (store), or OWN and STOACK (add).
 	OpenSession(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[OpenSessionRequest, OpenSessionResponse], error)
 	// Gives the hospital's own key statement and encryption key, to address D3 without the index.
 	GetHospital(ctx context.Context, in *GetHospitalRequest, opts ...grpc.CallOption) (*GetHospitalResponse, error)
@@ -88,7 +88,7 @@ func (c *recordServiceClient) GetDuty(ctx context.Context, in *GetDutyRequest, o
 //
 // The hospital's private cloud.
 type RecordServiceServer interface {
-	// One session: D3 and H1, then either D4 and H2 (read) or STO and STOACK (store).
+	// One session: D3 and H1, then D4 and H2 (read), or STO and STOACK (store), or OWN and STOACK (add).
 	OpenSession(grpc.BidiStreamingServer[OpenSessionRequest, OpenSessionResponse]) error
 	// Gives the hospital's own key statement and encryption key, to address D3 without the index.
 	GetHospital(context.Context, *GetHospitalRequest) (*GetHospitalResponse, error)

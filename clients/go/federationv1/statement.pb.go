@@ -95,6 +95,8 @@ const (
 	Right_RIGHT_WRITE Right = 3
 	// "log": read who did. In no grant: it is the patient's own, and its deputies'.
 	Right_RIGHT_LOG Right = 4
+	// "add": add a document of one's own (OWN). In no grant: it is the patient's own, and its deputies'.
+	Right_RIGHT_ADD Right = 5
 )
 
 // Enum value maps for Right.
@@ -105,6 +107,7 @@ var (
 		2: "RIGHT_READ",
 		3: "RIGHT_WRITE",
 		4: "RIGHT_LOG",
+		5: "RIGHT_ADD",
 	}
 	Right_value = map[string]int32{
 		"RIGHT_UNSPECIFIED": 0,
@@ -112,6 +115,7 @@ var (
 		"RIGHT_READ":        2,
 		"RIGHT_WRITE":       3,
 		"RIGHT_LOG":         4,
+		"RIGHT_ADD":         5,
 	}
 )
 
@@ -215,6 +219,8 @@ const (
 	Power_POWER_LOG Power = 4
 	// "restrict": hide records.
 	Power_POWER_RESTRICT Power = 5
+	// "add": add documents of the patient's.
+	Power_POWER_ADD Power = 6
 )
 
 // Enum value maps for Power.
@@ -226,6 +232,7 @@ var (
 		3: "POWER_READ",
 		4: "POWER_LOG",
 		5: "POWER_RESTRICT",
+		6: "POWER_ADD",
 	}
 	Power_value = map[string]int32{
 		"POWER_UNSPECIFIED": 0,
@@ -234,6 +241,7 @@ var (
 		"POWER_READ":        3,
 		"POWER_LOG":         4,
 		"POWER_RESTRICT":    5,
+		"POWER_ADD":         6,
 	}
 )
 
@@ -2177,7 +2185,7 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"patient_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x01R\tpatientId\x88\x01\x01\x122\n" +
 	"\x0epatient_serial\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x02R\rpatientSerial\x88\x01\x01\x12(\n" +
 	"\tdeputy_id\x18\x04 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x03R\bdeputyId\x88\x01\x01\x124\n" +
-	"\x06powers\x18\x05 \x03(\x0e2\x14.federation.v1.PowerB\x06\xca\xda\x18\x02\x18\x05R\x06powers\x12(\n" +
+	"\x06powers\x18\x05 \x03(\x0e2\x14.federation.v1.PowerB\x06\xca\xda\x18\x02\x18\x06R\x06powers\x12(\n" +
 	"\tstated_at\x18\x06 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x04R\bstatedAt\x88\x01\x01\x12*\n" +
 	"\n" +
 	"not_before\x18\a \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x05R\tnotBefore\x88\x01\x01\x12(\n" +
@@ -2202,7 +2210,7 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"patient_id\x18\x05 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x04R\tpatientId\x88\x01\x01\x12(\n" +
 	"\tdeputy_id\x18\x06 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x05R\bdeputyId\x88\x01\x01\x12!\n" +
 	"\x05basis\x18\a \x01(\tB\x06\xca\xda\x18\x02\x10 H\x06R\x05basis\x88\x01\x01\x124\n" +
-	"\x06powers\x18\b \x03(\x0e2\x14.federation.v1.PowerB\x06\xca\xda\x18\x02\x18\x05R\x06powers\x12(\n" +
+	"\x06powers\x18\b \x03(\x0e2\x14.federation.v1.PowerB\x06\xca\xda\x18\x02\x18\x06R\x06powers\x12(\n" +
 	"\tstated_at\x18\t \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\aR\bstatedAt\x88\x01\x01\x12*\n" +
 	"\n" +
 	"not_before\x18\n" +
@@ -2350,19 +2358,20 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fROLE_PATIENT\x10\x01\x12\x0f\n" +
 	"\vROLE_DOCTOR\x10\x02\x12\x11\n" +
-	"\rROLE_HOSPITAL\x10\x03*_\n" +
+	"\rROLE_HOSPITAL\x10\x03*n\n" +
 	"\x05Right\x12\x15\n" +
 	"\x11RIGHT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vRIGHT_INDEX\x10\x01\x12\x0e\n" +
 	"\n" +
 	"RIGHT_READ\x10\x02\x12\x0f\n" +
 	"\vRIGHT_WRITE\x10\x03\x12\r\n" +
-	"\tRIGHT_LOG\x10\x04*v\n" +
+	"\tRIGHT_LOG\x10\x04\x12\r\n" +
+	"\tRIGHT_ADD\x10\x05*v\n" +
 	"\vSensitivity\x12\x1b\n" +
 	"\x17SENSITIVITY_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SENSITIVITY_NORMAL\x10\x01\x12\x1a\n" +
 	"\x16SENSITIVITY_RESTRICTED\x10\x02\x12\x16\n" +
-	"\x12SENSITIVITY_SECRET\x10\x03*t\n" +
+	"\x12SENSITIVITY_SECRET\x10\x03*\x83\x01\n" +
 	"\x05Power\x12\x15\n" +
 	"\x11POWER_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vPOWER_GRANT\x10\x01\x12\x10\n" +
@@ -2370,7 +2379,8 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\n" +
 	"POWER_READ\x10\x03\x12\r\n" +
 	"\tPOWER_LOG\x10\x04\x12\x12\n" +
-	"\x0ePOWER_RESTRICT\x10\x05BL\n" +
+	"\x0ePOWER_RESTRICT\x10\x05\x12\r\n" +
+	"\tPOWER_ADD\x10\x06BL\n" +
 	"\x1eexample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3"
 
 var (

@@ -64,7 +64,7 @@ func (i Intent) commitment() []byte {
 }
 
 func scopeDigest(scope *pb.Scope) []byte {
-	purposes := map[pb.Purpose]string{pb.Purpose_PURPOSE_READ: "read", pb.Purpose_PURPOSE_STORE: "store", pb.Purpose_PURPOSE_LOG: "log"}
+	purposes := map[pb.Purpose]string{pb.Purpose_PURPOSE_READ: "read", pb.Purpose_PURPOSE_STORE: "store", pb.Purpose_PURPOSE_LOG: "log", pb.Purpose_PURPOSE_ADD: "add"}
 	return transcript.Digest(transcript.T("scope", transcript.Text(purposes[scope.GetPurpose()]),
 		transcript.Text(scope.GetDepartmentClass()), transcript.List(scope.GetHandles()...)))
 }

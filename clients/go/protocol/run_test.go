@@ -53,6 +53,7 @@ func run(t *testing.T, store func(*testing.T) keys.Store) {
 	checkCloseRequest(t, w)
 	deposit(t, w, awaiting, location.Hospital)
 	readOwn(t, w)
+	addDocument(t, w, location.Hospital)
 	takeBack(t, w)
 	checkRenewal(t, w)
 	checkVisits(t, w)
@@ -399,6 +400,34 @@ func readOwn(t *testing.T, w *world) {
 	}
 }
 
+// addDocument is a patient who adds a note of its own.
+func addDocument(t *testing.T, w *world, hospital *Peer) {
+	t.Helper()
+	patient := w.party["patient"]
+	note := NewDocument{
+		"Nasenbluten, März", "text/plain; charset=utf-8", []byte("Since Monday, each morning."), pb.Sensitivity_SENSITIVITY_RESTRICTED,
+	}
+	blind := w.draws("rho-add")(32)
+	document, err := SignDocument(patient, note, ByOwnRight(patient.Identity), hospital.Identity, class, blind, w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := establish(t, w, patient, hospital, document.Intent(), "-add")
+	stored, frames, err := session.Add(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	madeFrames(t, w, "OWN", frames)
+	receive(t, w, "STOACK-own", func(frame *pb.SessionFrame, _ Instant, _ bool) (*pb.DepositReceipt, error) {
+		return stored.Receive(frame)
+	})
+	note.Content = make([]byte, MostBiosignal+1)
+	_, err = SignDocument(patient, note, ByOwnRight(patient.Identity), hospital.Identity, class, blind, w.Now)
+	if !refusal.Is(err, refusal.LimitReached) {
+		t.Errorf("a document that is too long: %v", err)
+	}
+}
+
 func diagnose(t *testing.T, w *world, waiting *AwaitingDiagnosis, present *InConsultation, recordSignature []byte) *AwaitingReceipt {
 	t.Helper()
 	awaiting, frame, err := present.Diagnose(diagnosis, [][]byte{recordSignature}, w.Now)
@@ -464,6 +493,7 @@ func takeBack(t *testing.T, w *world) {
 // Received by the cloud or a hospital, and not bent in a run.
 var others = map[string]bool{
 	"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D2-own": true, "D2-log": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
+	"OWN-0": true, "OWN-1": true,
 	"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "rev-all": true, "rev-duty": true, "room": true, "room-close": true,
 	"duty-ask": true, "rst": true, "rstget": true,
 }

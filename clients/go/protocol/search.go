@@ -212,6 +212,7 @@ func accessesDigest(accesses []*pb.AccessEntry) []byte {
 	kinds := map[pb.AccessKind]string{
 		pb.AccessKind_ACCESS_KIND_SEARCH: "SEARCH", pb.AccessKind_ACCESS_KIND_READ: "READ",
 		pb.AccessKind_ACCESS_KIND_STORE: "STORE", pb.AccessKind_ACCESS_KIND_LOG: "LOG",
+		pb.AccessKind_ACCESS_KIND_ADD: "ADD",
 	}
 	grounds := map[pb.AccessGround]string{
 		pb.AccessGround_ACCESS_GROUND_CONSENT: "consent", pb.AccessGround_ACCESS_GROUND_OWN: "own",

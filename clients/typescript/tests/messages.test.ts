@@ -48,6 +48,7 @@ import { codeDigest, MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.j
 import { DiagnosisDeliverySchema } from "../src/gen/federation/v1/diagnosis_pb.js";
 import * as doctorSide from "../src/protocol/doctor.js";
 import { makeGrant } from "../src/protocol/consent.js";
+import { type NewDocument, signDocument } from "../src/protocol/documents.js";
 import { askForDuty } from "../src/protocol/duty.js";
 import type { DecryptionKey } from "../src/protocol/hpke.js";
 import type { Party } from "../src/protocol/party.js";
@@ -304,7 +305,7 @@ async function answered(asker: Party, shown: Shown, suffix: "" | "-own" | "-log"
 async function session(
   asker: Party,
   shown: Shown,
-  name: "read" | "read-own" | "read-log" | "store",
+  name: "read" | "read-own" | "read-log" | "store" | "add",
   scope: Scope,
 ): Promise<record.Established> {
   const intent = { shown, scope, blind: fromHex(entropies[`rho-${name}`]) };
@@ -384,6 +385,25 @@ test("deposit: D3, H1, STO, STOACK", async () => {
   assert.ok(PurposeSchema.values.length > 2);
 });
 
+test("a note of one's own: D3, H1, OWN, STOACK", async () => {
+  const note = {
+    title: "Nasenbluten, März",
+    mediaType: "text/plain; charset=utf-8",
+    content: new TextEncoder().encode("Since Monday, each morning."),
+    sensitivity: Sensitivity.RESTRICTED,
+  };
+  const sign = (written: NewDocument) =>
+    signDocument(patient, written, ownShown(), "H:alpha", "cardiology", fromHex(entropies["rho-add"]), now);
+  const document = await sign(note);
+  const established = await session(patient, ownShown(), "add", document.own.scope!);
+  const { awaiting, frames } = established.add(document);
+  frames.forEach((made, index) => requireFrame(`OWN-${index}`, made));
+  receivers.set("STOACK-own", (bytes) => awaiting.receive(frame(bytes)));
+  awaiting.receive(frame(vector("STOACK-own")));
+  const long = { ...note, content: new Uint8Array(MOST_BIOSIGNAL_BYTES + 1) };
+  await assert.rejects(sign(long), (error) => preciseReason(error) === "LIMIT_REACHED");
+});
+
 test("rev: a grant, one of an earlier registration, and everything", async () => {
   for (const name of ["rev", "rev-older", "rev-all"]) {
     const { ownerId, statements, before } = payload(RevocationSchema, name);
@@ -438,6 +458,7 @@ test("every refusal that is a patient's or a doctor's", async () => {
     "H2-1",
     "H2-2",
     "STOACK",
+    "STOACK-own",
     "D5",
     "P6",
   ];

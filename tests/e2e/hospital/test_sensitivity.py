@@ -116,7 +116,7 @@ def test_guardian_reads_what_is_not_secret(lab: HospitalLab, client: Client, han
 
 
 def test_patient_deposits_nothing_rejected(lab: HospitalLab, client: Client) -> None:
-    """A copy of what a doctor deposits, in a session of the patient's own."""
+    """A copy of what a doctor deposits, in a session of the patient's own: frames named "sto" are a doctor's alone."""
     federation = lab.federation
     encounter = encounter_of(federation, ecg(), report(federation), federation.grant())
     with client.session() as session:
@@ -125,7 +125,7 @@ def test_patient_deposits_nothing_rejected(lab: HospitalLab, client: Client) -> 
             session.send(frame=frame)
         with pytest.raises(Rejected):
             session.receive()
-    assert "IDENTITY_MISMATCH" in lab.reasons
+    assert "SEAL_INVALID" in lab.reasons
     assert not list(lab.hospital.stores.records.all())
 
 

@@ -50,6 +50,7 @@ def test_bundle_is_valid_r4() -> None:
         (READ, "PatientRead", "R", ["IRCP", "110152", "110153"]),
         (STORE, "PatientCreate", "C", ["AUT", "110153", "110152"]),
         (LOG, "PatientQuery", "E", ["IRCP", "110153", "110152"]),
+        (replace(OWN, kind="ADD"), "PatientCreate", "C", ["AUT", "110153", "110152"]),
     ],
 )
 def test_kind_is_a_profile_of_balp(access: RecordedAccess, profile: str, action: str, agents: list[str]) -> None:

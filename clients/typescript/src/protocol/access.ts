@@ -247,13 +247,14 @@ class Rule {
   #byOwnRight({ deputyship }: OwnAccess): Allowed {
     const { asker, patientId, right } = this.question;
     require(asker.role === Role.PATIENT, "NOT_OWN_RECORD", "only a patient has records of its own"); // own.1
-    const isOwn = right !== undefined && OWN.has(right);
-    require(isOwn, "NOT_OWN_RECORD", "a patient finds, reads and sees who did; it deposits no encounter"); // own.2
+    const power = right === undefined ? undefined : OWN.get(right);
+    const allowed = "a patient finds, reads, sees who did and adds; it deposits no encounter";
+    require(power !== undefined, "NOT_OWN_RECORD", allowed); // own.2
     if (deputyship === undefined) {
       require(asker.identity === patientId, "NOT_OWN_RECORD", "these are another patient's records"); // own.3
       return new Allowed("own", [ANY], [ANY], Sensitivity.SECRET);
     }
-    this.#requireDeputy(deputyship, asker.identity, right === Right.LOG ? Power.LOG : Power.READ);
+    this.#requireDeputy(deputyship, asker.identity, power);
     // Whoever may hide a record may see it; another deputy is restricted as a doctor is.
     const hidden = deputyship.powers.includes(Power.RESTRICT) ? [] : this.standing.hidden;
     return new Allowed("deputy", [ANY], [ANY], Sensitivity.RESTRICTED, hidden);
@@ -401,7 +402,13 @@ const LONGEST_DEPUTYSHIP = new Map([
 ]);
 const GRANTED = new Set([Sensitivity.NORMAL, Sensitivity.RESTRICTED]);
 const GIVEN = new Set([Right.INDEX, Right.READ, Right.WRITE]);
-const OWN = new Set([Right.INDEX, Right.READ, Right.LOG]);
+/** What a patient may do, and the power that a deputy needs for it. */
+const OWN = new Map([
+  [Right.INDEX, Power.READ],
+  [Right.READ, Power.READ],
+  [Right.LOG, Power.LOG],
+  [Right.ADD, Power.ADD],
+]);
 const IN_EMERGENCY = new Set([Right.INDEX, Right.READ]);
 /** A deposit gives nothing out, and a visit that was begun is finished. */
 const BUDGETED = new Set([Right.INDEX, Right.READ]);

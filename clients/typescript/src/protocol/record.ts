@@ -8,6 +8,7 @@ import {
   type DepositReceipt,
   DepositReceiptSchema,
   DepositSchema,
+  OwnDocumentSchema,
   Purpose,
   type RecordEnd,
   RecordEndSchema,
@@ -27,6 +28,7 @@ import { carriedCertificate, type Party } from "./party.js";
 import * as handshake from "./handshake.js";
 import type { AwaitingReply, Kind, Peer, Session } from "./handshake.js";
 import { ofSession, refusalIn } from "./outcomes.js";
+import type { SignedDocument } from "./documents.js";
 import { afterOpening, require } from "./refusal.js";
 import { check, parse } from "./rules.js";
 import { serialised } from "./sealing.js";
@@ -40,6 +42,7 @@ const PURPOSES: Partial<Record<Purpose, string>> = {
   [Purpose.READ]: "read",
   [Purpose.STORE]: "store",
   [Purpose.LOG]: "log",
+  [Purpose.ADD]: "add",
 };
 
 /** What the session is for: c_P commits to it. `blind` is rho, 32 bytes; keep the intent to repeat a deposit. */
@@ -129,6 +132,13 @@ export class Established {
   ): { awaiting: AwaitingDepositReceipt; frames: SessionFrame[] } {
     const message = serialised(DepositSchema, deposit);
     const { frames } = sealContent(this.session.sending, "sto", concat(biosignal, diagnosis), message, deposit.sentAt!);
+    return { awaiting: new AwaitingDepositReceipt(this.session, sha256(message)), frames };
+  }
+
+  /** Send OWN: the document in slices, then what its author signed. The same may be sent again in a new session. */
+  add({ own, content }: SignedDocument): { awaiting: AwaitingDepositReceipt; frames: SessionFrame[] } {
+    const message = serialised(OwnDocumentSchema, own);
+    const { frames } = sealContent(this.session.sending, "own", content, message, own.sentAt!);
     return { awaiting: new AwaitingDepositReceipt(this.session, sha256(message)), frames };
   }
 }

@@ -185,6 +185,7 @@ const KINDS: Partial<Record<AccessKind, string>> = {
   [AccessKind.READ]: "READ",
   [AccessKind.STORE]: "STORE",
   [AccessKind.LOG]: "LOG",
+  [AccessKind.ADD]: "ADD",
 };
 const GROUNDS: Partial<Record<AccessGround, string>> = {
   [AccessGround.CONSENT]: "consent",

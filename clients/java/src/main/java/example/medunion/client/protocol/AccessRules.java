@@ -20,8 +20,15 @@ record AccessRules(Access.Question question, Access.Standing standing, Access.Po
   private static final Set<Sensitivity> GRANTED =
       Set.of(Sensitivity.SENSITIVITY_NORMAL, Sensitivity.SENSITIVITY_RESTRICTED);
   private static final Set<Right> GIVEN = Set.of(Right.RIGHT_INDEX, Right.RIGHT_READ, Right.RIGHT_WRITE);
-  private static final Set<Right> OWN = Set.of(Right.RIGHT_INDEX, Right.RIGHT_READ, Right.RIGHT_LOG);
   private static final Set<Right> IN_EMERGENCY = Set.of(Right.RIGHT_INDEX, Right.RIGHT_READ);
+
+  /** What a patient may do, and the power that a deputy needs for it. */
+  private static final Map<Right, Power> OWN =
+      Map.of(
+          Right.RIGHT_INDEX, Power.POWER_READ,
+          Right.RIGHT_READ, Power.POWER_READ,
+          Right.RIGHT_LOG, Power.POWER_LOG,
+          Right.RIGHT_ADD, Power.POWER_ADD);
 
   /** A deposit gives nothing out, and a visit that was begun is finished. */
   private static final Set<Right> BUDGETED = Set.of(Right.RIGHT_INDEX, Right.RIGHT_READ);
@@ -57,17 +64,16 @@ record AccessRules(Access.Question question, Access.Standing standing, Access.Po
     Access.Asker asker = question.asker();
     boolean patient = asker.role() == Role.ROLE_PATIENT;
     require(patient, "NOT_OWN_RECORD", "only a patient has records of its own"); // own.1
-    boolean owns = question.right() != null && OWN.contains(question.right());
+    boolean owns = question.right() != null && OWN.containsKey(question.right());
     // own.2
-    require(owns, "NOT_OWN_RECORD", "a patient finds, reads and sees who did; it deposits no encounter");
+    require(owns, "NOT_OWN_RECORD", "a patient finds, reads, sees who did and adds; it deposits no encounter");
     Access.Deputyship deputyship = own.deputyship();
     if (deputyship == null) {
       boolean self = asker.identity().equals(question.patientId());
       require(self, "NOT_OWN_RECORD", "these are another patient's records"); // own.3
       return new Decision.Allowed("own", EVERYWHERE, EVERYWHERE, Sensitivity.SENSITIVITY_SECRET, List.of());
     }
-    Power power = question.right() == Right.RIGHT_LOG ? Power.POWER_LOG : Power.POWER_READ;
-    requireDeputy(deputyship, asker.identity(), power);
+    requireDeputy(deputyship, asker.identity(), OWN.get(question.right()));
     // Whoever may hide a record may see it; another deputy is restricted as a doctor is.
     boolean sees = deputyship.powers().contains(Power.POWER_RESTRICT);
     return new Decision.Allowed(

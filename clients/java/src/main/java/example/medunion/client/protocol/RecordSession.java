@@ -42,7 +42,11 @@ public final class RecordSession {
           (opening, asker) -> {});
 
   private static final Map<Purpose, String> PURPOSES =
-      Map.of(Purpose.PURPOSE_READ, "read", Purpose.PURPOSE_STORE, "store", Purpose.PURPOSE_LOG, "log");
+      Map.of(
+          Purpose.PURPOSE_READ, "read",
+          Purpose.PURPOSE_STORE, "store",
+          Purpose.PURPOSE_LOG, "log",
+          Purpose.PURPOSE_ADD, "add");
 
   private RecordSession() {}
 
@@ -104,6 +108,14 @@ public final class RecordSession {
       byte[] message = Statements.serialised(deposit);
       byte[] content = Bytes.concat(biosignal, diagnosis);
       List<SessionFrame> frames = session.sending().sealContent("sto", content, message, deposit.getSentAt());
+      return new AwaitingDepositReceipt(session.peer(), session.receiving(), Bytes.sha256(message), frames);
+    }
+
+    /** Makes OWN: the document in slices, then what its author signed. The same may be sent again in a new session. */
+    public AwaitingDepositReceipt add(OwnDocuments.Signed document) {
+      byte[] message = Statements.serialised(document.message());
+      long sentAt = document.message().getSentAt();
+      List<SessionFrame> frames = session.sending().sealContent("own", document.content(), message, sentAt);
       return new AwaitingDepositReceipt(session.peer(), session.receiving(), Bytes.sha256(message), frames);
     }
   }

@@ -195,6 +195,7 @@ public final class Search {
       case ACCESS_KIND_READ -> "READ";
       case ACCESS_KIND_STORE -> "STORE";
       case ACCESS_KIND_LOG -> "LOG";
+      case ACCESS_KIND_ADD -> "ADD";
       case ACCESS_KIND_UNSPECIFIED, UNRECOGNIZED -> "";
     };
   }

@@ -24,6 +24,7 @@ import example.medunion.federation.v1.MedicalAuthority;
 import example.medunion.federation.v1.PublicationReceipt;
 import example.medunion.federation.v1.RenewalReceipt;
 import example.medunion.federation.v1.Restriction;
+import example.medunion.federation.v1.Review;
 import example.medunion.federation.v1.RevocationList;
 import example.medunion.federation.v1.SignedStatement;
 import example.medunion.federation.v1.TrustBundle;
@@ -131,6 +132,7 @@ class LayersTest {
                 PublicationReceipt.getDefaultInstance(),
                 RenewalReceipt.getDefaultInstance(),
                 Restriction.getDefaultInstance(),
+                Review.getDefaultInstance(),
                 RevocationList.getDefaultInstance(),
                 TrustBundle.getDefaultInstance())
             .collect(Collectors.toMap(type -> type.getDescriptorForType().getFullName(), type -> type));

@@ -34,11 +34,13 @@ import example.medunion.federation.v1.Scope;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SearchQuery;
+import example.medunion.federation.v1.Sensitivity;
 import example.medunion.federation.v1.SessionFrame;
 import example.medunion.federation.v1.ShownDuty;
 import example.medunion.federation.v1.SignedStatement;
 import example.medunion.federation.v1.Sweep;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -61,7 +63,7 @@ class MessagesTest {
       List.of("registration", "consultation", "search", "record", "diagnosis", "calls");
   private static final Set<String> OURS =
       Set.of(
-          ("reg2-patient P1 D1 P2-0 P2-1 C H1-read H2-0 H2-1 H2-2 STOACK D5 P6"
+          ("reg2-patient P1 D1 P2-0 P2-1 C H1-read H2-0 H2-1 H2-2 STOACK STOACK-own D5 P6"
                   + " C-own H1-read-own H2-0-own H2-1-own H2-2-own"
                   + " C-log H1-read-log H2-0-log H2-1-log H2-2-log")
               .split(" "));
@@ -139,6 +141,7 @@ class MessagesTest {
     List<AccessEntry> accesses = answered(patient, shownOwn, "-log").accesses();
     assertEquals(List.of("OK", "GRANT_MISSING"), accesses.stream().map(AccessEntry::getReason).toList());
     read(patient, shownOwn, ownLocation, "-log");
+    add(shownOwn, ownLocation);
     requireTakenBack();
 
     requireBoundedBiosignal(received.reply(NOW, entropy("D1")), established);
@@ -377,6 +380,22 @@ class MessagesTest {
     requireFrame("STO-1", awaiting.frames().get(1));
     refuse("STOACK", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame));
     awaiting.receive(frame("STOACK"));
+  }
+
+  private void add(ShownAccess shown, Search.RecordLocation location) {
+    byte[] text = "Since Monday, each morning.".getBytes(StandardCharsets.UTF_8);
+    OwnDocuments.New note =
+        new OwnDocuments.New(
+            "Nasenbluten, März", "text/plain; charset=utf-8", text, Sensitivity.SENSITIVITY_RESTRICTED);
+    byte[] blind = bytes(ENTROPY, "rho-add");
+    OwnDocuments.Signed document =
+        OwnDocuments.sign(patient, note, shown, "H:alpha", "cardiology", blind, NOW);
+    Scope scope = document.message().getScope();
+    RecordSession.AwaitingDepositReceipt awaiting = session(patient, shown, location, "add", scope).add(document);
+    requireFrame("OWN-0", awaiting.frames().get(0));
+    requireFrame("OWN-1", awaiting.frames().get(1));
+    refuse("STOACK-own", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame));
+    awaiting.receive(frame("STOACK-own"));
   }
 
   private RecordSession.Established session(
