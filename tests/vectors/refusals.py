@@ -1,6 +1,8 @@
 """What must be refused, and why: each vector bends one message of the run in one way.
 
 `expect` is the precise reason (the audit log's), `wire` what the peer is told (docs/protocol.md, 1, Refusals).
+
+Long because it is one table: every check of the protocol that a message can fail has its row.
 """
 
 from collections.abc import Callable, Iterator

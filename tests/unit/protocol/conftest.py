@@ -1,4 +1,4 @@
-"""Who applies for registration."""
+"""Who applies for registration, and who asks for a record."""
 
 import pytest
 
@@ -6,6 +6,7 @@ from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT
 from keystore.party import PartyKeys
 from tests.simulator import BIOMETRIC_PASSWORD
 from tests.unit.protocol.applying import Applying
+from tests.unit.protocol.asking import Asking
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +31,8 @@ def doctor_member(federation, applicants):
 def doctor(federation, doctor_member):
     certificate = federation.authority.certify(doctor_member.keys, "D:new")
     return Applying(federation, doctor_member, ROLE_DOCTOR, certificate, None)
+
+
+@pytest.fixture
+def asking(federation):
+    return Asking(federation)

@@ -3,46 +3,29 @@
 What the verified statements allow is the decision's, whose table is tests/decisions.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from federation.errors import (
-    BudgetExhausted,
     CredentialInvalid,
     CredentialRevoked,
-    DeputyExpired,
     DeputyInvalid,
-    DeputyPowers,
-    DeputyRevoked,
     DutyExpired,
     DutyInvalid,
     DutyMissing,
     DutyRevoked,
-    EmergencyExpired,
-    EmergencyInvalid,
-    EmergencyRefused,
     GrantExpired,
     GrantInvalid,
     GrantMissing,
     GrantRevoked,
     GrantScope,
     MessageTooLarge,
-    NotOwnRecord,
     SignatureInvalid,
 )
-from federation.protocol import access, consent
+from federation.protocol import consent
 from federation.protocol.access import (
     LONGEST_DUTY,
-    LONGEST_GUARDIANSHIP,
-    LONGEST_MANDATE,
-    EmergencyPolicy,
-    Policy,
-    Question,
-    Receiver,
-    Refused,
-    Standing,
     ToDepartment,
     ToHospital,
     Validity,
@@ -50,67 +33,19 @@ from federation.protocol.access import (
 )
 from federation.protocol.anchors import statement_entry, sweep_entry
 from federation.protocol.parsing import LAST_TIME
-from federation.protocol.shown import Shown, asker_of, require_shown_duty
-from federation.v1.access_pb2 import Access, Consent, DeclaredEmergency, Deputyship, OwnAccess
+from federation.protocol.shown import Shown, require_shown_duty
+from federation.v1.access_pb2 import Access, Consent, Deputyship
 from federation.v1.statement_pb2 import (
-    POWER_GRANT,
-    POWER_LOG,
-    POWER_READ,
     RIGHT_INDEX,
-    RIGHT_LOG,
     RIGHT_READ,
     RIGHT_WRITE,
-    SENSITIVITY_RESTRICTED,
     Duty,
-    Emergency,
     Grant,
-    Guardianship,
     Mandate,
 )
-from tests.grants import WIDE, wide
+from tests.grants import wide
 from tests.mallory import refused, rejected, restated
-
-HOUR_MS = 3_600_000
-
-
-class Asking:
-    """Somebody asks a hospital, or the cloud, by what it shows."""
-
-    def __init__(self, federation):
-        self.federation = federation
-
-    def decide(self, shown, asker=None, **asked):
-        federation = self.federation
-        party = federation.party(asker or federation.doctor).self_
-        fields = {
-            "right": RIGHT_READ,
-            "patient_id": shown.patient_id,
-            "hospital_id": "H:alpha",
-            "department_class": "cardiology",
-        }
-        question = Question(asker_of(party), **fields | asked)
-        return shown.decide(party, question, federation.hospital_b.verifier(), Receiver(), now=federation.clock.now)
-
-    def by_grant(self, grant, **asked):
-        return self.decide(self.federation.shown(grant), **asked)
-
-
-@pytest.fixture
-def asking(federation):
-    return Asking(federation)
-
-
-def changed_grant(federation, change, signer=None):
-    key = (signer or federation.patient).keys.signing_key
-    return restated("grant", federation.grant(), Grant, key, change)
-
-
-def setting(**fields):
-    def change(statement):
-        for name, value in fields.items():
-            setattr(statement, name, value)
-
-    return change
+from tests.unit.protocol.asking import HOUR_MS, changed_grant, guardianship, mandate, setting
 
 
 def test_a_grant_allows_what_it_says(federation, asking):
@@ -366,301 +301,9 @@ class TestDuty:
             consent.make_duty(federation.party(federation.hospital_a), shift, bytes(33))
 
 
-class TestDeputies:
-    """Grants and questions in another patient's name: P:lin stands for P:wang."""
-
-    @staticmethod
-    def mandate(federation, powers=(POWER_GRANT, POWER_READ), life=timedelta(days=30)):
-        signed = consent.make_mandate(
-            federation.party(federation.patient),
-            "P:lin",
-            powers,
-            life,
-            now=federation.clock.now,
-            entropy=federation.entropy,
-        )
-        federation.refresh()
-        return Deputyship(mandate=signed, key_statement=federation.patient.key_statement)
-
-    @staticmethod
-    def guardianship(federation, hospital=None):
-        hospital = hospital or federation.hospital_a
-        ward = consent.Ward(
-            "P:wang",
-            "P:lin",
-            "parent",
-            "officer seven",
-            (POWER_GRANT, POWER_READ, POWER_LOG),
-            federation.clock.now + HOUR_MS,
-        )
-        signed = consent.make_guardianship(
-            federation.party(hospital), ward, now=federation.clock.now, entropy=federation.entropy
-        )
-        return Deputyship(guardianship=signed, key_statement=hospital.key_statement)
-
-    @staticmethod
-    def granted(federation, deputyship):
-        """The deputy's grant in the patient's name, to the doctor."""
-        deputy = federation.other_patient
-        to = Grant.FromString(federation.grant().statement).grantee.doctor
-        grant = consent.make_grant(
-            federation.party(deputy),
-            access.ToDoctor(to.doctor_id, to.authority_id),
-            WIDE,
-            now=federation.clock.now,
-            entropy=federation.entropy,
-            deputyship=deputyship,
-        )
-        held = Consent(grant=grant, key_statement=deputy.key_statement, deputyship=deputyship)
-        return Shown.by_consent(held, "P:wang", federation.duty())
-
-    @staticmethod
-    def own(deputyship):
-        return Shown("P:wang", Access(own=OwnAccess(deputyship=deputyship)))
-
-    def test_a_deputys_grant_allows_what_the_patients_would(self, federation, asking):
-        federation.other_patient  # noqa: B018 - registered before the lists are handed out
-        for made in (self.mandate, self.guardianship):
-            assert asking.decide(self.granted(federation, made(federation))).ground == "consent"
-
-    def test_a_deputy_reads(self, federation, asking):
-        deputy = federation.other_patient
-        for made in (self.mandate, self.guardianship):
-            allowed = asking.decide(self.own(made(federation)), asker=deputy)
-            assert (allowed.ground, allowed.highest_sensitivity) == ("deputy", SENSITIVITY_RESTRICTED)
-
-    def test_a_deputy_beyond_its_powers_is_refused(self, federation, asking):
-        deputy = federation.other_patient
-        with refused(DeputyPowers):
-            asking.decide(self.granted(federation, self.mandate(federation, powers=(POWER_READ,))))
-        with refused(DeputyPowers):
-            asking.decide(self.own(self.mandate(federation, powers=(POWER_GRANT,))), asker=deputy)
-        with refused(DeputyPowers):
-            asking.decide(self.own(self.mandate(federation)), asker=deputy, right=RIGHT_LOG)
-
-    def test_a_mandate_taken_back_while_a_grant_under_it_is_used_ends_it(self, federation, asking):
-        federation.other_patient  # noqa: B018 - as above
-        deputyship = self.mandate(federation)
-        shown = self.granted(federation, deputyship)
-        asking.decide(shown)
-        mandate = Mandate.FromString(deputyship.mandate.statement)
-        federation.cloud.revoked_statements.append(statement_entry("mandate", "P:wang", mandate.mandate_id))
-        federation.refresh()
-        with refused(DeputyRevoked):
-            asking.decide(shown)
-
-    def test_a_sweep_ends_mandates_and_no_guardianship(self, federation, asking):
-        deputy = federation.other_patient
-        mandate, guardianship = self.mandate(federation), self.guardianship(federation)
-        federation.cloud.sweeps[sweep_entry("P:wang")] = federation.clock.now + 1
-        federation.refresh()
-        with refused(DeputyRevoked):
-            asking.decide(self.own(mandate), asker=deputy)
-        asking.decide(self.own(guardianship), asker=deputy)
-
-    def test_a_child_that_comes_of_age_has_no_guardian(self, federation, asking):
-        deputy = federation.other_patient
-        shown = self.own(self.guardianship(federation))
-        federation.clock.advance(timedelta(hours=1))
-        federation.refresh()
-        with refused(DeputyExpired):
-            asking.decide(shown, asker=deputy)
-
-    def test_a_mandate_of_another_patient_or_for_another_deputy_is_refused(self, federation, asking):
-        deputy = federation.other_patient
-        own = self.own(self.mandate(federation))
-        with refused(DeputyInvalid):
-            asking.decide(replace(own, patient_id="P:lin"), asker=deputy)
-        with refused(DeputyInvalid):
-            asking.decide(own, asker=federation.patient)
-
-    def test_a_deputys_grant_that_shows_no_deputyship_is_refused(self, federation, asking):
-        federation.other_patient  # noqa: B018 - as above
-        shown = self.granted(federation, self.mandate(federation))
-        shown.access.consent.ClearField("deputyship")
-        with refused(GrantInvalid):
-            asking.decide(shown)
-
-    def test_a_deputys_grant_under_another_mandate_than_it_was_signed_by_is_refused(self, federation, asking):
-        federation.other_patient  # noqa: B018 - as above
-        shown = self.granted(federation, self.mandate(federation))
-        shown.access.consent.deputyship.CopyFrom(self.mandate(federation))
-        with refused(GrantInvalid):
-            asking.decide(shown)
-
-    def test_a_patients_grant_that_shows_a_deputyship_is_refused(self, federation, asking):
-        shown = federation.shown(federation.grant())
-        deputyship = self.mandate(federation)
-        shown.access.consent.deputyship.CopyFrom(deputyship)
-        digest = consent.deputyship_digest(deputyship)
-        shown.access.consent.grant.CopyFrom(changed_grant(federation, setting(deputyship_digest=digest)))
-        with refused(DeputyInvalid):
-            asking.decide(shown)
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            setting(patient_serial=bytes(16)),
-            setting(patient_id="P:lin"),
-            lambda mandate: mandate.ClearField("deputy_id"),
-        ],
-        ids=["earlier serial", "patient", "no deputy"],
-    )
-    def test_a_mandate_that_says_something_else_is_refused(self, federation, asking, change):
-        deputy, deputyship = federation.other_patient, self.mandate(federation)
-        key = federation.patient.keys.signing_key
-        deputyship.mandate.CopyFrom(restated("mandate", deputyship.mandate, Mandate, key, change))
-        with refused(DeputyInvalid):
-            asking.decide(self.own(deputyship), asker=deputy)
-
-    def test_a_guardianship_stated_by_another_is_refused(self, federation, asking):
-        deputy, deputyship = federation.other_patient, self.guardianship(federation)
-        key = federation.hospital_b.keys.signing_key
-        deputyship.guardianship.CopyFrom(
-            restated("guardian", deputyship.guardianship, Guardianship, key, lambda _: None)
-        )
-        with refused(DeputyInvalid):
-            asking.decide(self.own(deputyship), asker=deputy)
-
-    def test_a_patient_that_states_its_own_guardianship_is_refused(self, federation, asking):
-        """By its KS in the place of the hospital's."""
-        deputy, deputyship = federation.other_patient, self.guardianship(federation)
-        deputyship.key_statement.CopyFrom(deputy.key_statement)
-        with rejected(CredentialInvalid):
-            asking.decide(self.own(deputyship), asker=deputy)
-
-    def test_a_deputyship_of_neither_kind_is_refused(self, federation, asking):
-        deputy = federation.other_patient
-        with refused(DeputyInvalid):
-            asking.decide(self.own(Deputyship(key_statement=deputy.key_statement)), asker=deputy)
-
-    def test_a_mandate_or_guardianship_beyond_its_longest_life_is_never_signed(self, federation):
-        with refused(DeputyInvalid):
-            self.mandate(federation, life=LONGEST_MANDATE + timedelta(milliseconds=1))
-        until = federation.clock.now + (LONGEST_GUARDIANSHIP // timedelta(milliseconds=1)) + 1
-        ward = consent.Ward("P:wang", "P:lin", "parent", "officer", (POWER_READ,), until)
-        hospital = federation.party(federation.hospital_a)
-        with refused(DeputyInvalid):
-            consent.make_guardianship(hospital, ward, now=federation.clock.now, entropy=federation.entropy)
-
-
-class TestOwn:
-    """A patient and its own records."""
-
-    def test_a_patient_reads_its_own_records(self, federation, asking):
-        allowed = asking.decide(federation.own(), asker=federation.patient)
-        assert (allowed.ground, allowed.department_classes) == ("own", ("*",))
-
-    def test_another_patients_records_are_refused(self, federation, asking):
-        with refused(NotOwnRecord):
-            asking.decide(federation.own(), asker=federation.other_patient)
-
-    def test_a_doctors_own_access_is_refused(self, federation, asking):
-        with refused(NotOwnRecord):
-            asking.decide(federation.own())
-
-    def test_a_patients_own_deposit_is_refused(self, federation, asking):
-        with refused(NotOwnRecord):
-            asking.decide(federation.own(), asker=federation.patient, right=RIGHT_WRITE)
-
-
-class TestEmergency:
-    """A declared emergency, opened as what it says; the policy is the receiver's."""
-
-    POLICY = Policy(emergency=EmergencyPolicy(reasons=("unconscious",), second_clinician=True))
-
-    @staticmethod
-    def declared(federation, second=None, **other):
-        fields = {"reason_code": "unconscious", "note": "found in the street"} | other
-        declaration = consent.Declaration("P:wang", second_doctor_id=second and second.identity, **fields)
-        doctor = federation.party(federation.doctor)
-        signed = consent.make_emergency(doctor, declaration, now=federation.clock.now, entropy=federation.entropy)
-        shown = DeclaredEmergency(emergency=signed, duty=federation.duty())
-        if second is not None:
-            shown.second.CopyFrom(consent.second(signed, federation.party(second)))
-        return shown
-
-    @staticmethod
-    def opened(federation, shown, second=None):
-        doctor = federation.party(federation.doctor).self_
-        duty = consent.open_duty(shown.duty, federation.party(federation.hospital_a).self_, doctor)
-        clinician = None if second is None else federation.party(second).self_
-        return consent.open_emergency(shown, doctor, clinician, duty)
-
-    def decide(self, federation, emergency, standing=None, policy=POLICY, **asked):
-        doctor = asker_of(federation.party(federation.doctor).self_)
-        question = Question(doctor, **{"right": RIGHT_READ, "patient_id": "P:wang", "hospital_id": "H:alpha"} | asked)
-        decision = access.decide(emergency, question, standing or Standing(), policy, now=federation.clock.now)
-        if isinstance(decision, Refused):
-            raise decision.error
-        return decision
-
-    def test_an_emergency_that_a_colleague_seconds_is_let_in(self, federation):
-        second = federation.other_doctor
-        emergency = self.opened(federation, self.declared(federation, second), second)
-        assert self.decide(federation, emergency).ground == "emergency"
-
-    def test_an_emergency_is_let_in_nowhere_without_a_policy(self, federation, asking):
-        shown = Shown("P:wang", Access(emergency=self.declared(federation)))
-        with refused(EmergencyRefused):
-            asking.decide(shown)
-
-    def test_an_emergency_without_its_second_clinician_is_refused(self, federation):
-        with refused(EmergencyRefused):
-            self.decide(federation, self.opened(federation, self.declared(federation)))
-
-    def test_a_budget_that_is_used_up_ends_emergencies(self, federation):
-        second = federation.other_doctor
-        emergency = self.opened(federation, self.declared(federation, second), second)
-        with refused(BudgetExhausted):
-            self.decide(federation, emergency, Standing(exhausted=("emergencies",)))
-
-    def test_an_emergency_played_again_after_its_hour_is_refused(self, federation):
-        second = federation.other_doctor
-        emergency = self.opened(federation, self.declared(federation, second), second)
-        federation.clock.advance(timedelta(hours=1))
-        with refused(EmergencyExpired):
-            self.decide(federation, emergency)
-
-    def test_an_emergency_at_another_hospital_is_refused(self, federation):
-        second = federation.other_doctor
-        emergency = self.opened(federation, self.declared(federation, second, hospital="H:beta"), second)
-        with refused(EmergencyInvalid):
-            self.decide(federation, emergency)
-
-    def test_an_emergency_that_names_another_second_than_who_signed_is_refused(self, federation):
-        shown = self.declared(federation, federation.other_doctor)
-        with refused(EmergencyInvalid):
-            self.opened(federation, shown)
-        with refused(EmergencyInvalid):
-            self.opened(federation, shown, federation.doctor)
-
-    def test_a_second_clinician_whose_signature_is_of_another_emergency_is_refused(self, federation):
-        second = federation.other_doctor
-        shown = self.declared(federation, second)
-        shown.second.CopyFrom(self.declared(federation, second).second)
-        with refused(EmergencyInvalid):
-            self.opened(federation, shown, second)
-
-    def test_an_emergency_that_another_doctor_signed_is_refused(self, federation):
-        shown = self.declared(federation)
-        key = federation.other_doctor.keys.signing_key
-        shown.emergency.CopyFrom(restated("bg", shown.emergency, Emergency, key, lambda _: None))
-        with refused(EmergencyInvalid):
-            self.opened(federation, shown)
-
-    def test_an_emergency_longer_than_an_hour_is_never_signed(self, federation):
-        declaration = consent.Declaration("P:wang", "unconscious", "")
-        doctor, now = federation.party(federation.doctor), federation.clock.now
-        with refused(EmergencyInvalid):
-            consent.make_emergency(
-                doctor, declaration, now=now, entropy=federation.entropy, life=timedelta(hours=1, milliseconds=1)
-            )
-
-
 def test_every_part_of_what_is_shown_is_in_its_digests(federation):
     """H(access) changes with each statement; Hs(access) with each signature and key statement, too."""
-    deputyship = TestDeputies.guardianship(federation)
+    deputyship = guardianship(federation)
     held = Consent(grant=federation.grant(), key_statement=federation.patient.key_statement, deputyship=deputyship)
     base = Shown.by_consent(held, "P:wang", federation.duty())
     statements = ["grant.statement", "deputyship.guardianship.statement", "duty.duty.statement"]
@@ -691,7 +334,7 @@ def test_every_part_of_what_is_shown_is_in_its_digests(federation):
 
 def test_a_signature_under_another_label_is_none(federation):
     """A mandate's bytes signed as a grant's don't make a mandate."""
-    deputyship = TestDeputies.mandate(federation)
+    deputyship = mandate(federation)
     key = federation.patient.keys.signing_key
     signed = restated("grant", deputyship.mandate, Mandate, key, lambda _: None)
     with pytest.raises((DeputyInvalid, SignatureInvalid)):
