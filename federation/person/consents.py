@@ -21,23 +21,21 @@ from federation.protocol import access
 from federation.protocol.access import Grantee, Power
 from federation.protocol.consent import (
     Terms,
-    deputyship_statement,
     make_grant,
     make_mandate,
     open_deputyship,
     peek_deputyship,
     read_grant,
 )
-from federation.protocol.parsing import check
+from federation.protocol.parsing import check, field_rule
 from federation.protocol.parties import Entropy, Party
-from federation.protocol.shown import is_taken_back
+from federation.protocol.shown import is_taken_back, stating_role
 from federation.protocol.statements import POWER_NAMES, peek_statement
 from federation.protocol.time import Instant
 from federation.v1.access_pb2 import Consent, Deputyship
+from federation.v1.revocation_pb2 import Revocation
 from federation.v1.statement_pb2 import (
     POWER_REVOKE,
-    ROLE_HOSPITAL,
-    ROLE_PATIENT,
     Grant,
     Mandate,
     SignedStatement,
@@ -45,7 +43,7 @@ from federation.v1.statement_pb2 import (
 from keystore.identities import PatientId
 
 MOST_FILE_BYTES = 64 * 1024
-AT_ONCE = 16
+AT_ONCE = field_rule(Revocation, "statements").max_items
 """Statements that one rev takes back."""
 
 Revoked: TypeAlias = tuple[str, SignedStatement]
@@ -187,8 +185,7 @@ class Consents:
         """
         shown = _read(data)
         now, verifier = self._clock(), self._member.verifier()
-        role = ROLE_PATIENT if deputyship_statement(shown)[0] == "mandate" else ROLE_HOSPITAL
-        stated_by = verifier.party(shown.key_statement, role, now=now)
+        stated_by = verifier.party(shown.key_statement, stating_role(shown), now=now)
         says = open_deputyship(shown, stated_by)
         if says.deputy_id != self._member.identity:
             raise DeputyInvalid(f"it is for {says.deputy_id}")

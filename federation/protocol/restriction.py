@@ -18,11 +18,11 @@ from federation.errors import (
 )
 from federation.protocol import access
 from federation.protocol.access import Hidden, Policy, Standing
-from federation.protocol.consent import deputyship_digest, deputyship_statement, open_deputyship
+from federation.protocol.consent import deputyship_digest, open_deputyship
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy, Party
 from federation.protocol.sealing import Context, after_opening, open_payload, seal_reply
-from federation.protocol.shown import require_shown_deputy
+from federation.protocol.shown import require_shown_deputy, stating_role
 from federation.protocol.statements import (
     open_statement,
     peek_statement,
@@ -142,9 +142,8 @@ def _opened(signed: SignedStatement, signer: VerifiedParty) -> pb.Restriction:
 
 def _require_deputy_then(shown: Deputyship, restriction: pb.Restriction, verifier: Verifier) -> None:
     """Require that the signer stood for the patient when it signed: what became of the deputyship since is of no matter."""
-    label, _ = deputyship_statement(shown)
-    role, at = pb.ROLE_PATIENT if label == "mandate" else pb.ROLE_HOSPITAL, restriction.stated_at
-    opened = open_deputyship(shown, verifier.party_then(shown.key_statement, role, at=at))
+    at = restriction.stated_at
+    opened = open_deputyship(shown, verifier.party_then(shown.key_statement, stating_role(shown), at=at))
     patient_id, deputy_id = restriction.patient_id, restriction.signer_id
     policy = Policy(milliseconds(verifier.freshness.skew))
     # restrict.5

@@ -36,7 +36,7 @@ from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.v1.access_pb2 import Access, Consent, DeclaredEmergency, Deputyship, OwnAccess, ShownDuty
 from federation.v1.record_pb2 import Deposit, OwnDocument, RecordQuery
 from federation.v1.search_pb2 import SearchQuery
-from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, SignedStatement
+from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, Role, SignedStatement
 from keystore.identities import HospitalId, PatientId
 from keystore.transcript import digest, text, transcript
 
@@ -200,10 +200,15 @@ def _opened_deputyship(holder: Consent | OwnAccess, verifier: Verifier, *, now: 
 
 
 def _open_deputyship(shown: Deputyship, verifier: Verifier, *, now: Instant) -> access.Deputyship:
-    role = ROLE_PATIENT if deputyship_statement(shown)[0] == "mandate" else ROLE_HOSPITAL
+    role = stating_role(shown)
     with after_opening():
         signer = verifier.party(shown.key_statement, role, now=now)  # shown.5
     return open_deputyship(shown, signer)
+
+
+def stating_role(shown: Deputyship) -> "Role.ValueType":
+    """Return who has to have signed a deputyship: a patient a mandate, a hospital a guardianship. Raises DeputyInvalid."""
+    return ROLE_PATIENT if deputyship_statement(shown)[0] == "mandate" else ROLE_HOSPITAL
 
 
 def _standing(opened: access.Access | None, lists: Lists, receiver: Receiver) -> Standing:
