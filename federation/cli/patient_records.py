@@ -47,9 +47,10 @@ class Asking:
             open_patient(self.directory, self.sensor, file, dial_only=self.dial_only) as opened,
         ):
             client = opened.client
-            client.refresh()
-            held = None if self.deputy_for is None else client.consents.acting_for(self.deputy_for, POWER_READ)
-            deputyship = None if held is None else held.shown
+            deputyship = None
+            if self.deputy_for is not None:
+                client.refresh()
+                deputyship = client.consents.acting_for(self.deputy_for, POWER_READ).shown
             locations = client.find_records(deputyship, on_more=_tell_more)
             if deputyship is None:
                 tell_of_emergencies(client)

@@ -15,7 +15,7 @@ from federation.protocol import access
 from federation.protocol.access import Policy, Question, Refused, Standing, Validity, decide
 from federation.protocol.consent import peek_deputyship
 from federation.protocol.doctor_certificate import read_certificate
-from federation.protocol.shown import asker_of
+from federation.protocol.shown import asker_of, is_taken_back
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import Peer, VerifiedParty, Verifier
 from keystore.identities import is_identity
@@ -80,9 +80,7 @@ class RoomView:
         grant = offer.grant if isinstance(offer, KeptGrant) else _to_be(offer, own, now)
         deputyship = None if offer.deputyship is None else peek_deputyship(offer.deputyship)
         revoked = {"grant"} if isinstance(offer, KeptGrant) and offer.is_revoked else set()
-        if deputyship is not None and verifier.lists.is_taken_back(
-            deputyship.kind, deputyship.patient_id, deputyship.id, deputyship.stated_at
-        ):
+        if deputyship is not None and is_taken_back(deputyship, verifier.lists):
             revoked.add("deputyship")
         decision = decide(
             access.Consent(grant, deputyship, self.duty),

@@ -1,5 +1,6 @@
 """Consents and mandates by their numbers, deputies who act by them, and one's own records."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -172,6 +173,20 @@ def test_guardianship_that_its_hospital_took_back_makes_no_guardian(surgery: Sur
     assert [one.is_revoked for one in deputy.consents.held()] == [True]
     with pytest.raises(NoDeputy):
         deputy.consents.acting_for("P:wang", POWER_READ)
+
+
+def test_guardian_is_told_before_anything_goes_out_that_its_hospital_took_the_guardianship_back(
+    surgery: Surgery, room: DoctorRoom, deputy: PatientClient
+) -> None:
+    handed = guardianship(surgery.federation, "P:wang", "P:lin", POWER_GRANT, POWER_READ)
+    held = deputy.consents.accept(handed.SerializeToString())
+    view = deputy.look(room.code)
+    offer = replace(to_doctor(view, wide()), deputyship=handed)
+    deputy.require_use(offer, view)
+    surgery.federation.cloud.revoked_statements.append(statement_entry("guardian", "H:alpha", held.says.id))
+    deputy.refresh()
+    with pytest.raises(DeputyRevoked):
+        deputy.require_use(offer, view)
 
 
 def test_accepted_twice_is_held_once(surgery: Surgery, deputy: PatientClient) -> None:
