@@ -3,50 +3,27 @@
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from demo.stage import CONSENT, Federation, Running, federation, free_address, run
+from demo.stage import CONSENT, Running, federation, free_address, run
+from tests.e2e.clinic import RECORD, Clinic, clinic_of
 from tests.waiting import until
 
-DATA = Path(__file__).parents[1] / "data"
-RECORD = DATA / "synthea-johnnie679.json"
 CONCLUSION = "Sinus rhythm, no ischaemia."
 
 pytestmark = pytest.mark.timeout(300)
 
 
-@dataclass
-class Clinic:
-    """A federation with a doctor at H:b, and patients of H:a, one of whom has a record there."""
-
-    federation: Federation
-    doctor: Path
-    johnnie: Path
-    mary: Path
-
-    def consult(self, name: str, *words: object, keyboard: int | None = None) -> tuple[Running, str]:
-        return self.federation.consult(self.doctor, "b", name, "--department", "cardiology", *words, keyboard=keyboard)
-
-    def visit(self, patient: Path, code: str, *words: object, expect: int = 0) -> str:
-        return run("patient", "visit", "--directory", patient, code, "--yes", *words, expect=expect)
-
-
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     with federation(tmp_path_factory.mktemp("federation")) as made:
-        doctor = made.add_doctor("house", "--name", "Dr. Anna Weber", "--profession", "Cardiologist")
-        johnnie, mary = made.add_patient("johnnie", "a"), made.add_patient("mary", "a")
-        run(
-            *("hospital", "import", "--directory", made.root / "a", "--patient", "P:johnnie"),
-            *("--department", "H:a/cardiology", RECORD),
-        )
-        made.await_publication("a")
-        yield Clinic(made, doctor, johnnie, mary)
+        clinic = clinic_of(made, "--name", "Dr. Anna Weber", "--profession", "Cardiologist")
+        clinic.import_record()
+        yield clinic
 
 
 def grants(patient: Path) -> list[str]:
@@ -325,6 +302,7 @@ def test_waiting_room_sees_one_patient_after_the_other_by_one_code(clinic: Clini
 
 def test_doctor_asks_for_its_duty_and_opens_no_room_without_one(clinic: Clinic) -> None:
     stage = clinic.federation
+    stage.put_on_duty(clinic.doctor, "b")
     where = "--directory", clinic.doctor, "--hospital", "H:b", "--address", stage.addresses["b"]
     said = run("doctor", "duty", *where)
     assert "H:b states that you are on duty in cardiology until" in said

@@ -1,46 +1,29 @@
 """Notes and documents of one's own as patients type them, over a running federation: added, found, read, and by whom."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from demo.stage import CONSENT, Federation, federation, run
+from demo.stage import federation, run
+from tests.e2e.clinic import Clinic, clinic_of
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@dataclass
-class Clinic:
-    """A federation with a doctor at H:b, and patients of H:a."""
-
-    federation: Federation
-    doctor: Path
-    johnnie: Path
-    mary: Path
-
-    def add(self, patient: Path, *words: object, expect: int = 0) -> str:
-        at = "--at", "H:a", self.federation.addresses["a"], "--department", "cardiology", "--yes"
-        return run("patient", "records", "add", "--directory", patient, *at, *words, expect=expect)
-
-    def visit(self, name: str) -> str:
-        """Visit the doctor with all consents; give what the doctor saw."""
-        consult, code = self.federation.consult(
-            self.doctor, "b", name, "--department", "cardiology", "--conclusion", "Sinus rhythm."
-        )
-        run("patient", "visit", "--directory", self.johnnie, code, "--yes", *CONSENT)
-        return consult.wait()
 
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     with federation(tmp_path_factory.mktemp("federation")) as made:
-        yield Clinic(made, made.add_doctor("house"), made.add_patient("johnnie", "a"), made.add_patient("mary", "a"))
+        yield clinic_of(made)
+
+
+def add(clinic: Clinic, patient: Path, *words: object, expect: int = 0) -> str:
+    at = "--at", "H:a", clinic.federation.addresses["a"], "--department", "cardiology", "--yes"
+    return run("patient", "records", "add", "--directory", patient, *at, *words, expect=expect)
 
 
 def test_a_note_is_found_and_read_by_a_doctor_as_the_patients(clinic: Clinic, tmp_path: Path) -> None:
-    said = clinic.add(clinic.johnnie, "--title", "Nasenbluten, März", "--note", "Since Monday.\nEach morning.")
+    said = add(clinic, clinic.johnnie, "--title", "Nasenbluten, März", "--note", "Since Monday.\nEach morning.")
     assert '"Nasenbluten, März", text/plain' in said
     assert "goes into your record" in said
     handle = said.split("keeps it: record ")[1].split(".")[0]
@@ -55,7 +38,7 @@ def test_a_note_is_found_and_read_by_a_doctor_as_the_patients(clinic: Clinic, tm
     run("patient", "records", "save", saved, *own)
     assert b"Since Monday.\nEach morning." in [path.read_bytes() for path in saved.iterdir()]
 
-    seen = clinic.visit("before")
+    seen = clinic.seen_at_visit("before")
     assert "written by the patient: Nasenbluten, März" in seen
     assert "    | Since Monday." in seen
     accesses = run("patient", "accesses", *own)
@@ -65,25 +48,25 @@ def test_a_note_is_found_and_read_by_a_doctor_as_the_patients(clinic: Clinic, tm
 def test_a_file_that_is_secret_is_for_the_patient_alone(clinic: Clinic, tmp_path: Path) -> None:
     letter = tmp_path / "letter.pdf"
     letter.write_bytes(b"%PDF-1.7 whatever")
-    said = clinic.add(clinic.johnnie, "--title", "Letter", "--file", letter, "--sensitivity", "secret")
+    said = add(clinic, clinic.johnnie, "--title", "Letter", "--file", letter, "--sensitivity", "secret")
     assert '"Letter", application/pdf' in said
     assert "Nobody but the patient reads it." in said
     clinic.federation.await_publication("a")
     assert "written by the patient: Letter" in run("patient", "records", "show", "--directory", clinic.johnnie)
-    assert "Letter" not in clinic.visit("secret")
+    assert "Letter" not in clinic.seen_at_visit("secret")
 
 
 def test_a_deputy_adds_with_the_power_alone(clinic: Clinic, tmp_path: Path) -> None:
     own, mandate = ("--directory", clinic.mary), tmp_path / "mandate"
     words = "P:mary", "--days", "30", "--yes", "--output", mandate
     note = "--as", "P:johnnie", "--title", "Fell down", "--note", "On Tuesday."
-    assert "[NO_DEPUTY]" in clinic.add(clinic.mary, *note, expect=1)
+    assert "[NO_DEPUTY]" in add(clinic, clinic.mary, *note, expect=1)
     run("patient", "mandate", "give", "--directory", clinic.johnnie, *words, "--power", "read")
     run("patient", "mandate", "accept", *own, mandate)
-    assert 'does not give the power "add"' in clinic.add(clinic.mary, *note, expect=1)
+    assert 'does not give the power "add"' in add(clinic, clinic.mary, *note, expect=1)
     run("patient", "mandate", "give", "--directory", clinic.johnnie, *words, "--power", "add")
     run("patient", "mandate", "accept", *own, mandate)
-    assert "goes into the record of P:johnnie" in clinic.add(clinic.mary, *note)
+    assert "goes into the record of P:johnnie" in add(clinic, clinic.mary, *note)
     clinic.federation.await_publication("a")
     shown = run("patient", "records", "show", "--directory", clinic.johnnie)
     assert "written by P:mary in the patient's name: Fell down" in shown
@@ -99,4 +82,4 @@ def test_a_deputy_adds_with_the_power_alone(clinic: Clinic, tmp_path: Path) -> N
     ids=["nothing", "both", "a note's type"],
 )
 def test_what_is_added_has_to_be_said(clinic: Clinic, words: tuple[str, ...], said: str) -> None:
-    assert said in clinic.add(clinic.johnnie, "--title", "T", *words, expect=2)
+    assert said in add(clinic, clinic.johnnie, "--title", "T", *words, expect=2)

@@ -1,49 +1,23 @@
 """Hiding records as patients type it, over a running federation: the index at once, hospitals within seconds, deputies too."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from demo.stage import CONSENT, Federation, federation, run
+from demo.stage import federation, run
+from tests.e2e.clinic import Clinic, clinic_of
 from tests.waiting import until
 
-DATA = Path(__file__).parents[1] / "data"
-RECORD = DATA / "synthea-johnnie679.json"
-
 pytestmark = pytest.mark.timeout(300)
-
-
-@dataclass
-class Clinic:
-    """A federation with a doctor at H:b, and patients of H:a, one of whom has a record there."""
-
-    federation: Federation
-    doctor: Path
-    johnnie: Path
-    mary: Path
-
-    def visit(self, name: str) -> str:
-        """Visit the doctor with all consents; give what the doctor saw."""
-        consult, code = self.federation.consult(
-            self.doctor, "b", name, "--department", "cardiology", "--conclusion", "Sinus rhythm."
-        )
-        run("patient", "visit", "--directory", self.johnnie, code, "--yes", *CONSENT)
-        return consult.wait()
 
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     with federation(tmp_path_factory.mktemp("federation")) as made:
-        doctor = made.add_doctor("house")
-        johnnie, mary = made.add_patient("johnnie", "a"), made.add_patient("mary", "a")
-        run(
-            *("hospital", "import", "--directory", made.root / "a", "--patient", "P:johnnie"),
-            *("--department", "H:a/cardiology", RECORD),
-        )
-        made.await_publication("a")
-        yield Clinic(made, doctor, johnnie, mary)
+        clinic = clinic_of(made)
+        clinic.import_record()
+        yield clinic
 
 
 def hidden(patient: Path, *words: object) -> str:
@@ -53,7 +27,7 @@ def hidden(patient: Path, *words: object) -> str:
 def test_record_is_hidden_from_a_doctor_everywhere_and_shown_again(clinic: Clinic) -> None:
     own = "--directory", clinic.johnnie
     assert "Nothing is hidden." in hidden(clinic.johnnie)
-    assert "From H:a," in clinic.visit("before")
+    assert "From H:a," in clinic.seen_at_visit("before")
     listed = run("patient", "records", "list", *own, "--hospital", "H:a")
     handle = listed.split("record ")[1].split()[0]
 
@@ -62,7 +36,7 @@ def test_record_is_hidden_from_a_doctor_everywhere_and_shown_again(clinic: Clini
     assert "does not see it either" in said
     assert "index goes by this already" in said
     until(lambda: "So does every hospital" in hidden(clinic.johnnie))
-    assert "From H:a," not in clinic.visit("hidden")
+    assert "From H:a," not in clinic.seen_at_visit("hidden")
     assert handle in run("patient", "records", "list", *own, "--hospital", "H:a")
     log = run("hospital", "log", "--directory", clinic.federation.root / "a")
     assert any("RESTRICTION-TAKEN" in line and handle not in line for line in log.splitlines())
@@ -76,7 +50,7 @@ def test_record_is_hidden_from_a_doctor_everywhere_and_shown_again(clinic: Clini
     assert "[NO_SUCH_HIDING]" in run("patient", "show-again", *own, "2", expect=1)
     assert "Nothing is hidden." in run("patient", "show-again", *own, "--all")
     until(lambda: "So does every hospital" in hidden(clinic.johnnie))
-    assert "From H:a," in clinic.visit("shown-again")
+    assert "From H:a," in clinic.seen_at_visit("shown-again")
 
 
 def test_deputy_hides_with_the_power_alone(clinic: Clinic, tmp_path: Path) -> None:
