@@ -24,7 +24,7 @@ from federation.store.index import Index
 from federation.store.party import Log, ReplayMemory
 from federation.store.records import Records
 from federation.store.registrations import Registrations
-from federation.store.rows import SealedRow, Wanted
+from federation.store.rows import SealedEntry, SealedRow, Wanted
 from federation.store.schema import metadata
 from tests.contract.postgresql_server import Server
 
@@ -180,7 +180,7 @@ def other_rates(database: Database) -> dict[str, str]:
     now = 10**13
     return {
         "replay key admitted": rate(lambda number: replay.admit(spread(10**9 + number, 32), now=0, until=now)),
-        "log entry": rate(lambda _: log.append(at=now, sealed=os.urandom(160))),
+        "log entry": rate(lambda _: log.append(SealedEntry(at=now, sealed=os.urandom(160)))),
         "registration read": rate(lambda number: registrations.live(f"P:{spread(1 + number, 6).hex()}")),
         "records of a patient": rate(
             lambda number: records.find([spread(number, 32)], department_class=None, handles=[])

@@ -28,9 +28,9 @@ from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.store.directory import RevocationBook
 from federation.store.errors import AlreadyAdmitted
 from federation.store.index import Index
-from federation.store.party import NOTHING, ReplayMemory
+from federation.store.party import ReplayMemory
 from federation.store.registrations import Registrations
-from federation.store.rows import Act, Admission, Beside, Registration
+from federation.store.rows import NOTHING, Act, Admission, Beside, Registration
 from federation.v1 import statement_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening
 from keystore.generations import GenerationBook

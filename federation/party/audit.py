@@ -17,8 +17,8 @@ from federation.protocol.access import AccessEvent
 from federation.protocol.access_log import entry_of
 from federation.protocol.parties import reason_of
 from federation.store.errors import BudgetSpent, StoreError
-from federation.store.party import NOTHING, Log
-from federation.store.rows import About, Beside, LogEntry, SealedEntry, StoredAccess
+from federation.store.party import Log
+from federation.store.rows import NOTHING, About, Beside, LogEntry, SealedEntry, StoredAccess
 from federation.v1.access_pb2 import AccessEntry
 from federation.wire import operations
 from keystore.errors import GenerationRevoked, SealBroken
@@ -94,9 +94,9 @@ class Audit:
 
         Raises BudgetExhausted, StoreError, HsmError: then release nothing, and nothing is written.
         """
-        entry = self.entry(event, now=now)
+        entry = self.entry(event, now=now, beside=beside)
         with budgeted():
-            self._log.append(at=entry.at, sealed=entry.sealed, about=entry.about, beside=beside)
+            self._log.append(entry)
 
     def entry(self, event: AccessEvent | AuditEvent, *, now: int, beside: Beside = NOTHING) -> SealedEntry:
         """Seal an event, for a store that appends it in the transaction of what it tells of. Raises HsmError."""

@@ -18,10 +18,8 @@ from federation.store.database import Database
 from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, StoredRecordCorrupt
 from federation.store.portable import forget, insert_if_absent, pages, replaced, upsert
 from federation.store.rows import (
-    About,
     Act,
     Admission,
-    Beside,
     DeclaredHere,
     LogEntry,
     SealedEntry,
@@ -30,8 +28,6 @@ from federation.store.rows import (
     StoredStatement,
 )
 from federation.store.schema import emergencies, epochs, evidence, log, replay, settings
-
-NOTHING = Beside()
 
 START = bytes(32)
 """The digest before the first entry."""
@@ -77,12 +73,11 @@ class Log:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, *, at: int, sealed: bytes, about: About | None = None, beside: Beside = NOTHING) -> LogEntry:
+    def append(self, made: SealedEntry) -> LogEntry:
         """Add an entry behind the last one: the chain has no forks, for a number is taken once, with what it is chained to.
 
         Raises BudgetSpent; then nothing is written.
         """
-        made = SealedEntry(at, sealed, about, beside)
         return self._database.write_by_key(lambda connection: append(connection, made))
 
     def entry(self, sequence: int) -> LogEntry:

@@ -97,6 +97,9 @@ class Beside:
     emergency: DeclaredHere | None = None
 
 
+NOTHING = Beside()
+
+
 @dataclass(frozen=True)
 class SealedEntry:
     """An entry of the log to be: when, and what, sealed; about which patient, if it is about one; and what goes with it."""
@@ -104,7 +107,7 @@ class SealedEntry:
     at: int
     sealed: bytes
     about: About | None = None
-    beside: Beside = Beside()
+    beside: Beside = NOTHING
 
 
 @dataclass(frozen=True)

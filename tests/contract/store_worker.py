@@ -15,7 +15,7 @@ from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import OutboxEntries
 from federation.store.registrations import Registrations
 from federation.store.rooms import Rooms
-from federation.store.rows import Beside
+from federation.store.rows import Beside, SealedEntry
 from federation.store.shelves import open_shelf
 from tests.contract.store_support import MINUTE, NOW, claim, register, registration, room
 
@@ -35,7 +35,7 @@ def append(url: str, argument: str) -> None:
     with open_database(url) as database:
         wait()
         for number in range(int(argument)):
-            Log(database).append(at=NOW + number, sealed=b"entry")
+            Log(database).append(SealedEntry(at=NOW + number, sealed=b"entry"))
 
 
 def spend(url: str, argument: str) -> None:
@@ -45,7 +45,7 @@ def spend(url: str, argument: str) -> None:
         for number in range(10):
             beside = Beside((claim(f"{argument}-{number}", most=25),))
             try:
-                Log(database).append(at=NOW + number, sealed=b"entry", beside=beside)
+                Log(database).append(SealedEntry(at=NOW + number, sealed=b"entry", beside=beside))
             except BudgetSpent:
                 print("spent")
             else:

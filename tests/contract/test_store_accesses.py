@@ -15,7 +15,9 @@ ANN, EVE = About(b"ann", 1), About(b"eve", 1)
 def logged(database, *about):
     """Append an entry about each, and return them."""
     log = Log(database)
-    return [log.append(at=NOW + number, sealed=b"%d" % number, about=it) for number, it in enumerate(about)]
+    return [
+        log.append(SealedEntry(at=NOW + number, sealed=b"%d" % number, about=it)) for number, it in enumerate(about)
+    ]
 
 
 def test_accesses_of_one_patient_come_newest_first_and_no_other(database):

@@ -227,7 +227,7 @@ def test_acts_and_entries_of_the_log_at_once_are_one_chain(administration, recor
         records.add(record(handle), outbox=None, answer=None)
     with ThreadPoolExecutor(4) as pool:
         acts = [pool.submit(administration.keep, handle, LATER, entry()) for handle in handles]
-        entries = [pool.submit(log.append, at=NOW, sealed=b"access") for _ in handles]
+        entries = [pool.submit(log.append, SealedEntry(NOW, b"access")) for _ in handles]
     for done in (*acts, *entries):
         done.result()
     assert log.verify() == 24

@@ -17,7 +17,7 @@ LATER = {"begins_at": NOW + DAY, "ends_at": NOW + 2 * DAY}
 
 
 def given(database, *claims):
-    return Log(database).append(at=NOW, sealed=b"entry", beside=Beside(claims))
+    return Log(database).append(SealedEntry(at=NOW, sealed=b"entry", beside=Beside(claims)))
 
 
 def test_budget_gives_to_so_many_patients_and_to_each_as_often_as_asked(database):
@@ -91,7 +91,7 @@ DECLARED = DeclaredHere(b"e" * 32, b"sealed", NOW)
 
 
 def used(database, declared=DECLARED):
-    return Log(database).append(at=NOW, sealed=b"entry", beside=Beside(emergency=declared))
+    return Log(database).append(SealedEntry(at=NOW, sealed=b"entry", beside=Beside(emergency=declared)))
 
 
 def act():
@@ -111,7 +111,7 @@ def test_emergency_is_there_once_with_its_first_entry_and_counts_the_others(data
 
 def test_emergency_whose_budget_is_spent_is_not_there(database):
     with pytest.raises(BudgetSpent):
-        Log(database).append(at=NOW, sealed=b"entry", beside=Beside((claim("ann", most=0),), DECLARED))
+        Log(database).append(SealedEntry(at=NOW, sealed=b"entry", beside=Beside((claim("ann", most=0),), DECLARED)))
     assert [*Emergencies(database).all()] == []
 
 

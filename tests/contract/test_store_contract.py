@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from federation.store.errors import AlreadyStored, StoredRecordCorrupt, StoreUnavailable
 from federation.store.party import START, Epochs, Evidence, Log, ReplayMemory, Settings, chained
 from federation.store.portable import PAGE_ROWS
+from federation.store.rows import SealedEntry
 from federation.store.schema import log, replay
 from tests.contract.store_support import NOW, drop_guards, epoch
 
@@ -118,8 +119,8 @@ def test_time_beyond_what_the_database_holds_is_never(database):
 def test_log_chains_its_entries(database):
     entries = Log(database)
     assert entries.verify() == 0
-    first = entries.append(at=NOW, sealed=b"first")
-    second = entries.append(at=NOW + 1, sealed=b"second")
+    first = entries.append(SealedEntry(at=NOW, sealed=b"first"))
+    second = entries.append(SealedEntry(at=NOW + 1, sealed=b"second"))
     assert (first.sequence, first.digest) == (1, chained(START, NOW, b"first"))
     assert (second.sequence, second.digest) == (2, chained(first.digest, NOW + 1, b"second"))
     assert list(entries.entries()) == [first, second]
@@ -130,7 +131,7 @@ def test_log_chains_its_entries(database):
 def test_log_longer_than_a_page_comes_whole(database):
     entries = Log(database)
     for number in range(PAGE_ROWS + 3):
-        entries.append(at=NOW, sealed=b"%d" % number)
+        entries.append(SealedEntry(at=NOW, sealed=b"%d" % number))
     assert [entry.sequence for entry in entries.entries()] == list(range(1, PAGE_ROWS + 4))
     assert entries.verify() == PAGE_ROWS + 3
 
@@ -146,7 +147,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_log_change_is_refused_by_the_database(database, change):
     entries = Log(database)
-    kept = [entries.append(at=NOW, sealed=b"1"), entries.append(at=NOW, sealed=b"2")]
+    kept = [entries.append(SealedEntry(at=NOW, sealed=b"1")), entries.append(SealedEntry(at=NOW, sealed=b"2"))]
     with pytest.raises(StoreUnavailable):
         database.write(lambda connection: connection.execute(change))
     assert list(entries.entries()) == kept
@@ -165,7 +166,7 @@ FORGERIES = {
 def test_log_altered_behind_the_triggers_is_found_corrupt(database, forgery):
     entries = Log(database)
     for number in range(3):
-        entries.append(at=NOW, sealed=b"%d" % number)
+        entries.append(SealedEntry(at=NOW, sealed=b"%d" % number))
 
     def forge(connection):
         drop_guards(connection)

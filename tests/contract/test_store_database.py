@@ -16,7 +16,7 @@ from federation.store.index import Index
 from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.registrations import Registrations, values_of
-from federation.store.rows import StoredAuthority
+from federation.store.rows import SealedEntry, StoredAuthority
 from federation.store.schema import metadata, settings
 from federation.store.upgrade import upgrade
 from tests.contract.store_support import IMPLEMENTATIONS, NOW, engines_of, record, registration, url_of
@@ -164,7 +164,7 @@ STRANGERS = {
 @pytest.mark.parametrize("statement", STRANGERS.values(), ids=STRANGERS)
 def test_log_change_by_a_stranger_to_this_code_is_refused_by_the_database(tmp_path, statement):
     with open_database(url_of("sqlite", tmp_path)) as database:
-        kept = Log(database).append(at=NOW, sealed=b"1")
+        kept = Log(database).append(SealedEntry(at=NOW, sealed=b"1"))
         stranger = sqlite3.connect(tmp_path / "party.sqlite", isolation_level=None)
         with pytest.raises(sqlite3.IntegrityError):
             stranger.execute(statement)

@@ -18,6 +18,7 @@ from federation.store.portable import FORGOTTEN_ROWS, forget
 from federation.store.records import Records
 from federation.store.registrations import ExpiredRows, Registrations
 from federation.store.rooms import Rooms
+from federation.store.rows import SealedEntry
 from federation.store.schema import answers, replay, settings, tickets
 from federation.store.upgrade import upgrade
 from tests.contract import postgresql_server
@@ -145,7 +146,7 @@ def test_database_without_triggers_of_statements_is_made_without_the_one_on_trun
     with psycopg.connect(server.url(name), autocommit=True) as connection:
         connection.execute(WITHOUT_STATEMENT_TRIGGERS)
     with open_database(server.url(name)) as database:
-        Log(database).append(at=NOW, sealed=b"1")
+        Log(database).append(SealedEntry(at=NOW, sealed=b"1"))
         with pytest.raises(StoreUnavailable, match="log is append-only"):
             database.write(lambda connection: connection.exec_driver_sql("DELETE FROM log"))
         database.write(lambda connection: connection.exec_driver_sql("TRUNCATE log"))
@@ -154,7 +155,7 @@ def test_database_without_triggers_of_statements_is_made_without_the_one_on_trun
 def test_server_whose_role_owns_nothing_serves_and_cannot_change_the_logs(server):
     name = server.new_database()
     with open_database(server.url(name)) as owners:
-        Log(owners).append(at=NOW, sealed=b"1")
+        Log(owners).append(SealedEntry(at=NOW, sealed=b"1"))
         for statement in (
             "ALTER TABLE log DISABLE TRIGGER USER",
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO serving",
@@ -167,7 +168,7 @@ def test_server_whose_role_owns_nothing_serves_and_cannot_change_the_logs(server
         Rooms(database).open(room(), now=NOW, most_per_doctor=1)
         Rooms(database).put_frame(room().room_id, 1, 0, b"frame", now=NOW, most_bytes=1000)
         assert ReplayMemory(database).admit(b"1", now=NOW, until=NOW)
-        Log(database).append(at=NOW, sealed=b"2")
+        Log(database).append(SealedEntry(at=NOW, sealed=b"2"))
         for forbidden in (
             "DELETE FROM log",
             "TRUNCATE log",
@@ -229,7 +230,7 @@ def test_hot_paths_come_to_the_same_where_the_database_gives_a_stricter_isolatio
     stricter = engines.by_key.execution_options(isolation_level=isolation)
     with Database(replace(engines, by_key=stricter)) as database, ThreadPoolExecutor(4) as threads:
         log, replay, rooms = Log(database), ReplayMemory(database), Rooms(database)
-        list(threads.map(lambda _: log.append(at=NOW, sealed=b"1"), range(40)))
+        list(threads.map(lambda _: log.append(SealedEntry(at=NOW, sealed=b"1")), range(40)))
         assert log.verify() == 40
         assert sum(threads.map(lambda _: replay.admit(b"k", now=NOW, until=NOW), range(20))) == 1
         rooms.open(room(), now=NOW, most_per_doctor=1)

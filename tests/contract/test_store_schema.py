@@ -15,7 +15,7 @@ from federation.store.index import Index
 from federation.store.party import Log, ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.registrations import Registrations
-from federation.store.rows import SealedRow
+from federation.store.rows import SealedEntry, SealedRow
 from federation.store.schema import metadata
 from federation.store.upgrade import COMPATIBLE_FROM, compatible_from, upgrade
 from tests.contract.store_support import (
@@ -138,7 +138,7 @@ def test_database_that_a_newer_release_only_added_to_is_served_on_and_left_as_it
                 register(Registrations(database), registration(f"P:{number}", serial=key))
                 Records(database).add(record(key), outbox=outbox_entry(number), answer=(key, b"answer"))
                 Index(database).upsert(SealedRow(1, key, key, key, key, b"sealed", generation=1))
-                Log(database).append(at=NOW, sealed=b"1")
+                Log(database).append(SealedEntry(at=NOW, sealed=b"1"))
                 assert ReplayMemory(database).admit(key, now=NOW, until=NOW)
             assert len(list(Records(running).all())) == 2
             assert len(list(Index(running).walk())) == 2

@@ -14,6 +14,7 @@ from federation.rotation.cloud import cloud_rotation
 from federation.rotation.steps import SETTLING
 from federation.store import schema
 from federation.store.accesses import Accesses
+from federation.store.rows import SealedEntry
 from keystore.errors import GenerationNeeded
 from keystore.party import INDEXING
 from tests.waiting import until
@@ -105,7 +106,9 @@ def test_generation_needed_as_long_as_accesses_are_named_by_it(
 def test_access_whose_entry_does_not_open_stays_and_is_told(
     node: PublicCloudNode, caplog: pytest.LogCaptureFixture
 ) -> None:
-    node.cloud.audit._log.append(at=1, sealed=b"\x00\x01" + bytes(64), about=node.cloud.audit._patients.about("P:ann"))
+    node.cloud.audit._log.append(
+        SealedEntry(at=1, sealed=b"\x00\x01" + bytes(64), about=node.cloud.audit._patients.about("P:ann"))
+    )
     record(node, "P:eve")
     rotated(node)
     assert [*node.cloud.audit.name_anew()].count(True) == 1
