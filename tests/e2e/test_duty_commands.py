@@ -143,9 +143,10 @@ def test_roster_with_bad_lines_names_each_and_changes_nothing(commands: Commands
 
 
 def test_roster_of_excel_is_read_and_local_times_are_told(commands: Commands, tmp_path: Path) -> None:
-    begins = f"{(datetime.now(UTC) + timedelta(days=2)).date()}T12:00"
+    noon = (datetime.now().astimezone() + timedelta(days=2)).replace(hour=12, minute=0, second=0, microsecond=0)
+    begins, ends = f"{noon.date()}T12:00", (noon + timedelta(hours=8)).isoformat()
     path = tmp_path / "excel.csv"
-    path.write_text(f"sep=;\r\nDoctor;Departments;From;Until\r\nD:ida;cardiology;{begins};{at(61)};\r\n", "utf-16")
+    path.write_text(f"sep=;\r\nDoctor;Departments;From;Until\r\nD:ida;cardiology;{begins};{ends};\r\n", "utf-16")
     said = duty(commands, "import", path)
     assert "Times without a zone were taken as this machine's, " in said
     assert [datetime.fromisoformat(str(shift["from"])).hour for shift in shifts(commands, "D:ida")] == [12]
