@@ -21,6 +21,7 @@ from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import load_resource
 from federation.clinical.identity import require_subject
 from federation.clinical.strictjson import RESOURCE
+from federation.words import plain, size
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def read_biosignal(ecg: Path | None, observation: Path | None, patient_id: str) 
     try:
         return _read_ecg(path, patient_id) if ecg else _read_observation(path, patient_id)
     except ClinicalError as error:
-        raise click.ClickException(f"{path}: {terminal.plain(error)}") from error
+        raise click.ClickException(f"{path}: {plain(error)}") from error
 
 
 def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
@@ -55,11 +56,11 @@ def describe_biosignal(biosignal: bytes, patient_id: str) -> str:
         observation = load_resource(biosignal, "Observation")
         require_subject(observation, patient_id)
     except ClinicalError as error:
-        return f"{terminal.size(len(biosignal))}, which is no usable Observation ({error.reason})"
+        return f"{size(len(biosignal))}, which is no usable Observation ({error.reason})"
     with suppress(ClinicalError):
         ecg = describe_ecg(leads_from_observation(biosignal), other_signals(biosignal))
-        return f"{ecg}, {terminal.size(len(biosignal))}"
-    return f"an Observation of {terminal.size(len(biosignal))}"
+        return f"{ecg}, {size(len(biosignal))}"
+    return f"an Observation of {size(len(biosignal))}"
 
 
 def save_biosignal(directory: Path, biosignal: bytes, patient_id: str) -> None:

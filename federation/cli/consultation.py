@@ -13,15 +13,14 @@ import click
 import safefiles
 from federation.cli import terminal
 from federation.cli.biosignals import describe_biosignal, save_biosignal
-from federation.cli.consent_words import grant_lines
 from federation.cli.fetched_records import Missing, describe_people, fetched, require_empty, show_record
-from federation.cli.groups import EXPECTED
 from federation.cli.terminal import say
 from federation.clinical.errors import ClinicalError, FhirInvalid
 from federation.clinical.report import Coding, Source, diagnostic_report, summarise
 from federation.clinical.summary import Person
 from federation.clinical.text import counted
 from federation.errors import FederationError, Limit, NoSuchRoom, RecordCutShort, StaleMessage, Unavailable
+from federation.person.consent_words import grant_lines
 from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.errors import NoAnswer
 from federation.person.records import FetchedRecord
@@ -31,6 +30,7 @@ from federation.protocol.consultation import AwaitingReceipt, InConsultation
 from federation.v1.diagnosis_pb2 import DiagnosisReceipt
 from federation.v1.record_pb2 import DepositReceipt
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Right
+from federation.words import EXPECTED, local_time, plain
 from hsm.errors import HsmError
 from keystore.identities import DoctorId, HospitalId, PatientId
 
@@ -133,7 +133,7 @@ class Visit:
         try:
             locations = self.client.search(consultation, on_more=_tell_more)
         except FederationError as error:
-            say(f"\nThe public cloud could not be asked where records are. {terminal.plain(error)}")
+            say(f"\nThe public cloud could not be asked where records are. {plain(error)}")
             say("RECORDS FROM ELSEWHERE MAY BE MISSING; the visit goes on without them.")
             return
         if not locations:
@@ -152,7 +152,7 @@ class Visit:
         if caution := describe_people(self.people):
             say(caution)
         for hospital_id, fault in missing.items():
-            say(f"\nRECORDS AT {hospital_id} ARE MISSING; the visit goes on without them. {terminal.plain(fault)}")
+            say(f"\nRECORDS AT {hospital_id} ARE MISSING; the visit goes on without them. {plain(fault)}")
 
     def _is_shown(self, record: FetchedRecord) -> bool:
         """Show a record and save it. One that can't be shown is not read, and no diagnosis rests on it."""
@@ -168,7 +168,7 @@ class Visit:
             try:
                 diagnosed = self.client.diagnose(self.room, consultation, report, self.records)
             except (Unavailable, Limit) as error:  # the room stays, and the same report again is the same message again
-                say(f"\nNot sent. {terminal.plain(error)}")
+                say(f"\nNot sent. {plain(error)}")
                 if not click.confirm("Send it again?", default=True):
                     raise
             else:
@@ -208,7 +208,7 @@ class Visit:
         try:
             receipt = self._keep(diagnosed, self.plan.department)
         except EXPECTED as error:
-            say(f"The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: {terminal.plain(error)}")
+            say(f"The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: {plain(error)}")
             if isinstance(error, Unavailable | RecordCutShort):
                 say("`medunion doctor deposit` tries again.")
             return error
@@ -228,7 +228,7 @@ class Visit:
         if receipt is None:
             say("No receipt yet; the patient fetches the diagnosis from the room within twelve hours.")
         else:
-            say(f"The patient signed for the diagnosis at {terminal.moment(receipt.sent_at)}.")
+            say(f"The patient signed for the diagnosis at {local_time(receipt.sent_at)}.")
 
 
 @dataclass
@@ -278,7 +278,7 @@ class Desk:
         except EXPECTED as error:
             if not visit.has_begun:
                 raise
-            say(f"\nTHIS VISIT ENDED EARLY. {terminal.plain(error)}")
+            say(f"\nTHIS VISIT ENDED EARLY. {plain(error)}")
             return False
         except click.Abort:
             say("\nThis visit is given up.")
@@ -300,7 +300,7 @@ class Desk:
         say(f"Show this code to {whom} (or read it out); whoever has it may ask for you:\n")
         say(terminal.qr(code))
         say(f"{code}\n")
-        say(f"The room is open until {terminal.moment(room.expires_at)}.")
+        say(f"The room is open until {local_time(room.expires_at)}.")
         if self.plan.code_file is not None:
             safefiles.replace(self.plan.code_file, code.encode() + b"\n")
 
@@ -373,16 +373,14 @@ def arrival_words(consultation: InConsultation) -> str:
         return f"{came} is here; both sides have proved who they are."
     deputyship = peek_deputyship(consent.deputyship)
     made_by = "its mandate" if deputyship.kind == "mandate" else "a guardianship that a hospital stated"
-    until = terminal.moment(deputyship.validity.not_after)
+    until = local_time(deputyship.validity.not_after)
     return f"{came} is here for {consultation.patient_id}, by {made_by}, until {until}; both sides have proved who they are."
 
 
 def duty_words(duty: access.Duty) -> str:
     """Return where a doctor is on duty, and until when."""
     classes = ", ".join(duty.department_classes) or "no department"
-    return (
-        f"{duty.hospital_id} states that you are on duty in {classes} until {terminal.moment(duty.validity.not_after)}"
-    )
+    return f"{duty.hospital_id} states that you are on duty in {classes} until {local_time(duty.validity.not_after)}"
 
 
 def _tell_refused(reason: str) -> None:
@@ -392,4 +390,4 @@ def _tell_refused(reason: str) -> None:
 
 
 def _tell_receipt(patient_id: str, receipt: DiagnosisReceipt) -> None:
-    say(f"{patient_id} signed for an earlier diagnosis at {terminal.moment(receipt.sent_at)}.")
+    say(f"{patient_id} signed for an earlier diagnosis at {local_time(receipt.sent_at)}.")

@@ -41,6 +41,7 @@ from federation.person.records import MOST_FETCHED_BYTES
 from federation.rotation.person import FORGETTABLE, PURPOSES, doctor_rotation
 from federation.settings import ConfigError
 from federation.v1.statement_pb2 import ROLE_DOCTOR
+from federation.words import plain
 from hsm import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_value
 from keystore.errors import CertificateRejected
 from keystore.identities import DoctorId, HospitalId
@@ -88,7 +89,7 @@ def register(opened: Opened, certificate: Path) -> None:
             try:
                 party = renew_registration(member, cloud, data, certificate=data)
             except RenewalNotDue as error:
-                say(f"{member.identity} is registered already. {terminal.plain(error)}")
+                say(f"{member.identity} is registered already. {plain(error)}")
                 return
         else:
             party = register_member(member, cloud, ROLE_DOCTOR, data, None, certificate=data)
@@ -218,7 +219,7 @@ def deposit(directory: NodeDirectory, dial_only: tuple[str, ...], pin: PinChoice
                 receipt = opened.client.deposit(prepared)
             except FederationError as error:
                 refused += 1
-                say(f"{prepared.hospital_id}: {terminal.plain(error)}")
+                say(f"{prepared.hospital_id}: {plain(error)}")
             else:
                 say(
                     f"{prepared.hospital_id} keeps the encounter as record {receipt.handle.hex()} and has signed for it."

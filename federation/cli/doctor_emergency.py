@@ -24,6 +24,7 @@ from federation.person.node import OpenDoctor
 from federation.person.profile import DoctorSettings
 from federation.person.records import MOST_FETCHED_BYTES
 from federation.protocol.consent import Declaration
+from federation.words import local_time
 from keystore.identities import ANY, DoctorId, HospitalId, PatientId
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -207,7 +208,7 @@ def list_command(client: ClientChoice) -> None:
     if not kept:
         say("You declared no emergency.")
     for declared, note in kept:
-        say(f"{terminal.moment(declared.statement.not_before)}  {_words(declared)}\n    {printable(note, 4_000)}")
+        say(f"{local_time(declared.statement.not_before)}  {_words(declared)}\n    {printable(note, 4_000)}")
 
 
 def _declaration(
@@ -275,7 +276,7 @@ def _words(declared: Declared) -> str:
 
 
 def _until(declared: Declared) -> str:
-    return terminal.moment(declared.statement.not_after)
+    return local_time(declared.statement.not_after)
 
 
 def _tell_more(pages: int) -> None:

@@ -9,7 +9,6 @@ import click
 
 import safefiles
 from federation.cli import terminal
-from federation.cli.groups import sentence
 from federation.cli.terminal import say
 from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import validate_bundle
@@ -20,6 +19,7 @@ from federation.person.records import Allowance, FetchedRecord, Progress
 from federation.protocol.search import RecordLocation
 from federation.store.errors import StoreError
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
+from federation.words import local_time, plain, sentence, size
 
 NOTE_TYPE = "text/plain; charset=utf-8"
 """Of a text that is shown with its record; no other file is opened."""
@@ -58,7 +58,7 @@ def show_fetched(
     if caution := describe_people(people):
         say(caution)
     for hospital_id, fault in missing.items():
-        say(f"\nRECORDS AT {hospital_id} ARE MISSING. {terminal.plain(fault)}")
+        say(f"\nRECORDS AT {hospital_id} ARE MISSING. {plain(fault)}")
     if missing:
         raise click.exceptions.Exit(1)
 
@@ -79,17 +79,15 @@ def require_empty(save: Path, option: str) -> None:
 def show_record(record: FetchedRecord, save: Path | None, mark: str = "") -> list[Person]:
     """Say what a record holds, and save its parts if asked, under names that begin with a mark; return the people in it."""
     people: list[Person] = []
-    say(
-        f"\nFrom {record.hospital_id}, {terminal.size(record.size_bytes)}, signed {terminal.moment(record.end.sent_at)}:"
-    )
+    say(f"\nFrom {record.hospital_id}, {size(record.size_bytes)}, signed {local_time(record.end.sent_at)}:")
     for number, (entry, part, content) in enumerate(record.parts(), start=1):
         corrected = f", corrected (version {entry.version})" if entry.version > 1 else ""
-        stored = f"stored {terminal.moment(entry.stored_at)}{corrected}"
+        stored = f"stored {local_time(entry.stored_at)}{corrected}"
         heading = f"  {entry.department_id}, {stored}: {printable(part.name, 80)}"
         if part.kind == PART_KIND_FHIR_BUNDLE:
             data = b"".join(content)
             words, held = describe_bundle(data, record.manifest.patient_id)
-            say(f"{heading}, {terminal.size(part.size_bytes)}\n{words}")
+            say(f"{heading}, {size(part.size_bytes)}\n{words}")
             people += held
             pieces = [data]
         elif part.media_type == NOTE_TYPE and part.size_bytes <= MOST_NOTE_BYTES:
@@ -98,7 +96,7 @@ def show_record(record: FetchedRecord, save: Path | None, mark: str = "") -> lis
             for line in pieces[0].decode(errors="replace").splitlines():
                 say(f"    | {printable(line)}")
         else:
-            say(f"{heading}, {printable(part.media_type, 60)}, {terminal.size(part.size_bytes)}")
+            say(f"{heading}, {printable(part.media_type, 60)}, {size(part.size_bytes)}")
             pieces = content  # type: ignore[assignment] # an attachment is written as it is read
         if save is not None:
             safefiles.make_directory(save)

@@ -8,19 +8,7 @@ from typing import Any
 
 import click
 
-from federation.clinical.errors import ClinicalError
-from federation.clinical.text import printable
-from federation.errors import FederationError
-from federation.settings import ConfigError
-from federation.store.errors import StoreError
-from hsm.errors import HsmError
-from keystore.errors import KeystoreError
-
-EXPECTED = (FederationError, ConfigError, StoreError, HsmError, KeystoreError, ClinicalError, OSError)
-"""What a person can do something about; anything else is a fault of ours."""
-
-MOST_SAID = 2000
-"""Characters of a fault's sentence."""
+from federation.words import EXPECTED, sentence
 
 
 class LazyGroup(click.Group):
@@ -80,17 +68,3 @@ class MedunionGroup(TellingGroup, LazyGroup):
 def _is_debugged(ctx: click.Context) -> bool:
     """Return whether `medunion --debug` was typed."""
     return bool(ctx.find_root().params.get("debug"))
-
-
-def sentence(error: BaseException) -> str:
-    """Return a fault as a person reads it, with the reason that the documentation explains."""
-    if isinstance(error, OSError) and not isinstance(error, HsmError):
-        return printable(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", MOST_SAID)
-    reason, unknown = getattr(error, "reason", None), getattr(error, "unknown_reason", "")
-    said = f"{error} {not_known(unknown)}" if unknown else printable(str(error), MOST_SAID)
-    return f"{said} [{reason}]" if reason else said
-
-
-def not_known(reason: str) -> str:
-    """Return the words for a peer's reason that this version does not know."""
-    return f"It refused for a reason that this version does not know ({reason})."

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 
-from federation.cli.groups import sentence
 from federation.cli.hospital import Opened, hospital_node
 from federation.cli.options import EXISTING, json_option, named_bytes, operator
 from federation.cli.text_file import WINDOWS_1252, csv_rows, read_text
@@ -33,6 +32,7 @@ from federation.party.epochs import as_signed
 from federation.protocol.identities import require_identity
 from federation.protocol.time import Instant, milliseconds
 from federation.store.rows import StoredShift
+from federation.words import sentence
 from keystore.transcript import digest
 
 COLUMNS = ("doctor", "departments", "from", "until")

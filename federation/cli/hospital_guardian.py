@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 import safefiles
-from federation.cli.groups import sentence
 from federation.cli.hospital import Opened, hospital_node
 from federation.cli.options import OutputFile, moment, named_bytes, operator
 from federation.errors import FederationError
@@ -22,6 +21,7 @@ from federation.hospital.node import HospitalNode
 from federation.protocol.consent import Ward
 from federation.protocol.statements import POWER_NAMES, peek_statement
 from federation.v1.statement_pb2 import Credential, KeyStatement
+from federation.words import sentence
 from keystore.identities import PatientId
 
 _POWERS = {name: power for power, name in POWER_NAMES.items()}

@@ -14,7 +14,6 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from federation.cli.groups import sentence
 from federation.cli.hospital import Opened, hospital_node
 from federation.cli.options import EXISTING
 from federation.cli.text_file import WINDOWS_1252, csv_rows, read_text
@@ -25,6 +24,7 @@ from federation.errors import FederationError
 from federation.hospital.importing import RecordFiles, check_record, keep_record
 from federation.hospital.node import HospitalNode
 from federation.protocol.identities import require_identity
+from federation.words import sentence
 from keystore.identities import DepartmentId, PatientId
 
 COLUMNS = ["patient", "department", "file"]

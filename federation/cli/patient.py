@@ -27,6 +27,7 @@ from federation.person.node import enrol_patient, open_patient
 from federation.person.profile import PatientSettings
 from federation.rotation.person import FORGETTABLE, PURPOSES, patient_rotation
 from federation.v1.statement_pb2 import ROLE_PATIENT
+from federation.words import plain
 from keystore.identities import PatientId
 
 FETCH_SECONDS = 3.0
@@ -155,7 +156,7 @@ def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path
             except NoAnswer:
                 say(f"{doctor_id} has not sent a diagnosis yet.")
             except FederationError as error:
-                say(f"From {doctor_id}: {terminal.plain(error)}")
+                say(f"From {doctor_id}: {plain(error)}")
         found = opened.client.diagnoses()
     if not found:
         say("You have no diagnosis.")

@@ -40,6 +40,7 @@ from federation.v1.access_pb2 import (
     Deputyship,
 )
 from federation.v1.statement_pb2 import POWER_LOG, POWER_READ
+from federation.words import local_time, plain
 from keystore.identities import ANY, HospitalId, PatientId
 
 _WHAT = {
@@ -107,11 +108,11 @@ def tell_of_emergencies(client: PatientClient) -> None:
     try:
         found = client.new_emergencies()
     except FederationError as error:
-        say(f"\nWhether anybody read your records in an emergency could not be asked. {terminal.plain(error)}")
+        say(f"\nWhether anybody read your records in an emergency could not be asked. {plain(error)}")
         return
     for access in found:
         say(f"\nIN AN EMERGENCY, without your consent, {access.entry.asker_id} asked for your records on")
-        say(f"{terminal.moment(access.at)}, {_ended(access.reason)}. `medunion patient accesses` says what was read.")
+        say(f"{local_time(access.at)}, {_ended(access.reason)}. `medunion patient accesses` says what was read.")
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class _Told:
         classes = "every department" if entry.department_class == ANY else entry.department_class
         return (
             "NEW" if self.is_new else "",
-            terminal.moment(access.at),
+            local_time(access.at),
             entry.asker_id,
             f"{_WHAT[entry.kind]} of {classes}",
             f"at {access.party_id}",
@@ -215,7 +216,7 @@ class _Reading:
             self._read[party_id] = fetch()
         except FederationError as error:
             self.missing[party_id] = error.reason
-            say(f"WHO ASKED AT {party_id} IS MISSING. {terminal.plain(error)}")
+            say(f"WHO ASKED AT {party_id} IS MISSING. {plain(error)}")
 
     def _by(self, entry: AccessEntry) -> str:
         if entry.ground == ACCESS_GROUND_EMERGENCY:

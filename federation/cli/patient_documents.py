@@ -16,6 +16,7 @@ from federation.person.node import open_patient
 from federation.protocol.documents import MOST_DOCUMENT_BYTES, NewDocument
 from federation.protocol.statements import SENSITIVITIES
 from federation.v1.statement_pb2 import POWER_ADD
+from federation.words import size
 from keystore.identities import HospitalId, PatientId
 
 UNKNOWN_TYPE = "application/octet-stream"
@@ -89,7 +90,7 @@ def add(
         client.refresh()
         held = None if deputy_for is None else client.consents.acting_for(deputy_for, POWER_ADD)
         whose = "your record" if deputy_for is None else f"the record of {deputy_for}"
-        say(f'"{printable(title)}", {new.media_type}, {terminal.size(len(new.content))}, goes into {whose}')
+        say(f'"{printable(title)}", {new.media_type}, {size(len(new.content))}, goes into {whose}')
         say(f"at {hospital_id}, {department_class}, signed by you. {_WHO[sensitivity]}")
         terminal.confirm("\nSend this?", yes=yes)
         receipt = client.add_document(hospital_id, address, department_class, new, held.shown if held else None)
@@ -107,5 +108,5 @@ def _content(note: str | None, path: Path | None, media_type: str | None) -> tup
     with path.open("rb") as file:
         content = file.read(MOST_DOCUMENT_BYTES + 1)
     if len(content) > MOST_DOCUMENT_BYTES:
-        raise click.BadParameter(f"{path} has more than {terminal.size(MOST_DOCUMENT_BYTES)}", param_hint="--file")
+        raise click.BadParameter(f"{path} has more than {size(MOST_DOCUMENT_BYTES)}", param_hint="--file")
     return media_type or guess_type(path.name)[0] or UNKNOWN_TYPE, content

@@ -7,7 +7,6 @@ import click
 
 import safefiles
 from federation.cli import terminal
-from federation.cli.consent_words import POWERS, grantee_words, power_words, standing_words, term_lines
 from federation.cli.options import EXISTING, IdentityParameter, OutputFile
 from federation.cli.patient_options import Opened, deputy_option, patient_client
 from federation.cli.terminal import say
@@ -17,6 +16,7 @@ from federation.clinical.text import counted
 from federation.clock import system_clock
 from federation.errors import GrantExpired, Unavailable
 from federation.person import consent_files
+from federation.person.consent_words import POWERS, grantee_words, power_words, standing_words, term_lines
 from federation.person.consents import MOST_FILE_BYTES, KeptGrant
 from federation.person.errors import NoSuchGrant
 from federation.person.node import OpenPatient
@@ -24,6 +24,7 @@ from federation.protocol.access import LONGEST_MANDATE
 from federation.protocol.anchors import Anchors
 from federation.protocol.statements import POWER_NAMES
 from federation.protocol.time import milliseconds
+from federation.words import local_time, plain
 from keystore.identities import PatientId
 
 _POWERS = {POWER_NAMES[power]: power for power in POWERS}
@@ -105,7 +106,7 @@ def give(opened: Opened, deputy: str, names: tuple[str, ...], days: float, outpu
     terminal.require_answer(yes)
     powers, life = [_POWERS[name] for name in dict.fromkeys(names)], timedelta(days=days)
     with opened as node:
-        say(f"You make {deputy} your deputy, until {terminal.moment(system_clock() + milliseconds(life))}.")
+        say(f"You make {deputy} your deputy, until {local_time(system_clock() + milliseconds(life))}.")
         say("In your name the deputy may")
         for power in powers:
             say(f"  - {POWERS[power]}.")
@@ -155,7 +156,7 @@ def accept(opened: Opened, file: Path) -> None:
         node.client.refresh()
         held = node.client.consents.accept(data)
     says = held.says
-    say(f"You stand for {says.patient_id} until {terminal.moment(says.validity.not_after)}, as {held.stated_by} says.")
+    say(f"You stand for {says.patient_id} until {local_time(says.validity.not_after)}, as {held.stated_by} says.")
     say(f"You may {power_words(says.powers)}: give --as {says.patient_id}.")
 
 
@@ -182,7 +183,7 @@ def read_consent(path: Path, patient_id: PatientId, anchors: Anchors) -> consent
     try:
         return consent_files.drafted(data, patient_id, anchors, now=system_clock())
     except (ClinicalError, GrantExpired) as error:
-        raise click.ClickException(f"{path}: {terminal.plain(error)}") from error
+        raise click.ClickException(f"{path}: {plain(error)}") from error
 
 
 def show_grant(kept: KeptGrant) -> None:

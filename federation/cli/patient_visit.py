@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from federation.cli import terminal
 from federation.cli.biosignals import Biosignal
 from federation.cli.consent_options import Asked
-from federation.cli.consent_words import grant_lines, grantee_words, term_lines
 from federation.cli.terminal import say
 from federation.clinical.errors import ClinicalError
 from federation.clinical.report import summarise
@@ -15,12 +14,14 @@ from federation.clinical.text import printable
 from federation.clock import system_clock
 from federation.person.code import DoctorCode
 from federation.person.consent_files import Draft
+from federation.person.consent_words import grant_lines, grantee_words, term_lines
 from federation.person.consents import HeldDeputyship, KeptGrant, NewGrant
 from federation.person.patient import REPLY_SECONDS, Diagnosis, Offer, PatientClient
 from federation.person.room_view import RoomView
 from federation.protocol.time import milliseconds
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.statement_pb2 import POWER_GRANT
+from federation.words import duration, local_time, size
 from keystore.identities import PatientId
 
 
@@ -94,13 +95,13 @@ class Visit:
         if offer is None:
             yield "Nothing beyond this visit: no record of it is kept at the hospital, and none of yours is read."
         elif isinstance(offer, KeptGrant):
-            yield f"Your consent no. {offer.number} of {terminal.moment(offer.grant.stated_at)}, once more."
+            yield f"Your consent no. {offer.number} of {local_time(offer.grant.stated_at)}, once more."
             yield from grant_lines(offer.grant, self._whose(offer))
         else:
             now = system_clock()
             life = offer.terms_at(now).life
-            how_long = f"for {terminal.life(life)}, " if offer.ends is None else ""
-            until = terminal.moment(now + milliseconds(life))
+            how_long = f"for {duration(life)}, " if offer.ends is None else ""
+            until = local_time(now + milliseconds(life))
             yield f"For {grantee_words(offer.grantee)}, {how_long}until {until}:"
             yield from term_lines(offer.terms, self._whose(offer))
             if self.plan.draft is not None:
@@ -122,7 +123,7 @@ class Visit:
             answer_seconds=max(REPLY_SECONDS, plan.patience_seconds),
             waiting=_Patience().tell,
         )
-        sent = f"your biosignal ({terminal.size(len(plan.biosignal.data))})" if plan.biosignal.data else "no biosignal"
+        sent = f"your biosignal ({size(len(plan.biosignal.data))})" if plan.biosignal.data else "no biosignal"
         say(f"{waiting.doctor_id} knows that you are here, and has {sent}.")
         if not plan.wait:
             say("`medunion patient diagnoses` fetches the diagnosis later, within twelve hours.")
@@ -157,7 +158,7 @@ class _Patience:
 
 def show_diagnosis(diagnosis: Diagnosis) -> None:
     """Show a diagnosis, whose signature held when it came."""
-    say(f"\nSigned by {diagnosis.doctor_id} on {terminal.moment(diagnosis.sent_at)}:")
+    say(f"\nSigned by {diagnosis.doctor_id} on {local_time(diagnosis.sent_at)}:")
     with terminal.going_on("this report"):
         try:
             say(f"  {summarise(diagnosis.report)}")
@@ -175,7 +176,7 @@ def _who(view: RoomView) -> Iterator[tuple[str, str]]:
     yield "Certified by", view.authority_id
     yield "Hospital", view.duty.hospital_id
     classes = ", ".join(view.duty.department_classes) or "no department"
-    yield "On duty in", f"{classes}, until {terminal.moment(view.duty.validity.not_after)}"
+    yield "On duty in", f"{classes}, until {local_time(view.duty.validity.not_after)}"
 
 
 _MADE_BY = {"mandate": "mandate of", "guardian": "guardianship, stated by"}

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 
-from federation.cli.groups import sentence
 from federation.cli.hospital import Opened, hospital_node
 from federation.cli.options import EXISTING, handle_of, moment, operator, reason_option
 from federation.cli.text_file import read_text
@@ -22,6 +21,7 @@ from federation.hospital.node import HospitalNode
 from federation.hospital.records_administration import OperatorAction, Overview, correct_record
 from federation.party.audit import AuditEvent
 from federation.store.errors import StoreError, StoreUnavailable
+from federation.words import sentence
 from keystore.identities import DepartmentId
 
 patient_option = click.option("--patient", "patient_id", metavar="P:ID", help="All records of this patient instead.")

@@ -6,7 +6,6 @@ import math
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,54 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 import safefiles
-from federation.cli.groups import EXPECTED, TellingGroup, not_known, sentence
-from federation.clinical.text import counted, printable, without_control
+from federation.cli.groups import TellingGroup
+from federation.clinical.text import printable, without_control
 from federation.person.evidence import EvidenceBook
 from federation.person.records import Progress as OnProgress
-
-_OF_OTHER_FAMILIES = {
-    "STORE_FULL": "The disk of this computer is full: nothing more can be kept on it.",
-    "BIOMETRIC_MISMATCH": "The reading does not match: this device belongs to somebody else. Try again, or ask the desk.",
-    "DEVICE_SECRET_UNUSABLE": "This device's secret is missing or damaged; the patient has to enrol again.",
-    "PIN_INCORRECT": "The PIN is wrong.",
-    "PIN_LOCKED": "The token is locked after too many wrong PINs.",
-    "PIN_FINAL_TRY": "One try is left before the token locks itself; unlock it with its maker's tools first.",
-    "PIN_UNAVAILABLE": "The PIN could not be had.",
-    "TOKEN_NOT_FOUND": "The token is not there: is it plugged in?",
-    "TOKEN_EXISTS": "There is a token of this name already.",
-    "SETTINGS_INVALID": "The settings cannot be used.",
-}
-"""Reason -> what it means for the person at the keyboard, where the error is the token's, the keys' or the store's."""
-
-_TELLS_MORE = {
-    *("PROFILE_UNUSABLE", "NO_ANSWER", "FILE_UNUSABLE", "SETTINGS_INVALID", "PIN_UNAVAILABLE", "FIELD_INVALID"),
-    *("GRANT_MISSING", "CODE_INVALID", "NOT_REGISTERED", "DEVICE_SECRET_UNUSABLE", "CREDENTIAL_EXPIRED"),
-    *("REVOCATION_LIST_STALE", "NETWORK_FORBIDDEN", "RECORD_TOO_LARGE", "HAND_OVER_AWAITED"),
-    *(
-        "GRANT_INVALID",
-        "DUTY_INVALID",
-        "DEPUTY_INVALID",
-        "DEPUTY_POWERS",
-        "NO_DEPUTY",
-        "ROOM_CHANGED",
-        "NO_SUCH_GRANT",
-        "EMERGENCY_INVALID",
-    ),
-}
-"""Reasons whose errors say themselves what a person needs to know."""
-
-
-def plain(error: BaseException) -> str:
-    """Return an error as a sentence for a person, and its reason for whoever helps them."""
-    reason = getattr(error, "reason", None)
-    in_words = getattr(error, "in_words", None) or _OF_OTHER_FAMILIES.get(str(reason))
-    if in_words is None:
-        return sentence(error)
-    said = f" ({printable(str(error))})" if reason in _TELLS_MORE and str(error) else ""
-    unknown = getattr(error, "unknown_reason", "")
-    if unknown:
-        said = f" {not_known(unknown)}"
-    return f"{in_words}{said} [{reason}]"
+from federation.words import EXPECTED, plain, sentence
 
 
 class ClientGroup(TellingGroup):
@@ -107,28 +63,6 @@ def going_on(what: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - whatever a stranger's file does to what shows it, the visit is not its price
         said = sentence(error) if isinstance(error, EXPECTED) else type(error).__name__
         say(f"  {what[0].upper()}{what[1:]} CAN'T BE SHOWN OR SAVED. ({printable(said)})")
-
-
-def moment(milliseconds: int) -> str:
-    """Return a moment as the person's own clock shows it, or that no calendar has it: a peer chose the number."""
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-    except (OverflowError, ValueError, OSError):
-        return f"a time that no calendar has ({milliseconds} ms)"
-
-
-def size(number: int) -> str:
-    """Return a number of bytes in words."""
-    if number < 1000:
-        return counted(number, "byte")
-    return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
-
-
-def life(duration: timedelta) -> str:
-    """Return a duration in hours, or in days from two of them on."""
-    days = duration / timedelta(days=1)
-    number, unit = (days, "day") if days >= 2 else (duration / timedelta(hours=1), "hour")
-    return f"{number:g} {unit}{'s' * (number != 1)}"
 
 
 def qr(text: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from federation.cli.consent_options import Asked, consent_options
-from federation.cli.consent_words import and_list, grantee_words, power_words, right_sentences
+from federation.person.consent_words import and_list, grantee_words, power_words, right_sentences
 from federation.person.consents import NewGrant
 from federation.person.room_view import RoomView
 from federation.protocol.access import Duty, ToDepartment, ToDoctor, ToHospital, Validity

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from federation.cli.biosignals import describe_biosignal
 from federation.cli.fetched_records import describe_bundle, describe_people
-from federation.cli.terminal import life, size
 from federation.clinical.ecg import observation_from_dicom
 from federation.clinical.summary import Person
+from federation.words import duration, size
 from tests.hospital_lab import DATA, JOHNNIE
 from tests.unit.clinical.recordings import TWELVE, group, recording
 
@@ -61,7 +61,7 @@ def test_a_biosignal_is_described_with_its_further_leads():
 
 
 def test_one_is_singular():
-    assert [size(1), size(2), life(timedelta(hours=1)), life(timedelta(hours=1.5))] == [
+    assert [size(1), size(2), duration(timedelta(hours=1)), duration(timedelta(hours=1.5))] == [
         "1 byte",
         "2 bytes",
         "1 hour",

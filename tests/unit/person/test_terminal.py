@@ -16,6 +16,7 @@ from federation.person import errors as client_errors
 from federation.protocol.anchors import Lists
 from federation.v1.statement_pb2 import RevocationList
 from federation.wire.channel import NetworkForbidden
+from federation.words import local_time, plain
 from hsm.errors import PinIncorrect
 from keystore.fuzzy import BiometricMismatch
 
@@ -32,25 +33,23 @@ def test_sentence_exists_for_every_reason(error: type[FederationError]) -> None:
 
 
 def test_reason_is_beside_the_words() -> None:
-    assert terminal.plain(errors.GrantExpired("x")) == (
-        "The patient's consent has ended; ask for a new one. [GRANT_EXPIRED]"
-    )
+    assert plain(errors.GrantExpired("x")) == ("The patient's consent has ended; ask for a new one. [GRANT_EXPIRED]")
 
 
 def test_token_and_biometric_are_in_plain_words_too() -> None:
-    assert "PIN is wrong" in terminal.plain(PinIncorrect("x"))
-    assert "belongs to somebody else" in terminal.plain(BiometricMismatch("x"))
+    assert "PIN is wrong" in plain(PinIncorrect("x"))
+    assert "belongs to somebody else" in plain(BiometricMismatch("x"))
 
 
 def test_list_that_is_newer_than_the_clock_asks_whether_the_clock_is_right() -> None:
     lists = Lists(revocations=RevocationList(this_update=10_000, next_update=20_000))
     with pytest.raises(errors.StaleRevocationList) as raised:
         lists.require_current(now=1_000, skew_ms=5_000)
-    assert "is that clock right?) [REVOCATION_LIST_STALE]" in terminal.plain(raised.value)
+    assert "is that clock right?) [REVOCATION_LIST_STALE]" in plain(raised.value)
 
 
 def test_words_of_a_peer_cannot_repaint_the_terminal() -> None:
-    assert "\x1b" not in terminal.plain(client_errors.NoAnswer("nobody\x1b[2J"))
+    assert "\x1b" not in plain(client_errors.NoAnswer("nobody\x1b[2J"))
 
 
 def test_file_that_could_not_be_written_whole_is_not_left_behind(tmp_path: Path) -> None:
@@ -100,7 +99,7 @@ def far_east() -> Iterator[None]:
 @pytest.mark.usefixtures("far_east")
 @pytest.mark.parametrize("instant", [253_402_300_799_999, 253_402_300_800_000, 2**63, 2**64 - 1])
 def test_time_past_every_calendar_is_said_and_raises_nothing(instant: int) -> None:
-    assert terminal.moment(instant) == f"a time that no calendar has ({instant} ms)"
+    assert local_time(instant) == f"a time that no calendar has ({instant} ms)"
 
 
 def test_what_cannot_be_shown_is_said_and_what_follows_goes_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,11 +15,10 @@ from google.rpc import code_pb2, status_pb2
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 
 from federation import errors
-from federation.cli import terminal
-from federation.cli.groups import sentence
 from federation.errors import FederationError, Limit
 from federation.party.channels import call
 from federation.wire.status import DOMAIN, to_status
+from federation.words import plain, sentence
 from hsm.errors import HsmError
 
 METHOD = "/federation.v1.RecordService/GetHospital"
@@ -94,7 +93,7 @@ def test_words_of_a_peer_are_a_note_for_who_debugs_and_the_sentence_is_ours(reas
     error = refused(ErrorInfo(reason=reason, domain=DOMAIN))
     assert error.reason == reason
     assert str(error) == (inspect.getdoc(type(error)) if reason != "INTERNAL" else FAULT)
-    assert WORDS not in terminal.plain(error) + sentence(error)
+    assert WORDS not in plain(error) + sentence(error)
     assert error.__notes__ == [f"The peer says: {SHOWN}"]
 
 
@@ -113,7 +112,7 @@ def test_reason_that_is_not_known_is_said_to_be_so_and_means_what_its_code_means
     error = refused(ErrorInfo(reason=reason, domain=DOMAIN))
     assert type(error) is Limit
     said = f"It refused for a reason that this version does not know ({shown}). [LIMIT_REACHED]"
-    assert terminal.plain(error) == f"{Limit.in_words} {said}"
+    assert plain(error) == f"{Limit.in_words} {said}"
     assert sentence(error).endswith(said)
 
 

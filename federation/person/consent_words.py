@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from federation.cli import terminal
 from federation.protocol import access
 from federation.protocol.access import Grantee, Power, Right, Sensitivity, ToDepartment, ToDoctor, ToHospital
 from federation.protocol.time import Instant
 from federation.v1 import statement_pb2 as pb
+from federation.words import local_time
 from keystore.identities import ANY
 
 POWERS = {
@@ -62,7 +62,7 @@ def right_sentences(terms: Terms, whose: str) -> Iterator[str]:
 
 def grant_lines(grant: access.Grant, whose: str) -> Iterator[str]:
     """Yield a consent, one thing a line: whom it is for and until when, then what it allows."""
-    yield f"For {grantee_words(grant.grantee)}, until {terminal.moment(grant.validity.not_after)}:"
+    yield f"For {grantee_words(grant.grantee)}, until {local_time(grant.validity.not_after)}:"
     yield from term_lines(grant, whose)
 
 
@@ -77,8 +77,8 @@ def standing_words(is_revoked: bool, validity: access.Validity, now: Instant) ->
     if is_revoked:
         return "TAKEN BACK"
     if validity.not_after <= now:
-        return f"ended {terminal.moment(validity.not_after)}"
-    return f"until {terminal.moment(validity.not_after)}"
+        return f"ended {local_time(validity.not_after)}"
+    return f"until {local_time(validity.not_after)}"
 
 
 def power_words(powers: Sequence[Power]) -> str:

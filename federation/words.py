@@ -1,0 +1,97 @@
+"""What people are told, at a terminal and on a page: faults in plain words, moments, sizes, durations."""
+
+from datetime import UTC, datetime, timedelta
+
+from federation.clinical.errors import ClinicalError
+from federation.clinical.text import counted, printable
+from federation.errors import FederationError
+from federation.settings import ConfigError
+from federation.store.errors import StoreError
+from hsm.errors import HsmError
+from keystore.errors import KeystoreError
+
+EXPECTED = (FederationError, ConfigError, StoreError, HsmError, KeystoreError, ClinicalError, OSError)
+"""What a person can do something about; anything else is a fault of ours."""
+
+MOST_SAID = 2000
+"""Characters of a fault's sentence."""
+
+_OF_OTHER_FAMILIES = {
+    "STORE_FULL": "The disk of this computer is full: nothing more can be kept on it.",
+    "BIOMETRIC_MISMATCH": "The reading does not match: this device belongs to somebody else. Try again, or ask the desk.",
+    "DEVICE_SECRET_UNUSABLE": "This device's secret is missing or damaged; the patient has to enrol again.",
+    "PIN_INCORRECT": "The PIN is wrong.",
+    "PIN_LOCKED": "The token is locked after too many wrong PINs.",
+    "PIN_FINAL_TRY": "One try is left before the token locks itself; unlock it with its maker's tools first.",
+    "PIN_UNAVAILABLE": "The PIN could not be had.",
+    "TOKEN_NOT_FOUND": "The token is not there: is it plugged in?",
+    "TOKEN_EXISTS": "There is a token of this name already.",
+    "SETTINGS_INVALID": "The settings cannot be used.",
+}
+"""Reason -> what it means for the person at the keyboard, where the error is the token's, the keys' or the store's."""
+
+_TELLS_MORE = {
+    *("PROFILE_UNUSABLE", "NO_ANSWER", "FILE_UNUSABLE", "SETTINGS_INVALID", "PIN_UNAVAILABLE", "FIELD_INVALID"),
+    *("GRANT_MISSING", "CODE_INVALID", "NOT_REGISTERED", "DEVICE_SECRET_UNUSABLE", "CREDENTIAL_EXPIRED"),
+    *("REVOCATION_LIST_STALE", "NETWORK_FORBIDDEN", "RECORD_TOO_LARGE", "HAND_OVER_AWAITED"),
+    *(
+        "GRANT_INVALID",
+        "DUTY_INVALID",
+        "DEPUTY_INVALID",
+        "DEPUTY_POWERS",
+        "NO_DEPUTY",
+        "ROOM_CHANGED",
+        "NO_SUCH_GRANT",
+        "EMERGENCY_INVALID",
+    ),
+}
+"""Reasons whose errors say themselves what a person needs to know."""
+
+
+def plain(error: BaseException) -> str:
+    """Return an error as a sentence for a person, and its reason for whoever helps them."""
+    reason = getattr(error, "reason", None)
+    in_words = getattr(error, "in_words", None) or _OF_OTHER_FAMILIES.get(str(reason))
+    if in_words is None:
+        return sentence(error)
+    said = f" ({printable(str(error))})" if reason in _TELLS_MORE and str(error) else ""
+    unknown = getattr(error, "unknown_reason", "")
+    if unknown:
+        said = f" {not_known(unknown)}"
+    return f"{in_words}{said} [{reason}]"
+
+
+def sentence(error: BaseException) -> str:
+    """Return a fault as a person reads it, with the reason that the documentation explains."""
+    if isinstance(error, OSError) and not isinstance(error, HsmError):
+        return printable(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", MOST_SAID)
+    reason, unknown = getattr(error, "reason", None), getattr(error, "unknown_reason", "")
+    said = f"{error} {not_known(unknown)}" if unknown else printable(str(error), MOST_SAID)
+    return f"{said} [{reason}]" if reason else said
+
+
+def not_known(reason: str) -> str:
+    """Return the words for a peer's reason that this version does not know."""
+    return f"It refused for a reason that this version does not know ({reason})."
+
+
+def local_time(milliseconds: int) -> str:
+    """Return a moment as the person's own clock shows it, or that no calendar has it: a peer chose the number."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):
+        return f"a time that no calendar has ({milliseconds} ms)"
+
+
+def size(number: int) -> str:
+    """Return a number of bytes in words."""
+    if number < 1000:
+        return counted(number, "byte")
+    return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
+
+
+def duration(life: timedelta) -> str:
+    """Return a duration in hours, or in days from two of them on."""
+    days = life / timedelta(days=1)
+    number, unit = (days, "day") if days >= 2 else (life / timedelta(hours=1), "hour")
+    return f"{number:g} {unit}{'s' * (number != 1)}"
