@@ -128,7 +128,7 @@ def _topic(title: str, topic: Topic[R], say: Callable[[R], str]) -> Iterator[str
     if topic.is_none_recorded:
         yield f"{title}: NONE RECORDED"
     elif topic.is_not_stated:
-        yield f"{title}: NOT STATED; ask the patient."
+        yield f"{title}: NOT STATED, ask."
     else:
         yield f"{title} ({len(topic.rows)})"
     yield from _lines(topic.rows, say, MOST_ROWS)

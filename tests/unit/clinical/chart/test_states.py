@@ -49,7 +49,7 @@ NO_KNOWN_ALLERGY = allergy(coded("716186003", words="No known allergy"))
 def test_no_allergy_resource_is_not_stated() -> None:
     chart = charted({"resourceType": "Patient"})
     assert state(chart.allergies) == "not stated"
-    assert "ALLERGIES: NOT STATED; ask the patient." in list(text_of(chart))
+    assert "ALLERGIES: NOT STATED, ask." in list(text_of(chart))
 
 
 def test_no_record_at_all_is_not_stated() -> None:
