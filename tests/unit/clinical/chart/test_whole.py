@@ -154,8 +154,27 @@ def test_a_dose_is_as_written_or_put_together_from_its_parts() -> None:
         "asNeededBoolean": True,
     }
     assert dose(text="1-0-1-0", **parts) == "1-0-1-0"
-    assert dose(**parts) == "2.5 mg, 2 × per 1 d, oral, as needed"
+    assert dose(**parts) == "2.5 mg, 2 times every day, oral, as needed"
+    eight = {"frequency": 1, "frequencyMax": 2, "period": 8, "periodUnit": "h"}
+    assert dose(timing={"repeat": eight}) == "1 to 2 times every 8 hours"
+    assert dose(timing={"repeat": {"when": ["MORN", "NIGHT"]}}) == "MORN, NIGHT"
     assert dose() == ""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"maxDosePerPeriod": {"numerator": {"value": 4, "unit": "g"}, "denominator": {"value": 1, "unit": "d"}}},
+        {"timing": {"repeat": {"frequency": 1, "period": 1, "periodMax": 2, "periodUnit": "d"}}},
+        {"timing": {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d", "count": 3}}},
+    ],
+)
+def test_a_dose_that_says_more_than_is_told_says_so(more: dict[str, Any]) -> None:
+    said = {"doseAndRate": [{"doseQuantity": {"value": 1, "unit": "g"}}], **more}
+    order = {"resourceType": "MedicationRequest", "status": "active", "dosageInstruction": [said]}
+    (row,) = charted(order).medication.rows
+    assert row.dose.startswith("1 g")
+    assert row.dose.endswith("and more: see the record as it came")
 
 
 def test_names_behind_references_are_found_by_url_by_id_and_within() -> None:
