@@ -13,13 +13,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import jinja2
-
 from federation.clinical.chart import Chart, Source, chart_of, text_of
 from federation.clinical.fhir import load_resource
+from federation.pages.render import TEMPLATES
 
 DATA = Path(__file__).parent.parent / "tests" / "data"
-TEMPLATES = Path(__file__).parent.parent / "federation" / "pages" / "templates"
 TODAY = date(2026, 12, 1)
 HOSPITALS = 20
 
@@ -74,9 +72,8 @@ def _shift(resource: dict[str, Any], turn: int, of: str) -> None:
 
 
 def _macros() -> Any:
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template("chart.html").module
+    TEMPLATES.cache.clear()
+    return TEMPLATES.get_template("chart.html").module
 
 
 def _page(macros: Any, chart: Chart) -> str:

@@ -2,14 +2,11 @@
 
 import json
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-import federation.pages
 from federation.clinical.chart import Chart, Source, chart_of
+from federation.pages.render import TEMPLATES
 
 TODAY = date(2026, 12, 1)
 DATA = Path(__file__).parents[3] / "data"
@@ -45,14 +42,5 @@ def synthea(name: str) -> dict[str, Any]:
 
 def drawn(chart: Chart) -> str:
     """Return the chart's two macros as a page embeds them: escaped by default, nothing undefined."""
-    macros = _macros()
+    macros: Any = TEMPLATES.get_template("chart.html").module
     return f"{macros.banner(chart)}{macros.body(chart, lambda key: f'/record/{key}')}"
-
-
-@cache
-def _macros() -> Any:
-    templates = Path(next(iter(federation.pages.__path__))) / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template("chart.html").module
