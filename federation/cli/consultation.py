@@ -11,7 +11,7 @@ import click
 
 import safefiles
 from federation.cli import terminal
-from federation.cli.biosignals import describe_biosignal, save_biosignal
+from federation.cli.biosignals import save_biosignal
 from federation.cli.fetched_records import describe_people, fetched, require_empty, show_record
 from federation.cli.terminal import say
 from federation.clinical.errors import ClinicalError
@@ -19,6 +19,7 @@ from federation.clinical.report import Coding, Source, summarise
 from federation.clinical.summary import Person
 from federation.clinical.text import counted
 from federation.errors import FederationError, Limit, NoSuchRoom, RecordCutShort, StaleMessage, Unavailable
+from federation.person.biosignals import describe_biosignal
 from federation.person.conclusion import NothingToSign, fault_of, report_of, sources_of
 from federation.person.consent_words import grant_lines
 from federation.person.doctor import DoctorClient, DoctorRoom

@@ -56,9 +56,7 @@ class _Strip:
     left: float
 
 
-def svg(
-    leads: Sequence[Lead], *, title: str | None = None, lines: Sequence[str] = (), paper_only: bool = False
-) -> str:
+def svg(leads: Sequence[Lead], *, title: str | None = None, lines: Sequence[str] = (), paper_only: bool = False) -> str:
     """Return the drawing of these leads, as the text of an SVG document.
 
     `paper_only` leaves the page's margins and its heading out, and the size in millimetres: a page beside it says the rest.
