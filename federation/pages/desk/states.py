@@ -170,6 +170,13 @@ class RoomOpen(Room):
         return arrived(self.practice, self.room, consultation)
 
 
+@dataclass(repr=False)
+class Written:
+    """What the doctor has typed so far: the page sends it as it is typed, and no other page waits for it."""
+
+    draft: Draft
+
+
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Visit:
     """Who is here, by what, and what the doctor knows and has written so far."""
@@ -177,7 +184,7 @@ class Visit:
     room: DoctorRoom
     consultation: InConsultation
     arrival: Arrival
-    draft: Draft
+    written: Written
     begun: Draft | None = None
     """A conclusion for the same patient that an earlier visit ended without."""
     begun_session: bytes = b""
@@ -237,35 +244,37 @@ class Present(AtVisit):
         """Return whether the patient lets the doctor read them."""
         return allows(self.visit.consultation, RIGHT_READ)
 
-    def drafted(self, typed: Draft, *, told: tuple[Told, ...] = ()) -> "Present":
-        """Keep what was typed."""
-        visit = self.visit
-        if not typed.has_words_of(visit.draft):
-            typed = replace(typed, saved_at=self.practice.clock())
-            self.practice.drafts.put(visit.session_id, typed)
-            visit = replace(visit, draft=typed)
-        return replace(self, visit=visit, told=told)
+    def keep(self, typed: Draft) -> None:
+        """Keep what was typed, sealed; nothing else happens."""
+        written = self.visit.written
+        if not typed.has_words_of(written.draft):
+            written.draft = replace(typed, saved_at=self.practice.clock())
+            self.practice.drafts.put(self.visit.session_id, written.draft)
+
+    def save(self, typed: Draft) -> "Present":
+        """Keep what was typed, and say so."""
+        self.keep(typed)
+        return self.telling("ok", "The draft is kept on this computer, sealed.")
 
     def take_begun(self) -> "Present":
         """Go on with the conclusion that was begun in an earlier visit."""
         visit = self.visit
         if visit.begun is None:
             raise MovedOn
-        draft = replace(visit.begun, saved_at=self.practice.clock())
-        self.practice.drafts.put(visit.session_id, draft)
+        self.keep(visit.begun)
         self.practice.drafts.remove(visit.begun_session)
-        return replace(self, visit=replace(visit, draft=draft, begun=None), told=())
+        return replace(self, visit=replace(visit, begun=None), told=())
 
     def search(self, typed: Draft) -> "Present":
         """Ask the public cloud where the patient's records are."""
-        after = self.drafted(typed)
+        self.keep(typed)
         try:
             found = find(ByConsent(self.practice.client, self.visit.consultation), self.practice.most_fetched_bytes)
         except FederationError as error:
             words = f"The public cloud could not be asked where records are. {plain(error)} RECORDS MAY BE MISSING."
-            return after.telling("bad", words)
-        after.visit.close()
-        return replace(after, visit=replace(after.visit, records=found))
+            return self.telling("bad", words)
+        self.visit.close()
+        return replace(self, visit=replace(self.visit, records=found), told=())
 
     def fetch(self, typed: Draft, departments: Collection[str] | None, show: Show, tell: Tell) -> "Present":
         """Fetch the records of these departments, or of all."""
@@ -276,16 +285,17 @@ class Present(AtVisit):
         return self._fetching(typed, show, lambda records: records.retry(tell))
 
     def _fetching(self, typed: Draft, show: Show, fetched: Callable[[Records], Records]) -> "Present":
-        after, records = self.drafted(typed), self.visit.records
+        self.keep(typed)
+        records, quiet = self.visit.records, replace(self, told=())
         if records is None or not self.may_read:
             raise MovedOn
-        show(Fetching(practice=self.practice, shelf=self.shelf, behind=after))
-        return replace(after, visit=replace(after.visit, records=fetched(records)))
+        show(Fetching(practice=self.practice, shelf=self.shelf, behind=quiet))
+        return replace(quiet, visit=replace(self.visit, records=fetched(records)))
 
     def read_over(self, typed: Draft) -> "Present | ReadOver":
         """Make the report of what was typed, to be read over; what can't be signed is told."""
-        after = self.drafted(typed)
-        visit, fetched = after.visit, after.visit.records.fetched if after.visit.records else ()
+        self.keep(typed)
+        visit, fetched = self.visit, self.visit.records.fetched if self.visit.records else ()
         try:
             report = report_of(
                 visit.consultation.patient_id,
@@ -295,7 +305,7 @@ class Present(AtVisit):
                 sources_of(fetched),
             )
         except ClinicalError as error:
-            return after.telling("bad", f"That can't be signed: {fault_of(error)}. The patient is still here.")
+            return self.telling("bad", f"That can't be signed: {fault_of(error)}. The patient is still here.")
         over = ReadOver(practice=self.practice, shelf=self.shelf, visit=visit, report=report)
         self.practice.say(f"\nTo be read over and signed, for {visit.consultation.patient_id}:")
         self.practice.say(f"  SHA-256 of the report: {' '.join(over.digest_groups)}")
@@ -304,7 +314,8 @@ class Present(AtVisit):
     def give_up(self, typed: Draft) -> Desk:
         """End the visit without a diagnosis; what was typed stays, and is offered when the patient comes again."""
         kept = Told("warn", f"The visit of {self.visit.consultation.patient_id} ended without a diagnosis.")
-        return self.drafted(typed).after(kept, new_code=False)
+        self.keep(typed)
+        return self.after(kept, new_code=False)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -550,7 +561,7 @@ def arrived(practice: Practice, room: DoctorRoom, consultation: InConsultation) 
         room=room,
         consultation=consultation,
         arrival=arrival_of(consultation),
-        draft=Draft(patient_id),
+        written=Written(Draft(patient_id)),
         begun=begun_draft,
         begun_session=begun_session,
     )
