@@ -13,7 +13,7 @@ from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import validate_bundle
 from federation.clinical.summary import Person
 from federation.clinical.text import listed, printable
-from federation.person.fetching import Fetch, Gathering, Missing
+from federation.person.fetching import Fetch, Gathering, Missing, part_name
 from federation.person.records import Allowance, FetchedRecord
 from federation.protocol.search import RecordLocation
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
@@ -109,9 +109,3 @@ def describe_people(people: Sequence[Person]) -> str:
     if len(named) < 2:
         return ""
     return f"\nCAUTION: the records are of {len(named)} people by their names: {listed(named, '; ')}."
-
-
-def part_name(record: FetchedRecord, entry: RecordEntry, part: RecordPart, number: int) -> str:
-    """Return a file name for a part: ours, so that no name from a hospital chooses where we write."""
-    ending = "".join(char for char in Path(part.name).suffix if char.isascii() and char.isalnum())[:8] or "bin"
-    return f"{record.hospital_id[2:]}-{entry.handle.hex()[:8]}-v{entry.version}-{number:03}.{ending}"

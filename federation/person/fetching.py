@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 
 from federation.errors import Authorization, FederationError, NotFound
 from federation.person.records import Allowance, FetchedRecord, Progress
 from federation.protocol.search import RecordLocation
 from federation.store.errors import StoreError
+from federation.v1.record_pb2 import RecordEntry, RecordPart
 from keystore.identities import class_of
 
 Fetch = Callable[[Sequence[RecordLocation], Progress, Allowance], Iterator[FetchedRecord]]
@@ -51,6 +53,12 @@ def withheld(
     came = {entry.handle for record in records for entry in record.manifest.records}
     left_out = [one.hospital.identity for one in locations if one.handle in answered - came]
     return {hospital_id: left_out.count(hospital_id) for hospital_id in dict.fromkeys(left_out)}
+
+
+def part_name(record: FetchedRecord, entry: RecordEntry, part: RecordPart, number: int) -> str:
+    """Return a file name for a part: ours, so that no name from a hospital chooses where we write."""
+    ending = "".join(char for char in Path(part.name).suffix if char.isascii() and char.isalnum())[:8] or "bin"
+    return f"{record.hospital_id[2:]}-{entry.handle.hex()[:8]}-v{entry.version}-{number:03}.{ending}"
 
 
 def _place(location: RecordLocation) -> tuple[str, str]:
