@@ -12,6 +12,7 @@ from federation.clock import system_clock
 from federation.errors import FederationError, NoSuchRoom, Refused, SessionExpired, Unavailable
 from federation.pages.app.states import DIAGNOSES, App, Heard, Kept, ListeningApp, Notice, Waited
 from federation.pages.app.words import OTHERWISE, told
+from federation.pages.desk.reading import Records
 from federation.pages.stage import Progress, Stage
 from federation.party.node_directory import NodeDirectory
 from federation.person.errors import NoAnswer
@@ -19,7 +20,6 @@ from federation.person.node import OpenPatient, open_patient
 from federation.person.patient import PatientClient
 from federation.person.pending import PendingConsultation
 from federation.person.profile import PatientSettings
-from federation.person.records import FetchedRecord
 from federation.person.room_view import DoctorName
 from federation.protocol.anchors import Anchors
 from federation.protocol.time import Instant
@@ -56,7 +56,7 @@ class AppClient:
         self._stack = ExitStack()
         self._opened: OpenPatient | None = None
         self._heard: dict[bytes, Heard] = {}
-        self.came: list[FetchedRecord] = []
+        self._records: Records | None = None
         self.stage: Stage[App] = Stage(self.locked(), self.on_fault)
 
     @property
@@ -91,7 +91,7 @@ class AppClient:
 
     def close(self) -> None:
         """Close the client, and remove what was fetched."""
-        self.forget_records()
+        self.keep_records(None)
         self._opened = None
         self._stack.close()
 
@@ -152,10 +152,11 @@ class AppClient:
             return replace(app, emergencies=tuple(self.client.new_emergencies()))
         return app
 
-    def forget_records(self) -> None:
-        """Remove the records that were fetched."""
-        while self.came:
-            self.came.pop().close()
+    def keep_records(self, records: Records | None) -> None:
+        """Keep these records, and remove what was fetched of others before."""
+        if self._records is not None and (records is None or records.source is not self._records.source):
+            self._records.close()
+        self._records = records
 
     def _listen(self, app: App, seconds: float) -> App | None:
         """Look for each diagnosis that is waited for, and show the first that comes."""

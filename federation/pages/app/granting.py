@@ -1,4 +1,4 @@
-"""The commands about what a patient signed for others: consents and mandates, given before and taken back, and deputyships held."""
+"""The commands about what a patient signed for others, consents and mandates, and about the deputyships that it holds."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -35,7 +35,6 @@ def take_back(client: AppClient, number: int) -> Command:
 
     def work(app: App) -> App:
         kept = client.client.consents.grant(number)
-        client.tell("Telling the public cloud")
         try:
             client.client.consents.revoke([kept])
         except FederationError as error:
@@ -52,7 +51,6 @@ def take_all_back(client: AppClient, patient_id: PatientId) -> Command:
     """Take back everything that was signed in this patient's name until now."""
 
     def work(app: App) -> App:
-        client.tell("Telling the public cloud")
         try:
             client.client.consents.sweep(patient_id)
         except FederationError as error:
@@ -104,7 +102,6 @@ def end(client: AppClient, number: int) -> Command:
     """End a mandate, and what the deputy granted by it."""
 
     def work(app: App) -> App:
-        client.tell("Telling the public cloud")
         try:
             ended = client.client.consents.end(number)
         except FederationError as error:
@@ -126,7 +123,9 @@ def accept(client: AppClient, data: bytes) -> Command:
         except FederationError as error:
             return app.at(CONSENTS, told(error))
         says = held.says
-        words = f"You stand for {says.patient_id} until {local_time(says.validity.not_after)}, as {held.stated_by} says."
+        words = (
+            f"You stand for {says.patient_id} until {local_time(says.validity.not_after)}, as {held.stated_by} says."
+        )
         return app.at(CONSENTS, Notice("ok", words, f"You may {power_words(says.powers)}."), kept=client.kept())
 
     return work

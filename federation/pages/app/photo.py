@@ -18,6 +18,7 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP")
 MOST_PIXELS: Final = 64_000_000
 """More than cameras of phones take; each may take 4 bytes while it is decoded."""
 
+_QR: Final = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 _READ_PIXELS: Final = 2000
 """Along each side: a code that fills a tenth of the photo is then still sharp."""
 
@@ -41,7 +42,7 @@ def code_in(photo: bytes) -> DoctorCode:
 
     Raises PhotoUnusable, PhotoWithoutCode for no QR code or several doctors' codes, CodeInvalid where the QR code is another's.
     """
-    texts = {found.text for found in zxingcpp.read_barcodes(_grey(photo), formats=zxingcpp.BarcodeFormat.QRCode)}
+    texts = {found.text for found in zxingcpp.read_barcodes(_grey(photo), formats=_QR)}
     if not texts:
         raise PhotoWithoutCode("no QR code in it")
     codes, fault = set(), CodeInvalid("The QR code in the photo is no doctor's code.")

@@ -1,92 +1,94 @@
 """The commands about a patient's own records: found, fetched and read, hidden, added to; and who read them."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from mimetypes import guess_type
 from typing import Final
 
-from federation.errors import FederationError, FieldInvalid
+from federation.errors import FieldInvalid
 from federation.pages.app.client import AppClient, Command
-from federation.pages.app.states import READS, RECORDS, App, Hidings, NewRecord, Notice, Reads, Records
+from federation.pages.app.states import READS, RECORDS, App, Hidings, NewRecord, Notice, Reads, Shelf
 from federation.pages.app.words import told
+from federation.pages.desk.reading import Records
+from federation.pages.desk.reading import find as records_found
 from federation.pages.errors import MovedOn
 from federation.pages.stage import Cancelled
 from federation.person.accesses import AccessReading
 from federation.person.errors import NoSuchHiding
-from federation.person.fetching import Gathering, withheld
 from federation.person.hiding import Hiding
-from federation.person.records import Allowance
-from federation.person.visit_words import more_pages_words
-from federation.protocol.access import Hidden
-from federation.protocol.documents import MOST_DOCUMENT_BYTES, NewDocument
+from federation.person.patient import PatientClient
+from federation.person.records import MOST_FETCHED_BYTES, Allowance, FetchedRecord
+from federation.person.records import Progress as OnProgress
+from federation.protocol.access import Hidden, Power
+from federation.protocol.documents import MOST_DOCUMENT_BYTES
+from federation.protocol.parsing import is_identity as has_form
 from federation.protocol.search import RecordLocation
 from federation.protocol.statements import SENSITIVITIES
+from federation.v1 import rules_pb2 as rules
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.statement_pb2 import POWER_ADD, POWER_READ
 from federation.words import EXPECTED, size
-from keystore.identities import ANY, HospitalId, PatientId, is_identity
+from keystore.identities import ANY, PatientId, is_identity
 
-FOUND, HIDDEN, ADD, READ_OVER = RECORDS, f"{RECORDS}/hidden", f"{RECORDS}/add", f"{RECORDS}/add/read-over"
+HIDDEN, ADD, READ_OVER = f"{RECORDS}/hidden", f"{RECORDS}/add", f"{RECORDS}/add/read-over"
 
 NOTE_TYPE: Final = "text/plain; charset=utf-8"
-MOST_TITLE_BYTES: Final = 200
+MOST_NOTE_BYTES: Final = 16 * 1024
+"""Of a note that is shown with its record."""
+UNKNOWN_TYPE: Final = "application/octet-stream"
+
+MOST_TITLE_BYTES: Final = 256
 
 Change = Callable[[PatientId], Hiding]
+
+
+@dataclass(frozen=True, repr=False)
+class OwnRecords:
+    """One's own right, or the deputyship of whom one stands for."""
+
+    client: PatientClient
+    deputyship: Deputyship | None
+
+    def find(self, on_more: Callable[[int], None]) -> Sequence[RecordLocation]:
+        """Ask the public cloud. Raises as `PatientClient.find_records`."""
+        return self.client.find_records(self.deputyship, on_more)
+
+    def fetch(
+        self, locations: Sequence[RecordLocation], progress: OnProgress, allowance: Allowance
+    ) -> Iterator[FetchedRecord]:
+        """Fetch. Raises as `PatientClient.fetch_records`."""
+        return self.client.fetch_records(locations, progress, allowance, deputyship=self.deputyship)
 
 
 def find(client: AppClient, deputy_for: PatientId | None) -> Command:
     """Ask the public cloud where records are; what was fetched before is forgotten."""
 
     def work(app: App) -> App:
-        more: list[str] = []
-        client.tell("Asking the public cloud where your records are")
         client.client.refresh()
-        shown = _deputyship(client, deputy_for, POWER_READ)
-        found = client.client.find_records(shown, on_more=lambda pages: more.append(more_pages_words(pages)))
-        client.forget_records()
-        records = Records(deputy_for, tuple(found), client.now, "".join(more))
-        return client.with_emergencies(app.at(FOUND, records=records))
+        source = OwnRecords(client.client, _deputyship(client, deputy_for, POWER_READ))
+        records = records_found(source, MOST_FETCHED_BYTES)
+        client.keep_records(records)
+        return client.with_emergencies(app.at(RECORDS, shelf=Shelf(deputy_for, records, client.now)))
 
-    return _told_at(FOUND, work)
-
-
-def fetch(client: AppClient, handles: Collection[str]) -> Command:
-    """Fetch the records that were chosen and have not come yet. It can be stopped; what came stays."""
-
-    def work(app: App) -> App:
-        records = app.records
-        chosen = [one for one in records.locations or () if one.handle.hex() in handles]
-        if not chosen:
-            return app.at(FOUND, Notice("warn", "You chose no record.", "Tick at least one, then fetch."))
-        began = replace(records, is_fetching=True)
-        client.stage.show(app.at(FOUND, records=began))
-        client.begin_fetching(_gathering(client, records))
-        for record in client.gathering.records(chosen, partial(_progress, client)):
-            client.came.append(record)
-        return client.with_emergencies(_gathered(client, app.at(FOUND, records=began)))
-
-    return _told_at(FOUND, work)
+    return _told_at(RECORDS, work)
 
 
-def stop(client: AppClient) -> Command:
-    """Stop fetching; what came is shown."""
+def fetch(client: AppClient, departments: Collection[str] | None) -> Command:
+    """Fetch what was chosen and has not come yet, of departments or of all. It can be stopped; what came stays."""
+    return _fetching(client, lambda records: records.fetch(departments, client.stage.tell))
 
-    def work(app: App) -> App:
-        if not app.records.is_fetching:
-            raise MovedOn
-        stopped = _gathered(client, app)
-        return replace(stopped, notice=Notice("warn", "You stopped. What had come by then is here.", "Fetch the rest."))
 
-    return work
+def retry(client: AppClient) -> Command:
+    """Fetch what was chosen and did not come."""
+    return _fetching(client, lambda records: records.retry(client.stage.tell))
 
 
 def forget(client: AppClient) -> Command:
     """Remove what was fetched from this device."""
 
     def work(app: App) -> App:
-        client.forget_records()
-        records = Records(app.records.deputy_for, app.records.locations, app.records.asked_at, app.records.more)
-        return app.at(FOUND, Notice("ok", "What was fetched is removed from this device."), records=records)
+        client.keep_records(None)
+        return app.at(RECORDS, Notice("ok", "What was fetched is removed from this device."), shelf=Shelf())
 
     return work
 
@@ -111,7 +113,9 @@ def stop_asking(app: App) -> App:
     """Ask no further who read."""
     if not app.reads.is_asking:
         raise MovedOn
-    return app.at(READS, Notice("warn", "You stopped before every log was read."), reads=replace(app.reads, is_asking=False))
+    return app.at(
+        READS, Notice("warn", "You stopped before every log was read."), reads=replace(app.reads, is_asking=False)
+    )
 
 
 def look_hidden(client: AppClient, deputy_for: PatientId | None) -> Command:
@@ -143,6 +147,11 @@ def show_again(client: AppClient, deputy_for: PatientId | None, number: str) -> 
     return _hiding(client, deputy_for, change, "Shown again: doctors see it as far as you consented.")
 
 
+def media_type_of(name: str) -> str:
+    """Return what a file is, by its name."""
+    return guess_type(name)[0] or UNKNOWN_TYPE
+
+
 def write(client: AppClient, new: NewRecord) -> Command:
     """Put a document of one's own together, to read it over before it is sent."""
 
@@ -155,7 +164,7 @@ def write(client: AppClient, new: NewRecord) -> Command:
 
 def drop(app: App) -> App:
     """Send no document."""
-    return app.at(FOUND, new_record=None)
+    return app.at(RECORDS, new_record=None)
 
 
 def add(client: AppClient) -> Command:
@@ -165,15 +174,12 @@ def add(client: AppClient) -> Command:
         new = app.new_record
         if new is None:
             raise MovedOn
-        client.tell(f"Bringing it to {new.hospital_id}")
         client.client.refresh()
         shown = _deputyship(client, new.deputy_for, POWER_ADD)
-        receipt = client.client.add_document(
-            new.hospital_id, new.address, new.department_class, new.document, shown
-        )
+        receipt = client.client.add_document(new.hospital_id, new.address, new.department_class, new.document, shown)
         words = f"{new.hospital_id} keeps it, and signed for it: record {receipt.handle.hex()}."
         notice = Notice("ok", words, "Find your records again to see it among them, in a moment.")
-        return app.at(FOUND, notice, new_record=None)
+        return app.at(RECORDS, notice, new_record=None)
 
     return _told_at(READ_OVER, work)
 
@@ -192,39 +198,25 @@ def _told_at(place: str, work: Callable[[App], App]) -> Command:
     return run
 
 
-def _deputyship(client: AppClient, deputy_for: PatientId | None, power: "int") -> Deputyship | None:
-    return None if deputy_for is None else client.client.consents.acting_for(deputy_for, power).shown  # type: ignore[arg-type]
+def _deputyship(client: AppClient, deputy_for: PatientId | None, power: Power) -> Deputyship | None:
+    return None if deputy_for is None else client.client.consents.acting_for(deputy_for, power).shown
 
 
-def _gathering(client: AppClient, records: Records) -> Gathering:
-    if records.came:
-        return client.gathering
-    client.client.refresh()
-    shown = _deputyship(client, records.deputy_for, POWER_READ)
-    return Gathering(partial(client.client.fetch_records, deputyship=shown), Allowance())
+def _fetching(client: AppClient, fetch: Callable[[Records], Records]) -> Command:
+    def work(app: App) -> App:
+        shelf = app.shelf
+        if shelf.records is None:
+            raise MovedOn
+        client.stage.show(app.at(RECORDS, shelf=replace(shelf, is_fetching=True)))
+        records = fetch(shelf.records)
+        client.keep_records(records)
+        return app.at(RECORDS, shelf=replace(shelf, records=records, chart=None))
 
-
-def _progress(client: AppClient, hospital_id: str, received: int, expected: int | None) -> None:
-    of = f" of {size(expected)}" if expected else ""
-    client.tell(f"Fetching from {hospital_id}: {size(received)}{of}", received, expected)
-
-
-def _gathered(client: AppClient, app: App) -> App:
-    """Return the app with what came, as a chart, and what did not."""
-    gathering, came = client.gathering, tuple(client.came)
-    records = replace(
-        app.records,
-        is_fetching=False,
-        came=came,
-        missing={hospital_id: told(fault) for hospital_id, fault in gathering.missing.items()},
-        left_out=withheld(app.records.locations or (), came, gathering.answered),
-    )
-    return app.at(FOUND, records=records)
+    return _told_at(RECORDS, work)
 
 
 def _hiding(client: AppClient, deputy_for: PatientId | None, change: Change, said: str) -> Command:
     def work(app: App) -> App:
-        client.tell("Asking the public cloud")
         found = change(deputy_for or client.patient_id)
         return app.at(HIDDEN, Notice("ok", said) if said else None, hidings=Hidings(deputy_for, found))
 
@@ -241,7 +233,7 @@ def _require_sendable(client: AppClient, new: NewRecord) -> None:
         raise FieldInvalid(f"a document has at most {size(MOST_DOCUMENT_BYTES)}")
     if not is_identity("hospital", new.hospital_id):
         raise FieldInvalid("name the hospital as H:name")
-    if not is_identity("address", new.address):
+    if not has_form(rules.KIND_ADDRESS, new.address):
         raise FieldInvalid("give the hospital's address as host:port")
     if new.department_class not in client.anchors.department_classes:
         raise FieldInvalid("choose a department that the federation has")

@@ -3,11 +3,12 @@
 Nothing here calls the client. What a page shows of it was read before, by the worker, and stays until the next command.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal
 
+from federation.pages.desk.reading import Records
 from federation.person.access_log import ReadAccess
 from federation.person.accesses import AccessList
 from federation.person.asked import Asked
@@ -16,11 +17,9 @@ from federation.person.consents import HeldDeputyship, KeptGrant, KeptMandate
 from federation.person.hiding import Hiding
 from federation.person.patient import Diagnosis, Offer
 from federation.person.pending import PendingConsultation
-from federation.person.records import FetchedRecord
 from federation.person.room_view import RoomView
 from federation.protocol.access import Power
 from federation.protocol.documents import NewDocument
-from federation.protocol.search import RecordLocation
 from federation.protocol.time import Instant
 from keystore.identities import HospitalId, PatientId
 
@@ -150,28 +149,24 @@ class NewRecord:
     deputy_for: PatientId | None
 
 
-@dataclass(frozen=True)
-class Records:
-    """Records of the patient, or of whom it stands for: where they are (None: not asked yet), and what came of them.
+@dataclass(frozen=True, repr=False)
+class Shelf:
+    """Records of the patient, or of whom it stands for; `records` is None before anybody asked where they are.
 
-    `missing` says of a hospital why its records did not come; `left_out` how many it did not show.
+    `chart` is what those that came say, None where none came.
     """
 
     deputy_for: PatientId | None = None
-    locations: Sequence[RecordLocation] | None = None
+    records: Records | None = None
     asked_at: Instant = 0
-    more: str = ""
     is_fetching: bool = False
-    came: Sequence[FetchedRecord] = ()
-    missing: Mapping[str, Notice] = field(default_factory=dict)
-    left_out: Mapping[str, int] = field(default_factory=dict)
     chart: Any = None
-    unread: Sequence[str] = ()
 
     @property
     def places(self) -> dict[HospitalId, str]:
         """Return the hospitals that have records, and where they are dialled."""
-        return {one.hospital.hospital_id: one.address for one in self.locations or ()}
+        locations = self.records.locations if self.records else ()
+        return {one.hospital.hospital_id: one.address for one in locations}
 
 
 @dataclass(frozen=True)
@@ -201,7 +196,7 @@ class App:
     notice: Notice | None = None
     visit: Visit = AtHome()
     kept: Kept = Kept()
-    records: Records = Records()
+    shelf: Shelf = Shelf()
     reads: Reads = Reads()
     hidings: Hidings = Hidings()
     draft: MandateDraft | None = None
@@ -215,8 +210,8 @@ class App:
     def settled(self) -> "App":
         """Return it with nothing under way: what was begun has ended, however."""
         visit = AtDoctor(self.visit.view) if isinstance(self.visit, Asking) else self.visit
-        records, reads = replace(self.records, is_fetching=False), replace(self.reads, is_asking=False)
-        return replace(self, visit=visit, records=records, reads=reads)
+        shelf, reads = replace(self.shelf, is_fetching=False), replace(self.reads, is_asking=False)
+        return replace(self, visit=visit, shelf=shelf, reads=reads)
 
     @property
     def listens(self) -> bool:

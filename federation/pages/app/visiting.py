@@ -60,7 +60,6 @@ def given(client: AppClient, typed: str, photo: bytes) -> Command:
     def work(app: App) -> App:
         try:
             code = code_in(photo) if photo else DoctorCode.parse("".join(typed.split()))
-            client.tell(f"Asking {code.hospital_id} who is there")
             view = client.client.look(code)
         except FederationError as error:
             return app.at(VISIT, told(error), visit=AtHome(typed))
