@@ -159,8 +159,7 @@ class Records:
                 words = f"Fetching from {hospital_id}{_of(number, len(asked))}"
                 tell(Progress(words, 0, None))
                 there = [one for one in wanted if one.hospital.identity == hospital_id]
-                for record in self.gathering.records(there, _telling(tell, words)):
-                    came.append(record)
+                came.extend(self.gathering.records(there, _telling(tell, words)))
                 missing.pop(hospital_id, None)
                 if fault := self.gathering.missing.get(hospital_id):
                     missing[hospital_id] = plain(fault)
