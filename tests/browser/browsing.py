@@ -48,6 +48,7 @@ class Visitor:
         self.page.goto(open_file.absolute().as_uri())
         self.page.wait_for_url(lambda url: url.startswith("http://") and "/enter" not in url)
         self.origin = f"http://{urlsplit(self.page.url).netloc}"
+        self.elsewhere(self.origin)
 
     def tab(self, path: str = "/") -> Page:
         """Open a further tab of the same browser."""
@@ -61,7 +62,7 @@ class Visitor:
 
     def elsewhere(self, origin: str) -> None:
         """Expect requests to another origin, too: an attacker's."""
-        self.origins.append(origin)
+        self.origins.append(origin + "/")
 
     def check(self) -> None:
         """Find that no request went elsewhere, and that no page had a fault."""

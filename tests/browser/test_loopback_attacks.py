@@ -19,7 +19,7 @@ def test_another_name_that_leads_to_the_port_is_refused(
     off = {guard.browser_was_let_in} | (set() if guarded else {guard.host_is_ours})
     agent = Agent(Counter(), tmp_path, checks=[check for check in guard.CHECKS if check not in off])
     with agent.running(), visiting(browser, agent.new_entrance()) as visitor:
-        visitor.allow("403")
+        visitor.allow("403", "Refused to apply style")
         page = visitor.context.new_page()
         answer = page.goto(f"http://{name}:{agent.place.port}/count")
         assert answer is not None
