@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli import terminal
 from federation.cli.consultation import Desk, Plan
+from federation.cli.doctor_desk import desk
 from federation.cli.doctor_emergency import emergency
 from federation.cli.options import (
     EXISTING,
@@ -59,6 +60,7 @@ def doctor() -> None:
 
 doctor.add_command(rotate_group(doctor_client, doctor_rotation, PURPOSES, FORGETTABLE))
 doctor.add_command(emergency)
+doctor.add_command(desk)
 
 
 @doctor.command()

@@ -16,7 +16,7 @@ from federation.clinical.text import listed, printable
 from federation.person.fetching import Fetch, Gathering, Missing, part_name
 from federation.person.records import Allowance, FetchedRecord
 from federation.protocol.search import RecordLocation
-from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
+from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE
 from federation.words import local_time, plain, sentence, size
 
 NOTE_TYPE = "text/plain; charset=utf-8"

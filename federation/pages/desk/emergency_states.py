@@ -14,7 +14,7 @@ from typing import ClassVar
 from federation.errors import FederationError
 from federation.pages.desk.practice import Shelf
 from federation.pages.desk.reading import InAnEmergency, Records, Tell, find
-from federation.pages.desk.states import Desk, Fetching, Room, RoomOpen, Show
+from federation.pages.desk.states import Desk, Fetching, Room, Show
 from federation.pages.errors import MovedOn
 from federation.person.emergencies import Declared
 from federation.person.emergency_words import asked_words, declared_words
@@ -98,11 +98,10 @@ class EmergencyForm(Apart):
             declared = Declared.from_bytes(content)
         except FederationError as error:
             return self.telling("bad", plain(error))
-        here = {"practice": self.practice, "shelf": self.shelf, "behind": self.behind}
         if declared.statement.doctor_id == self.practice.doctor_id:
-            return opened_by(declared, **here)
+            return opened_by(declared, self.behind)
         if declared.second_doctor_id == self.practice.doctor_id:
-            return Seconding(declared=declared, **here)
+            return Seconding(practice=self.practice, shelf=self.shelf, behind=self.behind, declared=declared)
         return self.telling("bad", "This emergency is neither yours nor does it name you as its second clinician.")
 
     def again(self, key: str) -> "InEmergency | AwaitingSecond":
@@ -110,7 +109,7 @@ class EmergencyForm(Apart):
         found = [one.declared for one in self.earlier if one.key == key and one.is_open]
         if not found:
             raise MovedOn
-        return opened_by(found[0], practice=self.practice, shelf=self.shelf, behind=self.behind)
+        return opened_by(found[0], self.behind)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -136,7 +135,7 @@ class EmergencyAsked(Apart):
             )
         except FederationError as error:
             return self.change().telling("bad", plain(error))
-        return opened_by(declared, practice=practice, shelf=self.shelf, behind=self.behind)
+        return opened_by(declared, self.behind)
 
     def change(self) -> EmergencyForm:
         """Go back to the form, with what was typed."""
@@ -265,12 +264,11 @@ def form_of(behind: Desk, typed: Typed | None = None) -> EmergencyForm:
         Earlier(declared, note, now < declared.statement.not_after and declared.second_doctor_id is None)
         for declared, note in reversed(practice.client.emergencies.kept())
     )
-    return EmergencyForm(
-        practice=practice, shelf=behind.shelf, behind=behind, typed=typed or Typed(), earlier=earlier
-    )
+    return EmergencyForm(practice=practice, shelf=behind.shelf, behind=behind, typed=typed or Typed(), earlier=earlier)
 
 
-def opened_by(declared: Declared, **here: Desk) -> InEmergency | AwaitingSecond:
+def opened_by(declared: Declared, behind: Desk) -> InEmergency | AwaitingSecond:
     """Return the state in which an emergency of one's own is."""
-    needs_second = declared.second_doctor_id is not None and not declared.shown.HasField("second")
-    return (AwaitingSecond if needs_second else InEmergency)(declared=declared, **here)
+    if declared.second_doctor_id is not None and not declared.shown.HasField("second"):
+        return AwaitingSecond(practice=behind.practice, shelf=behind.shelf, behind=behind, declared=declared)
+    return InEmergency(practice=behind.practice, shelf=behind.shelf, behind=behind, declared=declared)

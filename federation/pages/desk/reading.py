@@ -155,17 +155,17 @@ class Records:
         missing = dict(self.missing)
         asked = list(dict.fromkeys(one.hospital.identity for one in wanted))
         try:
-            for hospital_id in asked:
-                there = [one for one in wanted if one.hospital.identity == hospital_id]
-                words = f"Fetching from {hospital_id}" + _of(asked.index(hospital_id) + 1, len(asked))
+            for number, hospital_id in enumerate(asked, start=1):
+                words = f"Fetching from {hospital_id}{_of(number, len(asked))}"
                 tell(Progress(words, 0, None))
-                came += self.gathering.records(there, lambda _, done, total, said=words: tell(Progress(said, done, total)))
+                there = [one for one in wanted if one.hospital.identity == hospital_id]
+                came.extend(self.gathering.records(there, _telling(tell, words)))
                 missing.pop(hospital_id, None)
                 if fault := self.gathering.missing.get(hospital_id):
                     missing[hospital_id] = plain(fault)
         except Cancelled:
             unanswered = {one.hospital.identity for one in wanted if one.handle not in self.gathering.answered}
-            missing |= {hospital_id: STOPPED for hospital_id in unanswered - missing.keys()}
+            missing |= dict.fromkeys(unanswered - missing.keys(), STOPPED)
         return self._with(came, self.chosen | {one.handle for one in wanted}, missing)
 
     def retry(self, tell: Tell) -> "Records":
@@ -185,9 +185,7 @@ class Records:
                 return self.fetched[int(key.partition("-")[0]) - 1], part
         return None
 
-    def _with(
-        self, came: Sequence[FetchedRecord], chosen: frozenset[bytes], missing: Mapping[str, str]
-    ) -> "Records":
+    def _with(self, came: Sequence[FetchedRecord], chosen: frozenset[bytes], missing: Mapping[str, str]) -> "Records":
         fetched = (*self.fetched, *came)
         people: list[Person] = []
         parts = [part for number, record in enumerate(fetched, 1) for part in _parts(number, record, people)]
@@ -220,6 +218,13 @@ def content_of(record: FetchedRecord, part: Part) -> Iterator[bytes]:
             return
 
 
+def _telling(tell: Tell, words: str) -> OnProgress:
+    def show(_hospital_id: str, received: int, size: int | None) -> None:
+        tell(Progress(words, received, size))
+
+    return show
+
+
 def _of(number: int, total: int) -> str:
     return f", hospital {number} of {total}" if total > 1 else ""
 
@@ -229,7 +234,9 @@ def _places(locations: Sequence[RecordLocation], answered: set[bytes]) -> tuple[
     for one in sorted(locations, key=lambda it: it.department_id):
         by_department.setdefault(one.department_id, []).append(one)
     return tuple(
-        Place(name, found[0].hospital.identity, found[0].address, len(found), sum(it.handle in answered for it in found))
+        Place(
+            name, found[0].hospital.identity, found[0].address, len(found), sum(it.handle in answered for it in found)
+        )
         for name, found in by_department.items()
     )
 

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from federation.clinical.errors import ClinicalError
@@ -21,7 +21,7 @@ from federation.clinical.report import summarise
 from federation.errors import FederationError, Limit, NoSuchRoom, RecordCutShort, StaleMessage, Unavailable
 from federation.pages.desk.practice import Practice, Shelf, Told, send_waiting
 from federation.pages.desk.reading import ByConsent, Records, Tell, find
-from federation.pages.desk.views import Arrival, arrival_of, grouped
+from federation.pages.desk.views import Arrival, ReportView, arrival_of, grouped, report_view
 from federation.pages.errors import MovedOn
 from federation.person.conclusion import codings, fault_of, report_of, sources_of
 from federation.person.doctor import DoctorRoom
@@ -48,7 +48,7 @@ class Desk:
     """The step of a visit that this is, for the list of steps."""
 
     practice: Practice
-    shelf: Shelf = Shelf()
+    shelf: Shelf = field(default_factory=Shelf)
     told: tuple[Told, ...] = ()
 
     def failed(self, error: Exception) -> "Desk":
@@ -81,7 +81,9 @@ class Idle(Desk):
     def forget_draft(self, session_id: bytes) -> "Idle":
         """Forget a conclusion that was begun."""
         self.practice.drafts.remove(session_id)
-        return Idle(practice=self.practice, shelf=Shelf.of(self.practice), told=(Told("ok", "The draft is forgotten."),))
+        return Idle(
+            practice=self.practice, shelf=Shelf.of(self.practice), told=(Told("ok", "The draft is forgotten."),)
+        )
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -104,6 +106,12 @@ class Room(Desk):
     asking: int = 0
     refused: tuple[str, ...] = ()
     receipts: tuple[str, ...] = ()
+    is_waiting: ClassVar[bool] = False
+
+    @property
+    def room_owes(self) -> int:
+        """Return how many diagnoses lie in the room that are not signed for yet."""
+        return len(self.room.owed)
 
     def go_on(self) -> "RoomOpen":
         """Wait for the next patient."""
@@ -145,6 +153,8 @@ class Room(Desk):
 @dataclass(frozen=True, repr=False, kw_only=True)
 class RoomOpen(Room):
     """A patient is waited for."""
+
+    is_waiting: ClassVar[bool] = True
 
     def between(self, seconds: float) -> "Desk | None":
         """Answer who asks, for so long. Raises NoSuchRoom."""
@@ -337,14 +347,15 @@ class Fetching(Desk):
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class ReadOver(AtVisit):
-    """The report is made, and these exact bytes are signed next. `is_signed` says that they are, and were not sent."""
-
-    path: ClassVar[str] = "/visit/read-over"
-    step: ClassVar[str] = "Diagnosis"
+class AtReport(AtVisit):
+    """A report is made."""
 
     report: bytes
-    is_signed: bool = False
+
+    @property
+    def view(self) -> ReportView:
+        """Return what the report says, read out of its bytes."""
+        return report_view(self.report)
 
     @property
     def digest(self) -> str:
@@ -363,8 +374,20 @@ class ReadOver(AtVisit):
 
     @property
     def departments(self) -> Sequence[str]:
-        """Return the department classes under which it may be kept, the usual one first."""
-        return departments_of(self.practice, self.visit.room)
+        """Return the department classes under which it may be kept: of the doctor's duty, the usual one first."""
+        practice, on_duty = self.practice, self.visit.room.duty.department_classes
+        usual = [practice.department] if practice.department else []
+        return list(dict.fromkeys([*usual, *(practice.published if ANY in on_duty else on_duty)]))
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ReadOver(AtReport):
+    """The report is made, and these exact bytes are signed next. `is_signed` says that they are, and were not sent."""
+
+    path: ClassVar[str] = "/visit/read-over"
+    step: ClassVar[str] = "Diagnosis"
+
+    is_signed: bool = False
 
     def back(self) -> Present:
         """Go back to writing. Raises MovedOn once it is signed."""
@@ -430,51 +453,31 @@ class Keeping:
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class Done(AtVisit):
+class Done(AtReport):
     """The diagnosis is signed and sent, and nothing more is waited for, or may be."""
 
     path: ClassVar[str] = "/visit/signed"
     step: ClassVar[str] = "Signed"
 
-    report: bytes
     diagnosed: AwaitingReceipt
     keeping: Keeping = Keeping()
     receipt_at: int = 0
-
-    @property
-    def digest(self) -> str:
-        """Return SHA-256 of the report, in hexadecimal digits."""
-        return hashlib.sha256(self.report).hexdigest()
-
-    @property
-    def digest_groups(self) -> Sequence[str]:
-        """Return the digest as people compare it."""
-        return grouped(self.digest)
+    is_waiting: ClassVar[bool] = False
 
     @property
     def words(self) -> str:
         """Return what was signed."""
         return summarise(self.report)
 
-    @property
-    def may_keep(self) -> bool:
-        """Return whether the patient lets the hospital keep the encounter."""
-        return allows(self.visit.consultation, RIGHT_WRITE)
-
-    @property
-    def departments(self) -> Sequence[str]:
-        """Return the department classes under which it may be kept, the usual one first."""
-        return departments_of(self.practice, self.visit.room)
-
     def keep(self, department: str) -> "Signed":
         """Have the hospital keep the encounter in this department, which it was not asked for, or did not do."""
         if self.keeping.handle or not self.may_keep or department not in self.departments:
             raise MovedOn
-        return self._waiting(keeping=Keeping(department=department))
+        return self._waiting(Keeping(department))
 
     def look_again(self) -> "Signed":
         """Wait for the receipt again."""
-        return self._waiting()
+        return self._waiting(self.keeping)
 
     def next_patient(self, *, new_code: bool) -> Desk:
         """Wait for the next patient; a receipt that comes later is told there."""
@@ -485,27 +488,36 @@ class Done(AtVisit):
         self.visit.close()
         return Room(practice=self.practice, room=self.visit.room).close()
 
-    def _waiting(self, **changed: Keeping) -> "Signed":
-        held = {name: getattr(self, name) for name in ("practice", "shelf", "visit", "report", "diagnosed")}
-        return Signed(**held, receipt_at=self.receipt_at, **{"keeping": self.keeping, **changed})
+    def _waiting(self, keeping: Keeping) -> "Signed":
+        return Signed(
+            practice=self.practice,
+            shelf=self.shelf,
+            visit=self.visit,
+            report=self.report,
+            diagnosed=self.diagnosed,
+            keeping=keeping,
+            receipt_at=self.receipt_at,
+        )
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Signed(Done):
     """The diagnosis is sent: the encounter is still to be kept, or the patient's receipt is waited for."""
 
+    is_waiting: ClassVar[bool] = True
+
     def between(self, seconds: float) -> "Done | None":
         """Have the encounter kept, then wait so long for the receipt."""
         if self.keeping.is_asked:
             return replace(self, keeping=self._kept(), shelf=Shelf.of(self.practice), told=())
         if self.receipt_at:
-            return self._done()
+            return self._done(self.receipt_at)
         receipt = self.practice.client.await_receipt(self.visit.room, self.diagnosed, seconds=seconds)
-        return None if receipt is None else replace(self, receipt_at=receipt.sent_at, told=())._done()
+        return None if receipt is None else self._done(receipt.sent_at)
 
     def failed(self, error: Exception) -> Desk:
         """Stop waiting."""
-        return self._done().telling("bad", fault_words(error))
+        return self._done(self.receipt_at).telling("bad", fault_words(error))
 
     def after(self, *told: Told, new_code: bool) -> Desk:
         """Have the encounter kept first."""
@@ -531,9 +543,16 @@ class Signed(Done):
             return Keeping(department, why_not=fault_words(error), is_waiting=can_wait)
         return Keeping(department, receipt.handle.hex(), receipt.version)
 
-    def _done(self) -> Done:
-        held = {name: getattr(self, name) for name in ("practice", "shelf", "visit", "report", "diagnosed")}
-        return Done(**held, keeping=self.keeping, receipt_at=self.receipt_at, told=self.told)
+    def _done(self, receipt_at: int) -> Done:
+        return Done(
+            practice=self.practice,
+            shelf=self.shelf,
+            visit=self.visit,
+            report=self.report,
+            diagnosed=self.diagnosed,
+            keeping=self.keeping,
+            receipt_at=receipt_at,
+        )
 
 
 def _kept_told(keeping: Keeping) -> Sequence[Told]:
@@ -566,13 +585,6 @@ def arrived(practice: Practice, room: DoctorRoom, consultation: InConsultation) 
         begun_session=begun_session,
     )
     return Present(practice=practice, shelf=Shelf.of(practice, but=session_id), visit=visit)
-
-
-def departments_of(practice: Practice, room: DoctorRoom) -> Sequence[str]:
-    """Return the department classes under which an encounter may be kept: of the doctor's duty, the usual one first."""
-    on_duty = practice.published if ANY in room.duty.department_classes else room.duty.department_classes
-    usual = [practice.department] if practice.department else []
-    return list(dict.fromkeys([*usual, *on_duty]))
 
 
 def close_quietly(practice: Practice, room: DoctorRoom) -> None:

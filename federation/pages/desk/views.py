@@ -1,5 +1,7 @@
 """What the desk's pages show, as plain data: who came and by what, the ECG, digests, codes as pictures."""
 
+import json
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,9 +13,10 @@ from federation.clinical.drawing import svg
 from federation.clinical.ecg import leads_from_observation
 from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import load_resource
-from federation.clinical.identity import require_subject
+from federation.clinical.identity import identity, require_subject
 from federation.clinical.leads import Lead
-from federation.clinical.text import printable
+from federation.clinical.text import printable, without_control
+from federation.pages.desk.downloads import json_lines
 from federation.person.biosignals import describe_biosignal
 from federation.person.consent_words import grantee_words, right_sentences
 from federation.person.visit_words import arrival_words
@@ -29,7 +32,7 @@ class Biosignal:
 
     words: str
     facts: tuple[tuple[str, str], ...] = ()
-    drawing: Markup = Markup()
+    drawing: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,37 @@ def biosignal_of(data: bytes, patient_id: str) -> Biosignal:
         return Biosignal(f"it can't be shown ({type(error).__name__})")
 
 
+@dataclass(frozen=True)
+class ReportView:
+    """What a report says, taken from the bytes that are signed. `unseen` names characters that no reader sees."""
+
+    patient_id: str
+    conclusion: str
+    codes: tuple[str, ...]
+    sources: tuple[str, ...]
+    issued: str
+    text: str
+    unseen: tuple[str, ...]
+
+
+def report_view(report: bytes) -> ReportView:
+    """Read a DiagnosticReport of our own making."""
+    content = json.loads(report)
+    conclusion = content["conclusion"]
+    coded = [coding for concept in content.get("conclusionCode", ()) for coding in concept["coding"]]
+    return ReportView(
+        patient_id=identity(content["subject"]),
+        conclusion=without_control(conclusion),
+        codes=tuple(f"{coding['code']} {coding['display']}" for coding in coded),
+        sources=tuple(
+            part["valueReference"]["display"] for part in content.get("extension", ()) if "valueReference" in part
+        ),
+        issued=content["issued"],
+        text="\n".join(map(without_control, json_lines(report.decode()))),
+        unseen=tuple(dict.fromkeys(_named(it) for it in conclusion if without_control(it) != it)),
+    )
+
+
 def grouped(digits: str) -> Sequence[str]:
     """Return hexadecimal digits in groups, as people compare them."""
     return [digits[start : start + GROUP] for start in range(0, len(digits), GROUP)]
@@ -95,6 +129,10 @@ def qr(text: str) -> Markup:
     code = segno.make(text, error="m", micro=False)
     drawn = code.svg_inline(omitsize=True, border=4, svgclass="qr", lineclass=None)
     return Markup(drawn)  # noqa: S704 - rectangles alone, made by us
+
+
+def _named(character: str) -> str:
+    return f"U+{ord(character):04X} {unicodedata.name(character, '')}".strip()
 
 
 def _facts(observation: dict[str, object], leads: Sequence[Lead], patient_id: str) -> Iterator[tuple[str, str]]:
