@@ -9,6 +9,7 @@ from federation.cli.biosignals import read_biosignal
 from federation.cli.consent_options import consent_options, require_published
 from federation.cli.options import EXISTING, OutputFile, ask_ticket, directory_option
 from federation.cli.patient_accesses import accesses, tell_of_emergencies
+from federation.cli.patient_app import app
 from federation.cli.patient_grants import grants, mandate, read_consent, revoke
 from federation.cli.patient_hiding import hidden, hide, show_again
 from federation.cli.patient_options import SENSOR, Opened, deputy_option, patient_client, sensor_option
@@ -41,7 +42,7 @@ def patient() -> None:
 
 
 patient.add_command(rotate_group(patient_client, patient_rotation, PURPOSES, FORGETTABLE))
-for command in (grants, revoke, mandate, records, accesses, hide, show_again, hidden):
+for command in (app, grants, revoke, mandate, records, accesses, hide, show_again, hidden):
     patient.add_command(command)
 
 

@@ -57,7 +57,7 @@ class AppClient:
         self._opened: OpenPatient | None = None
         self._heard: dict[bytes, Heard] = {}
         self._records: Records | None = None
-        self.stage: Stage[App] = Stage(self.locked(), self.on_fault)
+        self.stage: Stage[App] = Stage(App(self.patient_id), self.on_fault)
 
     @property
     def client(self) -> PatientClient:
@@ -89,15 +89,15 @@ class AppClient:
         notice = None if refusal is None else replace(told(refusal), kind="warn")
         return self.shown(self.with_emergencies(App(self.patient_id, notice=notice, kept=self.kept())))
 
+    def begin(self) -> None:
+        """Open the client for the first time, before anybody works for the stage. Raises as `open`."""
+        self.stage.show(self.open())
+
     def close(self) -> None:
         """Close the client, and remove what was fetched."""
         self.keep_records(None)
         self._opened = None
         self._stack.close()
-
-    def locked(self) -> App:
-        """Return what is shown while the client is closed: nothing."""
-        return App(self.patient_id)
 
     def command(self, work: Command) -> Command:
         """Return a command that shows what some work makes of the app, unless that is None."""

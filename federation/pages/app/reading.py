@@ -32,9 +32,6 @@ from keystore.identities import ANY, PatientId, is_identity
 
 HIDDEN, ADD, READ_OVER = f"{RECORDS}/hidden", f"{RECORDS}/add", f"{RECORDS}/add/read-over"
 
-NOTE_TYPE: Final = "text/plain; charset=utf-8"
-MOST_NOTE_BYTES: Final = 16 * 1024
-"""Of a note that is shown with its record."""
 UNKNOWN_TYPE: Final = "application/octet-stream"
 
 MOST_TITLE_BYTES: Final = 256
@@ -210,7 +207,7 @@ def _fetching(client: AppClient, fetch: Callable[[Records], Records]) -> Command
         client.stage.show(app.at(RECORDS, shelf=replace(shelf, is_fetching=True)))
         records = fetch(shelf.records)
         client.keep_records(records)
-        return app.at(RECORDS, shelf=replace(shelf, records=records, chart=None))
+        return app.at(RECORDS, shelf=replace(shelf, records=records, is_fetching=False))
 
     return _told_at(RECORDS, work)
 

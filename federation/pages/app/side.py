@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -29,7 +29,9 @@ from federation.pages.app.states import (
     NewRecord,
     Visit,
 )
-from federation.pages.desk.downloads import attachment, json_lines, page_of
+from federation.pages.app.views import printable_lines
+from federation.pages.app.words import told
+from federation.pages.desk.downloads import NOTE_TYPE, attachment, text_of
 from federation.pages.desk.reading import Part, content_of
 from federation.pages.errors import MovedOn, NoSuchPage
 from federation.pages.forms import MOST_BYTES, PHOTO_BYTES, Form, posted
@@ -38,6 +40,7 @@ from federation.person.access_log import accesses_as_fhir
 from federation.person.consent_words import POWERS
 from federation.person.documents import WHO_READS
 from federation.person.hiding import hidden_words, standing_lines
+from federation.person.patient import Diagnosis
 from federation.person.records import FetchedRecord
 from federation.protocol.access import LONGEST_GRANT, LONGEST_MANDATE, Hidden
 from federation.protocol.documents import MOST_DOCUMENT_BYTES, NewDocument
@@ -80,13 +83,12 @@ class AppSide:
 
     def lock(self, state: App) -> App:
         """Close the client: what is on the disk stays, and nothing in memory."""
-        del state
         self._client.close()
-        return self._client.locked()
+        return App(state.patient_id)
 
     def unlock(self, state: App) -> App:
         """Take a reading, and open the client with it. Raises BiometricMismatch for a stranger's, and as `open_patient`."""
-        del state
+        del state  # it is empty
         return self._client.open()
 
     def routes(self) -> Sequence[Route]:
@@ -211,7 +213,7 @@ class AppSide:
 
     async def _visit_page(self, request: Request) -> Response:
         app, now = _app(request), system_clock()
-        context: dict[str, object] = {"now": now}
+        context: dict[str, Any] = {"now": now}
         if isinstance(app.visit, Consenting):
             of_whom = app.visit.deputy.says.patient_id if app.visit.deputy else app.patient_id
             context |= {
@@ -239,7 +241,7 @@ class AppSide:
 
     async def _report(self, request: Request) -> Response:
         found = _diagnosis(request)
-        return attachment(found.report, f"diagnosis-{found.session_id.hex()[:8]}.json")
+        return attachment([found.report], f"diagnosis-{found.session_id.hex()[:8]}.json")
 
     async def _evidence(self, request: Request) -> Response:
         """Have the worker open the evidence: it lies sealed under the token's key."""
@@ -251,7 +253,7 @@ class AppSide:
         await self.stage.do(pack, seen=render.snapshot_of(request).number)
         if not made.done():
             raise MovedOn
-        return attachment(made.result(), "evidence.zip")
+        return attachment([made.result()], "evidence.zip")
 
     async def _consents_page(self, request: Request) -> Response:
         app, now = _app(request), system_clock()
@@ -276,7 +278,7 @@ class AppSide:
 
     async def _consents_file(self, request: Request) -> Response:
         exported = consent_files.exported(_app(request).kept.grants, self._client.anchors, now=system_clock())
-        return attachment(exported, "consents.json")
+        return attachment([exported], "consents.json")
 
     async def _draft_page(self, request: Request) -> Response:
         draft = _app(request).draft
@@ -305,7 +307,7 @@ class AppSide:
         kept = next((one for one in _app(request).kept.mandates if one.number == number), None)
         if kept is None:
             raise NoSuchPage
-        return attachment(kept.shown.SerializeToString(deterministic=True), f"mandate-{number}.bin")
+        return attachment([kept.shown.SerializeToString(deterministic=True)], f"mandate-{number}.bin")
 
     async def _records_page(self, request: Request) -> Response:
         others = views.stands_for(_app(request), POWER_READ, system_clock())
@@ -313,12 +315,17 @@ class AppSide:
 
     async def _part_page(self, request: Request) -> Response:
         record, part = _part(request)
-        number = (
-            int(request.query_params.get("page", "1") or 1) if request.query_params.get("page", "1").isdigit() else 1
-        )
-        lines, has_more = await run_in_threadpool(_lines_of, record, part, max(1, number))
+        page = _number(request.query_params.get("page", "1"))
+        sections, more = await run_in_threadpool(text_of, record, part, page)
         return render.page(
-            request, "app/part.html", current=RECORDS, part=part, lines=lines, has_more=has_more, number=number
+            request,
+            "app/part.html",
+            current=RECORDS,
+            part=part,
+            record=record,
+            sections=sections,
+            page=page,
+            more=more,
         )
 
     async def _part_file(self, request: Request) -> Response:
@@ -353,20 +360,29 @@ class AppSide:
         new = _app(request).new_record
         if new is None:
             return RedirectResponse(RECORDS, 302)
+        is_note = new.document.media_type == NOTE_TYPE
+        note = printable_lines(new.document.content.decode(errors="replace")) if is_note else ""
         return render.page(
-            request, "app/read_over.html", current=RECORDS, new=new, who_reads=WHO_READS[new.sensitivity]
+            request,
+            "app/read_over.html",
+            current=RECORDS,
+            new=new,
+            note=note,
+            who_reads=WHO_READS[new.sensitivity],
         )
 
     async def _reads_page(self, request: Request) -> Response:
         others = views.stands_for(_app(request), POWER_LOG, system_clock())
-        return render.page(request, "app/reads.html", current=READS, others=others, now=system_clock())
+        found = _app(request).reads.found
+        missing = {} if found is None else {party_id: told(error) for party_id, error in found.missing.items()}
+        return render.page(request, "app/reads.html", current=READS, others=others, missing=missing, now=system_clock())
 
     async def _reads_file(self, request: Request) -> Response:
         found = _app(request).reads.found
         if found is None:
             raise NoSuchPage
         exported = accesses_as_fhir(found.patient_id, [one.access for one in found.told], now=system_clock())
-        return attachment(exported, "accesses.json")
+        return attachment([exported], "accesses.json")
 
     # Forms that need more than a line.
 
@@ -390,17 +406,16 @@ class AppSide:
 
     def _written(self, form: Form) -> Command:
         file, note = form.file("file"), form.text("note")
-        content, media_type = (
-            (file.content, reading.media_type_of(file.name)) if file else (note.encode(), reading.NOTE_TYPE)
-        )
+        content, media_type = (file.content, reading.media_type_of(file.name)) if file else (note.encode(), NOTE_TYPE)
         sensitivity = form.text("sensitivity")
         document = NewDocument(
             form.text("title").strip(), media_type, content, SENSITIVITIES.get(sensitivity, SENSITIVITIES["secret"])
         )
+        hospital_id = HospitalId(form.text("hospital").strip())
         new = NewRecord(
             document,
-            HospitalId(form.text("hospital").strip()),
-            form.text("address").strip(),
+            hospital_id,
+            form.text("address").strip() or self.stage.snapshot.state.shelf.places.get(hospital_id, ""),
             form.text("department"),
             sensitivity,
             _whose(form),
@@ -448,8 +463,8 @@ def _whose(form: Form) -> PatientId | None:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise MovedOn
+    if not (text.isascii() and text.isdigit() and int(text[:9])):
+        raise NoSuchPage
     return int(text[:9])
 
 
@@ -458,7 +473,7 @@ def _file(form: Form) -> bytes:
     return b"" if file is None else file.content
 
 
-def _diagnosis(request: Request) -> "views.Diagnosis":
+def _diagnosis(request: Request) -> Diagnosis:
     key = request.path_params["key"]
     for one in _app(request).kept.diagnoses:
         if one.session_id.hex() == key:
@@ -472,15 +487,6 @@ def _part(request: Request) -> tuple[FetchedRecord, Part]:
     if found is None:
         raise NoSuchPage
     return found
-
-
-def _lines_of(record: FetchedRecord, part: Part, page: int) -> tuple[list[str], bool]:
-    """Return a page of a bundle's text, or of a note's; of any other file none."""
-    if part.is_bundle:
-        return page_of(json_lines(b"".join(content_of(record, part)).decode("utf-8", "replace")), page)
-    if part.media_type == reading.NOTE_TYPE and part.size_bytes <= reading.MOST_NOTE_BYTES:
-        return page_of(iter(b"".join(content_of(record, part)).decode("utf-8", "replace").splitlines()), page)
-    return [], False
 
 
 def _link(key: str) -> str:

@@ -151,16 +151,12 @@ class NewRecord:
 
 @dataclass(frozen=True, repr=False)
 class Shelf:
-    """Records of the patient, or of whom it stands for; `records` is None before anybody asked where they are.
-
-    `chart` is what those that came say, None where none came.
-    """
+    """Records of the patient, or of whom it stands for; `records` is None before anybody asked where they are."""
 
     deputy_for: PatientId | None = None
     records: Records | None = None
     asked_at: Instant = 0
     is_fetching: bool = False
-    chart: Any = None
 
     @property
     def places(self) -> dict[HospitalId, str]:

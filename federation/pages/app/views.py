@@ -121,7 +121,7 @@ def diagnosis_of(diagnosis: Diagnosis) -> ShownDiagnosis:
     conclusion, codes, summary, is_readable = "", [], "", True
     try:
         report = load_resource(diagnosis.report, "DiagnosticReport")
-        conclusion, codes = _lines(report.get("conclusion", "")), list(_codes(report))
+        conclusion, codes = printable_lines(report.get("conclusion", "")), list(_codes(report))
         summary = summarise(diagnosis.report)
     except ClinicalError as error:
         is_readable = False
@@ -140,7 +140,7 @@ def diagnosis_of(diagnosis: Diagnosis) -> ShownDiagnosis:
     )
 
 
-def _lines(text: str) -> str:
+def printable_lines(text: str) -> str:
     """Return a text of several lines, each safe to show."""
     return "\n".join(printable(line, MOST_CONCLUSION) for line in text[:MOST_CONCLUSION].splitlines())
 
