@@ -173,17 +173,21 @@ class AppClient:
                     continue
                 self._heard[pending.state.session_id] = heard
                 return self.shown(replace(app, kept=self.kept()))
-            came = Notice("ok", f"The diagnosis of {found.doctor_id} came.")
+            came = Notice("ok", f"The diagnosis of {_called(pending)} came.")
             return self.shown(app.at(f"{DIAGNOSES}/{found.session_id.hex()}", came, kept=self.kept()))
         return None
 
     def _waited(self, pending: PendingConsultation) -> Waited:
-        name, doctor_id = DoctorName.of(pending.state.doctor.certificate).name, pending.doctor_id
-        called = f"{name} ({doctor_id})" if name else doctor_id
-        return Waited(pending, called, self._heard.get(pending.state.session_id, Heard()))
+        return Waited(pending, _called(pending), self._heard.get(pending.state.session_id, Heard()))
 
     @property
     def _open(self) -> OpenPatient:
         if self._opened is None:
             raise AssertionError("the client is closed")  # the stage runs no command while it is locked
         return self._opened
+
+
+def _called(pending: PendingConsultation) -> str:
+    """Return who the doctor is in a sentence."""
+    name, doctor_id = DoctorName.of(pending.state.doctor.certificate).name, pending.doctor_id
+    return f"{name} ({doctor_id})" if name else doctor_id

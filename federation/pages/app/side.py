@@ -223,7 +223,7 @@ class AppSide:
                 "earlier": views.standing_grants(app, of_whom, now),
                 "most_days": LONGEST_GRANT.days,
             }
-        return render.page(request, _VISITS[type(app.visit)], current=VISIT, **context)
+        return _page(request, _VISITS[type(app.visit)], current=VISIT, **context)
 
     async def _ecg(self, request: Request) -> Response:
         visit = _app(request).visit
@@ -233,11 +233,11 @@ class AppSide:
 
     async def _diagnoses_page(self, request: Request) -> Response:
         shown = [views.diagnosis_of(one) for one in _app(request).kept.diagnoses]
-        return render.page(request, "app/diagnoses.html", current=DIAGNOSES, diagnoses=shown)
+        return _page(request, "app/diagnoses.html", current=DIAGNOSES, diagnoses=shown)
 
     async def _diagnosis_page(self, request: Request) -> Response:
         shown = views.diagnosis_of(_diagnosis(request))
-        return render.page(request, "app/diagnosis.html", current=DIAGNOSES, diagnosis=shown)
+        return _page(request, "app/diagnosis.html", current=DIAGNOSES, diagnosis=shown)
 
     async def _report(self, request: Request) -> Response:
         found = _diagnosis(request)
@@ -257,7 +257,7 @@ class AppSide:
 
     async def _consents_page(self, request: Request) -> Response:
         app, now = _app(request), system_clock()
-        return render.page(
+        return _page(
             request,
             "app/consents.html",
             current=CONSENTS,
@@ -270,11 +270,11 @@ class AppSide:
         shown = views.grant_of(_app(request), request.path_params["number"], system_clock())
         if shown is None:
             raise NoSuchPage
-        return render.page(request, "app/take_back.html", current=CONSENTS, grant=shown)
+        return _page(request, "app/take_back.html", current=CONSENTS, grant=shown)
 
     async def _all_page(self, request: Request) -> Response:
         others = views.stands_for(_app(request), POWER_REVOKE, system_clock())
-        return render.page(request, "app/take_all_back.html", current=CONSENTS, others=others)
+        return _page(request, "app/take_all_back.html", current=CONSENTS, others=others)
 
     async def _consents_file(self, request: Request) -> Response:
         exported = consent_files.exported(_app(request).kept.grants, self._client.anchors, now=system_clock())
@@ -285,7 +285,7 @@ class AppSide:
         ends = None if draft is None else system_clock() + milliseconds(draft.life)
         powers = {POWER_NAMES[power]: words for power, words in POWERS.items()}
         chosen = [] if draft is None else [POWERS[power] for power in draft.powers]
-        return render.page(
+        return _page(
             request,
             "app/mandate.html",
             current=CONSENTS,
@@ -300,7 +300,7 @@ class AppSide:
         shown = next((one for one in views.mandates_of(_app(request), system_clock()) if one.number == number), None)
         if shown is None:
             raise NoSuchPage
-        return render.page(request, "app/mandate_given.html", current=CONSENTS, mandate=shown)
+        return _page(request, "app/mandate_given.html", current=CONSENTS, mandate=shown)
 
     async def _mandate_file(self, request: Request) -> Response:
         number = request.path_params["number"]
@@ -311,13 +311,13 @@ class AppSide:
 
     async def _records_page(self, request: Request) -> Response:
         others = views.stands_for(_app(request), POWER_READ, system_clock())
-        return render.page(request, "app/records.html", current=RECORDS, others=others, link=_link)
+        return _page(request, "app/records.html", current=RECORDS, others=others, link=_link)
 
     async def _part_page(self, request: Request) -> Response:
         record, part = _part(request)
         page = _number(request.query_params.get("page", "1"))
         sections, more = await run_in_threadpool(text_of, record, part, page)
-        return render.page(
+        return _page(
             request,
             "app/part.html",
             current=RECORDS,
@@ -336,7 +336,7 @@ class AppSide:
         app = _app(request)
         found = app.hidings.found
         hidden = [] if found is None else [hidden_words(one) for one in found.restriction.hidden]
-        return render.page(
+        return _page(
             request,
             "app/hidden.html",
             current=RECORDS,
@@ -347,7 +347,7 @@ class AppSide:
         )
 
     async def _add_page(self, request: Request) -> Response:
-        return render.page(
+        return _page(
             request,
             "app/add.html",
             current=RECORDS,
@@ -362,7 +362,7 @@ class AppSide:
             return RedirectResponse(RECORDS, 302)
         is_note = new.document.media_type == NOTE_TYPE
         note = printable_lines(new.document.content.decode(errors="replace")) if is_note else ""
-        return render.page(
+        return _page(
             request,
             "app/read_over.html",
             current=RECORDS,
@@ -375,7 +375,7 @@ class AppSide:
         others = views.stands_for(_app(request), POWER_LOG, system_clock())
         found = _app(request).reads.found
         missing = {} if found is None else {party_id: told(error) for party_id, error in found.missing.items()}
-        return render.page(request, "app/reads.html", current=READS, others=others, missing=missing, now=system_clock())
+        return _page(request, "app/reads.html", current=READS, others=others, missing=missing, now=system_clock())
 
     async def _reads_file(self, request: Request) -> Response:
         found = _app(request).reads.found
@@ -451,6 +451,12 @@ class AppSide:
             return render.home()
 
         return Route(path, handle, methods=["POST"])
+
+
+def _page(request: Request, template: str, *, current: str, **context: Any) -> Response:  # noqa: ANN401 - a page's own
+    """Render a page of the part of the navigation that is `current`; what is told once is told where it happened alone."""
+    is_place = request.url.path == _app(request).place
+    return render.page(request, template, current=current, is_place=is_place, **context)
 
 
 def _app(request: Request) -> App:
