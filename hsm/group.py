@@ -316,6 +316,20 @@ class SessionGroup:
         """Return what was done with the token that is used now, or was last."""
         return max(self.members, key=lambda it: (it.serves, it.served_until)).opened.metrics()
 
+    def log_out(self) -> None:
+        """Log out of all members; the next use logs in to whichever it finds."""
+        for member in self.members:
+            if member.token is not None:
+                member.token.log_out()
+
+    def log_in(self) -> None:
+        """Log in to every member that is there; raises what is wrong with a PIN, `TokenUnavailable` if none is there."""
+        for member in self.members:
+            if member.token is not None:
+                with suppress(errors.TokenUnavailable, errors.TokenNotFound, errors.TokenFailed):
+                    member.token.log_in()
+        self.bring_all_back()
+
     def close(self) -> None:
         """Close all members."""
         for member in self.members:

@@ -24,6 +24,7 @@ LOGIN_ATTEMPTS: Final = 3
 _BETWEEN_ATTEMPTS: Final = timedelta(seconds=0.1)
 # Looking for a lost token may restart the module under other tokens' users: not at every call.
 _RENEWAL_INTERVAL: Final = timedelta(seconds=1)
+_NO_LOGIN: Final = -1
 
 
 class Login(ModuleUser):
@@ -36,7 +37,7 @@ class Login(ModuleUser):
         self._lost = False
         self._next_renewal = 0.0  # by the monotonic clock, in seconds
         self.count = 0
-        self.generation = -1  # no login yet
+        self.generation = _NO_LOGIN
         self.token: RawToken
         self._session: RawSession
         self._establish(attempts)
@@ -95,13 +96,31 @@ class Login(ModuleUser):
             raise errors.TokenUnavailable(f"The token was lost and is not back: {error}") from error
         self._next_renewal = 0.0
 
-    def end(self) -> None:
-        """Log out and close the session, inside `Module.call`; nothing happens if the login is no longer there."""
-        self._module.users.discard(self)
+    def again(self) -> None:
+        """Log in because a person wants to, even if the PIN was refused before; raises as at the first login."""
+        self._lost = True
+        try:
+            self._establish(LOGIN_ATTEMPTS)
+        except errors.PinIncorrect:
+            self._may_renew = False
+            raise
+        self._may_renew, self._next_renewal = can_ask_again(self._ask_pin), 0.0
+
+    def log_out(self) -> None:
+        """Log out and close the session, inside `Module.call`; nothing happens if the login is no longer there.
+
+        The token stays this login's: nobody else in this process opens it meanwhile.
+        """
         if self.generation == self._module.generation:
             with suppress(pkcs11.PKCS11Error):  # the token may be gone
                 self._module.cryptoki.logout(self._session.handle)
             close(self._session)
+        self._lost, self.generation = True, _NO_LOGIN
+
+    def end(self) -> None:
+        """Log out for good, inside `Module.call`."""
+        self._module.users.discard(self)
+        self.log_out()
 
     def _establish(self, attempts: int) -> None:
         """Find the token, ask for its PIN and log in.

@@ -154,6 +154,14 @@ class Lending(Protocol):
         """Take note of a key that was destroyed."""
         ...
 
+    def log_out(self) -> None:
+        """Give all sessions back and log out; the next use logs in again."""
+        ...
+
+    def log_in(self) -> None:
+        """Log in because a person wants to."""
+        ...
+
     def close(self) -> None:
         """Give all sessions back."""
         ...
@@ -274,18 +282,37 @@ class Sessions:
             if self._canary is not None and self._canary[1] == label:
                 self._canary = None
 
+    def log_out(self) -> None:
+        """Wait for sessions on loan, then close all and log out; the next use logs in again, and asks for the PIN."""
+        with self._changing:
+            self._check_usable()
+            self._end(self._login.log_out)
+
+    def log_in(self) -> None:
+        """Log in, unless the login stands, even if the PIN was refused before; raises as at the first login."""
+        with self._changing:
+            self._check_usable()
+            if not self._login.is_good():
+                self._login.again()
+
     def close(self) -> None:
         """Wait for sessions on loan, then log out and close all; a second call does nothing."""
         with self._changing:
             if self._closed or self._pid != os.getpid():
                 return
             self._closed = True
-        for _ in range(self._size):
-            self._permits.acquire(timeout=self._wait_seconds)
-        with self._module.call():
-            while self._idle:
-                self._discard(self._idle.pop())
-            self._login.end()
+        self._end(self._login.end)
+
+    def _end(self, end_login: Callable[[], None]) -> None:
+        held = [self._permits.acquire(timeout=self._wait_seconds) for _ in range(self._size)]
+        try:
+            with self._module.call():
+                while self._idle:
+                    self._discard(self._idle.pop())
+                end_login()
+        finally:
+            for _ in range(sum(held)):
+                self._permits.release()
 
     @property
     def _epoch(self) -> tuple[int, int]:

@@ -330,6 +330,20 @@ class Token:
             writable=True,
         )
 
+    def log_out(self) -> None:
+        """Give all sessions back and log out, when work that is under way has ended; keys that were opened stay usable.
+
+        The next use logs in again, through the provider that opened the token.
+        """
+        self._sessions.log_out()
+
+    def log_in(self) -> None:
+        """Log in again because a person wants to, unless the login stands.
+
+        Asks for the PIN once, even if it was refused before: only a person decides on another try. Raises as `open_token`.
+        """
+        self._sessions.log_in()
+
     def close(self) -> None:
         """Log out and give all sessions back; a second call does nothing."""
         self._sessions.close()

@@ -1,0 +1,65 @@
+"use strict";
+// Liveness alone: every page works without this. Nothing here writes markup.
+const seen = document.body.dataset.seen;
+const gone = document.getElementById("gone");
+const lock = document.getElementById("lock");
+
+function lookAgain() {
+  location.replace("/");
+}
+
+const events = new EventSource("/events?seen=" + seen);
+events.addEventListener("open", () => { gone.hidden = true; });
+events.addEventListener("state", lookAgain);
+events.addEventListener("progress", (event) => {
+  const progress = JSON.parse(event.data);
+  const bar = document.getElementById("progress-bar");
+  document.getElementById("progress").hidden = false;
+  document.getElementById("progress-words").textContent = progress.words;
+  if (progress.total === null) {
+    bar.removeAttribute("value");
+  } else {
+    bar.max = progress.total;
+    bar.value = progress.done;
+  }
+});
+events.addEventListener("error", () => {
+  if (events.readyState === EventSource.CLOSED) {
+    lookAgain(); // the page is locked: what it showed goes away
+  } else {
+    gone.hidden = false;
+  }
+});
+
+// A page that the browser kept whole is as old as when it was left.
+addEventListener("pageshow", (event) => { if (event.persisted) lookAgain(); });
+
+function send(address, form) {
+  return fetch(address, { method: "POST", body: new URLSearchParams(new FormData(form)), redirect: "manual" });
+}
+
+// Whoever reads or types is there, though no page is asked for.
+const MINUTE = 60000;
+let lastAwake = performance.now();
+function awake() {
+  if (performance.now() - lastAwake < MINUTE) return;
+  lastAwake = performance.now();
+  send("/awake", lock).catch(() => {});
+}
+for (const act of ["keydown", "pointerdown", "wheel", "touchmove"]) addEventListener(act, awake, { passive: true });
+
+// A form is sent once, however often its button is pressed; one that is to be kept is sent a moment after each change.
+const SENT_FOR = 5000, KEEP_AFTER = 1500;
+for (const form of document.forms) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "yes";
+    setTimeout(() => { delete form.dataset.sent; }, SENT_FOR);
+  });
+  if (!form.dataset.keep) continue;
+  let timer;
+  form.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => send(form.dataset.keep, form).catch(() => {}), KEEP_AFTER);
+  });
+}
