@@ -84,7 +84,9 @@ def test_from_a_photo_to_a_diagnosis_in_three_taps(
         expect(page.locator(".conclusion")).to_have_text(CONCLUSION)
         app.look("diagnosis")
         app.go_to("Consents")
-        expect(page.locator("main")).to_contain_text("Find and read your records at every hospital, of every department.")
+        expect(page.locator("main")).to_contain_text(
+            "Find and read your records at every hospital, of every department."
+        )
         app.look("consents")
     consult.wait()
     assert "signed for the diagnosis" in consult.said() or "receipt" in consult.said()
