@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from demo.stage import federation
-from tests.browser.handset import Handset, handset
+from tests.browser.handset import handset
 from tests.e2e.clinic import Clinic, clinic_of
 from tests.waiting import until
 
