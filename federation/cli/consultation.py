@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,24 +11,33 @@ import click
 
 import safefiles
 from federation.cli import terminal
-from federation.cli.biosignals import describe_biosignal, save_biosignal
-from federation.cli.fetched_records import Missing, describe_people, fetched, require_empty, show_record
+from federation.cli.biosignals import save_biosignal
+from federation.cli.fetched_records import describe_people, fetched, require_empty, show_record
 from federation.cli.terminal import say
-from federation.clinical.errors import ClinicalError, FhirInvalid
-from federation.clinical.report import Coding, Source, diagnostic_report, summarise
+from federation.clinical.errors import ClinicalError
+from federation.clinical.report import Coding, Source, summarise
 from federation.clinical.summary import Person
 from federation.clinical.text import counted
 from federation.errors import FederationError, Limit, NoSuchRoom, RecordCutShort, StaleMessage, Unavailable
+from federation.person.biosignals import describe_biosignal
+from federation.person.conclusion import NothingToSign, fault_of, report_of, sources_of
 from federation.person.consent_words import grant_lines
 from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.errors import NoAnswer
+from federation.person.fetching import Missing
 from federation.person.records import FetchedRecord
-from federation.protocol import access
-from federation.protocol.consent import peek_deputyship
+from federation.person.visit_words import (
+    allows,
+    arrival_words,
+    duty_words,
+    earlier_receipt_words,
+    more_pages_words,
+    refused_words,
+)
 from federation.protocol.consultation import AwaitingReceipt, InConsultation
 from federation.v1.diagnosis_pb2 import DiagnosisReceipt
 from federation.v1.record_pb2 import DepositReceipt
-from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Right
+from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE
 from federation.words import EXPECTED, local_time, plain
 from hsm.errors import HsmError
 from keystore.identities import DoctorId, HospitalId, PatientId
@@ -188,10 +196,7 @@ class Visit:
                     self.doctor_id,
                     typed_conclusion() if conclusion is None else conclusion,
                     self.plan.codes,
-                    [
-                        Source(record.record_digest, record.hospital_id, len(record.manifest.records))
-                        for record in self.records
-                    ],
+                    sources_of(self.records),
                 )
             except ClinicalError as error:
                 if conclusion is not None:
@@ -311,42 +316,12 @@ class Desk:
                 self.client.close_room(room)
 
 
-class NothingToSign(ClinicalError):
-    """A conclusion without a word in it, or one that is no text."""
-
-    reason = "NOTHING_TO_SIGN"
-
-
 def typed_conclusion() -> str:
     """Ask for the conclusion. Raises NothingToSign for what is no text, Abort where the doctor gives up."""
     try:
         return str(click.prompt("Your conclusion"))
     except UnicodeDecodeError:
         raise NothingToSign("this is no text in the encoding of this terminal") from None
-
-
-def report_of(
-    patient_id: PatientId, doctor_id: DoctorId, conclusion: str, codes: Sequence[Coding], based_on: Sequence[Source]
-) -> bytes:
-    """Return the report to sign. Raises ClinicalError for what can't be one."""
-    if not conclusion.strip():
-        raise NothingToSign("the conclusion is empty")
-    try:
-        return diagnostic_report(
-            patient_id=patient_id,
-            doctor_id=doctor_id,
-            conclusion=conclusion,
-            codes=codes,
-            issued=datetime.now(UTC),
-            based_on=based_on,
-        )
-    except UnicodeEncodeError:  # bytes of the command line that were no text
-        raise NothingToSign("this is no text in the encoding of this terminal") from None
-
-
-def fault_of(error: ClinicalError) -> str:
-    """Return what is wrong with a report of our own making."""
-    return "; ".join(map(str, error.faults)) if isinstance(error, FhirInvalid) else str(error)
 
 
 def _require_signable(doctor_id: DoctorId, conclusion: str, codes: Sequence[Coding], option: str) -> None:
@@ -357,37 +332,14 @@ def _require_signable(doctor_id: DoctorId, conclusion: str, codes: Sequence[Codi
 
 
 def _tell_more(pages: int) -> None:
-    say(f"\nThe public cloud knows of more records than are read: {pages} pages more. SOME RECORDS ARE MISSING.")
-
-
-def allows(consultation: InConsultation, right: "Right.ValueType") -> bool:
-    """Return whether the patient's grant holds a right; servers decide this for themselves."""
-    grant = consultation.shown.claimed_grant
-    return grant is not None and right in grant.rights
-
-
-def arrival_words(consultation: InConsultation) -> str:
-    """Return who is here, and whose visit it is."""
-    came, consent = consultation.patient.identity, consultation.shown.consent
-    if consent is None or not consent.HasField("deputyship"):
-        return f"{came} is here; both sides have proved who they are."
-    deputyship = peek_deputyship(consent.deputyship)
-    made_by = "its mandate" if deputyship.kind == "mandate" else "a guardianship that a hospital stated"
-    until = local_time(deputyship.validity.not_after)
-    return f"{came} is here for {consultation.patient_id}, by {made_by}, until {until}; both sides have proved who they are."
-
-
-def duty_words(duty: access.Duty) -> str:
-    """Return where a doctor is on duty, and until when."""
-    classes = ", ".join(duty.department_classes) or "no department"
-    return f"{duty.hospital_id} states that you are on duty in {classes} until {local_time(duty.validity.not_after)}"
+    say(f"\n{more_pages_words(pages)}")
 
 
 def _tell_refused(reason: str) -> None:
     # Who came while somebody else was there asks anew by itself.
     if reason != StaleMessage.reason:
-        say(f"Somebody was refused ({reason}); still waiting.")
+        say(refused_words(reason))
 
 
 def _tell_receipt(patient_id: str, receipt: DiagnosisReceipt) -> None:
-    say(f"{patient_id} signed for an earlier diagnosis at {local_time(receipt.sent_at)}.")
+    say(earlier_receipt_words(patient_id, receipt.sent_at))

@@ -1,8 +1,7 @@
 """Records that were fetched: in words for who asked for them, and saved."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -14,33 +13,23 @@ from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import validate_bundle
 from federation.clinical.summary import Person
 from federation.clinical.text import listed, printable
-from federation.errors import FederationError
-from federation.person.records import Allowance, FetchedRecord, Progress
+from federation.person.fetching import Fetch, Gathering, Missing, part_name
+from federation.person.records import Allowance, FetchedRecord
 from federation.protocol.search import RecordLocation
-from federation.store.errors import StoreError
-from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
+from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE
 from federation.words import local_time, plain, sentence, size
 
 NOTE_TYPE = "text/plain; charset=utf-8"
 """Of a text that is shown with its record; no other file is opened."""
 MOST_NOTE_BYTES = 16 * 1024
 
-Fetch = Callable[[Sequence[RecordLocation], Progress, Allowance], Iterator[FetchedRecord]]
-Missing = dict[str, FederationError | StoreError]
-"""Hospital -> why its records did not come."""
-
 
 def fetched(
     fetch: Fetch, locations: Sequence[RecordLocation], most_bytes: int, missing: Missing
 ) -> Iterator[FetchedRecord]:
     """Fetch from one hospital after the other, and note why it failed where it did: one that is down stops no other."""
-    allowance = Allowance(most_bytes)
     with terminal.transfer("fetching from") as progress:
-        for hospital_id, there in groupby(sorted(locations, key=_hospital_of), _hospital_of):
-            try:
-                yield from fetch(list(there), progress, allowance)
-            except (FederationError, StoreError) as error:
-                missing[hospital_id] = error
+        yield from Gathering(fetch, Allowance(most_bytes), missing).records(locations, progress)
 
 
 def show_fetched(
@@ -120,13 +109,3 @@ def describe_people(people: Sequence[Person]) -> str:
     if len(named) < 2:
         return ""
     return f"\nCAUTION: the records are of {len(named)} people by their names: {listed(named, '; ')}."
-
-
-def part_name(record: FetchedRecord, entry: RecordEntry, part: RecordPart, number: int) -> str:
-    """Return a file name for a part: ours, so that no name from a hospital chooses where we write."""
-    ending = "".join(char for char in Path(part.name).suffix if char.isascii() and char.isalnum())[:8] or "bin"
-    return f"{record.hospital_id[2:]}-{entry.handle.hex()[:8]}-v{entry.version}-{number:03}.{ending}"
-
-
-def _hospital_of(location: RecordLocation) -> str:
-    return location.hospital.identity

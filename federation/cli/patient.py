@@ -6,9 +6,10 @@ import click
 
 from federation.cli import terminal
 from federation.cli.biosignals import read_biosignal
-from federation.cli.consent_options import Asked, consent_options
+from federation.cli.consent_options import consent_options, require_published
 from federation.cli.options import EXISTING, OutputFile, ask_ticket, directory_option
 from federation.cli.patient_accesses import accesses, tell_of_emergencies
+from federation.cli.patient_app import app
 from federation.cli.patient_grants import grants, mandate, read_consent, revoke
 from federation.cli.patient_hiding import hidden, hide, show_again
 from federation.cli.patient_options import SENSOR, Opened, deputy_option, patient_client, sensor_option
@@ -21,6 +22,7 @@ from federation.errors import FederationError
 from federation.party.node_directory import NodeDirectory
 from federation.party.registration import parse_ticket
 from federation.party.registration import register as register_member
+from federation.person.asked import Asked
 from federation.person.code import DoctorCode
 from federation.person.errors import NoAnswer
 from federation.person.node import enrol_patient, open_patient
@@ -40,7 +42,7 @@ def patient() -> None:
 
 
 patient.add_command(rotate_group(patient_client, patient_rotation, PURPOSES, FORGETTABLE))
-for command in (grants, revoke, mandate, records, accesses, hide, show_again, hidden):
+for command in (app, grants, revoke, mandate, records, accesses, hide, show_again, hidden):
     patient.add_command(command)
 
 
@@ -126,7 +128,7 @@ def visit(
     parsed, biosignal = DoctorCode.parse(code), read_biosignal(ecg, observation, whose)
     with terminal.trace_file(trace) as file, open_patient(directory, sensor, file, dial_only=dial_only) as opened:
         anchors = opened.member.anchors
-        asked.require_published(anchors.department_classes)
+        require_published(asked, anchors.department_classes)
         plan = Plan(
             code=parsed,
             biosignal=biosignal,

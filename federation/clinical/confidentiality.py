@@ -1,6 +1,6 @@
 """How sensitive a bundle's sender says that it is: FHIR's security labels, in the federation's three words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
@@ -19,7 +19,12 @@ def sensitivity_of(bundle: dict[str, Any]) -> str:
 
     A code of HL7's confidentiality that is unknown here counts as restricted: whoever labelled it meant something by it.
     """
-    said = (_CODES.get(code, "restricted") for resource in _resources(bundle) for code in _labels(resource))
+    return sensitivity_of_labels(label for resource in _resources(bundle) for label in _labels(resource))
+
+
+def sensitivity_of_labels(labels: Iterable[tuple[str, str]]) -> str:
+    """Return the highest sensitivity that security labels, as (system, code), state; "normal" without one."""
+    said = (_CODES.get(code, "restricted") for system, code in labels if system in SYSTEMS)
     return max(said, key=WORDS.index, default="normal")
 
 
@@ -30,7 +35,6 @@ def _resources(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _resources(one)
 
 
-def _labels(resource: dict[str, Any]) -> Iterator[str]:
+def _labels(resource: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for label in resource.get("meta", {}).get("security", ()):
-        if label.get("system") in SYSTEMS:
-            yield label.get("code", "")
+        yield label.get("system", ""), label.get("code", "")

@@ -17,6 +17,8 @@ def printable(text: str, limit: int = 500) -> str:
 
 def without_control(text: str) -> str:
     """Return a text of our own with its line ends, and a space for whatever else can't be printed."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
 
 

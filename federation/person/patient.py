@@ -63,10 +63,16 @@ REPLY_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 120.0
 """Between two P1 of one patient: a room takes so many frames in all, and others may wait there too."""
 
+SLICE_SECONDS = 2.0
+"""How long a wait for the doctor's answer goes on before it is asked whether it is to go on."""
+
 Asking = AwaitingReply[ConsultationOpening, ConsultationReply, Established]
 
 Waiting = Callable[[], None]
 """Told that the doctor has not answered yet, and that the patient asks again."""
+
+GoOn = Callable[[], None]
+"""Asked again and again whether a wait is to go on: what it raises ends the wait."""
 
 Offer = NewGrant | KeptGrant
 """What a visit consents to: a new grant, or one that was given before."""
@@ -168,17 +174,19 @@ class PatientClient:
         *,
         answer_seconds: float = REPLY_SECONDS,
         waiting: Waiting = lambda: None,
+        go_on: GoOn | None = None,
     ) -> PendingConsultation:
         """Visit the doctor who was looked at: P1, D1, P2 with this consent, or none.
 
         P1 is said anew until the doctor answers, for so long: somebody else may be with the doctor. Raises, before anything is
         sent, MessageTooLarge, MalformedMessage and Authorization for what could not be, or would be of no use; RoomChanged if
-        the room is not what was looked at; Refused, NoAnswer, Rejected for a false answer, NoSuchRoom.
+        the room is not what was looked at; Refused, NoAnswer, Rejected for a false answer, NoSuchRoom; and what `go_on` raises,
+        as long as the doctor has not answered: no consent is signed then.
         """
         require_sendable(biosignal)
         self.require_use(offer, view)
         mailbox = self._mailbox(view.code)
-        established = self._established(view, mailbox, answer_seconds, waiting)
+        established = self._established(view, mailbox, answer_seconds, waiting, go_on)
         shown = self._shown(offer, established)
         return self._deliver(view.code, mailbox, established, biosignal, shown)
 
@@ -293,7 +301,9 @@ class PatientClient:
         duty = consultation.check_duty(room, doctor, code.hospital_id, verifier, now=now)
         return RoomView(code, doctor, duty)
 
-    def _established(self, view: RoomView, mailbox: Mailbox, seconds: float, waiting: Waiting) -> Established:
+    def _established(
+        self, view: RoomView, mailbox: Mailbox, seconds: float, waiting: Waiting, go_on: GoOn | None
+    ) -> Established:
         deadline, pause = time.monotonic() + seconds, REPLY_SECONDS
         while True:
             seen = self._view(view.code, mailbox)
@@ -306,7 +316,7 @@ class PatientClient:
             self._trace.note("P1", party.identity, seen.doctor.identity, opening)
             mailbox.put(RelayFrame(opening=opening))
             try:
-                return self._await_reply(mailbox, awaiting, min(pause, deadline - time.monotonic()))
+                return self._await_reply(mailbox, awaiting, min(pause, deadline - time.monotonic()), go_on)
             except (NoAnswer, Rejected):
                 if time.monotonic() >= deadline:
                     raise
@@ -340,10 +350,10 @@ class PatientClient:
                 newer.cloud_encryption_key_statement.CopyFrom(known.cloud_encryption_key_statement)
             self._member.update(newer)
 
-    def _await_reply(self, mailbox: Mailbox, awaiting: Asking, seconds: float) -> Established:
+    def _await_reply(self, mailbox: Mailbox, awaiting: Asking, seconds: float, go_on: GoOn | None) -> Established:
         doctor_id, own = awaiting.peer.identity, self._member.identity
         failure: FederationError = NoAnswer("The doctor did not answer; ask for a new code and try again.")
-        for frame in self._frames(mailbox, awaiting.session_id, seconds=seconds):
+        for frame in self._frames(mailbox, awaiting.session_id, seconds=seconds, go_on=go_on):
             if frame.WhichOneof("content") != "reply":
                 continue
             self._trace.note("D1", doctor_id, own, frame.reply)
@@ -414,9 +424,11 @@ class PatientClient:
             with suppress(NoSuchRoom, Limit, Unavailable):
                 mailbox.put(RelayFrame(frame=waiting.receipt))
 
-    def _frames(self, mailbox: Mailbox, session_id: bytes, *, seconds: float) -> Iterator[RelayFrame]:
-        """Yield what comes for this session. Raises Refused if the doctor refuses it."""
-        for frame in mailbox.follow(seconds=seconds):
+    def _frames(
+        self, mailbox: Mailbox, session_id: bytes, *, seconds: float, go_on: GoOn | None = None
+    ) -> Iterator[RelayFrame]:
+        """Yield what comes for this session. Raises Refused if the doctor refuses it, and what `go_on` raises."""
+        for frame in _followed(mailbox, seconds, go_on):
             content = frame.WhichOneof("content")
             if content is None or getattr(frame, content).session_id != session_id:
                 continue
@@ -424,3 +436,14 @@ class PatientClient:
                 self._trace.note("refusal", "?", self._member.identity, frame.refusal)
                 raise Refused("The doctor's side refused the visit, and does not say why.")
             yield frame
+
+
+def _followed(mailbox: Mailbox, seconds: float, go_on: GoOn | None) -> Iterator[RelayFrame]:
+    """Follow a room for so long, in slices where it is asked whether to go on."""
+    if go_on is None:
+        yield from mailbox.follow(seconds=seconds)
+        return
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        go_on()
+        yield from mailbox.follow(seconds=min(left, SLICE_SECONDS))

@@ -4,10 +4,10 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-from federation.cli.biosignals import describe_biosignal
 from federation.cli.fetched_records import describe_bundle, describe_people
 from federation.clinical.ecg import observation_from_dicom
 from federation.clinical.summary import Person
+from federation.person.biosignals import describe_biosignal
 from federation.words import duration, size
 from tests.hospital_lab import DATA, JOHNNIE
 from tests.unit.clinical.recordings import TWELVE, group, recording
