@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from federation.pages.entrance import Entrance
 from federation.pages.errors import BodyTooLarge, FormForged, FormInvalid
@@ -79,7 +79,10 @@ async def posted(
     Raises BodyTooLarge before more than `most_bytes` are held, FormInvalid for any other field or a field that stands twice,
     FormForged unless the form is from this run's own page.
     """
-    body = await _body(request, min(most_bytes, MOST_UPLOAD_BYTES))
+    try:
+        body = await _body(request, min(most_bytes, MOST_UPLOAD_BYTES))
+    except ClientDisconnect:
+        raise FormInvalid from None
     pairs = await _parsed(request, body)
     _require_fields([name for name, _ in pairs], {*names, *files, PROOF, SEEN}, many)
     values: dict[str, tuple[str, ...]] = {}

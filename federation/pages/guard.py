@@ -4,6 +4,7 @@ A loopback port is open to every user of the computer and to every page that any
 cookie; the other checks stand before it, so that a fault of one is not a way in.
 """
 
+import sys
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -51,7 +52,11 @@ _OURS: Final = {name.encode(): value.encode() for name, value in HEADERS.items()
 _SINGLE: Final = frozenset({b"host", b"origin", b"cookie", b"sec-fetch-site", b"content-length", b"content-type"})
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
-_PEERS: Final = Path("/proc/net/tcp")
+_PEERS: Final = {
+    "127.0.0.1": (Path("/proc/net/tcp"), "0100007F"),
+    "::1": (Path("/proc/net/tcp6"), "00000000000000000000000001000000"),
+}
+"""Loopback address -> where the system lists connections (proc(5)), and how it writes the address there."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def host_is_ours(asked: Asked, place: Place, _entrance: Entrance) -> None:
 
 def peer_is_this_user(asked: Asked, place: Place, _entrance: Entrance) -> None:
     """Require that the connection is this user's own, where the system tells whose it is. Raises OtherUser."""
-    if _PEERS.exists() and uid_of_peer(asked.peer, place.port) != place.uid:
+    if sys.platform == "linux" and uid_of_peer(asked.peer, place.port) != place.uid:
         raise OtherUser
 
 
@@ -205,11 +210,11 @@ def cookie_of(asked: Asked) -> str:
 
 
 def uid_of_peer(peer: tuple[str, int], port: int) -> int | None:
-    """Return the user to whom a connection to this loopback port belongs (proc(5), /proc/net/tcp); None if there is none."""
-    theirs, ours = f"0100007F:{peer[1]:04X}", f"0100007F:{port:04X}"
-    with _PEERS.open(encoding="ascii") as lines:
-        for line in lines:
-            fields = line.split()
-            if fields[1] == theirs and fields[2] == ours:
-                return int(fields[7])
-    return None
+    """Return the user to whom a connection to this loopback port belongs; None if nothing says so."""
+    address, peer_port = peer
+    if address not in _PEERS:
+        return None
+    table, written = _PEERS[address]
+    ends = [f"{written}:{peer_port:04X}", f"{written}:{port:04X}"]
+    with table.open(encoding="ascii") as lines:
+        return next((int(fields[7]) for line in lines if (fields := line.split())[1:3] == ends), None)

@@ -5,6 +5,7 @@ everything; one serves; one, the worker, owns the client (`federation.pages.stag
 """
 
 import asyncio
+import errno
 import json
 import os
 import secrets
@@ -13,11 +14,12 @@ import socket
 import sys
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, main_thread
 from types import FrameType
 from typing import Any, Final, NoReturn, Protocol, TypeVar
 
@@ -46,6 +48,8 @@ _LOOK_SECONDS: Final = 1.0
 _GRACE_SECONDS: Final = 3
 _MOST_HEAD_BYTES: Final = 16 * 1024
 _MOST_CONNECTIONS: Final = 100
+_PORTS_TRIED: Final = 20
+_NO_IPV6: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -90,15 +94,19 @@ class Agent:
         *,
         lock_after: timedelta = LOCK_AFTER,
         say: Say = print,
+        on_end: Callable[[], None] = lambda: None,
         checks: Iterable[Check] = CHECKS,
     ) -> None:
-        """Take a port of loopback. `say` tells whoever is at the terminal; `checks` are those of the guard."""
-        self.side, self.say = side, say
+        """Take a port of loopback. `say` tells whoever is at the terminal; `checks` are those of the guard.
+
+        `on_end` is called, in another thread, when the server or the worker ends by itself.
+        """
+        self.side, self.say, self._on_end = side, say, on_end
         self.entrance = Entrance(lock_after=lock_after)
         self._directory = directory
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._sockets = loopback_sockets()
         host = f"{side.name}-{secrets.token_hex(_LABEL_BYTES)}.localhost"
-        self.place = Place(host, self._socket.getsockname()[1], os.geteuid())
+        self.place = Place(host, self._sockets[0].getsockname()[1], os.geteuid())
         self.app: ASGIApp = Guard(self._pages(), self.place, self.entrance, self.refuse, checks)
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -108,6 +116,7 @@ class Agent:
                 loop="asyncio",
                 lifespan="on",
                 log_config=None,
+                log_level="error",
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
@@ -120,7 +129,7 @@ class Agent:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Serve, and have the worker work, while the block runs; if either ends by itself, so does the program."""
+        """Serve, and have the worker work, while the block runs."""
         threads = [
             Thread(target=self._ending_with(work), name=name, daemon=True)
             for name, work in (("pages", self._serve), ("client", self.side.stage.run))
@@ -137,18 +146,18 @@ class Agent:
             remove_open_file(self._directory)
 
     def _serve(self) -> None:
-        with self._socket:
-            self._server.run(sockets=[self._socket])
+        with ExitStack() as closing:
+            for each in self._sockets:
+                closing.enter_context(each)
+            self._server.run(sockets=self._sockets)
 
     def _ending_with(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Have the main thread end when some work ends that was not told to."""
-
         def run() -> None:
             try:
                 work()
             finally:
                 if not self.side.stage.is_stopped:
-                    signal.raise_signal(signal.SIGTERM)
+                    self._on_end()
 
         return run
 
@@ -230,6 +239,27 @@ class Agent:
         return Response(status_code=204)
 
 
+def loopback_sockets() -> list[socket.socket]:
+    """Listen on one free port of every loopback address that this computer has.
+
+    A browser that is led to a name under .localhost tries ::1 first: whoever else listened there, on our port, would be
+    given the ticket and the cookie. Raises OSError.
+    """
+    for _ in range(_PORTS_TRIED):
+        first = socket.create_server(("127.0.0.1", 0))
+        try:
+            second = socket.create_server(("::1", first.getsockname()[1]), family=socket.AF_INET6)
+        except OSError as error:
+            if error.errno in _NO_IPV6:
+                return [first]
+            first.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return [first, second]
+    raise OSError(errno.EADDRINUSE, "no port of loopback is free on both of its addresses")
+
+
 async def _stream(stage: Stage[Any], seen: int) -> AsyncIterator[str]:
     """Write events as HTML's server-sent events."""
     yield ": listening\n\n"
@@ -240,8 +270,8 @@ async def _stream(stage: Stage[Any], seen: int) -> AsyncIterator[str]:
             yield f"event: progress\ndata: {_json(event)}\n\n"
 
 
-def _json(progress: Progress) -> str:
-    return json.dumps({"words": progress.words, "done": progress.done, "total": progress.total})
+def _json(progress: Progress | None) -> str:
+    return json.dumps(None if progress is None else asdict(progress))
 
 
 def _static_routes() -> Iterator[Route]:
@@ -268,13 +298,14 @@ def serve(
 
     `directory` is the person's own: the file that leads a browser in is written there. Without `browser` none is started.
     """
-    agent = Agent(side, directory, lock_after=lock_after, say=say)
+    agent = Agent(side, directory, lock_after=lock_after, say=say, on_end=_end_main_thread)
     with suppress(KeyboardInterrupt), _ended_by_signals(), agent.running():
         _show(agent, browser=browser)
         for _ in _enters():
-            if agent.entrance.is_locked and not _unlocked(agent):
-                continue
-            _show(agent, browser=browser)
+            if agent.entrance.is_due:
+                agent.lock()
+            if not agent.entrance.is_locked or _unlocked(agent):
+                _show(agent, browser=browser)
 
 
 def _show(agent: Agent, *, browser: bool) -> None:
@@ -300,6 +331,11 @@ def _enters() -> Iterator[None]:
     while sys.stdin is not None and sys.stdin.readline():
         yield
     Event().wait()
+
+
+def _end_main_thread() -> None:
+    """Interrupt the main thread, which waits for the keyboard."""
+    signal.pthread_kill(main_thread().ident or 0, signal.SIGTERM)
 
 
 @contextmanager

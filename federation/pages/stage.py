@@ -127,8 +127,11 @@ class Stage(Generic[S]):
     def _is_busy(self) -> bool:
         return bool(self._waiting) or self._running is not None
 
-    async def events(self, seen: int) -> AsyncIterator[Moved | Progress]:
-        """Yield each progress while the state of number `seen` is shown; then `Moved`, for a lock and the end, too."""
+    async def events(self, seen: int) -> AsyncIterator[Moved | Progress | None]:
+        """Yield each progress while the state of number `seen` is shown, and None when there is none any more; then `Moved`.
+
+        A lock moves on, too.
+        """
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
@@ -145,7 +148,7 @@ class Stage(Generic[S]):
                 if snapshot.number != seen:
                     yield Moved(snapshot.number)
                     return
-                if snapshot.progress is not None and snapshot.progress != last:
+                if snapshot.progress != last:
                     last = snapshot.progress
                     yield last
                 await changed.wait()
@@ -191,7 +194,6 @@ class Stage(Generic[S]):
         finally:
             with self._changed:
                 self._running = None
-            self._clear_progress()
             command.settle(refusal)
 
     def _guarded(self, work: Callable[[S], S | None]) -> None:
@@ -204,6 +206,8 @@ class Stage(Generic[S]):
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, a person is told, and the client goes on
             after = self._on_fault(self._snapshot.state, error)
+        finally:
+            self._clear_progress()
         if after is not None:
             self.show(after)
 
@@ -223,7 +227,9 @@ class Stage(Generic[S]):
 
     def _clear_progress(self) -> None:
         with self._changed:
-            self._snapshot = replace(self._snapshot, progress=None)
+            if self._snapshot.progress is not None:
+                self._snapshot = replace(self._snapshot, progress=None)
+                self._announce()
 
     def _announce(self) -> None:
         if self._running is not None:

@@ -6,13 +6,15 @@ asked for in several goes adds up; what a hospital has answered is not asked for
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Protocol
 
+from federation.clinical.chart import Chart, chart_of
+from federation.clinical.chart import Source as Charted
 from federation.clinical.errors import ClinicalError
-from federation.clinical.fhir import validate_bundle
-from federation.clinical.summary import Person
-from federation.clinical.text import listed
+from federation.clinical.fhir import load_resource
+from federation.clinical.summary import summary_of
 from federation.pages.stage import Cancelled, Progress
 from federation.person.doctor import DoctorClient
 from federation.person.emergencies import Declared, DoctorEmergencies
@@ -133,7 +135,7 @@ class Records:
     chosen: frozenset[bytes] = frozenset()
     missing: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     withheld: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    cautions: tuple[str, ...] = ()
+    chart: Chart | None = None
 
     @property
     def is_read(self) -> bool:
@@ -187,8 +189,8 @@ class Records:
 
     def _with(self, came: Sequence[FetchedRecord], chosen: frozenset[bytes], missing: Mapping[str, str]) -> "Records":
         fetched = (*self.fetched, *came)
-        people: list[Person] = []
-        parts = [part for number, record in enumerate(fetched, 1) for part in _parts(number, record, people)]
+        charted: list[Charted] = []
+        parts = [part for number, record in enumerate(fetched, 1) for part in _parts(number, record, charted)]
         return replace(
             self,
             fetched=fetched,
@@ -197,7 +199,7 @@ class Records:
             places=_places(self.locations, self.gathering.answered),
             missing=MappingProxyType(dict(missing)),
             withheld=MappingProxyType(withheld(self.locations, fetched, self.gathering.answered)),
-            cautions=_cautions(people),
+            chart=_chart(fetched, charted),
         )
 
 
@@ -241,21 +243,29 @@ def _places(locations: Sequence[RecordLocation], answered: set[bytes]) -> tuple[
     )
 
 
-def _parts(number: int, record: FetchedRecord, people: list[Person]) -> Iterator[Part]:
-    """Yield what a record holds, and note of whom its bundles are. Whatever a stranger's bundle does, it is listed."""
+def _parts(number: int, record: FetchedRecord, charted: list[Charted]) -> Iterator[Part]:
+    """Yield what a record holds, and note its bundles for the chart. Whatever a stranger's bundle does, it is listed."""
     for index, (entry, part, content) in enumerate(record.parts(), start=1):
         shown = _part(f"{number}-{index}", record, entry, part)
         if part.kind != PART_KIND_FHIR_BUNDLE:
             yield shown
             continue
         try:
-            summary = validate_bundle(b"".join(content))
+            bundle = load_resource(b"".join(content), "Bundle")
         except ClinicalError as error:
-            yield replace(shown, warnings=(f"not readable as FHIR R4 ({error.reason})",))
+            yield replace(shown, warnings=(f"not readable as FHIR R4 ({error.reason}), and not in the chart",))
             continue
-        people += summary.people
+        charted.append(Charted(record.hospital_id, shown.key, bundle, entry.department_id, entry.stored_at))
+        summary = summary_of(bundle)
         warnings = tuple(f"CAUTION: it {warning}" for warning in summary.warnings(record.manifest.patient_id))
         yield replace(shown, words=summary.words(), warnings=warnings)
+
+
+def _chart(fetched: Sequence[FetchedRecord], charted: Sequence[Charted]) -> Chart | None:
+    if not charted:
+        return None
+    today = datetime.now(UTC).astimezone().date()
+    return chart_of(charted, today=today, patient_id=fetched[0].manifest.patient_id)
 
 
 def _part(key: str, record: FetchedRecord, entry: RecordEntry, part: RecordPart) -> Part:
@@ -273,10 +283,3 @@ def _part(key: str, record: FetchedRecord, entry: RecordEntry, part: RecordPart)
         file_name=part_name(record, entry, part, int(key.partition("-")[2])),
         is_bundle=part.kind == PART_KIND_FHIR_BUNDLE,
     )
-
-
-def _cautions(people: Sequence[Person]) -> tuple[str, ...]:
-    named = list(dict.fromkeys(map(str, people)))
-    if len(named) < 2:
-        return ()
-    return (f"The records are of {len(named)} people by their names: {listed(named, '; ')}.",)

@@ -14,7 +14,8 @@ events.addEventListener("state", lookAgain);
 events.addEventListener("progress", (event) => {
   const progress = JSON.parse(event.data);
   const bar = document.getElementById("progress-bar");
-  document.getElementById("progress").hidden = false;
+  document.getElementById("progress").hidden = progress === null;
+  if (progress === null) return;
   document.getElementById("progress-words").textContent = progress.words;
   if (progress.total === null) {
     bar.removeAttribute("value");
