@@ -127,11 +127,11 @@ def test_deputy_is_made_in_one_app_and_goes_in_for_the_patient_in_another(
         page = app.page
         app.go_to("Consents")
         page.get_by_role("link", name="Make somebody your deputy").click()
-        page.get_by_label("Who").fill("P:mary")
+        page.get_by_role("textbox", name="Who").fill("P:mary")
         page.get_by_label("For how many days").fill("30")
         app.tap("Read it over")
         expect(page.get_by_role("alert")).to_contain_text("say what the deputy may do")
-        page.get_by_label("Who").fill("P:mary")
+        page.get_by_role("textbox", name="Who").fill("P:mary")
         page.get_by_label("find and read the records").check()
         page.get_by_label("consent in the patient's name").check()
         page.get_by_label("see who looked at the records").check()

@@ -40,7 +40,7 @@ class Hospitals:
     def start(self, label: str) -> None:
         made = self.clinic.federation
         (made.root / label / "ready").unlink(missing_ok=True)
-        made.serve("hospital", made.root / label)
+        Federation.serve(made, "hospital", made.root / label)
         self.servers[label] = made.running[-1]
 
 
