@@ -193,11 +193,16 @@ public final class DoctorSide {
      * one amends it.
      */
     public AwaitingReceipt diagnose(byte[] diagnosis, List<ByteString> recordSignatures, long now) {
-      return deliver(diagnosis, recordSignatures, ByteString.EMPTY, receiving, now);
+      return deliver(diagnosis, recordSignatures, ByteString.EMPTY, session.sending(), receiving, now);
     }
 
     private AwaitingReceipt deliver(
-        byte[] diagnosis, List<ByteString> recordSignatures, ByteString amends, Direction answers, long now) {
+        byte[] diagnosis,
+        List<ByteString> recordSignatures,
+        ByteString amends,
+        Direction sending,
+        Direction answers,
+        long now) {
       boolean alive = now < session.beganAt() + Consultation.LIFE;
       require(alive, "SESSION_EXPIRED", "the consultation's life is over");
       Party doctor = session.own();
@@ -213,23 +218,27 @@ public final class DoctorSide {
       byte[] signed =
           Consultation.diagnosisTranscript(session.transcriptHash(), payload.buildPartial(), delivery.getSignature());
       payload.setSignature(ByteString.copyFrom(doctor.signingKey().sign(signed)));
-      SessionFrame frame = session.sending().seal("d5", Statements.serialised(payload.build()), now);
-      return new AwaitingReceipt(this, payload.build(), frame, answers);
+      SessionFrame frame = sending.seal("d5", Statements.serialised(payload.build()), now);
+      return new AwaitingReceipt(this, payload.build(), frame, sending, answers);
     }
   }
 
   /**
-   * D5 is made: send its frame; the patient may send a receipt, and the doctor may amend it. `answers` has the number of its own P6, whether
-   * earlier ones came or not.
+   * D5 is made: send its frame; the patient may send a receipt, and the doctor may amend it. `sending` is where a further D5 goes on; `answers`
+   * has the number of its own P6, whether earlier ones came or not.
    */
   public record AwaitingReceipt(
-      InConsultation consultation, DiagnosisDelivery diagnosis, SessionFrame frame, Direction answers) {
+      InConsultation consultation,
+      DiagnosisDelivery diagnosis,
+      SessionFrame frame,
+      Direction sending,
+      Direction answers) {
     /** Signs a further D5, which takes the place of this one and names it by H(Sig_D5). Once. This state still takes its own P6. */
     public AwaitingReceipt amend(byte[] diagnosis, List<ByteString> recordSignatures, long now) {
       boolean allowed = frame.getSequence() < Consultation.MOST_AMENDMENTS;
       require(allowed, "LIMIT_REACHED", "a diagnosis is amended at most " + Consultation.MOST_AMENDMENTS + " times");
       ByteString amends = ByteString.copyFrom(Bytes.sha256(this.diagnosis.getSignature()));
-      return consultation.deliver(diagnosis, recordSignatures, amends, answers.after(), now);
+      return consultation.deliver(diagnosis, recordSignatures, amends, sending, answers.after(), now);
     }
 
     /** Puts STO together: what the patient and the doctor signed. The same again, in another session, gets the same receipt. */

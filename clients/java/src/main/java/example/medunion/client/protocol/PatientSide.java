@@ -69,7 +69,8 @@ public final class PatientSide {
       Direction sending = session.sending();
       byte[] message = Statements.serialised(payload.build());
       List<SessionFrame> frames = sending.sealContent("p2", biosignal, message, now);
-      return new AwaitingDiagnosis(session, sending, frames, payload.getSignature(), ByteString.EMPTY);
+      return new AwaitingDiagnosis(
+          session, sending, session.receiving(), frames, payload.getSignature(), ByteString.EMPTY);
     }
   }
 
@@ -86,12 +87,13 @@ public final class PatientSide {
     private AwaitingDiagnosis(
         Handshake.Session session,
         Direction sending,
+        Direction receiving,
         List<SessionFrame> frames,
         ByteString biosignalSignature,
         ByteString newest) {
       this.session = session;
       this.sending = sending;
-      this.receiving = session.receiving();
+      this.receiving = receiving;
       this.frames = frames;
       this.biosignalSignature = biosignalSignature;
       this.newest = newest;
@@ -133,7 +135,7 @@ public final class PatientSide {
     }
 
     private AwaitingDiagnosis after(ByteString diagnosis) {
-      return new AwaitingDiagnosis(session, sending, List.of(), biosignalSignature, diagnosis);
+      return new AwaitingDiagnosis(session, sending, receiving, List.of(), biosignalSignature, diagnosis);
     }
   }
 
