@@ -172,7 +172,9 @@ AMENDMENT_SECONDS = 0.25
         waiting = [one.pending for one in app.kept.waiting if not one.heard.is_end]
         for pending in waiting:
             try:
-                found = self.client.await_diagnosis(pending, seconds=max(LISTEN_SECONDS / len(waiting), AMENDMENT_SECONDS))
+                found = self.client.await_diagnosis(
+                    pending, seconds=max(LISTEN_SECONDS / len(waiting), AMENDMENT_SECONDS)
+                )
             except (NoAnswer, Unavailable):
                 continue
             except FederationError as error:
