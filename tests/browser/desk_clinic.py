@@ -1,5 +1,6 @@
 """A running federation with a doctor whose desk is open in a browser, and patients who type."""
 
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ DATA = Path(__file__).parents[1] / "data"
 ECG = DATA / "waveform_ecg.dcm"
 RECORD = DATA / "synthea-johnnie679.json"
 
-expect.set_options(timeout=PATIENCE_MS)
+expect.set_options(timeout=PATIENCE_MS / 2)
 
 
 @dataclass
@@ -58,11 +59,14 @@ class DeskClinic(Clinic):
         command = "patient", "visit", "--directory", patient, code, "--yes", *words
         return self.people.submit(run, *command, expect=expect)
 
-    def import_for(self, patient: Path, hospital: str, record: Path, department: str = "cardiology") -> None:
+    def import_for(
+        self, patient: Path, hospital: str, record: Path, department: str = "cardiology", *attached: Path
+    ) -> None:
         """Give a hospital a record of a patient, and wait until the index has it."""
         run(
             *("hospital", "import", "--directory", self.federation.root / hospital, "--patient", f"P:{patient.name}"),
             *("--department", f"H:{hospital}/{department}", record),
+            *(word for path in attached for word in ("--attach", path)),
         )
         self.federation.await_publication(hospital)
 
@@ -112,6 +116,19 @@ class AtTheDesk:
         self.press("Open a room")
         self.sees("Waiting for a patient")
         return self.page.locator("#code-text").inner_text()
+
+    def evidence(self) -> list[str]:
+        """Save the evidence, and give the kinds of its exhibits."""
+        with self.page.expect_download() as saving:
+            self.press("Save your evidence")
+        assert saving.value.suggested_filename == "medunion-evidence.zip"
+        with zipfile.ZipFile(saving.value.path()) as archive:
+            return [name.removesuffix(".json").partition("-")[2] for name in archive.namelist()]
+
+    def wait_until_kept(self) -> None:
+        """Wait until the patient has signed for the diagnosis and the hospital for the encounter."""
+        expect(self.page.get_by_text("keeps this encounter as record")).to_be_visible()
+        expect(self.page.get_by_text("The patient signed for the diagnosis at")).to_be_visible()
 
     def receive(self, patient: Path, *words: object, code: str = "") -> "Future[str]":
         """Open a room, and let a patient come; give what the patient is told in the end."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import fields, replace
 from pathlib import Path
+from threading import Event
 from typing import TextIO
 
 from federation.clock import system_clock
@@ -33,6 +34,9 @@ Command = Callable[[App], App | None]
 LISTEN_SECONDS = 1.0
 """How long a command waits at most for the look for a diagnosis that is under way."""
 
+AMENDMENT_SECONDS = 0.25
+"""How long one is looked for at least, beside others."""
+
 
 class AppClient:
     """A patient's client while it is open, and how to open it again.
@@ -57,6 +61,7 @@ class AppClient:
         self._opened: OpenPatient | None = None
         self._heard: dict[bytes, Heard] = {}
         self._records: Records | None = None
+        self._turn, self._rest = 0, Event()
         self.stage: Stage[App] = Stage(App(self.patient_id), self.on_fault)
 
     @property
@@ -132,6 +137,7 @@ class AppClient:
         client, consents = self.client, self.client.consents
         return Kept(
             waiting=tuple(self._waited(one) for one in client.waiting()),
+            amendable=tuple(client.amendable()),
             diagnoses=tuple(client.diagnoses()),
             grants=tuple(consents.grants()),
             mandates=tuple(consents.mandates()),
@@ -163,7 +169,9 @@ class AppClient:
         waiting = [one.pending for one in app.kept.waiting if not one.heard.is_end]
         for pending in waiting:
             try:
-                found = self.client.await_diagnosis(pending, seconds=min(seconds, LISTEN_SECONDS) / len(waiting))
+                found = self.client.await_diagnosis(
+                    pending, seconds=max(LISTEN_SECONDS / len(waiting), AMENDMENT_SECONDS)
+                )
             except (NoAnswer, Unavailable):
                 continue
             except FederationError as error:
@@ -175,7 +183,32 @@ class AppClient:
                 return self.shown(replace(app, kept=self.kept()))
             came = Notice("ok", f"The diagnosis of {_called(pending)} came.")
             return self.shown(app.at(f"{DIAGNOSES}/{found.session_id.hex()}", came, kept=self.kept()))
-        return None
+        return self._look_for_amendment(app, AMENDMENT_SECONDS if waiting else seconds)
+
+    def _look_for_amendment(self, app: App, seconds: float) -> App | None:
+        """Look for what amends one of the diagnoses that came, each in its turn: mostly nothing does."""
+        amendable = list(self.client.amendable())
+        if not amendable:
+            self._rest.wait(AMENDMENT_SECONDS)
+            return None
+        self._turn += 1
+        diagnosed = amendable[self._turn % len(amendable)]
+        try:
+            found = self.client.look_for_amendment(diagnosed, seconds=min(seconds, LISTEN_SECONDS))
+        except Unavailable:
+            return None
+        except FederationError as error:
+            heard = Heard(plain(error))
+            if self._heard.get(diagnosed.state.session_id) == heard:
+                return None
+            self._heard[diagnosed.state.session_id] = heard
+            words = f"Whether {_called(diagnosed)} amended its diagnosis could not be found out. {heard.words}"
+            return self.shown(replace(app, notice=Notice("warn", words, "Ask the doctor.")))
+        if found is None:
+            return None
+        words = f"{_called(diagnosed)} amended the diagnosis."
+        notice = Notice("warn", words, "Read it anew: it takes the place of what you were told before.")
+        return self.shown(app.at(f"{DIAGNOSES}/{found.session_id.hex()}", notice, kept=self.kept()))
 
     def _waited(self, pending: PendingConsultation) -> Waited:
         return Waited(pending, _called(pending), self._heard.get(pending.state.session_id, Heard()))

@@ -72,6 +72,8 @@ def find(client: AppClient, deputy_for: PatientId | None) -> Command:
 
 def fetch(client: AppClient, departments: Collection[str] | None) -> Command:
     """Fetch what was chosen and has not come yet, of departments or of all. It can be stopped; what came stays."""
+    if departments is not None and not departments:
+        return lambda app: app.at(RECORDS, Notice("warn", "You ticked no record.", "Tick at least one, then fetch."))
     return _fetching(client, lambda records: records.fetch(departments, client.stage.tell))
 
 

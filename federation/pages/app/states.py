@@ -122,6 +122,7 @@ class Kept:
     """What this device keeps, read under the token."""
 
     waiting: Sequence[Waited] = ()
+    amendable: Sequence[PendingConsultation] = ()
     diagnoses: Sequence[Diagnosis] = ()
     grants: Sequence[KeptGrant] = ()
     mandates: Sequence[KeptMandate] = ()
@@ -211,9 +212,9 @@ class App:
 
     @property
     def listens(self) -> bool:
-        """Return whether a diagnosis may come now. Nobody is interrupted who is about to agree to something."""
+        """Return whether a diagnosis may come now, or amend another. Nobody is interrupted who is about to agree to something."""
         is_free = isinstance(self.visit, AtHome) and self.draft is None and self.new_record is None
-        return is_free and any(not one.heard.is_end for one in self.kept.waiting)
+        return is_free and (bool(self.kept.amendable) or any(not one.heard.is_end for one in self.kept.waiting))
 
 
 @dataclass(frozen=True)

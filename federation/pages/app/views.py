@@ -63,7 +63,10 @@ class ShownDeputyship:
 
 @dataclass(frozen=True)
 class ShownDiagnosis:
-    """A diagnosis: its words as the doctor wrote them, or why they can't be read. `summary` is one paragraph, "" for none."""
+    """A diagnosis: its words as the doctor wrote them, or why they can't be read. `summary` is one paragraph, "" for none.
+
+    `amends` is the one whose place it takes.
+    """
 
     key: str
     doctor_id: str
@@ -74,6 +77,7 @@ class ShownDiagnosis:
     summary: str
     records: int
     is_readable: bool
+    amends: "ShownDiagnosis | None"
 
     @property
     def beginning(self) -> str:
@@ -137,6 +141,7 @@ def diagnosis_of(diagnosis: Diagnosis) -> ShownDiagnosis:
         summary=summary,
         records=diagnosis.records,
         is_readable=is_readable,
+        amends=None if diagnosis.amends is None else diagnosis_of(diagnosis.amends),
     )
 
 

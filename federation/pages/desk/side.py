@@ -42,6 +42,7 @@ WRITTEN_BYTES: Final = 1024 * 1024
 """Of a form with a conclusion: each character may take twelve bytes on its way."""
 
 _DRAFT: Final = ("conclusion", "codes")
+_READ: Final = ("digest", "department")
 _TYPED: Final = ("patient", "reason", "note", "hospital", "second")
 
 PAGES: Final[Mapping[type[Desk], str]] = {
@@ -135,8 +136,8 @@ class DeskSide:
             writing("/visit/retry", lambda here, typed, _: here.retry(typed, show, tell)),
             writing("/visit/diagnosis", lambda here, typed, _: here.read_over(typed)),
             writing("/visit/give-up", lambda here, typed, _: here.give_up(typed)),
-            self._form("/visit/back", lambda state, _: _in(state, states.ReadOver).back()),
-            self._form("/visit/abandon", lambda state, _: _in(state, states.ReadOver).give_up()),
+            self._form("/visit/back", lambda state, _: _in(state, states.ReadOver).back(), *_READ),
+            self._form("/visit/abandon", lambda state, _: _in(state, states.ReadOver).give_up(), *_READ),
             Route("/visit/sign", self._sign, methods=["POST"]),
             self._form(
                 "/visit/deposit",
@@ -164,7 +165,12 @@ class DeskSide:
 
         return [
             self._form("/emergency/begin", lambda state, _: emergency.form_of(_at_desk(state))),
-            self._form("/emergency/back", lambda state, _: _in(state, emergency.Apart).back()),
+            self._form(
+                "/emergency/back",
+                lambda state, _: _in(state, emergency.Apart).back(),
+                *_TYPED,
+                most_bytes=WRITTEN_BYTES,
+            ),
             self._form(
                 "/emergency/ask",
                 lambda state, form: _in(state, emergency.EmergencyForm).ask(_typed(form)),
@@ -243,7 +249,7 @@ class DeskSide:
 
     async def _sign(self, request: Request) -> Response:
         """Sign what was read over. The second of two clicks finds it done, or under way, and leads to the same page."""
-        form = await posted(request, "digest", "department")
+        form = await posted(request, *_READ)
         digest = form.text("digest")
 
         def sign(state: Desk, form: Form) -> Desk | None:

@@ -33,6 +33,7 @@ class Biosignal:
     words: str
     facts: tuple[tuple[str, str], ...] = ()
     drawing: str = ""
+    is_none: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,17 @@ def arrival_of(consultation: InConsultation) -> Arrival:
 
 def biosignal_of(data: bytes, patient_id: str) -> Biosignal:
     """Return what there is to see of a biosignal. One that is no usable Observation of this patient is told, not drawn."""
+    if not data:
+        return Biosignal("none", is_none=True)
     try:
-        words = describe_biosignal(data, patient_id)
         observation = load_resource(data, "Observation")
         require_subject(observation, patient_id)
         leads = leads_from_observation(data)
         facts = tuple(_facts(observation, leads, patient_id))
+        words = describe_biosignal(data, patient_id)
         return Biosignal(words, facts, Markup(svg(leads, paper_only=True)))  # noqa: S704 - drawing.svg escapes all of it
     except ClinicalError:
-        return Biosignal(words)
+        return Biosignal(describe_biosignal(data, patient_id))
     except Exception as error:  # noqa: BLE001 - as a terminal does: no strange file ends a visit
         return Biosignal(f"it can't be shown ({type(error).__name__})")
 
