@@ -98,8 +98,10 @@ class AtTheDesk:
         (page or self.page).get_by_role("button", name=name, **options).click()
 
     def sees(self, heading: str, page: Page | None = None) -> None:
-        """Wait for the page of this heading."""
-        expect((page or self.page).get_by_role("heading", level=1)).to_contain_text(heading)
+        """Wait for the page of this heading, whole and with its script."""
+        page = page or self.page
+        expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
+        page.wait_for_load_state()
 
     def looked_at(self, name: str) -> None:
         """Find nothing to mend in the page, wide and narrow, and take pictures of it for people to look at."""
