@@ -1,7 +1,7 @@
 """`medunion doctor consult`, as a story: what it shows, asks and sends, in the order of a visit."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,11 +12,10 @@ import click
 import safefiles
 from federation.cli import terminal
 from federation.cli.biosignals import save_biosignal
-from federation.cli.fetched_records import describe_people, fetched, require_empty, show_record
+from federation.cli.fetched_records import ToChart, fetched, require_empty, show_record
 from federation.cli.terminal import say
 from federation.clinical.errors import ClinicalError
 from federation.clinical.report import Coding, Source, summarise
-from federation.clinical.summary import Person
 from federation.clinical.text import counted
 from federation.errors import FederationError, Limit, NoSuchRoom, RecordCutShort, StaleMessage, Unavailable
 from federation.person.biosignals import describe_biosignal
@@ -61,6 +60,7 @@ class Plan:
     most_fetched_bytes: int
     until: float | None = None
     code_per_patient: bool = False
+    amendment: str | None = None
 
     def require_usable(self, doctor_id: DoctorId) -> None:
         """Find out before the room opens what could fail only after the patient has acted. Raises BadParameter."""
@@ -68,6 +68,8 @@ class Plan:
             _require_signable(doctor_id, "codes", [code], "--code")
         if self.conclusion is not None:
             _require_signable(doctor_id, self.conclusion, self.codes, "--conclusion")
+        if self.amendment is not None:
+            _require_signable(doctor_id, self.amendment, self.codes, "--amend")
         if self.save is not None:
             require_empty(self.save, "--save")
 
@@ -90,7 +92,7 @@ class Visit:
     plan: Plan
     room: DoctorRoom
     records: list[FetchedRecord] = field(default_factory=list)
-    people: list[Person] = field(default_factory=list)
+    chart: ToChart = field(default_factory=ToChart)
     has_begun: bool = False
     """Whether somebody came."""
 
@@ -110,13 +112,15 @@ class Visit:
         self.has_begun = True
         self._show_arrival(consultation)
         self._read_records(consultation)
-        diagnosed = self._diagnose(consultation)
-        undeposited = self._deposit(diagnosed)
-        try:
-            self._await_receipt(diagnosed)
-        finally:
-            if undeposited is not None:
-                raise undeposited
+        report = self._report(consultation, self.plan.conclusion)
+        diagnosed = self._signed(report, partial(self.client.diagnose, self.room, consultation))
+        undeposited = self._kept_and_received(diagnosed)
+        while self._is_to_be_amended(diagnosed):
+            report = self._report(consultation, self.plan.amendment, amends=diagnosed.diagnosis.diagnosis)
+            diagnosed = self._signed(report, partial(self.client.amend, self.room, diagnosed))
+            undeposited = self._kept_and_received(diagnosed)
+        if undeposited is not None:
+            raise undeposited
 
     def _show_arrival(self, consultation: InConsultation) -> None:
         patient_id = consultation.patient_id
@@ -157,24 +161,44 @@ class Visit:
         fetch = partial(self.client.fetch, consultation)
         self.records.extend(fetched(fetch, locations, self.plan.most_fetched_bytes, missing))
         self.records = [record for record in self.records if self._is_shown(record)]
-        if caution := describe_people(self.people):
-            say(caution)
+        self.chart.show()
         for hospital_id, fault in missing.items():
             say(f"\nRECORDS AT {hospital_id} ARE MISSING; the visit goes on without them. {plain(fault)}")
 
     def _is_shown(self, record: FetchedRecord) -> bool:
         """Show a record and save it. One that can't be shown is not read, and no diagnosis rests on it."""
         with terminal.going_on(f"a record from {record.hospital_id}"):
-            self.people += show_record(record, self.plan.save)
+            show_record(record, self.chart, self.plan.save)
             return True
         record.close()
         return False
 
-    def _diagnose(self, consultation: InConsultation) -> AwaitingReceipt:
-        report = self._report(consultation)
+    def _is_to_be_amended(self, diagnosed: AwaitingReceipt) -> bool:
+        """Ask whoever typed the conclusion; a script says it by --amend, once."""
+        if self.plan.conclusion is not None:
+            return self.plan.amendment is not None and not diagnosed.diagnosis.HasField("amends")
+        if diagnosed.is_last or not terminal.is_answered():
+            return False
+        say("\nThe diagnosis is signed, and stays so. Another one can take its place.")
+        return click.confirm("Amend it?", default=False)
+
+    def _kept_and_received(self, diagnosed: AwaitingReceipt) -> Exception | None:
+        """Deposit and await P6; return why the deposit failed if it did."""
+        undeposited = self._deposit(diagnosed)
+        try:
+            self._await_receipt(diagnosed)
+        except Exception:
+            if undeposited is not None:
+                raise undeposited from None
+            raise
+        return undeposited
+
+    def _signed(
+        self, report: bytes, send: Callable[[bytes, Sequence[FetchedRecord]], AwaitingReceipt]
+    ) -> AwaitingReceipt:
         while True:
             try:
-                diagnosed = self.client.diagnose(self.room, consultation, report, self.records)
+                diagnosed = send(report, self.records)
             except (Unavailable, Limit) as error:  # the room stays, and the same report again is the same message again
                 say(f"\nNot sent. {plain(error)}")
                 if not click.confirm("Send it again?", default=True):
@@ -184,9 +208,8 @@ class Visit:
         say(f"\nSigned and sent to the patient: {summarise(report)}")
         return diagnosed
 
-    def _report(self, consultation: InConsultation) -> bytes:
+    def _report(self, consultation: InConsultation, conclusion: str | None, amends: bytes | None = None) -> bytes:
         """Return the report of the conclusion that was given, or that is typed: asked again until it can be signed."""
-        conclusion = self.plan.conclusion
         if conclusion is None:
             say("\nCtrl-C, or the end of the input, gives the visit up.")
         while True:
@@ -197,6 +220,7 @@ class Visit:
                     typed_conclusion() if conclusion is None else conclusion,
                     self.plan.codes,
                     sources_of(self.records),
+                    amends,
                 )
             except ClinicalError as error:
                 if conclusion is not None:

@@ -119,6 +119,7 @@ def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
 @click.option("--fetch", type=click.Choice(["all", "none"]), default="all", show_default=True, help="Records to fetch.")
 @click.option("--conclusion", help="Your conclusion; asked for when it is not given.")
 @click.option("--conclusion-file", type=EXISTING, help="File with your conclusion.")
+@click.option("--amend", "amendment", help="With a given conclusion: then sign this in its place. For scripts.")
 @click.option("--code", "codes", multiple=True, metavar="ICD10=WORDS", help="A coded diagnosis; may be repeated.")
 @click.option("--deposit/--no-deposit", default=True, help="Keep the encounter at your hospital.")
 @click.option("--code-file", type=OutputFile(), help="Write the room's code there, too.")
@@ -152,6 +153,7 @@ def consult(
     fetch: str,
     conclusion: str | None,
     conclusion_file: Path | None,
+    amendment: str | None,
     codes: tuple[str, ...],
     deposit: bool,
     code_file: Path | None,
@@ -173,12 +175,15 @@ def consult(
         if conclusion is not None:
             raise click.UsageError("Give either --conclusion or --conclusion-file.")
         conclusion = read_conclusion(conclusion_file)
+    if amendment is not None and conclusion is None:
+        raise click.UsageError("--amend goes with --conclusion or --conclusion-file.")
     plan = Plan(
         hospital_id=HospitalId(hospital_id),
         address=address,
         department=department,
         fetch=fetch == "all",
         conclusion=conclusion,
+        amendment=amendment,
         codes=[coding(code) for code in codes],
         deposit=deposit,
         code_file=code_file,

@@ -160,8 +160,16 @@ class _Patience:
 
 
 def show_diagnosis(diagnosis: Diagnosis) -> None:
-    """Show a diagnosis, whose signature held when it came."""
+    """Show a diagnosis, whose signature held when it came, and those whose place it takes."""
     say(f"\nSigned by {diagnosis.doctor_id} on {local_time(diagnosis.sent_at)}:")
+    _show_report(diagnosis)
+    while (amended := diagnosis.amends) is not None:
+        say(f"  This amends the diagnosis of {local_time(amended.sent_at)}, which said:")
+        _show_report(amended)
+        diagnosis = amended
+
+
+def _show_report(diagnosis: Diagnosis) -> None:
     with terminal.going_on("this report"):
         try:
             say(f"  {summarise(diagnosis.report)}")

@@ -92,8 +92,9 @@ def export_evidence(book: EvidenceBook, directory: Path) -> int:
     """Write every exhibit to a file of its own, mode 0600; return how many. Raises OSError."""
     safefiles.make_directory(directory)
     count = 0
-    for count, kept in enumerate(book.all(), start=1):
-        write_new(directory / f"{count:04}-{kept.exhibit.kind}.json", kept.to_json().encode())
+    for name, content in book.files():
+        write_new(directory / name, content)
+        count += 1
     return count
 
 

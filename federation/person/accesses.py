@@ -87,14 +87,21 @@ class AccessReading:
     """One look at the logs of a patient, or of whom one stands for. Raises NoDeputy, Unavailable, Rejected."""
 
     def __init__(
-        self, client: PatientClient, reader: PatientId, cloud_id: str, deputy_for: PatientId | None, tell: Tell
+        self,
+        client: PatientClient,
+        reader: PatientId,
+        cloud_id: str,
+        deputy_for: PatientId | None,
+        tell: Tell,
+        asking: Tell = lambda _party_id: None,
     ) -> None:
-        """Read as this patient."""
+        """Read as this patient; `asking` is told whose log is asked for next, and what it raises ends the look."""
         self._client = client
         self._reader = reader
         self._cloud_id = cloud_id
         self._deputy_for = deputy_for
         self._tell = tell
+        self._asking = asking
         self.patient_id = deputy_for or reader
         self._grants = {digest_or_empty("grant", kept.signed): kept for kept in client.consents.grants()}
         self._read: dict[str, Sequence[AccessEntry]] = {}
@@ -142,6 +149,7 @@ class AccessReading:
 
     def _fetch(self, party_id: str, fetch: Callable[[], Sequence[AccessEntry]]) -> None:
         """Read one log; what can't be had is noted, and stops no other."""
+        self._asking(party_id)
         try:
             self._read[party_id] = fetch()
         except FederationError as error:

@@ -31,7 +31,10 @@ ChooseClass = Callable[[Sequence[str]], str]
 
 @dataclass(frozen=True)
 class Asked:
-    """What a patient asks for. `read` are places, `life` None for what is usual of whom it is for."""
+    """What a patient asks for. `read` are places, `life` None for what is usual of whom it is for.
+
+    With `only_find`, it may be found at these places that there are records, and none is read.
+    """
 
     whom: str = DOCTOR
     whom_class: str | None = None
@@ -41,6 +44,7 @@ class Asked:
     restricted: bool = False
     life: timedelta | None = None
     purpose: str = Terms.purpose
+    only_find: bool = False
 
     @property
     def is_usual(self) -> bool:
@@ -72,7 +76,7 @@ class Asked:
         return ToDoctor(view.doctor.doctor_id, view.authority_id)
 
     def _terms(self, duty: access.Duty) -> Terms:
-        reading = (pb.RIGHT_INDEX, pb.RIGHT_READ) if self.read else ()
+        reading = () if not self.read else (pb.RIGHT_INDEX,) if self.only_find else (pb.RIGHT_INDEX, pb.RIGHT_READ)
         return Terms(
             hospitals=self._hospitals(duty),
             department_classes=self._classes(duty),

@@ -51,9 +51,14 @@ def sources_of(records: Sequence[FetchedRecord]) -> list[Source]:
 
 
 def report_of(
-    patient_id: PatientId, doctor_id: DoctorId, conclusion: str, codes: Sequence[Coding], based_on: Sequence[Source]
+    patient_id: PatientId,
+    doctor_id: DoctorId,
+    conclusion: str,
+    codes: Sequence[Coding],
+    based_on: Sequence[Source],
+    amends: bytes | None = None,
 ) -> bytes:
-    """Return the report to sign. Raises ClinicalError for what can't be one."""
+    """Return the report to sign, `amends` the one whose place it takes. Raises ClinicalError for what can't be one."""
     if not conclusion.strip():
         raise NothingToSign("the conclusion is empty")
     try:
@@ -64,6 +69,7 @@ def report_of(
             codes=codes,
             issued=datetime.now(UTC),
             based_on=based_on,
+            amends=amends,
         )
     except UnicodeEncodeError:  # bytes of the command line that were no text
         raise NothingToSign("this is no text in the encoding of this terminal") from None

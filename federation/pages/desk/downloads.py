@@ -14,7 +14,9 @@ from typing import Final
 from starlette.responses import Response, StreamingResponse
 
 from federation.clinical.text import without_control
+from federation.pages.desk.reading import Part, content_of
 from federation.person.evidence import EvidenceBook
+from federation.person.records import FetchedRecord
 
 CHARACTERS_A_PAGE: Final = 2_000_000
 """So that a usual record is on one page, where the chart's links find its entries."""
@@ -92,6 +94,15 @@ def page_of(lines: Iterable[tuple[int | None, str]], number: int) -> tuple[list[
         if page == number:
             held.append((entry, shown))
     return _sections(held), False
+
+
+def text_of(record: FetchedRecord, part: Part, page: int) -> tuple[list[Section], bool]:
+    """Return a page of a bundle's text, or of a note's; of any other file nothing. Raises as `content_of`."""
+    is_note = part.media_type == NOTE_TYPE and part.size_bytes <= MOST_NOTE_BYTES
+    if not (part.is_bundle or is_note):
+        return [], False
+    text = b"".join(content_of(record, part)).decode(errors="replace")
+    return page_of(entry_lines(text) if part.is_bundle else ((None, line) for line in text.splitlines()), page)
 
 
 def evidence_zip(book: EvidenceBook) -> bytes:

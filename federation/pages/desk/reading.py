@@ -114,6 +114,7 @@ class Part:
     signed_at: int
     file_name: str
     is_bundle: bool
+    handle: str
     words: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -282,4 +283,5 @@ def _part(key: str, record: FetchedRecord, entry: RecordEntry, part: RecordPart)
         signed_at=record.end.sent_at,
         file_name=part_name(record, entry, part, int(key.partition("-")[2])),
         is_bundle=part.kind == PART_KIND_FHIR_BUNDLE,
+        handle=entry.handle.hex(),
     )

@@ -18,13 +18,9 @@ from federation.pages import render
 from federation.pages.desk import emergency_states as emergency
 from federation.pages.desk import states
 from federation.pages.desk.downloads import (
-    MOST_NOTE_BYTES,
-    NOTE_TYPE,
-    Section,
     attachment,
-    entry_lines,
     evidence_zip,
-    page_of,
+    text_of,
 )
 from federation.pages.desk.practice import Practice
 from federation.pages.desk.reading import Part, Records, content_of
@@ -291,7 +287,7 @@ class DeskSide:
         page = request.query_params.get("page", "1")
         if not (page.isascii() and page.isdigit() and 0 < int(page) < 10**6):
             raise NoSuchPage
-        sections, more = await run_in_threadpool(_text_of, record, part, int(page))
+        sections, more = await run_in_threadpool(text_of, record, part, int(page))
         return render.page(
             request,
             "desk/record.html",
@@ -348,14 +344,6 @@ def _found(request: Request) -> tuple[FetchedRecord, Part]:
     if found is None:
         raise NoSuchPage
     return found
-
-
-def _text_of(record: FetchedRecord, part: Part, page: int) -> tuple[list[Section], bool]:
-    is_note = part.media_type == NOTE_TYPE and part.size_bytes <= MOST_NOTE_BYTES
-    if not (part.is_bundle or is_note):
-        return [], False
-    text = b"".join(content_of(record, part)).decode(errors="replace")
-    return page_of(entry_lines(text) if part.is_bundle else ((None, line) for line in text.splitlines()), page)
 
 
 def _draft(here: states.Present, form: Form) -> Draft:

@@ -1,0 +1,197 @@
+"""The agent as a program at a terminal: where the PIN is asked for, what Enter does, how it ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from hsm import Pin, TokenUri
+from tests.browser.browsing import Visitor, visiting
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[2]
+OPENED = "opened.txt"
+
+
+class Terminal:
+    """The program in a terminal of its own: what it said there, and a keyboard."""
+
+    def __init__(self, directory: Path, uri: TokenUri, minutes: float = 10) -> None:
+        self.directory = directory
+        # A "browser" that notes how it was called, as anybody's `ps` would show it.
+        starter = directory / "browser"
+        starter.write_text(f'#!/bin/sh\nprintf "%s\\n" "$0 $*" >> {directory / OPENED}\n')
+        starter.chmod(0o700)
+        self._here, there = os.openpty()
+        program = [sys.executable, "-m", "tests.browser.terminal_program", str(directory), str(uri), str(minutes)]
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *program],
+            stdin=there,
+            stdout=there,
+            stderr=there,
+            cwd=ROOT,
+            env=os.environ | {"BROWSER": f"{starter} %s", "DISPLAY": ":0"},
+        )
+        os.close(there)
+        self._said = b""
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                piece = os.read(self._here, 4096)
+            except OSError:  # the other end was closed
+                return
+            self._said += piece
+
+    def said(self) -> str:
+        return self._said.decode(errors="replace")
+
+    def shows(self, words: str, times: int = 1) -> None:
+        until(lambda: self.said().count(words) >= times, self.said)
+
+    def type(self, line: str) -> None:
+        os.write(self._here, line.encode() + b"\n")
+
+    def opened(self) -> list[str]:
+        file = self.directory / OPENED
+        return file.read_text().splitlines() if file.exists() else []
+
+    @property
+    def file(self) -> Path:
+        return self.directory / "open.html"
+
+    def program_pid(self) -> int:
+        """Return the number of the program itself, which `setsid` has started."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(children[0]) if children else self.process.pid
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._here)
+
+
+@pytest.fixture
+def start(tmp_path: Path, make_token_uri: Callable[[], TokenUri]) -> Iterator[Callable[..., Terminal]]:
+    started: list[Terminal] = []
+
+    def make(minutes: float = 10) -> Terminal:
+        started.append(Terminal(tmp_path, make_token_uri(), minutes))
+        return started[-1]
+
+    yield make
+    for terminal in started:
+        terminal.end()
+
+
+def begun(terminal: Terminal, user_pin: Pin) -> None:
+    terminal.shows("PIN of the counter: ")
+    terminal.type(user_pin.reveal())
+    terminal.shows("Enter opens the page again")
+
+
+def enter_refused(visitor: Visitor, reason: str) -> None:
+    expect(visitor.page.locator("code")).to_have_text(reason)
+
+
+def test_pin_is_asked_for_at_the_terminal_at_the_start_and_after_the_lock(
+    browser: Browser, start: Callable[..., Terminal], user_pin: Pin
+) -> None:
+    terminal = start()
+    begun(terminal, user_pin)
+    with visiting(browser, terminal.file) as visitor:
+        visitor.allow("403")
+        page = visitor.page
+        page.get_by_role("button", name="Count up").click()
+        expect(page.locator("#number")).to_have_text("1")
+        page.get_by_role("button", name="Lock this page").click()
+        enter_refused(visitor, "LOCKED")
+        terminal.shows("The page is locked.")
+
+        terminal.type("")
+        terminal.shows("PIN of the counter: ", 2)
+        terminal.type("wrong-pin")
+        terminal.shows("The PIN is wrong. [PIN_INCORRECT] The page stays locked; press Enter to try again.")
+        page.reload()
+        enter_refused(visitor, "LOCKED")
+        assert not terminal.file.exists()
+        assert terminal.said().count("PIN of the counter: ") == 2  # not asked again by itself
+
+        terminal.type("")
+        terminal.shows("PIN of the counter: ", 3)
+        terminal.type(user_pin.reveal())
+        terminal.shows("Enter opens the page again", 2)
+        page.goto(terminal.file.as_uri())
+        expect(page.locator("#number")).to_have_text("1")  # the visit's state outlived the lock
+        assert user_pin.reveal() not in terminal.said()
+        assert user_pin.reveal() not in page.content()
+
+
+def test_browser_is_given_the_path_of_a_file_and_no_ticket(start: Callable[..., Terminal], user_pin: Pin) -> None:
+    terminal = start()
+    begun(terminal, user_pin)
+    until(terminal.opened)
+    ticket = re.search(r"t=([\w-]+)", terminal.file.read_text())
+    assert ticket
+    assert terminal.opened() == [f"{terminal.directory / 'browser'} {terminal.file.as_uri()}"]
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = command.read_bytes()
+        except OSError:  # it has ended
+            continue
+        assert ticket[1].encode() not in arguments
+    assert ticket[1] not in terminal.said()
+    terminal.type("")
+    until(lambda: len(terminal.opened()) == 2)
+    assert ticket[1] not in terminal.file.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_program_ends_cleanly_with_a_page_that_listens(
+    browser: Browser, start: Callable[..., Terminal], user_pin: Pin, number: signal.Signals
+) -> None:
+    terminal = start()
+    begun(terminal, user_pin)
+    with visiting(browser, terminal.file) as visitor:
+        terminal.type("")  # another ticket lies there, unused
+        terminal.shows("Enter opens the page again", 2)
+        visitor.allow("ERR_")
+        visitor.page.get_by_role("button", name="Wait").click()
+        expect(visitor.page.get_by_text("Waiting for a visitor.")).to_be_visible()
+        os.kill(terminal.program_pid(), number)
+        assert terminal.process.wait(60) == 0, terminal.said()
+        terminal.shows("Ended.")
+        assert "Traceback" not in terminal.said()
+        assert not terminal.file.exists()
+        expect(visitor.page.locator("#gone")).to_be_visible()
+
+
+def test_agent_that_is_killed_and_started_again_lets_nobody_in_by_the_old_way(
+    browser: Browser, start: Callable[..., Terminal], user_pin: Pin
+) -> None:
+    terminal = start()
+    begun(terminal, user_pin)
+    with visiting(browser, terminal.file) as visitor:
+        visitor.allow("ERR_")
+        terminal.type("")
+        terminal.shows("Enter opens the page again", 2)
+        left_behind = terminal.file.read_text()
+        os.kill(terminal.program_pid(), signal.SIGKILL)
+        terminal.process.wait(60)
+        expect(visitor.page.locator("#gone")).to_be_visible()
+        again = start()
+        begun(again, user_pin)
+        assert again.file.read_text() != left_behind
+        with visiting(browser, again.file) as second:
+            expect(second.page.locator("#number")).to_have_text("0")
+            assert second.origin != visitor.origin
