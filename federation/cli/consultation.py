@@ -12,11 +12,10 @@ import click
 import safefiles
 from federation.cli import terminal
 from federation.cli.biosignals import save_biosignal
-from federation.cli.fetched_records import describe_people, fetched, require_empty, show_record
+from federation.cli.fetched_records import ToChart, fetched, require_empty, show_record
 from federation.cli.terminal import say
 from federation.clinical.errors import ClinicalError
 from federation.clinical.report import Coding, Source, summarise
-from federation.clinical.summary import Person
 from federation.clinical.text import counted
 from federation.errors import FederationError, Limit, NoSuchRoom, RecordCutShort, StaleMessage, Unavailable
 from federation.person.biosignals import describe_biosignal
@@ -93,7 +92,7 @@ class Visit:
     plan: Plan
     room: DoctorRoom
     records: list[FetchedRecord] = field(default_factory=list)
-    people: list[Person] = field(default_factory=list)
+    chart: ToChart = field(default_factory=ToChart)
     has_begun: bool = False
     """Whether somebody came."""
 
@@ -162,15 +161,14 @@ class Visit:
         fetch = partial(self.client.fetch, consultation)
         self.records.extend(fetched(fetch, locations, self.plan.most_fetched_bytes, missing))
         self.records = [record for record in self.records if self._is_shown(record)]
-        if caution := describe_people(self.people):
-            say(caution)
+        self.chart.show()
         for hospital_id, fault in missing.items():
             say(f"\nRECORDS AT {hospital_id} ARE MISSING; the visit goes on without them. {plain(fault)}")
 
     def _is_shown(self, record: FetchedRecord) -> bool:
         """Show a record and save it. One that can't be shown is not read, and no diagnosis rests on it."""
         with terminal.going_on(f"a record from {record.hospital_id}"):
-            self.people += show_record(record, self.plan.save)
+            show_record(record, self.chart, self.plan.save)
             return True
         record.close()
         return False

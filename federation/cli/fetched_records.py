@@ -1,7 +1,9 @@
-"""Records that were fetched: in words for who asked for them, and saved."""
+"""Records that were fetched: what came, in words for who asked for it, saved if asked, and all of it as one chart."""
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -9,19 +11,57 @@ import click
 import safefiles
 from federation.cli import terminal
 from federation.cli.terminal import say
+from federation.clinical.chart import Source, chart_of, text_of
 from federation.clinical.errors import ClinicalError
-from federation.clinical.fhir import validate_bundle
-from federation.clinical.summary import Person
-from federation.clinical.text import listed, printable
+from federation.clinical.fhir import load_resource
+from federation.clinical.text import counted, printable
 from federation.person.fetching import Fetch, Gathering, Missing, part_name
 from federation.person.records import Allowance, FetchedRecord
 from federation.protocol.search import RecordLocation
-from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE
+from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry
 from federation.words import local_time, plain, sentence, size
 
 NOTE_TYPE = "text/plain; charset=utf-8"
 """Of a text that is shown with its record; no other file is opened."""
 MOST_NOTE_BYTES = 16 * 1024
+
+MOST_CHARTED_BYTES = 100_000_000
+"""FHIR of one chart: what is read stays in memory until the chart is shown."""
+
+
+@dataclass
+class ToChart:
+    """The FHIR of records as they come, for one chart of all."""
+
+    sources: list[Source] = field(default_factory=list)
+    patient_id: str = ""
+    size_bytes: int = 0
+    too_much: int = 0
+    """Records that are in no chart because there is too much."""
+
+    def take(self, data: bytes, patient_id: str, entry: RecordEntry, hospital_id: str, key: str) -> str:
+        """Take a bundle; return what there is to say of it, "" or why it is in no chart."""
+        if self.size_bytes + len(data) > MOST_CHARTED_BYTES:
+            self.too_much += 1
+            return "not in the chart: too much for one"
+        try:
+            content = load_resource(data, "Bundle")
+        except ClinicalError as error:
+            return f"not in the chart: not readable as FHIR R4 ({error.reason})"
+        self.size_bytes += len(data)
+        self.patient_id = patient_id
+        self.sources.append(Source(hospital_id, key, content, entry.department_id, entry.stored_at))
+        return ""
+
+    def show(self) -> None:
+        """Show the chart; nothing where no FHIR came."""
+        if self.too_much:
+            say(f"\nTHE CHART LEAVES OUT {counted(self.too_much, 'RECORD')}: there is too much for one.")
+        if not self.sources:
+            return
+        with terminal.going_on("the chart"):
+            chart = chart_of(self.sources, today=datetime.now(UTC).astimezone().date(), patient_id=self.patient_id)
+            say("\n" + "\n".join(text_of(chart)))
 
 
 def fetched(
@@ -35,17 +75,16 @@ def fetched(
 def show_fetched(
     fetch: Fetch, locations: Sequence[RecordLocation], most_megabytes: float, save: Path | None, mark: str = ""
 ) -> None:
-    """Fetch records, show each, and save it if asked, under names that begin with a mark. Exit code 1 if some did not come."""
+    """Fetch records, save each if asked, under names that begin with a mark, and show all. Exit code 1 if some did not come."""
     missing: Missing = {}
-    people: list[Person] = []
+    chart = ToChart()
     for record in fetched(fetch, locations, round(most_megabytes * 1_000_000), missing):
         try:
             with terminal.going_on(f"a record from {record.hospital_id}"):
-                people += show_record(record, save, mark)
+                show_record(record, chart, save, mark)
         finally:
             record.close()
-    if caution := describe_people(people):
-        say(caution)
+    chart.show()
     for hospital_id, fault in missing.items():
         say(f"\nRECORDS AT {hospital_id} ARE MISSING. {plain(fault)}")
     if missing:
@@ -65,9 +104,8 @@ def require_empty(save: Path, option: str) -> None:
         raise click.BadParameter(f"{save} is not empty; name another directory", param_hint=option)
 
 
-def show_record(record: FetchedRecord, save: Path | None, mark: str = "") -> list[Person]:
-    """Say what a record holds, and save its parts if asked, under names that begin with a mark; return the people in it."""
-    people: list[Person] = []
+def show_record(record: FetchedRecord, chart: ToChart, save: Path | None, mark: str = "") -> None:
+    """Say what came, give its FHIR to the chart, and save its parts if asked, under names that begin with a mark."""
     say(f"\nFrom {record.hospital_id}, {size(record.size_bytes)}, signed {local_time(record.end.sent_at)}:")
     for number, (entry, part, content) in enumerate(record.parts(), start=1):
         corrected = f", corrected (version {entry.version})" if entry.version > 1 else ""
@@ -75,9 +113,9 @@ def show_record(record: FetchedRecord, save: Path | None, mark: str = "") -> lis
         heading = f"  {entry.department_id}, {stored}: {printable(part.name, 80)}"
         if part.kind == PART_KIND_FHIR_BUNDLE:
             data = b"".join(content)
-            words, held = describe_bundle(data, record.manifest.patient_id)
-            say(f"{heading}, {size(part.size_bytes)}\n{words}")
-            people += held
+            key = f"{record.record_digest.hex()}-{number}"
+            fault = chart.take(data, record.manifest.patient_id, entry, record.hospital_id, key)
+            say(f"{heading}, {size(part.size_bytes)}{f'; {fault}' if fault else ''}")
             pieces = [data]
         elif part.media_type == NOTE_TYPE and part.size_bytes <= MOST_NOTE_BYTES:
             pieces = [b"".join(content)]
@@ -90,22 +128,3 @@ def show_record(record: FetchedRecord, save: Path | None, mark: str = "") -> lis
         if save is not None:
             safefiles.make_directory(save)
             terminal.write_new(save / f"{mark}{part_name(record, entry, part, number)}", pieces)
-    return people
-
-
-def describe_bundle(data: bytes, patient_id: str) -> tuple[str, Sequence[Person]]:
-    """Return in words what a FHIR bundle in this patient's record holds and whether it is of somebody else; and of whom."""
-    try:
-        summary = validate_bundle(data)
-    except ClinicalError as error:
-        return f"    not readable as FHIR R4 ({error.reason})", ()
-    warned = (f"    CAUTION: it {warning}" for warning in summary.warnings(patient_id))
-    return "\n".join([f"    {summary.words()}", *warned]), summary.people
-
-
-def describe_people(people: Sequence[Person]) -> str:
-    """Return that the records of one visit are of several people by name and birth date, if they are."""
-    named = list(dict.fromkeys(map(str, people)))
-    if len(named) < 2:
-        return ""
-    return f"\nCAUTION: the records are of {len(named)} people by their names: {listed(named, '; ')}."

@@ -79,6 +79,8 @@ def test_second_visit_finds_the_record_of_the_first(clinic: Clinic, first_visit:
     story = first_visit.doctor
     assert "ECG, 12 leads, 10 s" in story
     assert "1 record found" in story
+    assert "ALLERGIES: NOT STATED, ask." in story
+    assert "Child attention deficit disorder [192127007], since 2016-03-18" in story
     assert "Johnnie679" in story
     assert "H:b keeps this encounter" in story
     assert "The patient signed for the diagnosis" in story
@@ -93,7 +95,8 @@ def test_second_visit_finds_the_record_of_the_first(clinic: Clinic, first_visit:
     assert "2 records found" in story
     assert "From H:a," in story
     assert "From H:b," in story
-    assert "1 Encounter, 1 Observation, 1 DiagnosticReport" in story
+    assert "Made from 2 records of H:a, H:b." in story
+    assert "Diagnosis, report, " in story
 
 
 def test_diagnosis_that_comes_after_the_patient_left_is_fetched_later(clinic: Clinic) -> None:

@@ -218,6 +218,11 @@ def text(held: Json, name: str, limit: int = MOST_CHARACTERS) -> str:
     return printable(string(held, name), limit)
 
 
+def strings(held: Json, name: str) -> list[str]:
+    """Return the strings in the list of this name, fit to be shown."""
+    return [printable(item, 80) for item in _list(held, name) if isinstance(item, str)]
+
+
 def number(held: Json, name: str) -> float | None:
     """Return the finite number of this name."""
     value = held.get(name)

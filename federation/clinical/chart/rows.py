@@ -18,6 +18,7 @@ from federation.clinical.chart.reading import (
     quantity,
     span,
     string,
+    strings,
     text,
     when,
     words,
@@ -240,18 +241,36 @@ def _one_dose(dose: Json) -> str:
         return written
     rates = [*many(dose, "doseAndRate"), dose]
     amounts = each_once(
-        quantity(one(rate, name)) or _range(one(rate, name))
+        quantity(one(rate, name)) or _range(one(rate, name)) or _ratio(one(rate, name))
         for rate in rates
-        for name in ("doseQuantity", "doseRange", "dose", "rateQuantity")
+        for name in _AMOUNTS
     )
-    needed = "as needed" if dose.get("asNeededBoolean") is True else ""
     for_what = words(one(dose, "asNeededCodeableConcept"))
-    return joined(
+    needed = "as needed" if dose.get("asNeededBoolean") is True or for_what else ""
+    told = joined(
         *amounts,
         _timing(one(dose, "timing")),
         words(one(dose, "route")),
-        f"as needed for {for_what}" if for_what else needed,
+        words(one(dose, "site")),
+        f"{needed} for {for_what}" if for_what else needed,
     )
+    repeat = one(one(dose, "timing"), "repeat")
+    is_more = dose.keys() - _TOLD_OF_DOSE or repeat.keys() - _TOLD_OF_REPEAT
+    return joined(told, MORE_OF_DOSE if is_more else "")
+
+
+_UNITS = {"s": "second", "min": "minute", "h": "hour", "d": "day", "wk": "week", "mo": "month", "a": "year"}
+_AMOUNTS = ("doseQuantity", "doseRange", "dose", "rateQuantity", "rateRange", "rateRatio")
+_TOLD_OF_DOSE = {
+    *("sequence", "timing", "asNeededBoolean", "asNeededCodeableConcept", "route", "doseAndRate"),
+    *("site", "id", "extension", *_AMOUNTS),
+}
+_TOLD_OF_REPEAT = {
+    *("boundsDuration", "frequency", "frequencyMax", "period", "periodUnit", "when", "timeOfDay"),
+    *("id", "extension"),
+}
+MORE_OF_DOSE = "and more: see the record as it came"
+"""Of a dose with an element that is not told here: a part of a dose can be the wrong dose."""
 
 
 def _range(held: Json) -> str:
@@ -260,14 +279,19 @@ def _range(held: Json) -> str:
 
 
 def _timing(timing: Json) -> str:
-    if said := words(one(timing, "code")):
-        return said
     repeat = one(timing, "repeat")
-    times, period, unit = number(repeat, "frequency"), number(repeat, "period"), text(repeat, "periodUnit", 10)
-    of_day = repeat.get("when")
-    slots = [text({"at": at}, "at", 20) for at in of_day] if isinstance(of_day, list) else []
-    every = f"{times or 1:g} × per {period:g} {unit}" if period is not None and unit else ""
-    return joined(every, *slots)
+    lasting = quantity(one(repeat, "boundsDuration"))
+    return joined(words(one(timing, "code")) or _times(repeat), f"for {lasting}" if lasting else "")
+
+
+def _times(repeat: Json) -> str:
+    least, most = number(repeat, "frequency"), number(repeat, "frequencyMax")
+    period, unit = number(repeat, "period"), text(repeat, "periodUnit", 10)
+    slots = [*strings(repeat, "timeOfDay"), *strings(repeat, "when")]
+    times = f"{least or 1:g} to {most:g} times" if most else "once" if least in {None, 1.0} else f"{least:g} times"
+    noun = _UNITS.get(unit, unit)
+    every = f"every {noun}" if period == 1 else f"every {period:g} {noun}s" if period is not None else ""
+    return joined(f"{times} {every}" if every and noun else "", *slots)
 
 
 def _reason(entry: Entry) -> str:

@@ -35,8 +35,9 @@ LISTS = "http://terminology.hl7.org/CodeSystem/list-example-use-codes"
 class Subject:
     """The codes by which records speak of a topic as a whole.
 
-    `none` says that there is nothing, `partly` that there is nothing of some kind, `unknown` that nothing is known. `sections`
-    are LOINC codes of a document's sections and of lists.
+    `none` says that there is nothing, `partly` that there is nothing of some kind, `unknown` that nothing is known. SNOMED CT's
+    "no known medications" and its kind are of the last: their finding context is "unknown" (IPS, absence-to-snomed-uv-ips).
+    `sections` are LOINC codes of a document's sections and of lists.
     """
 
     noun: str
@@ -71,20 +72,20 @@ PROBLEMS = Subject(
 MEDICATION = Subject(
     "medication",
     sections=frozenset({"10160-0"}),
-    none=_snomed("787481004") | _absent("no-known-medications"),
-    unknown=_absent("no-medication-info"),
+    none=_absent("no-known-medications"),
+    unknown=_snomed("787481004") | _absent("no-medication-info"),
 )
 IMMUNIZATIONS = Subject(
     "immunizations",
     sections=frozenset({"11369-6"}),
-    none=_snomed("787482006") | _absent("no-known-immunizations"),
-    unknown=_absent("no-immunization-info"),
+    none=_absent("no-known-immunizations"),
+    unknown=_snomed("787482006") | _absent("no-immunization-info"),
 )
 PROCEDURES = Subject(
     "procedures",
     sections=frozenset({"47519-4"}),
-    none=_snomed("787480003") | _absent("no-known-procedures"),
-    unknown=_absent("no-procedure-info"),
+    none=_absent("no-known-procedures"),
+    unknown=_snomed("787480003") | _absent("no-procedure-info"),
 )
 
 

@@ -128,7 +128,7 @@ def _topic(title: str, topic: Topic[R], say: Callable[[R], str]) -> Iterator[str
     if topic.is_none_recorded:
         yield f"{title}: NONE RECORDED"
     elif topic.is_not_stated:
-        yield f"{title}: NOT STATED; ask the patient."
+        yield f"{title}: NOT STATED, ask."
     else:
         yield f"{title} ({len(topic.rows)})"
     yield from _lines(topic.rows, say, MOST_ROWS)
@@ -157,7 +157,7 @@ def _series_words(series: Series) -> str:
     band = f" ({last.band.words})" if last.band else ""
     many = f", {len(series.points)} values" if len(series.points) > 1 else ""
     value = f"{last.shown} {series.unit}".strip()
-    return f"{series.name:<30} {value + mark + band:<22} {last.when.text or 'day not stated'}{many}"
+    return f"{series.name:<27} {value + mark + band:<19} {last.when.text or 'day not stated'}{many}"
 
 
 def _rows(title: str, rows: Sequence[Row], say: Callable[..., str], most: int = MOST_ROWS) -> Iterator[str]:

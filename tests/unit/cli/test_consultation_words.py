@@ -1,13 +1,16 @@
 """What the doctor is told of records and biosignals."""
 
 import json
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
-from federation.cli.fetched_records import describe_bundle, describe_people
+import pytest
+
+from federation.cli import fetched_records
+from federation.cli.fetched_records import ToChart
 from federation.clinical.ecg import observation_from_dicom
-from federation.clinical.summary import Person
 from federation.person.biosignals import describe_biosignal
+from federation.v1.record_pb2 import RecordEntry
 from federation.words import duration, size
 from tests.hospital_lab import DATA, JOHNNIE
 from tests.unit.clinical.recordings import TWELVE, group, recording
@@ -15,21 +18,33 @@ from tests.unit.clinical.recordings import TWELVE, group, recording
 REPORTS = DATA / "reports"
 
 
-def described(path: Path, patient_id: str = "P:cleo") -> list[str]:
-    return describe_bundle(path.read_bytes(), patient_id)[0].splitlines()
+@dataclass
+class Shown:
+    """What ToChart says of one bundle, and shows in the end."""
+
+    fault: str
+    lines: list[str]
 
 
-def test_a_bundle_is_described_on_a_line():
-    (line,) = described(JOHNNIE)
-    assert line.startswith("    Johnnie679 Hermiston71, born 2009-03-20: 106 Observation, ")
-    assert line.endswith("; 2009-06-26 to 2018-11-02")
+def shown(capsys: pytest.CaptureFixture[str], *contents: bytes, patient_id: str = "P:cleo") -> Shown:
+    chart = ToChart()
+    entry = RecordEntry(department_id="H:a/cardiology")
+    faults = [chart.take(data, patient_id, entry, "H:a", str(number)) for number, data in enumerate(contents)]
+    chart.show()
+    return Shown("; ".join(filter(None, faults)), capsys.readouterr().out.splitlines())
 
 
-def test_a_second_person_and_another_patient_are_a_caution():
-    assert described(REPORTS / "two-patients.json") == [
-        "    2 Patient",
-        "    CAUTION: it holds 2 people: Eva Erste, born 1980-01-01; Zoe Zweite, born 1990-01-01",
-    ]
+def test_records_are_shown_as_one_chart(capsys):
+    told = shown(capsys, JOHNNIE.read_bytes())
+    assert told.fault == ""
+    assert told.lines[1].startswith("Johnnie679 Hermiston71, female, born 2009-03-20 (")
+    assert told.lines[2:4] == ["", "ALLERGIES: NOT STATED, ask."]
+    assert "Left out of this chart: 26 Claim, 22" in " ".join(told.lines)
+
+
+def test_a_second_person_and_another_patient_are_a_caution(capsys):
+    told = shown(capsys, (REPORTS / "two-patients.json").read_bytes())
+    assert " ".join(told.lines[1:3]).startswith("CAUTION: The records are of 2 people by their names: Eva Erste, born")
     observed = {
         "resourceType": "Observation",
         "status": "final",
@@ -37,21 +52,22 @@ def test_a_second_person_and_another_patient_are_a_caution():
         "subject": {"identifier": {"value": "P:x"}},
     }
     bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": observed}]}
-    words, people = describe_bundle(json.dumps(bundle).encode(), "P:cleo")
-    assert words.splitlines()[1] == "    CAUTION: it names P:x, and is filed under P:cleo"
-    assert not people
+    told = shown(capsys, json.dumps(bundle).encode())
+    assert told.lines[1] == "CAUTION: Records of H:a name P:x, and are filed under P:cleo."
 
 
-def test_records_of_one_person_by_several_names_are_a_caution():
-    eva, zoe = Person("Eva Erste", "1980-01-01"), Person("Zoe Zweite", None)
-    assert describe_people([eva, eva]) == ""
-    assert describe_people([eva, zoe, eva]) == (
-        "\nCAUTION: the records are of 2 people by their names: Eva Erste, born 1980-01-01; Zoe Zweite."
-    )
+def test_a_bundle_that_is_none_says_why_and_makes_no_chart(capsys):
+    told = shown(capsys, (REPORTS / "bom.json").read_bytes())
+    assert told.fault == "not in the chart: not readable as FHIR R4 (FHIR_NOT_JSON)"
+    assert told.lines == []
 
 
-def test_a_bundle_that_is_none_says_why():
-    assert described(REPORTS / "bom.json") == ["    not readable as FHIR R4 (FHIR_NOT_JSON)"]
+def test_what_is_too_much_for_one_chart_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(fetched_records, "MOST_CHARTED_BYTES", 1_000_000)
+    told = shown(capsys, JOHNNIE.read_bytes(), JOHNNIE.read_bytes())
+    assert told.fault == "not in the chart: too much for one"
+    assert told.lines[1] == "THE CHART LEAVES OUT 1 RECORD: there is too much for one."
+    assert "Made from 1 record of H:a." in " ".join(told.lines)
 
 
 def test_a_biosignal_is_described_with_its_further_leads():

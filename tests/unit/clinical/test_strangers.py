@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.cli.fetched_records import describe_bundle
 from federation.clinical.bundles import as_bundle
+from federation.clinical.chart import Source, chart_of, text_of
 from federation.clinical.drawing import svg
 from federation.clinical.ecg import describe_ecg, leads_from_observation, observation_from_dicom, other_signals
 from federation.clinical.encounter import encounter_bundle
 from federation.clinical.errors import ClinicalError, NotJson
-from federation.clinical.fhir import validate_bundle
+from federation.clinical.fhir import load_resource, validate_bundle
 from federation.clinical.report import summarise
 from federation.person.biosignals import describe_biosignal
 from tests.unit.clinical.recordings import TWELVE, group, recording
@@ -85,9 +85,14 @@ def imported(data: bytes) -> str:
     return "".join([summary.words(), *summary.warnings("P:x")])
 
 
+def charted(data: bytes) -> str:
+    source = Source("H:a", "1", load_resource(data, "Bundle"))
+    return "\n".join(text_of(chart_of([source], today=ISSUED.date(), patient_id="P:x")))
+
+
 USES: list[tuple[object, Callable[[bytes], object]]] = [
     (BUNDLE, imported),
-    (BUNDLE, lambda data: describe_bundle(data, "P:x")[0]),
+    (BUNDLE, charted),
     (ECG, drawn),
     (ECG, filed),
     (ECG, lambda data: describe_biosignal(data, "P:x")),

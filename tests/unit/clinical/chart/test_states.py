@@ -1,30 +1,14 @@
 """What a chart says of a topic: listed, none recorded, or not stated; never "none" where nothing is stated."""
 
-from datetime import date
 from typing import Any
 
 import pytest
 
-from federation.clinical.chart import Chart, Source, chart_of, text_of
+from federation.clinical.chart import chart_of, text_of
+from tests.unit.clinical.chart.charts import LOINC, TODAY, charted, coded, source
 
-TODAY = date(2026, 12, 1)
-SNOMED = "http://snomed.info/sct"
-LOINC = "http://loinc.org"
 IPS = "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips"
 LIST_EMPTY = "http://terminology.hl7.org/CodeSystem/list-empty-reason"
-
-
-def charted(*resources: dict[str, Any], hospital: str = "H:alpha") -> Chart:
-    return chart_of([source(*resources, hospital=hospital)], today=TODAY)
-
-
-def source(*resources: dict[str, Any], hospital: str = "H:alpha", key: str = "1") -> Source:
-    entries = [{"resource": resource} for resource in resources]
-    return Source(hospital, key, {"resourceType": "Bundle", "type": "collection", "entry": entries})
-
-
-def coded(code: str, system: str = SNOMED, words: str = "") -> dict[str, Any]:
-    return {"coding": [{"system": system, "code": code}], **({"text": words} if words else {})}
 
 
 def allergy(code: dict[str, Any], clinical: str = "active", verification: str = "confirmed") -> dict[str, Any]:
@@ -65,7 +49,7 @@ NO_KNOWN_ALLERGY = allergy(coded("716186003", words="No known allergy"))
 def test_no_allergy_resource_is_not_stated() -> None:
     chart = charted({"resourceType": "Patient"})
     assert state(chart.allergies) == "not stated"
-    assert "ALLERGIES: NOT STATED; ask the patient." in list(text_of(chart))
+    assert "ALLERGIES: NOT STATED, ask." in list(text_of(chart))
 
 
 def test_no_record_at_all_is_not_stated() -> None:
@@ -163,6 +147,21 @@ def test_the_other_topics_have_the_three_states(
     assert state(getattr(charted(said), topic)) == "none"
     assert state(getattr(charted(empty), topic)) == "none"
     assert state(getattr(charted(empty, said, listed), topic)) == "listed"
+
+
+@pytest.mark.parametrize(
+    ("topic", "code", "resource"),
+    [
+        ("medication", "787481004", "MedicationStatement"),
+        ("immunizations", "787482006", "Immunization"),
+        ("procedures", "787480003", "Procedure"),
+    ],
+)
+def test_snomed_ct_says_of_these_that_nothing_is_known_which_is_not_none(topic: str, code: str, resource: str) -> None:
+    element = {"MedicationStatement": "medicationCodeableConcept", "Immunization": "vaccineCode"}.get(resource, "code")
+    held = getattr(charted({"resourceType": resource, element: coded(code)}), topic)
+    assert state(held) == "not stated"
+    assert len(held.others) == 1
 
 
 @pytest.mark.parametrize("reason", ["unavailable", "notasked", "withheld", "notstarted", "closed"])

@@ -1,0 +1,71 @@
+"""The chart's colours as numbers: what is read has 4.5 to 1, what is drawn 3 to 1 (WCAG 2.2, 1.4.3 and 1.4.11)."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import federation.pages
+
+STATIC = Path(next(iter(federation.pages.__path__))) / "static"
+CHART = (STATIC / "chart.css").read_text()
+COLOURS = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", (STATIC / "common.css").read_text()))
+
+READ = [
+    *((ink, "paper") for ink in ("ink", "quiet", "accent", "bad")),
+    *((ink, "ground") for ink in ("ink", "quiet", "accent")),
+    *((ink, "bad-ground") for ink in ("ink", "bad")),
+    *(("ink", ground) for ground in ("warn-ground", "ok-ground")),
+    ("paper", "warn"),
+]
+"""What is written on what: cards and banner are paper, the foot lies on the ground, a label may lie in a bar."""
+
+DRAWN = [
+    *((line, ground) for line in ("accent", "quiet", "ink", "bad") for ground in ("paper", "ok-ground")),
+    *((line, "paper") for line in ("warn", "quiet", "focus")),
+    *(("bad", "bad-ground"), ("warn", "warn-ground"), ("ok", "ok-ground")),
+]
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour (WCAG 2.2, glossary)."""
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two tokens."""
+    darker, lighter = sorted(luminance(COLOURS[token]) for token in (one, other))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_black_on_white_is_21_to_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COLOURS, "black", "#000000")
+    monkeypatch.setitem(COLOURS, "white", "#ffffff")
+    monkeypatch.setitem(COLOURS, "grey", "#767676")
+    assert contrast("black", "white") == pytest.approx(21)
+    assert contrast("grey", "white") == pytest.approx(4.54, abs=0.01)
+
+
+@pytest.mark.parametrize(("ink", "ground"), READ)
+def test_what_is_read_stands_out(ink: str, ground: str) -> None:
+    assert contrast(ink, ground) >= 4.5
+
+
+@pytest.mark.parametrize(("line", "ground"), DRAWN)
+def test_what_is_drawn_stands_out(line: str, ground: str) -> None:
+    assert contrast(line, ground) >= 3
+
+
+def test_every_colour_is_a_token_that_is_defined() -> None:
+    used = set(re.findall(r"var\(--([\w-]+)\)", CHART))
+    assert used <= COLOURS.keys()
+    assert not re.search(r"#[0-9a-fA-F]{3,8}\b|rgb|hsl", CHART)
+
+
+def test_every_rule_is_of_the_chart_alone() -> None:
+    without_comments = re.sub(r"/\*.*?\*/", "", CHART, flags=re.DOTALL)
+    selectors = re.findall(r"([^{}]+)\{", without_comments)
+    for selector in (part.strip() for group in selectors for part in group.split(",")):
+        assert selector.startswith((".chart", "@media", "@keyframes", "from", "to")), selector
