@@ -120,9 +120,6 @@ class AppClient:
 
     def on_fault(self, app: App, error: Exception) -> App:
         """Return the app where something failed: told, and nothing under way."""
-
-AMENDMENT_SECONDS = 0.25
-"""How long one is looked for at least, beside others."""
         if isinstance(error, EXPECTED):
             notice = told(error)
         else:
