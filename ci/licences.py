@@ -11,7 +11,19 @@ from typing import Any, Final
 
 PERMITTED: Final = frozenset(
     {
-        *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "PSF-2.0", "Unlicense", "Zlib"),
+        *(
+            "0BSD",
+            "Apache-2.0",
+            "BSD-2-Clause",
+            "BSD-3-Clause",
+            "ISC",
+            "MIT",
+            "MIT-0",
+            "MIT-CMU",
+            "PSF-2.0",
+            "Unlicense",
+            "Zlib",
+        ),
         "License :: OSI Approved :: Apache Software License",
         "License :: OSI Approved :: BSD License",
     }

@@ -1,17 +1,22 @@
 """`python -m demo`: two visits of one patient, told as they happen. Exit code 0 only if every claim at the end held."""
 
 import argparse
+import io
+import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from demo.claims import Visit, examine
+from demo import screens
+from demo.claims import Visit, answers_in, examine
 from demo.events import Event, in_words, read_traces
-from demo.page import Check, Page, render
+from demo.page import Check, Page, Pictures, render
 from demo.sequence import draw
 from demo.stage import CONSENT, Federation, federation, run
 from federation.clinical.drawing import svg
@@ -22,6 +27,7 @@ RECORD = DATA / "synthea-johnnie679.json"
 ECG = DATA / "waveform_ecg.dcm"
 CONCLUSION = "Sinus rhythm. No acute changes against the record of hospital A. Control in six months."
 WHO = {"P:johnnie": "patient", "D:chen": "doctor", "C:union": "public cloud", "H:a": "hospital A", "H:b": "hospital B"}
+_COLOURS = 192
 LIFELINES = [(identity, WHO[identity]) for identity in ("P:johnnie", "D:chen", "H:b", "C:union", "H:a")]
 
 
@@ -41,16 +47,26 @@ def main() -> int:
             console.print(f"[dim]set up in {time.monotonic() - began:.0f} s[/dim]\n")
             began = time.monotonic()
             first = _visit(console, stage, doctor, patient, "first")
-            second = _visit(console, stage, doctor, patient, "second")
+            second, pictures = _second_visit(console, stage, doctor, patient)
             seconds = time.monotonic() - began
-        checks = examine(root, first, second, RECORD, CONCLUSION)
-        options.page.write_text(_page(first, checks, seconds), encoding="utf-8")
-    return _verdict(console, checks, seconds, options.page)
+            saved = root / "first-saved"
+            checks = [*examine(root, first, saved, second, RECORD, CONCLUSION), *_on_screen(pictures)]
+            options.page.write_text(_page(first, saved, pictures, checks, seconds), encoding="utf-8")
+            code = _verdict(console, checks, seconds, options.page)
+            if options.pictures and pictures:
+                _save(pictures, options.pictures)
+            if options.open:
+                _play(console, stage, doctor, patient)
+    return code
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ci/demo", description="A visit through one public cloud and two hospitals.")
     parser.add_argument("--page", type=Path, default=Path("medunion-demo.html"), help="where to write the HTML page")
+    parser.add_argument(
+        "--open", action="store_true", help="leave the doctor's desk and the patient's app open, to play"
+    )
+    parser.add_argument("--pictures", type=Path, help="write the pictures of both there, too, as PNG")
     parser.add_argument("--keep", type=Path, help="keep everybody's directories there (with their PINs)")
     return parser.parse_args()
 
@@ -84,7 +100,54 @@ def _visit(console: Console, stage: Federation, doctor: Path, patient: Path, nam
         _onlooker(console, events)
     _quote(console, "The doctor saw", story.partition("Waiting for the patient ...")[2])
     _quote(console, "The patient saw", told)
-    return Visit(story, told, events, saved)
+    return Visit(story, told, events, answers_in(story))
+
+
+def _second_visit(console: Console, stage: Federation, doctor: Path, patient: Path) -> tuple[Visit, Pictures | None]:
+    """Let both see each other again, with their pages where there is a browser, as the first time where there is none."""
+    browser = screens.chromium()
+    if browser is None:
+        console.print("[dim]Without Chromium both type again, and there are no pictures of their pages.[/dim]\n")
+        return _visit(console, stage, doctor, patient, "second"), None
+    console.rule("[b]The second visit, at the doctor's desk and in the patient's app", align="left")
+    visit, pictures = screens.visit(browser, stage, doctor, patient, ECG, CONCLUSION)
+    stage.await_publication("b")
+    console.print(_table(visit.events))
+    _quote(console, "The doctor's page, at the end", visit.doctor_said)
+    _quote(console, "The patient's page, at the end", visit.patient_said)
+    return visit, pictures
+
+
+def _on_screen(pictures: Pictures | None) -> list[Check]:
+    if pictures is None:
+        return []
+    return [Check("the pages of both asked nothing of any other computer", not pictures.elsewhere)]
+
+
+def _save(pictures: Pictures, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("consent", "chart", "diagnosis"):
+        picture = Image.open(io.BytesIO(getattr(pictures, name)))
+        # A page has few colours: a palette holds them in a quarter of the bytes.
+        picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(directory / f"{name}.png", optimize=True)
+
+
+def _play(console: Console, stage: Federation, doctor: Path, patient: Path) -> None:
+    """Leave both open until Ctrl-C. Enter opens their pages again: it reaches the keyboards of both."""
+    readers, writers = zip(os.pipe(), os.pipe(), strict=True)
+    people = (doctor, screens.desk_at(stage, "b")), (patient, screens.APP)
+    for (directory, words), keyboard in zip(people, readers, strict=True):
+        screens.start_pages(stage, directory, *words, keyboard=keyboard)
+    console.print(
+        "\n[b]Both are open for you.[/b] Where no browser came up, open these files in yours, within a minute:"
+    )
+    for who, directory in (("the doctor's desk", doctor), ("the patient's app", patient)):
+        console.print(f"  {who:<18} {(directory / 'open.html').as_uri()}", highlight=False)
+    console.print("Open a room at the desk, and give its code to the app. Enter opens both again; Ctrl-C ends it all.")
+    with suppress(KeyboardInterrupt):
+        while sys.stdin.readline():
+            for writer in writers:
+                os.write(writer, b"\n")
 
 
 def _table(events: list[Event]) -> Table:
@@ -121,8 +184,8 @@ def _quote(console: Console, who: str, said: str) -> None:
     console.print()
 
 
-def _page(visit: Visit, checks: list[Check], seconds: float) -> str:
-    observation = next(visit.saved.glob("biosignal*.json")).read_bytes()
+def _page(visit: Visit, saved: Path, pictures: Pictures | None, checks: list[Check], seconds: float) -> str:
+    observation = next(saved.glob("biosignal*.json")).read_bytes()
     return render(
         Page(
             checks=checks,
@@ -132,6 +195,7 @@ def _page(visit: Visit, checks: list[Check], seconds: float) -> str:
             sequence=draw(visit.events, LIFELINES),
             events=visit.events,
             seconds=seconds,
+            pictures=pictures,
         )
     )
 

@@ -16,23 +16,23 @@ _FAMILY_NAME = b"Johnnie679"
 
 @dataclass(frozen=True)
 class Visit:
-    """What both sides said, the messages that went over, and what the doctor's client saved when told to."""
+    """What both sides said, the messages that went over, and a line for each record that came to the doctor."""
 
     doctor_said: str
     patient_said: str
     events: list[Event]
-    saved: Path
-
-    @property
-    def records(self) -> list[str]:
-        """Return what the doctor's client said of each answer: from where, and what was in it."""
-        answers = re.findall(r"^From .+$(?:\n {2,}.+$)*", self.doctor_said, re.MULTILINE)
-        return [" ".join(line.strip() for line in answer.splitlines()) for answer in answers]
+    records: Sequence[str]
 
 
-def examine(root: Path, first: Visit, second: Visit, record: Path, conclusion: str) -> list[Check]:
-    """Check every claim against what was said and what is on the disks of all parties."""
-    fetched = [path.read_bytes() for path in first.saved.glob("a-*.json")]
+def answers_in(said: str) -> list[str]:
+    """Return what the doctor's command said of each answer: from where, and what was in it."""
+    answers = re.findall(r"^From .+$(?:\n {2,}.+$)*", said, re.MULTILINE)
+    return [" ".join(line.strip() for line in answer.splitlines()) for answer in answers]
+
+
+def examine(root: Path, first: Visit, saved: Path, second: Visit, record: Path, conclusion: str) -> list[Check]:
+    """Check every claim against what was said and saved, and what is on the disks of all parties."""
+    fetched = [path.read_bytes() for path in saved.glob("a-*.json")]
     seen = json.dumps([event.onlooker_sees for event in first.events + second.events])
     return [
         Check(
@@ -45,6 +45,8 @@ def examine(root: Path, first: Visit, second: Visit, record: Path, conclusion: s
         ),
         Check("B keeps the encounter and signed for it", "H:b keeps this encounter" in first.doctor_said),
         Check("the second visit found both records, A's and B's", len(second.records) == 2),
+        Check("the second visit has its diagnosis, too", conclusion in second.patient_said),
+        Check("B keeps the second encounter", "H:b keeps this encounter" in second.doctor_said),
         Check("every message of the paper went over", _all_messages(first.events)),
         Check("nobody on the wire or at the relay saw who the patient is", _ID.decode() not in seen),
         Check(

@@ -1,5 +1,6 @@
 """The demonstration's HTML page: the ECG as the doctor saw it, the messages, what an onlooker saw. Self-contained."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -19,6 +20,16 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """What both saw, as PNG, and what their browsers asked of any other computer, which is nothing."""
+
+    consent: bytes
+    chart: bytes
+    diagnosis: bytes
+    elsewhere: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Page:
     """What the page shows."""
 
@@ -29,6 +40,7 @@ class Page:
     sequence: str
     events: Sequence[Event]
     seconds: float
+    pictures: Pictures | None
 
 
 def render(page: Page) -> str:
@@ -42,6 +54,7 @@ def render(page: Page) -> str:
 <h1>A patient's visit</h1>
 <p class="lead">One public cloud, two hospitals, a doctor and a patient, each with its own token; {page.seconds:.0f} seconds.</p>
 <div class="verdict{"" if held else " bad"}"><b>{verdict}</b><ul>{claims}</ul></div>
+{_pictures(page.pictures)}
 <h2>What the patient's device sent</h2>
 <p>A real, anonymised 12-lead ECG (10 s at 1 kHz), as a FHIR Observation; the doctor's client drew this from what arrived.</p>
 {page.electrocardiogram}
@@ -58,6 +71,26 @@ sealed sizes are padded, session ids random and of one exchange only, and no mes
 {_table(page.events)}
 </body></html>
 """
+
+
+def _pictures(pictures: Pictures | None) -> str:
+    """Return what both saw in their browsers at the second visit."""
+    if pictures is None:
+        return ""
+    shown = (
+        ("The patient agrees", pictures.consent, "phone"),
+        ("The doctor reads", pictures.chart, "desk"),
+        ("The diagnosis comes", pictures.diagnosis, "phone"),
+    )
+    figures = "".join(
+        f'<figure class="{kind}"><figcaption>{words}</figcaption>'
+        f'<img alt="{words}" src="data:image/png;base64,{b64encode(png).decode()}"></figure>'
+        for words, png, kind in shown
+    )
+    return f"""<h2>What both saw</h2>
+<p>The second visit, in two browsers: the patient's app (<code>medunion patient app</code>) and the doctor's desk
+(<code>medunion doctor desk</code>), each served by a program of the person's own that holds the token.</p>
+<div class="screens">{figures}</div>"""
 
 
 def _table(events: Sequence[Event]) -> str:

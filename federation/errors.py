@@ -479,6 +479,13 @@ class AnswerMismatch(Authentication):
     in_words = "The answer belongs to another question."
 
 
+class AmendmentMismatch(Authentication):
+    """A diagnosis that amends another than the newest before it, or none, or is the first and amends one."""
+
+    reason = "AMENDMENT_MISMATCH"
+    in_words = "The diagnosis is not the next one: it does not say that it takes the place of the newest before it."
+
+
 class CommitmentMismatch(Authentication):
     """c_P does not open to this patient, grant and scope (X5, C7)."""
 

@@ -83,6 +83,16 @@ def local_time(milliseconds: int) -> str:
         return f"a time that no calendar has ({milliseconds} ms)"
 
 
+def near_time(at: int, *, now: int) -> str:
+    """Return a moment as a person says it who stands at `now`: today, tomorrow, yesterday, or by its date."""
+    try:
+        day, today = (datetime.fromtimestamp(moment / 1000, UTC).astimezone().date() for moment in (at, now))
+    except (OverflowError, ValueError, OSError):
+        return local_time(at)
+    named = {0: "today", 1: "tomorrow", -1: "yesterday"}.get((day - today).days)
+    return local_time(at) if named is None else f"{named} {local_time(at)[-5:]}"
+
+
 def size(number: int) -> str:
     """Return a number of bytes in words."""
     if number < 1000:

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -320,14 +320,15 @@ def ecg(patient_id: str = "P:wang") -> bytes:
     return observation_from_dicom((DATA / "waveform_ecg.dcm").read_bytes(), subject=patient_id)
 
 
-def report(federation: Federation, patient_id: str = "P:wang") -> bytes:
+def report(federation: Federation, patient_id: str = "P:wang", amends: bytes | None = None) -> bytes:
     return diagnostic_report(
         patient_id=patient_id,
         doctor_id="D:chen",
-        conclusion="Sinus rhythm.",
+        conclusion="Sinus rhythm." if amends is None else "A flutter.",
         codes=[],
         issued=federation.clock.moment,
         based_on=[],
+        amends=amends,
     )
 
 
@@ -368,6 +369,26 @@ def encounter_of(
         diagnosis_signature=sig_d5,
     )
     return Encounter(intent, biosignal, diagnosis, deposit)
+
+
+def amended(federation: Federation, before: Encounter, *, named: bytes | None = None) -> Encounter:
+    """Sign another M_DINF in the place of an encounter's, as a further D5 does; `named` is another than it."""
+    diagnosis, intent = (
+        report(federation, amends=before.diagnosis),
+        replace(before.intent, blind=federation.entropy(32)),
+    )
+    amends = digest(before.deposit.diagnosis_signature) if named is None else named
+    deposit = Deposit()
+    deposit.CopyFrom(before.deposit)
+    deposit.blind, deposit.amends = intent.blind, amends
+    deposit.diagnosis_size_bytes, deposit.diagnosis_digest = len(diagnosis), digest(diagnosis)
+    rests_on = deposit.biosignal_signature, listing([])
+    deposit.diagnosis_signature = federation.doctor.keys.signing_key.sign(
+        diagnosis_transcript(
+            deposit.consultation_digest, deposit.diagnosis_digest, *rests_on, deposit.diagnosis_sent_at, amends
+        )
+    )
+    return Encounter(intent, before.biosignal, diagnosis, deposit)
 
 
 @pytest.fixture

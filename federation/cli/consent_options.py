@@ -1,7 +1,6 @@
 """What a patient may ask for on the command line when it consents: few options, and the narrowest when none is given."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -9,103 +8,21 @@ import click
 
 from federation.cli import terminal
 from federation.cli.options import F, IdentityParameter, gather_options
-from federation.person.consents import NewGrant
-from federation.person.room_view import RoomView
-from federation.protocol import access
-from federation.protocol.access import (
-    DEPARTMENTS_LIFE,
-    DOCTORS_LIFE,
-    HOSPITALS_LIFE,
-    LONGEST_GRANT,
-    Grantee,
-    ToDepartment,
-    ToDoctor,
-    ToHospital,
-)
+from federation.person.asked import DEPARTMENT, DOCTOR, EVERYWHERE, HERE, LIVES, Asked
+from federation.protocol.access import LONGEST_GRANT
 from federation.protocol.consent import Terms
-from federation.v1 import statement_pb2 as pb
-from federation.v1.access_pb2 import Deputyship
-from keystore.identities import ANY, is_identity
-
-HERE, EVERYWHERE = "here", "everywhere"
-DOCTOR, DEPARTMENT, HOSPITAL = "doctor", "department", "hospital"
-LIVES = {DOCTOR: DOCTORS_LIFE, DEPARTMENT: DEPARTMENTS_LIFE, HOSPITAL: HOSPITALS_LIFE}
+from keystore.identities import is_identity
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the command line asks for. `read` are places, `life` None for what is usual of whom it is for."""
-
-    whom: str
-    whom_class: str | None
-    keep: bool
-    read: Sequence[str]
-    departments: Sequence[str]
-    restricted: bool
-    life: timedelta | None
-    purpose: str
-
-    @property
-    def is_usual(self) -> bool:
-        """Return whether the command line asks for nothing of its own."""
-        return self == _USUAL
-
-    @property
-    def is_nothing(self) -> bool:
-        """Return whether nothing is consented to beyond the visit."""
-        return not self.keep and not self.read
-
-    def require_published(self, published: frozenset[str]) -> None:
-        """Require department classes that the federation has: a consent to others would open nothing. Raises BadParameter."""
-        named = [*self.departments, *([self.whom_class] if self.whom_class else [])]
-        unknown = sorted(set(named) - published)
-        if unknown:
-            names = ", ".join(sorted(published))
-            raise click.BadParameter(f"{unknown[0]}: the federation publishes {names}", param_hint="--department")
-
-    def grant_for(self, view: RoomView, deputyship: Deputyship | None) -> NewGrant:
-        """Return the consent for the doctor of this room. Raises BadParameter where the department has to be named."""
-        return NewGrant(self._grantee(view), self._terms(view.duty), deputyship)
-
-    def _grantee(self, view: RoomView) -> Grantee:
-        duty = view.duty
-        if self.whom == HOSPITAL:
-            return ToHospital(duty.hospital_id)
-        if self.whom == DEPARTMENT:
-            return ToDepartment(duty.hospital_id, self.whom_class or _only_class(duty))
-        return ToDoctor(view.doctor.doctor_id, view.authority_id)
-
-    def _terms(self, duty: access.Duty) -> Terms:
-        reading = (pb.RIGHT_INDEX, pb.RIGHT_READ) if self.read else ()
-        return Terms(
-            hospitals=self._hospitals(duty),
-            department_classes=self._classes(duty),
-            rights=(*reading, *((pb.RIGHT_WRITE,) if self.keep else ())),
-            highest_sensitivity=pb.SENSITIVITY_RESTRICTED if self.restricted else pb.SENSITIVITY_NORMAL,
-            purpose=self.purpose,
-            life=self.life or LIVES[self.whom],
-        )
-
-    def _hospitals(self, duty: access.Duty) -> Sequence[str]:
-        if EVERYWHERE in self.read:
-            return (ANY,)
-        here = [duty.hospital_id] if self.keep or HERE in self.read else []
-        return tuple(dict.fromkeys([*here, *(place for place in self.read if place != HERE)]))
-
-    def _classes(self, duty: access.Duty) -> Sequence[str]:
-        # What is only kept stays in the departments where the doctor works; who lets records be read means those of all.
-        usual = (ANY,) if self.read else tuple(duty.department_classes)
-        return tuple(self.departments) or usual or (ANY,)
+def require_published(asked: Asked, published: frozenset[str]) -> None:
+    """Require department classes that the federation has: a consent to others would open nothing. Raises BadParameter."""
+    for unknown in asked.unpublished(published):
+        names = ", ".join(sorted(published))
+        raise click.BadParameter(f"{unknown}: the federation publishes {names}", param_hint="--department")
 
 
-_USUAL = Asked(DOCTOR, None, True, (), (), restricted=False, life=None, purpose=Terms.purpose)
-
-
-def _only_class(duty: access.Duty) -> str:
-    """Return the department where the doctor is on duty; which of several is asked. Raises BadParameter."""
-    classes = list(duty.department_classes)
-    if len(classes) == 1:
-        return classes[0]
+def choose_class(classes: Sequence[str]) -> str:
+    """Ask for which of the departments where the doctor is on duty. Raises BadParameter for none, or where nobody answers."""
     if not classes:
         raise click.BadParameter("the doctor is on duty in no department", param_hint="--for")
     if not terminal.is_answered():

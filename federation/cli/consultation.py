@@ -1,10 +1,9 @@
 """`medunion doctor consult`, as a story: what it shows, asks and sends, in the order of a visit."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,23 +11,32 @@ import click
 
 import safefiles
 from federation.cli import terminal
-from federation.cli.biosignals import describe_biosignal, save_biosignal
-from federation.cli.fetched_records import Missing, ToChart, fetched, require_empty, show_record
+from federation.cli.biosignals import save_biosignal
+from federation.cli.fetched_records import ToChart, fetched, require_empty, show_record
 from federation.cli.terminal import say
-from federation.clinical.errors import ClinicalError, FhirInvalid
-from federation.clinical.report import Coding, Source, diagnostic_report, summarise
+from federation.clinical.errors import ClinicalError
+from federation.clinical.report import Coding, Source, summarise
 from federation.clinical.text import counted
 from federation.errors import FederationError, Limit, NoSuchRoom, RecordCutShort, StaleMessage, Unavailable
+from federation.person.biosignals import describe_biosignal
+from federation.person.conclusion import NothingToSign, fault_of, report_of, sources_of
 from federation.person.consent_words import grant_lines
 from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.errors import NoAnswer
+from federation.person.fetching import Missing
 from federation.person.records import FetchedRecord
-from federation.protocol import access
-from federation.protocol.consent import peek_deputyship
+from federation.person.visit_words import (
+    allows,
+    arrival_words,
+    duty_words,
+    earlier_receipt_words,
+    more_pages_words,
+    refused_words,
+)
 from federation.protocol.consultation import AwaitingReceipt, InConsultation
 from federation.v1.diagnosis_pb2 import DiagnosisReceipt
 from federation.v1.record_pb2 import DepositReceipt
-from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE, Right
+from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE
 from federation.words import EXPECTED, local_time, plain
 from hsm.errors import HsmError
 from keystore.identities import DoctorId, HospitalId, PatientId
@@ -52,6 +60,7 @@ class Plan:
     most_fetched_bytes: int
     until: float | None = None
     code_per_patient: bool = False
+    amendment: str | None = None
 
     def require_usable(self, doctor_id: DoctorId) -> None:
         """Find out before the room opens what could fail only after the patient has acted. Raises BadParameter."""
@@ -59,6 +68,8 @@ class Plan:
             _require_signable(doctor_id, "codes", [code], "--code")
         if self.conclusion is not None:
             _require_signable(doctor_id, self.conclusion, self.codes, "--conclusion")
+        if self.amendment is not None:
+            _require_signable(doctor_id, self.amendment, self.codes, "--amend")
         if self.save is not None:
             require_empty(self.save, "--save")
 
@@ -101,13 +112,15 @@ class Visit:
         self.has_begun = True
         self._show_arrival(consultation)
         self._read_records(consultation)
-        diagnosed = self._diagnose(consultation)
-        undeposited = self._deposit(diagnosed)
-        try:
-            self._await_receipt(diagnosed)
-        finally:
-            if undeposited is not None:
-                raise undeposited
+        report = self._report(consultation, self.plan.conclusion)
+        diagnosed = self._signed(report, partial(self.client.diagnose, self.room, consultation))
+        undeposited = self._kept_and_received(diagnosed)
+        while self._is_to_be_amended(diagnosed):
+            report = self._report(consultation, self.plan.amendment, amends=diagnosed.diagnosis.diagnosis)
+            diagnosed = self._signed(report, partial(self.client.amend, self.room, diagnosed))
+            undeposited = self._kept_and_received(diagnosed)
+        if undeposited is not None:
+            raise undeposited
 
     def _show_arrival(self, consultation: InConsultation) -> None:
         patient_id = consultation.patient_id
@@ -160,11 +173,32 @@ class Visit:
         record.close()
         return False
 
-    def _diagnose(self, consultation: InConsultation) -> AwaitingReceipt:
-        report = self._report(consultation)
+    def _is_to_be_amended(self, diagnosed: AwaitingReceipt) -> bool:
+        """Ask whoever typed the conclusion; a script says it by --amend, once."""
+        if self.plan.conclusion is not None:
+            return self.plan.amendment is not None and not diagnosed.diagnosis.HasField("amends")
+        if diagnosed.is_last or not terminal.is_answered():
+            return False
+        say("\nThe diagnosis is signed, and stays so. Another one can take its place.")
+        return click.confirm("Amend it?", default=False)
+
+    def _kept_and_received(self, diagnosed: AwaitingReceipt) -> Exception | None:
+        """Deposit and await P6; return why the deposit failed if it did."""
+        undeposited = self._deposit(diagnosed)
+        try:
+            self._await_receipt(diagnosed)
+        except Exception:
+            if undeposited is not None:
+                raise undeposited from None
+            raise
+        return undeposited
+
+    def _signed(
+        self, report: bytes, send: Callable[[bytes, Sequence[FetchedRecord]], AwaitingReceipt]
+    ) -> AwaitingReceipt:
         while True:
             try:
-                diagnosed = self.client.diagnose(self.room, consultation, report, self.records)
+                diagnosed = send(report, self.records)
             except (Unavailable, Limit) as error:  # the room stays, and the same report again is the same message again
                 say(f"\nNot sent. {plain(error)}")
                 if not click.confirm("Send it again?", default=True):
@@ -174,9 +208,8 @@ class Visit:
         say(f"\nSigned and sent to the patient: {summarise(report)}")
         return diagnosed
 
-    def _report(self, consultation: InConsultation) -> bytes:
+    def _report(self, consultation: InConsultation, conclusion: str | None, amends: bytes | None = None) -> bytes:
         """Return the report of the conclusion that was given, or that is typed: asked again until it can be signed."""
-        conclusion = self.plan.conclusion
         if conclusion is None:
             say("\nCtrl-C, or the end of the input, gives the visit up.")
         while True:
@@ -186,10 +219,8 @@ class Visit:
                     self.doctor_id,
                     typed_conclusion() if conclusion is None else conclusion,
                     self.plan.codes,
-                    [
-                        Source(record.record_digest, record.hospital_id, len(record.manifest.records))
-                        for record in self.records
-                    ],
+                    sources_of(self.records),
+                    amends,
                 )
             except ClinicalError as error:
                 if conclusion is not None:
@@ -309,42 +340,12 @@ class Desk:
                 self.client.close_room(room)
 
 
-class NothingToSign(ClinicalError):
-    """A conclusion without a word in it, or one that is no text."""
-
-    reason = "NOTHING_TO_SIGN"
-
-
 def typed_conclusion() -> str:
     """Ask for the conclusion. Raises NothingToSign for what is no text, Abort where the doctor gives up."""
     try:
         return str(click.prompt("Your conclusion"))
     except UnicodeDecodeError:
         raise NothingToSign("this is no text in the encoding of this terminal") from None
-
-
-def report_of(
-    patient_id: PatientId, doctor_id: DoctorId, conclusion: str, codes: Sequence[Coding], based_on: Sequence[Source]
-) -> bytes:
-    """Return the report to sign. Raises ClinicalError for what can't be one."""
-    if not conclusion.strip():
-        raise NothingToSign("the conclusion is empty")
-    try:
-        return diagnostic_report(
-            patient_id=patient_id,
-            doctor_id=doctor_id,
-            conclusion=conclusion,
-            codes=codes,
-            issued=datetime.now(UTC),
-            based_on=based_on,
-        )
-    except UnicodeEncodeError:  # bytes of the command line that were no text
-        raise NothingToSign("this is no text in the encoding of this terminal") from None
-
-
-def fault_of(error: ClinicalError) -> str:
-    """Return what is wrong with a report of our own making."""
-    return "; ".join(map(str, error.faults)) if isinstance(error, FhirInvalid) else str(error)
 
 
 def _require_signable(doctor_id: DoctorId, conclusion: str, codes: Sequence[Coding], option: str) -> None:
@@ -355,37 +356,14 @@ def _require_signable(doctor_id: DoctorId, conclusion: str, codes: Sequence[Codi
 
 
 def _tell_more(pages: int) -> None:
-    say(f"\nThe public cloud knows of more records than are read: {pages} pages more. SOME RECORDS ARE MISSING.")
-
-
-def allows(consultation: InConsultation, right: "Right.ValueType") -> bool:
-    """Return whether the patient's grant holds a right; servers decide this for themselves."""
-    grant = consultation.shown.claimed_grant
-    return grant is not None and right in grant.rights
-
-
-def arrival_words(consultation: InConsultation) -> str:
-    """Return who is here, and whose visit it is."""
-    came, consent = consultation.patient.identity, consultation.shown.consent
-    if consent is None or not consent.HasField("deputyship"):
-        return f"{came} is here; both sides have proved who they are."
-    deputyship = peek_deputyship(consent.deputyship)
-    made_by = "its mandate" if deputyship.kind == "mandate" else "a guardianship that a hospital stated"
-    until = local_time(deputyship.validity.not_after)
-    return f"{came} is here for {consultation.patient_id}, by {made_by}, until {until}; both sides have proved who they are."
-
-
-def duty_words(duty: access.Duty) -> str:
-    """Return where a doctor is on duty, and until when."""
-    classes = ", ".join(duty.department_classes) or "no department"
-    return f"{duty.hospital_id} states that you are on duty in {classes} until {local_time(duty.validity.not_after)}"
+    say(f"\n{more_pages_words(pages)}")
 
 
 def _tell_refused(reason: str) -> None:
     # Who came while somebody else was there asks anew by itself.
     if reason != StaleMessage.reason:
-        say(f"Somebody was refused ({reason}); still waiting.")
+        say(refused_words(reason))
 
 
 def _tell_receipt(patient_id: str, receipt: DiagnosisReceipt) -> None:
-    say(f"{patient_id} signed for an earlier diagnosis at {local_time(receipt.sent_at)}.")
+    say(earlier_receipt_words(patient_id, receipt.sent_at))

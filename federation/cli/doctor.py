@@ -11,7 +11,8 @@ import click
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli import terminal
-from federation.cli.consultation import Desk, Plan, duty_words
+from federation.cli.consultation import Desk, Plan
+from federation.cli.doctor_desk import desk
 from federation.cli.doctor_emergency import emergency
 from federation.cli.options import (
     EXISTING,
@@ -34,10 +35,12 @@ from federation.party import certificates
 from federation.party.node_directory import NodeDirectory
 from federation.party.registration import register as register_member
 from federation.party.registration import renew_registration, renewal_due
+from federation.person import conclusion as conclusion_words
 from federation.person.errors import WrongFile
 from federation.person.node import OpenDoctor, init_doctor, open_doctor, write_request
 from federation.person.profile import DoctorSettings
 from federation.person.records import MOST_FETCHED_BYTES
+from federation.person.visit_words import duty_words
 from federation.rotation.person import FORGETTABLE, PURPOSES, doctor_rotation
 from federation.settings import ConfigError
 from federation.v1.statement_pb2 import ROLE_DOCTOR
@@ -46,7 +49,6 @@ from hsm import Pin, PinProvider, pin_from_fd, pin_from_file, pin_from_value
 from keystore.errors import CertificateRejected
 from keystore.identities import DoctorId, HospitalId
 
-ICD_10 = "http://hl7.org/fhir/sid/icd-10"
 Opened = AbstractContextManager[OpenDoctor]
 doctor_client = node_options(open_doctor, DoctorSettings)
 
@@ -58,6 +60,7 @@ def doctor() -> None:
 
 doctor.add_command(rotate_group(doctor_client, doctor_rotation, PURPOSES, FORGETTABLE))
 doctor.add_command(emergency)
+doctor.add_command(desk)
 
 
 @doctor.command()
@@ -116,6 +119,7 @@ def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
 @click.option("--fetch", type=click.Choice(["all", "none"]), default="all", show_default=True, help="Records to fetch.")
 @click.option("--conclusion", help="Your conclusion; asked for when it is not given.")
 @click.option("--conclusion-file", type=EXISTING, help="File with your conclusion.")
+@click.option("--amend", "amendment", help="With a given conclusion: then sign this in its place. For scripts.")
 @click.option("--code", "codes", multiple=True, metavar="ICD10=WORDS", help="A coded diagnosis; may be repeated.")
 @click.option("--deposit/--no-deposit", default=True, help="Keep the encounter at your hospital.")
 @click.option("--code-file", type=OutputFile(), help="Write the room's code there, too.")
@@ -149,6 +153,7 @@ def consult(
     fetch: str,
     conclusion: str | None,
     conclusion_file: Path | None,
+    amendment: str | None,
     codes: tuple[str, ...],
     deposit: bool,
     code_file: Path | None,
@@ -170,12 +175,15 @@ def consult(
         if conclusion is not None:
             raise click.UsageError("Give either --conclusion or --conclusion-file.")
         conclusion = read_conclusion(conclusion_file)
+    if amendment is not None and conclusion is None:
+        raise click.UsageError("--amend goes with --conclusion or --conclusion-file.")
     plan = Plan(
         hospital_id=HospitalId(hospital_id),
         address=address,
         department=department,
         fetch=fetch == "all",
         conclusion=conclusion,
+        amendment=amendment,
         codes=[coding(code) for code in codes],
         deposit=deposit,
         code_file=code_file,
@@ -262,11 +270,11 @@ def read_conclusion(path: Path) -> str:
 
 
 def coding(text: str) -> Coding:
-    """Read `I48.0=Paroxysmal atrial fibrillation` as an ICD-10 code."""
-    code, equals, words = text.partition("=")
-    if not equals or not code or not words:
-        raise click.BadParameter("write it as I48.0=Paroxysmal atrial fibrillation", param_hint="--code")
-    return Coding(ICD_10, code, words)
+    """Read a coded diagnosis. Raises BadParameter."""
+    try:
+        return conclusion_words.coding(text)
+    except conclusion_words.CodeUnreadable as error:
+        raise click.BadParameter(str(error), param_hint="--code") from None
 
 
 def _opened(

@@ -20,18 +20,17 @@ from federation.cli.text_file import read_text
 from federation.clinical.text import counted, printable
 from federation.party.node_directory import NodeDirectory
 from federation.person.emergencies import Declared, DoctorEmergencies
+from federation.person.emergency_words import FOLLOWS, asked_words, declared_words, until_words
 from federation.person.node import OpenDoctor
 from federation.person.profile import DoctorSettings
 from federation.person.records import MOST_FETCHED_BYTES
+from federation.person.visit_words import more_pages_words
 from federation.protocol.consent import Declaration
 from federation.words import local_time
 from keystore.identities import ANY, DoctorId, HospitalId, PatientId
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FOLLOWS = (
-    "This is logged as an emergency, told to the patient, and reviewed by an officer of each hospital within 7 days."
-)
 MARK = "emergency-"
 """What the names of saved copies begin with."""
 
@@ -169,7 +168,7 @@ def declare(
     say(
         f"{out} is for {second_doctor_id}, who signs it by `medunion doctor emergency second {out.name}`; bring it back"
     )
-    say(f"then, and read by `medunion doctor emergency open {out.name}` until {_until(declared)}.")
+    say(f"then, and read by `medunion doctor emergency open {out.name}` until {until_words(declared)}.")
 
 
 @emergency.command()
@@ -183,7 +182,7 @@ def second(client: ClientChoice, file: Path, yes: bool) -> None:
     with client.opened() as opened:
         declared = _second(opened, declared, yes=yes)
     safefiles.replace(file, declared.to_bytes())
-    say(f"Signed. {file} goes back to {declared.statement.doctor_id}, until {_until(declared)}.")
+    say(f"Signed. {file} goes back to {declared.statement.doctor_id}, until {until_words(declared)}.")
 
 
 @emergency.command("open")
@@ -208,7 +207,7 @@ def list_command(client: ClientChoice) -> None:
     if not kept:
         say("You declared no emergency.")
     for declared, note in kept:
-        say(f"{local_time(declared.statement.not_before)}  {_words(declared)}\n    {printable(note, 4_000)}")
+        say(f"{local_time(declared.statement.not_before)}  {declared_words(declared)}\n    {printable(note, 4_000)}")
 
 
 def _declaration(
@@ -235,9 +234,8 @@ def _declaration(
 
 
 def _declare(opened: OpenDoctor, declaration: Declaration, duty_at: HospitalId, address: str, *, yes: bool) -> Declared:
-    where = "every hospital" if declaration.hospital == ANY else declaration.hospital
-    say(f"Without consent, {opened.member.identity} asks for the records of {printable(declaration.patient_id, 80)}")
-    say(f"at {where}, for the reason {printable(declaration.reason_code, 40)}.")
+    asker = opened.member.identity
+    say(asked_words(asker, declaration.patient_id, declaration.hospital, declaration.reason_code))
     say(FOLLOWS)
     terminal.confirm("Declare this emergency?", yes=yes)
     return opened.client.emergencies.declare(declaration, duty_at, address)
@@ -245,7 +243,7 @@ def _declare(opened: OpenDoctor, declaration: Declaration, duty_at: HospitalId, 
 
 def _second(opened: OpenDoctor, declared: Declared, *, yes: bool) -> Declared:
     say(f"\n{opened.member.identity} is asked to sign, as the second clinician:")
-    say(f"  {_words(declared)}")
+    say(f"  {declared_words(declared)}")
     say(FOLLOWS)
     terminal.confirm("Sign this emergency?", yes=yes)
     return opened.client.emergencies.second(declared)
@@ -260,24 +258,10 @@ def _read(emergencies: DoctorEmergencies, declared: Declared, save: Path | None,
     for location in locations:
         say(f"  {location.department_id} at {location.address}")
     if save is not None:
-        notice = f"These copies were read in an emergency, without the patient's consent.\n{_words(declared)}\n"
+        notice = f"These copies were read in an emergency, without the patient's consent.\n{declared_words(declared)}\n"
         terminal.write_new(save / NOTICE, notice.encode())
     show_fetched(partial(emergencies.fetch, declared), locations, most_megabytes, save, MARK)
 
 
-def _words(declared: Declared) -> str:
-    said = declared.statement
-    where = "every hospital" if said.hospital == ANY else said.hospital
-    by = said.doctor_id if declared.second_doctor_id is None else f"{said.doctor_id} with {declared.second_doctor_id}"
-    return (
-        f"{said.emergency_id.hex()}: {by} reads the records of {said.patient_id} at {where},"
-        f" {printable(said.reason_code, 40)}, until {_until(declared)}"
-    )
-
-
-def _until(declared: Declared) -> str:
-    return local_time(declared.statement.not_after)
-
-
 def _tell_more(pages: int) -> None:
-    say(f"\nThe public cloud knows of more records than are read: {pages} pages more. SOME RECORDS ARE MISSING.")
+    say(f"\n{more_pages_words(pages)}")

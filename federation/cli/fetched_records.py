@@ -1,10 +1,9 @@
 """Records that were fetched: what came, in words for who asked for it, saved if asked, and all of it as one chart."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 
 import click
@@ -16,11 +15,10 @@ from federation.clinical.chart import Source, chart_of, text_of
 from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import load_resource
 from federation.clinical.text import counted, printable
-from federation.errors import FederationError
-from federation.person.records import Allowance, FetchedRecord, Progress
+from federation.person.fetching import Fetch, Gathering, Missing, part_name
+from federation.person.records import Allowance, FetchedRecord
 from federation.protocol.search import RecordLocation
-from federation.store.errors import StoreError
-from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
+from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry
 from federation.words import local_time, plain, sentence, size
 
 NOTE_TYPE = "text/plain; charset=utf-8"
@@ -29,10 +27,6 @@ MOST_NOTE_BYTES = 16 * 1024
 
 MOST_CHARTED_BYTES = 100_000_000
 """FHIR of one chart: what is read stays in memory until the chart is shown."""
-
-Fetch = Callable[[Sequence[RecordLocation], Progress, Allowance], Iterator[FetchedRecord]]
-Missing = dict[str, FederationError | StoreError]
-"""Hospital -> why its records did not come."""
 
 
 @dataclass
@@ -74,13 +68,8 @@ def fetched(
     fetch: Fetch, locations: Sequence[RecordLocation], most_bytes: int, missing: Missing
 ) -> Iterator[FetchedRecord]:
     """Fetch from one hospital after the other, and note why it failed where it did: one that is down stops no other."""
-    allowance = Allowance(most_bytes)
     with terminal.transfer("fetching from") as progress:
-        for hospital_id, there in groupby(sorted(locations, key=_hospital_of), _hospital_of):
-            try:
-                yield from fetch(list(there), progress, allowance)
-            except (FederationError, StoreError) as error:
-                missing[hospital_id] = error
+        yield from Gathering(fetch, Allowance(most_bytes), missing).records(locations, progress)
 
 
 def show_fetched(
@@ -139,13 +128,3 @@ def show_record(record: FetchedRecord, chart: ToChart, save: Path | None, mark: 
         if save is not None:
             safefiles.make_directory(save)
             terminal.write_new(save / f"{mark}{part_name(record, entry, part, number)}", pieces)
-
-
-def part_name(record: FetchedRecord, entry: RecordEntry, part: RecordPart, number: int) -> str:
-    """Return a file name for a part: ours, so that no name from a hospital chooses where we write."""
-    ending = "".join(char for char in Path(part.name).suffix if char.isascii() and char.isalnum())[:8] or "bin"
-    return f"{record.hospital_id[2:]}-{entry.handle.hex()[:8]}-v{entry.version}-{number:03}.{ending}"
-
-
-def _hospital_of(location: RecordLocation) -> str:
-    return location.hospital.identity

@@ -6,9 +6,10 @@ import click
 
 from federation.cli import terminal
 from federation.cli.biosignals import read_biosignal
-from federation.cli.consent_options import Asked, consent_options
+from federation.cli.consent_options import consent_options, require_published
 from federation.cli.options import EXISTING, OutputFile, ask_ticket, directory_option
 from federation.cli.patient_accesses import accesses, tell_of_emergencies
+from federation.cli.patient_app import app
 from federation.cli.patient_grants import grants, mandate, read_consent, revoke
 from federation.cli.patient_hiding import hidden, hide, show_again
 from federation.cli.patient_options import SENSOR, Opened, deputy_option, patient_client, sensor_option
@@ -21,6 +22,7 @@ from federation.errors import FederationError
 from federation.party.node_directory import NodeDirectory
 from federation.party.registration import parse_ticket
 from federation.party.registration import register as register_member
+from federation.person.asked import Asked
 from federation.person.code import DoctorCode
 from federation.person.errors import NoAnswer
 from federation.person.node import enrol_patient, open_patient
@@ -33,6 +35,9 @@ from keystore.identities import PatientId
 FETCH_SECONDS = 3.0
 """How long `diagnoses` looks for each that is waited for."""
 
+LOOK_SECONDS = 1.0
+"""How long it looks for an amendment, which mostly never comes."""
+
 
 @click.group(cls=terminal.ClientGroup)
 def patient() -> None:
@@ -40,7 +45,7 @@ def patient() -> None:
 
 
 patient.add_command(rotate_group(patient_client, patient_rotation, PURPOSES, FORGETTABLE))
-for command in (grants, revoke, mandate, records, accesses, hide, show_again, hidden):
+for command in (app, grants, revoke, mandate, records, accesses, hide, show_again, hidden):
     patient.add_command(command)
 
 
@@ -126,7 +131,7 @@ def visit(
     parsed, biosignal = DoctorCode.parse(code), read_biosignal(ecg, observation, whose)
     with terminal.trace_file(trace) as file, open_patient(directory, sensor, file, dial_only=dial_only) as opened:
         anchors = opened.member.anchors
-        asked.require_published(anchors.department_classes)
+        require_published(asked, anchors.department_classes)
         plan = Plan(
             code=parsed,
             biosignal=biosignal,
@@ -147,7 +152,7 @@ def visit(
 @terminal.dial_only_option
 @sensor_option
 def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path | None) -> None:
-    """Fetch the diagnoses that wait for you, and show all that you have."""
+    """Fetch the diagnoses that wait for you, and what amends those that came; show all that you have."""
     with open_patient(directory, sensor, dial_only=dial_only) as opened:
         for waiting in list(opened.client.waiting()):
             doctor_id = waiting.doctor_id
@@ -157,6 +162,11 @@ def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path
                 say(f"{doctor_id} has not sent a diagnosis yet.")
             except FederationError as error:
                 say(f"From {doctor_id}: {plain(error)}")
+        for diagnosed in list(opened.client.amendable()):
+            try:
+                opened.client.look_for_amendment(diagnosed, seconds=LOOK_SECONDS)
+            except FederationError as error:
+                say(f"Whether {diagnosed.doctor_id} has amended a diagnosis could not be found out. {plain(error)}")
         found = opened.client.diagnoses()
     if not found:
         say("You have no diagnosis.")

@@ -12,6 +12,7 @@ from federation.cli.patient_options import deputy_option, sensor_option
 from federation.cli.terminal import say
 from federation.clinical.text import printable
 from federation.party.node_directory import NodeDirectory
+from federation.person.documents import WHO_READS
 from federation.person.node import open_patient
 from federation.protocol.documents import MOST_DOCUMENT_BYTES, NewDocument
 from federation.protocol.statements import SENSITIVITIES
@@ -20,11 +21,6 @@ from federation.words import size
 from keystore.identities import HospitalId, PatientId
 
 UNKNOWN_TYPE = "application/octet-stream"
-_WHO = {
-    "normal": "Every doctor whom you let read your records reads it.",
-    "restricted": "A doctor reads it whose consent says that it opens restricted records.",
-    "secret": "Nobody but the patient reads it.",
-}
 
 
 @click.command()
@@ -91,7 +87,7 @@ def add(
         held = None if deputy_for is None else client.consents.acting_for(deputy_for, POWER_ADD)
         whose = "your record" if deputy_for is None else f"the record of {deputy_for}"
         say(f'"{printable(title)}", {new.media_type}, {size(len(new.content))}, goes into {whose}')
-        say(f"at {hospital_id}, {department_class}, signed by you. {_WHO[sensitivity]}")
+        say(f"at {hospital_id}, {department_class}, signed by you. {WHO_READS[sensitivity]}")
         terminal.confirm("\nSend this?", yes=yes)
         receipt = client.add_document(hospital_id, address, department_class, new, held.shown if held else None)
     say(f"{hospital_id} keeps it: record {receipt.handle.hex()}.")

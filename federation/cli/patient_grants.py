@@ -16,7 +16,15 @@ from federation.clinical.text import counted
 from federation.clock import system_clock
 from federation.errors import GrantExpired, Unavailable
 from federation.person import consent_files
-from federation.person.consent_words import POWERS, grantee_words, power_words, standing_words, term_lines
+from federation.person.consent_words import (
+    KNOWN_BY,
+    POWERS,
+    grantee_words,
+    power_words,
+    standing_words,
+    stated_words,
+    term_lines,
+)
 from federation.person.consents import MOST_FILE_BYTES, KeptGrant
 from federation.person.errors import NoSuchGrant
 from federation.person.node import OpenPatient
@@ -74,7 +82,7 @@ def revoke(
             consents.revoke(chosen)
             for kept in chosen:
                 say(f"No. {kept.number}, for {grantee_words(kept.grant.grantee)}.")
-    say("Taken back. Hospitals know as soon as they have the next list, within the hour at the latest.")
+    say(f"Taken back. {KNOWN_BY}")
 
 
 @click.group()
@@ -142,7 +150,7 @@ def end(opened: Opened, number: int) -> None:
     with opened as node:
         ended = node.client.consents.end(number)
     say(f"{ended.mandate.deputy_id} is no longer your deputy by no. {number}.")
-    say("Hospitals know as soon as they have the next list, within the hour at the latest.")
+    say(KNOWN_BY)
 
 
 @mandate.command()
@@ -171,7 +179,7 @@ def held(opened: Opened) -> None:
         say("You stand for nobody.")
     for one in found:
         says = one.says
-        how = "mandate" if says.kind == "mandate" else f"guardianship, stated by {one.stated_by}"
+        how = "mandate" if says.kind == "mandate" else stated_words(says.kind, one.stated_by)
         say(f"{says.patient_id}  {how}  {standing_words(one.is_revoked, says.validity, system_clock())}")
         say(f"   You may {power_words(says.powers)}.")
 

@@ -5,8 +5,7 @@ import click
 from federation.cli.options import IdentityParameter, handle_of
 from federation.cli.patient_options import Opened, deputy_option, patient_client
 from federation.cli.terminal import say
-from federation.clinical.text import counted
-from federation.person.hiding import Hiding
+from federation.person.hiding import Hiding, hiding_lines
 from federation.person.node import OpenPatient
 from federation.protocol.access import Hidden
 from keystore.identities import ANY, PatientId
@@ -72,33 +71,9 @@ def hidden(opened: Opened, deputy_for: PatientId | None) -> None:
         _show(node.client.hiding.look(_whose(node, deputy_for)))
 
 
-def hidden_words(hidden: Hidden) -> str:
-    """Return what is hidden."""
-    where = "every hospital" if hidden.hospital == ANY else hidden.hospital
-    of_class = "" if hidden.department_class == ANY else f" of {hidden.department_class}"
-    if hidden.handle != ANY:
-        return f"Record {hidden.handle}{of_class} at {where}."
-    return f"All records{of_class} at {where}."
-
-
 def _show(hiding: Hiding) -> None:
-    restriction, lacking = hiding.restriction, hiding.hospitals_without
-    if not restriction.hidden:
-        say("Nothing is hidden.")
-    for number, one in enumerate(restriction.hidden, start=1):
-        say(f"{number}  {hidden_words(one)}")
-    if restriction.hidden:
-        sees = "sees it all the same" if restriction.emergency_overrides else "does not see it either"
-        say(f"A doctor who declares an emergency {sees}.")
-    if restriction.number == 0:
-        return
-    say("The public cloud's index goes by this already.")
-    if lacking:
-        say(
-            f"{counted(lacking, 'hospital')} where there are records will have it within seconds; ask again by `hidden`."
-        )
-    else:
-        say(f"So does every hospital where there are records ({hiding.hospitals_with}).")
+    for line in hiding_lines(hiding):
+        say(line)
 
 
 def _whose(node: OpenPatient, deputy_for: PatientId | None) -> PatientId:

@@ -5,16 +5,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from federation.cli import terminal
-from federation.cli.biosignals import Biosignal
-from federation.cli.consent_options import Asked
+from federation.cli.consent_options import choose_class
 from federation.cli.terminal import say
 from federation.clinical.errors import ClinicalError
 from federation.clinical.report import summarise
 from federation.clinical.text import printable
 from federation.clock import system_clock
+from federation.person.asked import Asked
+from federation.person.biosignals import Biosignal
 from federation.person.code import DoctorCode
 from federation.person.consent_files import Draft
-from federation.person.consent_words import grant_lines, grantee_words, term_lines
+from federation.person.consent_words import NOTHING_BEYOND, grant_lines, grantee_words, stated_words, term_lines
 from federation.person.consents import HeldDeputyship, KeptGrant, NewGrant
 from federation.person.patient import REPLY_SECONDS, Diagnosis, Offer, PatientClient
 from federation.person.room_view import RoomView
@@ -74,15 +75,17 @@ class Visit:
 
     def _new_grant(self, view: RoomView, deputyship: Deputyship | None) -> NewGrant:
         plan = self.plan
-        return plan.asked.grant_for(view, deputyship) if plan.draft is None else plan.draft.grant(deputyship)
+        return (
+            plan.asked.grant_for(view, deputyship, choose_class) if plan.draft is None else plan.draft.grant(deputyship)
+        )
 
     def _show(self, view: RoomView, offer: Offer | None, held: HeldDeputyship | None) -> None:
         say("You are about to visit")
-        for heading, words in _who(view):
+        for heading, words in view.in_words():
             say(f"  {heading:<14}{words}")
         if held is not None:
             say(
-                f"\nFor {held.says.patient_id}, in whose name you act by a {_MADE_BY[held.says.kind]} {held.stated_by}."
+                f"\nFor {held.says.patient_id}, in whose name you act by a {stated_words(held.says.kind, held.stated_by)}."
             )
         say("\nWhat is sent")
         for words in self.plan.biosignal.words:
@@ -93,7 +96,7 @@ class Visit:
 
     def _consent_lines(self, offer: Offer | None) -> Iterator[str]:
         if offer is None:
-            yield "Nothing beyond this visit: no record of it is kept at the hospital, and none of yours is read."
+            yield NOTHING_BEYOND
         elif isinstance(offer, KeptGrant):
             yield f"Your consent no. {offer.number} of {local_time(offer.grant.stated_at)}, once more."
             yield from grant_lines(offer.grant, self._whose(offer))
@@ -157,29 +160,21 @@ class _Patience:
 
 
 def show_diagnosis(diagnosis: Diagnosis) -> None:
-    """Show a diagnosis, whose signature held when it came."""
+    """Show a diagnosis, whose signature held when it came, and those whose place it takes."""
     say(f"\nSigned by {diagnosis.doctor_id} on {local_time(diagnosis.sent_at)}:")
+    _show_report(diagnosis)
+    while (amended := diagnosis.amends) is not None:
+        say(f"  This amends the diagnosis of {local_time(amended.sent_at)}, which said:")
+        _show_report(amended)
+        diagnosis = amended
+
+
+def _show_report(diagnosis: Diagnosis) -> None:
     with terminal.going_on("this report"):
         try:
             say(f"  {summarise(diagnosis.report)}")
         except ClinicalError as error:
             say(f"  The report is not readable as FHIR ({error.reason}); it begins: {_beginning(diagnosis.report)}")
-
-
-def _who(view: RoomView) -> Iterator[tuple[str, str]]:
-    name, doctor_id = view.name, view.doctor.identity
-    yield "Doctor", f"{name.name} ({doctor_id})" if name.name else doctor_id
-    if name.profession:
-        yield "Profession", name.profession
-    if name.organisation:
-        yield "Belongs to", name.organisation
-    yield "Certified by", view.authority_id
-    yield "Hospital", view.duty.hospital_id
-    classes = ", ".join(view.duty.department_classes) or "no department"
-    yield "On duty in", f"{classes}, until {local_time(view.duty.validity.not_after)}"
-
-
-_MADE_BY = {"mandate": "mandate of", "guardian": "guardianship, stated by"}
 
 
 def _beginning(report: bytes) -> str:

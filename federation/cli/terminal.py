@@ -74,16 +74,16 @@ def qr(text: str) -> str:
 
 @contextmanager
 def transfer(words: str) -> Iterator[OnProgress]:
-    """Show a transfer as it goes, on a terminal; the size of what comes is known only at its end."""
+    """Show a transfer as it goes, on a terminal; the size of what comes is known once its manifest came."""
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 
-        def show(hospital_id: str, received: int) -> None:
+        def show(hospital_id: str, received: int, size: int | None) -> None:
             if hospital_id not in tasks:
                 tasks[hospital_id] = progress.add_task(f"{words} {hospital_id}", total=None)
-            progress.update(tasks[hospital_id], completed=received)
+            progress.update(tasks[hospital_id], completed=received, total=size)
 
         yield show
 
@@ -92,8 +92,9 @@ def export_evidence(book: EvidenceBook, directory: Path) -> int:
     """Write every exhibit to a file of its own, mode 0600; return how many. Raises OSError."""
     safefiles.make_directory(directory)
     count = 0
-    for count, kept in enumerate(book.all(), start=1):
-        write_new(directory / f"{count:04}-{kept.exhibit.kind}.json", kept.to_json().encode())
+    for name, content in book.files():
+        write_new(directory / name, content)
+        count += 1
     return count
 
 

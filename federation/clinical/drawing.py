@@ -56,9 +56,10 @@ class _Strip:
     left: float
 
 
-def svg(leads: Sequence[Lead], *, title: str | None = None, lines: Sequence[str] = ()) -> str:
+def svg(leads: Sequence[Lead], *, title: str | None = None, lines: Sequence[str] = (), paper_only: bool = False) -> str:
     """Return the drawing of these leads, as the text of an SVG document.
 
+    `paper_only` leaves the page's margins and its heading out, and the size in millimetres: a page beside it says the rest.
     `title` heads the page and is the picture's accessible name; up to four `lines` (patient, time, doctor) stand beside it.
     Both may hold any text. A standard lead that is missing is left blank; each piece is shifted so that its median lies on
     its row's baseline. Raises EcgInvalid if there is nothing to draw.
@@ -71,13 +72,16 @@ def svg(leads: Sequence[Lead], *, title: str | None = None, lines: Sequence[str]
     bottom = PAPER_TOP + ROW_MM * max(LEAST_ROWS, len(shown))
     height = bottom + 18
     footer = _footer(drawn, is_whole=next(rows, None) is None)
-    body = [*_heading(_title(drawn, title), lines), *_paper(bottom - PAPER_TOP), *_traces(shown)]
+    heading = () if paper_only else _heading(_title(drawn, title), lines)
+    body = [*heading, *_paper(bottom - PAPER_TOP), *_traces(shown)]
     body.append(_label(PAPER_LEFT, bottom + 7, footer, size=3.6))
     named = ", ".join(dict.fromkeys(str(lead) for lead in drawn[: 4 * MOST_ROWS]))
     name, description = _text(_title(drawn, title)), _text(f"{describe_ecg(drawn)}. Leads {named}. {footer}.")
+    size = f'width="{PAGE_WIDTH}mm" height="{height}mm" viewBox="0 0 {PAGE_WIDTH} {height}"'
+    if paper_only:
+        size = f'viewBox="{PAPER_LEFT - 1} {PAPER_TOP - 1} {PAPER_WIDTH + 2} {bottom - PAPER_TOP + 11}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{PAGE_WIDTH}mm" height="{height}mm" '
-        f'viewBox="0 0 {PAGE_WIDTH} {height}" role="img" aria-label="{name}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{name}" '
         'font-family="Helvetica, Arial, sans-serif">'
         f"<title>{name}</title><desc>{description}</desc>"
         f'<rect width="{PAGE_WIDTH}" height="{height}" fill="#fff"/>{"".join(body)}</svg>'

@@ -43,6 +43,16 @@ class WrongSubject(ClinicalError):
     reason = "WRONG_SUBJECT"
 
 
+class WrongStatus(ClinicalError):
+    """A report whose status says that it takes another's place where its signature does not, or the other way round."""
+
+    reason = "WRONG_STATUS"
+
+    def __init__(self, *, is_amended: bool) -> None:
+        said = "takes another's place" if is_amended else "takes no other's place"
+        super().__init__(f"DiagnosticReport.status must fit what was signed: that it {said}")
+
+
 class ConsentNotExpressible(ClinicalError):
     """A FHIR Consent that says something that no grant says; nothing of it is taken."""
 

@@ -1,12 +1,14 @@
 """The doctor's diagnosis as a FHIR R4 DiagnosticReport, and the encounter that a hospital files."""
 
 import base64
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from federation.clinical.errors import WrongStatus
 from federation.clinical.fhir import load_resource, validate_resource
 from federation.clinical.identity import doctor_reference, identity, instant, patient_reference
 from federation.clinical.strictjson import dump
@@ -16,6 +18,12 @@ DIAGNOSIS_CODE = {"system": "http://loinc.org", "code": "29308-4", "display": "D
 
 SUPPORTING_INFO = "http://hl7.org/fhir/StructureDefinition/workflow-supportingInfo"
 """HL7's R4 extension for what a report was made from; `basedOn` means orders, not findings."""
+
+REPLACES = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-replaces"
+"""HL7's R4 extension for the report whose place this one takes."""
+
+AMENDED = frozenset({"amended", "corrected", "appended"})
+"""FHIR's statuses of a report that was final and has been changed since."""
 
 DIGEST_SYSTEM = "urn:ietf:rfc:3986"
 """FHIR's system for an identifier that is a URI."""
@@ -47,15 +55,17 @@ def diagnostic_report(
     codes: Sequence[Coding],
     issued: datetime,
     based_on: Sequence[Source],
+    amends: bytes | None = None,
 ) -> bytes:
-    """Return a final DiagnosticReport, in one encoding: the same arguments give the same bytes, and these get signed.
+    """Return a DiagnosticReport, in one encoding: the same arguments give the same bytes, and these get signed.
 
-    `issued` carries its zone; `based_on` is what the doctor read, its digests written as RFC 6920 URIs. Raises FhirInvalid
-    if a text or code isn't what FHIR allows.
+    It is final, or amended where it takes the place of the report whose exact bytes are `amends`. `issued` carries its
+    zone; `based_on` is what the doctor read. Digests (SHA-256) are written as RFC 6920 URIs. Raises FhirInvalid if a text or
+    code isn't what FHIR allows.
     """
     report: dict[str, Any] = {
         "resourceType": "DiagnosticReport",
-        "status": "final",
+        "status": "final" if amends is None else "amended",
         "code": {"coding": [DIAGNOSIS_CODE]},
         "subject": patient_reference(patient_id),
         "performer": [doctor_reference(doctor_id)],
@@ -64,11 +74,20 @@ def diagnostic_report(
     }
     if codes:
         report["conclusionCode"] = [{"coding": [_coding(code)]} for code in codes]
-    if based_on:
-        report["extension"] = [_supporting(source) for source in based_on]
+    extensions = [_supporting(source) for source in based_on]
+    if amends is not None:
+        extensions.append(_replacing(amends))
+    if extensions:
+        report["extension"] = extensions
     encoded = dump(report)
     validate_resource(encoded, "DiagnosticReport")
     return encoded
+
+
+def require_status(report: Mapping[str, Any], *, is_amended: bool) -> None:
+    """Raise WrongStatus unless the report says whether it takes another's place as its signature does."""
+    if (report.get("status") in AMENDED) != is_amended:
+        raise WrongStatus(is_amended=is_amended)
 
 
 def digest_uri(digest: bytes) -> str:
@@ -104,6 +123,12 @@ def _supporting(source: Source) -> dict[str, Any]:
     display = f"{counted(source.records, 'record')} of {source.hospital_id}"
     reference = {"identifier": {"system": DIGEST_SYSTEM, "value": digest_uri(source.digest)}, "display": display}
     return {"url": SUPPORTING_INFO, "valueReference": reference}
+
+
+def _replacing(report: bytes) -> dict[str, Any]:
+    uri = digest_uri(hashlib.sha256(report).digest())
+    reference = {"type": "DiagnosticReport", "identifier": {"system": DIGEST_SYSTEM, "value": uri}}
+    return {"url": REPLACES, "valueReference": reference}
 
 
 def _words(concept: dict[str, Any]) -> str:

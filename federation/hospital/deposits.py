@@ -1,4 +1,4 @@
-"""Deposits: STO becomes a record (docs/protocol.md, 6). Valid FHIR about this patient, or nothing is kept.
+"""Deposits: STO becomes a record, or a record's next version (docs/protocol.md, 6). Valid FHIR about this patient, or nothing.
 
 The record holds the encounter as a FHIR bundle, M_SD and M_DINF byte for byte as they were signed, and the statements and
 signatures that prove them. Record, outbox entry and answer are one transaction: a crash leaves all of them or none.
@@ -6,12 +6,13 @@ signatures that prove them. Record, outbox entry and answer are one transaction:
 
 import base64
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from federation.clinical.encounter import encounter_bundle
 from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import CheckedBundle
-from federation.errors import Rejected
+from federation.errors import AmendmentMismatch, Rejected
 from federation.hospital.outbox import new_entry
 from federation.hospital.own_statements import verifier_for
 from federation.hospital.receiver import receiver_for
@@ -19,10 +20,11 @@ from federation.hospital.services import Hospital
 from federation.hospital.vault import Draft, PartLabel, RecordMetadata
 from federation.protocol.consent import deputyship_statement
 from federation.protocol.record import AcceptedDeposit, ReceivedDeposit, ReceivedDocument, sender_of
+from federation.protocol.sealing import after_opening
 from federation.protocol.shown import Shown
 from federation.protocol.time import Instant
 from federation.store.errors import AlreadyStored
-from federation.store.rows import Act
+from federation.store.rows import Act, StoredRecord
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.record_pb2 import Deposit
 from federation.v1.statement_pb2 import SignedStatement
@@ -65,28 +67,54 @@ def keep_deposit(hospital: Hospital, received: ReceivedDeposit) -> SignedStateme
 
 
 def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) -> SignedStatement:
-    sto = deposit.sto
+    sto, handle = deposit.sto, _handle(hospital.identity, deposit.sto)
     department_id = hospital.department_of(sto.scope.department_class)
     encounter = _encounter(deposit, now)
+    versions = hospital.stores.administration.versions(handle)
+    version = _version_of(hospital, versions, sto)
+    if version is not None:  # the same diagnosis is kept under another T, whose receipt was lost
+        return deposit.receipt(handle, version, now=now)
+    before = _amended(hospital, versions, sto)
     metadata = RecordMetadata(
         PatientId(sto.patient_id),
         department_id,
-        _handle(hospital.identity, sto),
-        FIRST_VERSION,
+        handle,
+        FIRST_VERSION if before is None else before.version + 1,
         now,
         doctor_id=deposit.doctor.doctor_id,
         consent_digest=Shown.of(sto).grant_digest,
+        diagnosis_digest=digest(sto.diagnosis_signature),
         keep_until=hospital.retention.keep_until(sto.scope.department_class, now),
         sensitivity=encounter.summary.sensitivity,
     )
-    receipt = deposit.receipt(metadata.handle, metadata.version, now=now)
+    receipt = deposit.receipt(handle, metadata.version, now=now)
     with hospital.vault.draft() as draft:
         draft.add(_ENCOUNTER, [encounter.content])
         if deposit.biosignal:
             draft.add(_BIOSIGNAL, [deposit.biosignal])
         draft.add(_DIAGNOSIS, [deposit.diagnosis])
         draft.add(_EVIDENCE, [_evidence(deposit, now)])
-        return store(hospital, draft, metadata, received=deposit.received, receipt=receipt, act=act)
+        return store(hospital, draft, metadata, received=deposit.received, receipt=receipt, act=act, before=before)
+
+
+def _version_of(hospital: Hospital, versions: Sequence[StoredRecord], sto: Deposit) -> int | None:
+    own = digest(sto.diagnosis_signature)
+    return next((one.version for one in versions if hospital.vault.metadata_of(one).diagnosis_digest == own), None)
+
+
+def _amended(hospital: Hospital, versions: Sequence[StoredRecord], sto: Deposit) -> StoredRecord | None:
+    """Return the version on file that this deposit's diagnosis takes the place of; None where the consultation is not on file.
+
+    Raises Rejected unless it is the newest, in the same class.
+    """
+    if not versions:
+        return None
+    newest = versions[-1]
+    is_next = hospital.vault.metadata_of(newest).diagnosis_digest == sto.amends
+    with after_opening():
+        if not is_next or newest.department_class != sto.scope.department_class:
+            raise AmendmentMismatch("the diagnosis does not amend the newest on file, or under another class")  # STO.21
+    return newest
 
 
 def _encounter(deposit: AcceptedDeposit, now: Instant) -> CheckedBundle:
@@ -96,6 +124,7 @@ def _encounter(deposit: AcceptedDeposit, now: Instant) -> CheckedBundle:
             observation=deposit.biosignal,
             report=deposit.diagnosis,
             recorded=datetime.fromtimestamp(now / 1000, UTC),
+            is_amended=deposit.sto.HasField("amends"),
         )
     except ClinicalError as error:
         raise Rejected("the message was not accepted") from error  # STO.20
@@ -109,31 +138,50 @@ def store(
     received: Received,
     receipt: SignedStatement,
     act: Act,
+    before: StoredRecord | None = None,
 ) -> SignedStatement:
-    """Store a record, its outbox entry, its receipt and the act in one transaction; return the receipt that stands."""
+    """Store a record, its outbox entry, its receipt and the act in one transaction; return the receipt that stands.
+
+    `before` is the version that this one follows: the index has its handle already, and is told of another sensitivity alone.
+    Raises Rejected if another amendment was stored in its place.
+    """
     record = draft.sealed(metadata)
     answer = received.digest, receipt.SerializeToString(deterministic=True)
     # Kept from here on: a commit whose answer is lost may have happened. The sweep removes what is of no record.
     draft.keep()
     try:
-        entry = new_entry(
-            hospital.identity, metadata, hospital.sealing, now=metadata.stored_at, entropy=hospital.entropy
-        )
+        entry = None
+        if before is None or before.sensitivity != metadata.sensitivity:
+            entry = new_entry(
+                hospital.identity, metadata, hospital.sealing, now=metadata.stored_at, entropy=hospital.entropy
+            )
         hospital.stores.records.add(record, outbox=entry, answer=answer, act=act)
     except AlreadyStored:
         # The same message in another session was faster; or the same encounter or document is kept under another T, whose
-        # receipt was lost.
+        # receipt was lost; or another amendment came first.
         draft.discard()
-        return kept_receipt(hospital, received) or receipt
+        kept = kept_receipt(hospital, received)
+        if kept is None:
+            _require_stands(hospital, metadata)
+        return kept or receipt
     return receipt
 
 
+def _require_stands(hospital: Hospital, metadata: RecordMetadata) -> None:
+    """Require that the version on file has this diagnosis; a document, which has none, is named by its own signature."""
+    versions = hospital.stores.administration.versions(metadata.handle)
+    stored = next((one for one in versions if one.version == metadata.version), None)
+    with after_opening():
+        if stored is not None and hospital.vault.metadata_of(stored).diagnosis_digest != metadata.diagnosis_digest:
+            raise AmendmentMismatch("another amendment came first")
+
+
 def _handle(hospital_id: HospitalId, sto: Deposit) -> bytes:
-    """Name a record for what was signed: one encounter is one record, whatever T its sto has.
+    """Name a record for the consultation: one is one record, however often its diagnosis was amended, whatever T its sto has.
 
     A hospital that stalls may keep a sto after its doctor has given it up as stale, and has sent the next.
     """
-    return digest(transcript("encounter", text(hospital_id), sto.biosignal_signature, sto.diagnosis_signature))[:16]
+    return digest(transcript("encounter", text(hospital_id), sto.biosignal_signature))[:16]
 
 
 def _evidence(deposit: AcceptedDeposit, now: Instant) -> bytes:
@@ -158,6 +206,7 @@ def _evidence(deposit: AcceptedDeposit, now: Instant) -> bytes:
         "based_on": [digest.hex() for digest in sto.based_on],
         "diagnosis_sent_at": sto.diagnosis_sent_at,
         "diagnosis_signature": base64_text(sto.diagnosis_signature),
+        "amends": sto.amends.hex() if sto.HasField("amends") else None,
     }
     return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
 

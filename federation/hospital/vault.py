@@ -44,7 +44,8 @@ class PartLabel:
 class RecordMetadata:
     """What is known of a record beside its parts: whose it is, which one, which version, of which department, since when.
 
-    A record that a doctor deposited says which one, and H of the grant under which; one that was imported says neither.
+    A record that a doctor deposited says which one, H of the grant under which, and H(Sig_D5) of its diagnosis; one that was
+    imported says none of these.
     `keep_until` is not sealed: it is set anew when the retention is. `sensitivity` is "normal", "restricted" or "secret".
     """
 
@@ -56,6 +57,7 @@ class RecordMetadata:
     sensitivity: str
     doctor_id: DoctorId = NO_DOCTOR
     consent_digest: bytes = b""
+    diagnosis_digest: bytes = b""
     keep_until: Instant | None = None
 
 
@@ -84,8 +86,12 @@ class Vault:
         """Wrap a record's key, and seal its list of parts and whose they are, under the active keys."""
         generation, patient_key = self._keys.index.macs(_patient_context(metadata.patient_id))[0]
         described = [asdict(part) | {"digest": part.digest.hex()} for part in parts]
-        consent = {"doctor": metadata.doctor_id, "consent": metadata.consent_digest.hex()}
-        listed = json.dumps({"patient": metadata.patient_id, **consent, "parts": described}).encode()
+        deposited = {
+            "doctor": metadata.doctor_id,
+            "consent": metadata.consent_digest.hex(),
+            "diagnosis": metadata.diagnosis_digest.hex(),
+        }
+        listed = json.dumps({"patient": metadata.patient_id, **deposited, "parts": described}).encode()
         bound = _parts_context(
             metadata.handle,
             metadata.version,
@@ -168,6 +174,7 @@ class Vault:
             stored_at=record.stored_at,
             doctor_id=DoctorId(listed["doctor"]),
             consent_digest=bytes.fromhex(listed["consent"]),
+            diagnosis_digest=bytes.fromhex(listed["diagnosis"]),
             keep_until=record.keep_until,
             sensitivity=record.sensitivity,
         )

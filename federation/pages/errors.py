@@ -10,6 +10,8 @@ class PageRefused(FederationError):
 
     status: ClassVar[int] = 403
     """The HTTP status of the answer."""
+    tone: ClassVar[str] = "bad"
+    """How the page shows it: "bad", or "warn" where nothing is wrong."""
 
 
 class HeaderDoubled(PageRefused):
@@ -58,6 +60,7 @@ class Locked(PageRefused):
     """Nobody was at the page for a while, or somebody locked it."""
 
     reason = "LOCKED"
+    tone = "warn"
     in_words = "The page is locked. Unlock it where the program runs: press Enter there."
 
 
@@ -103,6 +106,7 @@ class MovedOn(PageRefused):
     """The page that sent a command has been overtaken."""
 
     reason = "MOVED_ON"
+    tone = "warn"
     status = 409
     in_words = "This moved on. Something else happened after this page was made, perhaps your own first click."
 

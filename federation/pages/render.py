@@ -13,7 +13,7 @@ from federation.pages.entrance import Entrance
 from federation.pages.errors import PageRefused
 from federation.pages.forms import PROOF, SEEN
 from federation.pages.stage import Snapshot
-from federation.words import duration, local_time, size
+from federation.words import duration, local_time, near_time, size
 
 _FIELDS: Final = Markup('<input type="hidden" name="{}" value="{}"><input type="hidden" name="{}" value="{}">')
 
@@ -35,6 +35,7 @@ def day(value: date) -> str:
 TEMPLATES.filters |= {
     "printable": printable,
     "local_time": local_time,
+    "near_time": near_time,
     "size": size,
     "duration": duration,
     "day": day,

@@ -130,7 +130,7 @@ class Stage(Generic[S]):
     async def events(self, seen: int) -> AsyncIterator[Moved | Progress | None]:
         """Yield each progress while the state of number `seen` is shown, and None when there is none any more; then `Moved`.
 
-        A lock moves on, too.
+        A lock moves on, too; the end says nothing, for there is nowhere to go.
         """
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
@@ -152,7 +152,8 @@ class Stage(Generic[S]):
                     last = snapshot.progress
                     yield last
                 await changed.wait()
-            yield Moved(self._snapshot.number)
+            if self._is_locked:
+                yield Moved(self._snapshot.number)
         finally:
             with self._changed:
                 self._listeners.discard(wake)

@@ -34,6 +34,15 @@ class Terms(Protocol):
     def highest_sensitivity(self) -> Sensitivity: ...
 
 
+NOTHING_BEYOND = "Nothing beyond this visit: no record of it is kept at the hospital, and none of yours is read."
+"""What a visit without a consent amounts to."""
+
+KNOWN_BY = "Hospitals know as soon as they have the next list, within the hour at the latest."
+"""When what was taken back opens nothing any more."""
+
+_STATED = {"mandate": "mandate of", "guardian": "guardianship, stated by"}
+
+
 def grantee_words(grantee: Grantee | None) -> str:
     """Return whom a consent is for."""
     match grantee:
@@ -49,15 +58,30 @@ def grantee_words(grantee: Grantee | None) -> str:
 
 def right_sentences(terms: Terms, whose: str) -> Iterator[str]:
     """Yield one sentence for each thing that a consent allows; `whose` records are "your", or "the patient's"."""
-    rights, where, what = set(terms.rights), _places(terms.hospitals), _departments(terms.department_classes)
-    if pb.RIGHT_WRITE in rights:
+    where, what = _places(terms.hospitals), _departments(terms.department_classes)
+    if pb.RIGHT_WRITE in terms.rights:
         yield f"Keep the record of a visit at {where}, in {what}."
-    if {pb.RIGHT_INDEX, pb.RIGHT_READ} <= rights:
-        yield f"Find and read {whose} records at {where}, of {what}{_closed(terms)}."
-    elif pb.RIGHT_READ in rights:
-        yield f"Read {whose} records at {where}, of {what}{_closed(terms)}."
-    elif pb.RIGHT_INDEX in rights:
-        yield f"See at which hospitals {whose} records of {what} are, and read none."
+    if reading := _reading(terms, whose):
+        yield f"{reading[0].upper()}{reading[1:]}."
+
+
+def consent_sentence(who: str, terms: Terms, whose: str, until: str) -> str:
+    """Return in one sentence what a consent amounts to, for who is about to sign it."""
+    reading, allowed = _reading(terms, whose), []
+    if reading:
+        allowed.append(reading)
+    if pb.RIGHT_WRITE in terms.rights:
+        where, what = _places(terms.hospitals), _departments(terms.department_classes)
+        # Where both are allowed, they are in the same places.
+        allowed.append(
+            "keep the record of a visit there" if reading else f"keep the record of a visit at {where}, in {what}"
+        )
+    return f"{who} may {', and '.join(allowed) or 'do nothing'}, until {until}."
+
+
+def stated_words(kind: str, stated_by: str) -> str:
+    """Return by what somebody stands for a patient, and who stated it."""
+    return f"{_STATED[kind]} {stated_by}"
 
 
 def grant_lines(grant: access.Grant, whose: str) -> Iterator[str]:
@@ -89,6 +113,17 @@ def power_words(powers: Sequence[Power]) -> str:
 def and_list(names: Sequence[str]) -> str:
     """Return names as a sentence lists them."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _reading(terms: Terms, whose: str) -> str:
+    rights, where, what = set(terms.rights), _places(terms.hospitals), _departments(terms.department_classes)
+    if {pb.RIGHT_INDEX, pb.RIGHT_READ} <= rights:
+        return f"find and read {whose} records at {where}, of {what}{_closed(terms)}"
+    if pb.RIGHT_READ in rights:
+        return f"read {whose} records at {where}, of {what}{_closed(terms)}"
+    if pb.RIGHT_INDEX in rights:
+        return f"see at which hospitals {whose} records of {what} are, and read none"
+    return ""
 
 
 def _places(hospitals: Sequence[str]) -> str:

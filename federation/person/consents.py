@@ -82,11 +82,12 @@ class KeptGrant:
 
 @dataclass(frozen=True)
 class KeptMandate:
-    """A mandate that this patient gave."""
+    """A mandate that this patient gave; `shown` is what the deputy needs to show it."""
 
     number: int
     mandate: access.Deputyship
     signed: SignedStatement
+    shown: Deputyship
     is_revoked: bool
 
 
@@ -242,8 +243,9 @@ class Consents:
 
     def _kept_mandate(self, number: int, kept: KeptExhibit) -> KeptMandate:
         signed = SignedStatement(statement=kept.exhibit.message, signature=kept.exhibit.signature)
-        mandate = peek_deputyship(Deputyship(mandate=signed))
-        return KeptMandate(number, mandate, signed, self._is_taken_back(mandate))
+        shown = Deputyship(mandate=signed, key_statement=kept.exhibit.key_statement)
+        mandate = peek_deputyship(shown)
+        return KeptMandate(number, mandate, signed, shown, self._is_taken_back(mandate))
 
     def _held(self, kept: KeptExhibit) -> HeldDeputyship:
         exhibit = kept.exhibit

@@ -85,6 +85,11 @@ class DepositStore:
         """Return those that wait."""
         return [PreparedDeposit.from_bytes(content) for _, content in self._files.all()]
 
+    def amended_by(self, prepared: PreparedDeposit) -> PreparedDeposit | None:
+        """Return the one that waits and whose diagnosis this one's amends, if there is one."""
+        amends = prepared.deposit.amends
+        return next((one for one in self.all() if digest(one.deposit.diagnosis_signature) == amends), None)
+
 
 def prepare_deposit(
     diagnosed: AwaitingReceipt,
@@ -122,6 +127,7 @@ def prepare_deposit(
         based_on=delivery.based_on,
         diagnosis_sent_at=delivery.sent_at,
         diagnosis_signature=delivery.signature,
+        amends=delivery.amends or None,
     )
     return PreparedDeposit(address, hospital_id, deposit, consultation.biosignal, delivery.diagnosis)
 

@@ -50,6 +50,7 @@ from federation.v1.record_pb2 import DepositReceipt
 from federation.wire.coarse import until_answer
 from keystore.errors import KeystoreError
 from keystore.identities import ANY, HospitalId, PatientId
+from keystore.transcript import digest
 
 ROOM_SECONDS = 12 * 3600.0
 REFUSAL_FLOOR_SECONDS = 0.05
@@ -70,12 +71,26 @@ OnReceipt = Callable[[str, DiagnosisReceipt], None]
 """Told whose receipt came for an earlier diagnosis of the room."""
 
 
+@dataclass(frozen=True, repr=False)
+class SentDiagnosis:
+    """D5 as it was sent, and what waits for its receipt: the same report again is the same message again."""
+
+    report: bytes
+    awaiting: AwaitingReceipt
+    frame: SessionFrame
+
+    @property
+    def receipt_key(self) -> tuple[bytes, int]:
+        """Return session and number of the frame that P6 has, whether earlier ones came or not."""
+        return self.awaiting.session_id, self.awaiting.consultation.receiving.sequence
+
+
 @dataclass
 class DoctorRoom:
     """A room that is open, its code, and who is between P1 and P2 in it: of several patients one after the other.
 
-    `owed` are the sessions whose diagnosis lies in the room and is not signed for yet; `set_aside` came while the doctor
-    waited for something else.
+    `diagnosed` are the diagnoses of each session, the newest last; `owed` those of them that lie in the room and are not
+    signed for yet, by `receipt_key`; `set_aside` came while the doctor waited for something else.
     """
 
     code: DoctorCode
@@ -83,8 +98,8 @@ class DoctorRoom:
     mailbox: Mailbox
     duty: access.Duty
     sessions: dict[bytes, AwaitingBiosignal] = field(default_factory=dict, repr=False)
-    diagnosed: dict[bytes, tuple[bytes, AwaitingReceipt, SessionFrame]] = field(default_factory=dict, repr=False)
-    owed: set[bytes] = field(default_factory=set, repr=False)
+    diagnosed: dict[bytes, list[SentDiagnosis]] = field(default_factory=dict, repr=False)
+    owed: dict[tuple[bytes, int], SentDiagnosis] = field(default_factory=dict, repr=False)
     set_aside: list[RelayFrame] = field(default_factory=list, repr=False)
     taken_bytes: int = 0
 
@@ -236,21 +251,34 @@ class DoctorClient:
     ) -> AwaitingReceipt:
         """Sign and send the diagnosis, a FHIR DiagnosticReport that rests on these records: D5.
 
-        A consultation has one: the same report again is the same message again, as after a lost connection; another one
-        would use its nonce twice, and raises OutOfOrder. Raises SessionExpired.
+        The same report again is the same message again, as after a lost connection; another one would use its nonce twice,
+        and raises OutOfOrder: the diagnosis is then to be amended. Raises SessionExpired.
         """
         session_id = consultation.session.session_id
         if session_id not in room.diagnosed:
-            signatures = tuple(record.end.signature for record in records)
             now = self._clock()
-            room.diagnosed[session_id] = report, *consultation.diagnose(report, signatures, now=now)
-            self.book.keep(exhibits.of_own_diagnosis(room.diagnosed[session_id][1]), session_id, now=now)
-            room.owed.add(session_id)
-        sent, awaiting, frame = room.diagnosed[session_id]
-        if sent != report:
+            room.diagnosed[session_id] = []
+            self._sent(room, report, consultation.diagnose(report, _signatures(records), now=now), now)
+        if room.diagnosed[session_id][-1].report != report:
             raise OutOfOrder("this consultation has its diagnosis already")
-        self._put_frame(room, "D5", consultation.patient.patient_id, frame)
-        return awaiting
+        return self._put_newest(room, session_id)
+
+    def amend(
+        self, room: DoctorRoom, diagnosed: AwaitingReceipt, report: bytes, records: Sequence[FetchedRecord]
+    ) -> AwaitingReceipt:
+        """Sign and send what takes the place of this diagnosis, the newest of its consultation: a further D5 that names it.
+
+        The report says so too (`diagnostic_report(amends=...)`). The same report again is the same message again. Both stay
+        evidence, and each gets its own receipt. Raises OutOfOrder if another amended it, Limit after as many as there may
+        be, SessionExpired.
+        """
+        session_id = diagnosed.session_id
+        newest, now = room.diagnosed[session_id][-1], self._clock()
+        if newest.awaiting == diagnosed:
+            self._sent(room, report, diagnosed.amend(report, _signatures(records), now=now), now)
+        elif newest.report != report or newest.awaiting.diagnosis.amends != digest(diagnosed.diagnosis.signature):
+            raise OutOfOrder("this diagnosis is amended already")
+        return self._put_newest(room, session_id)
 
     def await_receipt(self, room: DoctorRoom, awaiting: AwaitingReceipt, *, seconds: float) -> DiagnosisReceipt | None:
         """Wait so long for the patient's receipt, P6; None if none came, for it is the patient's to give.
@@ -262,7 +290,9 @@ class DoctorClient:
             for frame in room.follow(seconds=seconds):
                 if frame.WhichOneof("content") != "frame" or frame.frame.session_id != awaiting.session_id:
                     set_aside.append(frame)
-                elif (receipt := self._take_receipt(room, frame.frame)) is not None:
+                    continue
+                receipt = self._take_receipt(room, frame.frame)
+                if receipt is not None and receipt.diagnosis_digest == digest(awaiting.diagnosis.signature):
                     return receipt
         finally:
             room.set_aside[:0] = set_aside
@@ -278,8 +308,14 @@ class DoctorClient:
         return prepared
 
     def deposit(self, prepared: PreparedDeposit) -> DepositReceipt:
-        """Deposit at the doctor's own hospital; the same prepared deposit again gets the same receipt."""
+        """Deposit at the doctor's own hospital; the same prepared deposit again gets the same receipt.
+
+        One that it amends and that has no receipt yet goes first: the hospital keeps them in their order.
+        """
         self._refreshed()
+        amended = self._deposits.amended_by(prepared)
+        if amended is not None:
+            self.deposit(amended)
         return send_deposit(self._sessions, self._deposits, self._duties, prepared)
 
     def waiting_deposits(self) -> list[PreparedDeposit]:
@@ -292,23 +328,38 @@ class DoctorClient:
             self._answer(room, frame.opening)
         elif content == "frame" and frame.frame.session_id in room.sessions:
             return self._take_frame(room, frame.frame)
-        elif content == "frame" and frame.frame.session_id in room.owed:
+        elif content == "frame" and (owed := room.owed.get((frame.frame.session_id, frame.frame.sequence))) is not None:
             receipt = self._take_receipt(room, frame.frame)
             if receipt is not None:
-                on_receipt(room.diagnosed[frame.frame.session_id][1].consultation.patient_id, receipt)
+                on_receipt(owed.awaiting.consultation.patient_id, receipt)
         return None
 
+    def _sent(self, room: DoctorRoom, report: bytes, made: tuple[AwaitingReceipt, SessionFrame], now: Instant) -> None:
+        """Keep D5 before it is sent: made anew, it would use its nonce again."""
+        sent = SentDiagnosis(report, *made)
+        session_id = sent.awaiting.session_id
+        room.diagnosed[session_id].append(sent)
+        self.book.keep(exhibits.of_own_diagnosis(sent.awaiting), session_id, now=now)
+        room.owed[sent.receipt_key] = sent
+
+    def _put_newest(self, room: DoctorRoom, session_id: bytes) -> AwaitingReceipt:
+        newest = room.diagnosed[session_id][-1]
+        self._put_frame(room, "D5", newest.awaiting.consultation.patient.patient_id, newest.frame)
+        return newest.awaiting
+
     def _take_receipt(self, room: DoctorRoom, frame: SessionFrame) -> DiagnosisReceipt | None:
-        """Take P6 for a diagnosis of this room; None for one that is none: anybody with the code may put frames."""
-        awaiting = room.diagnosed[frame.session_id][1]
-        patient = awaiting.consultation.patient
+        """Take P6 for the diagnosis that its number answers; None for what is none: anybody with the code may put frames."""
+        owed = room.owed.get((frame.session_id, frame.sequence))
+        if owed is None:
+            return None
+        patient = owed.awaiting.consultation.patient
         self._trace.note("P6", patient.identity, self._member.identity, frame)
         try:
-            receipt, signed = awaiting.receive(frame, self._member.verifier(), now=self._clock())
+            receipt, signed = owed.awaiting.receive(frame, self._member.verifier(), now=self._clock())
         except FederationError:
             return None
         self.book.keep(exhibits.of_receipt(signed, patient), frame.session_id, now=self._clock())
-        room.owed.discard(frame.session_id)
+        del room.owed[owed.receipt_key]
         return receipt
 
     def _answer(self, room: DoctorRoom, opening: SealedOpening) -> None:
@@ -383,6 +434,10 @@ class DoctorClient:
                 follow(self._member, self._cloud, now)
                 self._lists_read_at = now
         return now
+
+
+def _signatures(records: Sequence[FetchedRecord]) -> tuple[bytes, ...]:
+    return tuple(record.end.signature for record in records)
 
 
 def _classes(grant: access.Grant) -> Sequence[str]:

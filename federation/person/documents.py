@@ -14,6 +14,13 @@ from keystore.identities import HospitalId
 ATTEMPTS = 4
 PAUSE_SECONDS = 1.0
 
+WHO_READS = {
+    "normal": "Every doctor whom you let read your records reads it.",
+    "restricted": "A doctor reads it whose consent says that it opens restricted records.",
+    "secret": "Nobody but the patient reads it.",
+}
+"""Sensitivity -> who reads a document of it."""
+
 
 def add_document(
     opener: SessionOpener, shown: Shown, hospital_id: HospitalId, address: str, department_class: str, new: NewDocument

@@ -55,6 +55,11 @@ class Declared:
             content = file.read(MOST_FILE_BYTES + 1)
         if len(content) > MOST_FILE_BYTES:
             raise WrongFile(f"{path} is larger than an emergency can be.")
+        return cls.from_bytes(content)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Declared":
+        """Read what `to_bytes` wrote. Raises MalformedMessage."""
         return cls.of(parse(DeclaredEmergency, content))
 
     def to_bytes(self) -> bytes:

@@ -3,9 +3,10 @@
 Numbers count what is hidden as it stands: the first is 1, and they move up when one is shown again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from federation.clinical.text import counted
 from federation.clock import Clock
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
@@ -15,7 +16,7 @@ from federation.protocol.access import Hidden
 from federation.protocol.restriction import Restriction, Stating, make_restriction
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.statement_pb2 import POWER_RESTRICT
-from keystore.identities import PatientId
+from keystore.identities import ANY, PatientId
 
 
 @dataclass(frozen=True)
@@ -85,3 +86,36 @@ class HidingBook:
         if patient_id == self._member.identity:
             return None
         return self._consents.acting_for(patient_id, POWER_RESTRICT).shown
+
+
+def hidden_words(hidden: Hidden) -> str:
+    """Return what is hidden."""
+    where = "every hospital" if hidden.hospital == ANY else hidden.hospital
+    of_class = "" if hidden.department_class == ANY else f" of {hidden.department_class}"
+    if hidden.handle != ANY:
+        return f"Record {hidden.handle}{of_class} at {where}."
+    return f"All records{of_class} at {where}."
+
+
+def hiding_lines(hiding: Hiding) -> Iterator[str]:
+    """Yield what is hidden, by its numbers, then what that means and who has it yet."""
+    hidden = hiding.restriction.hidden
+    if not hidden:
+        yield "Nothing is hidden."
+    yield from (f"{number}  {hidden_words(one)}" for number, one in enumerate(hidden, start=1))
+    yield from standing_lines(hiding)
+
+
+def standing_lines(hiding: Hiding) -> Iterator[str]:
+    """Yield what stands of what is hidden: in an emergency, at the public cloud, at hospitals."""
+    restriction, lacking = hiding.restriction, hiding.hospitals_without
+    if restriction.hidden:
+        sees = "sees it all the same" if restriction.emergency_overrides else "does not see it either"
+        yield f"A doctor who declares an emergency {sees}."
+    if restriction.number == 0:
+        return
+    yield "The public cloud's index goes by this already."
+    if lacking:
+        yield f"{counted(lacking, 'hospital')} where there are records will have it within seconds; ask again."
+    else:
+        yield f"So does every hospital where there are records ({hiding.hospitals_with})."

@@ -19,6 +19,7 @@ from federation.party.node_directory import NodeDirectory, open_node_token, read
 from federation.person.deposits import DEPOSIT
 from federation.person.device import Unlocked, create_person, enrol_device, unlock
 from federation.person.doctor import DoctorClient
+from federation.person.drafts import DRAFT, DraftStore
 from federation.person.emergencies import EMERGENCY
 from federation.person.errors import ProfileUnusable
 from federation.person.maintenance import maintain
@@ -54,7 +55,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class OpenDoctor:
-    """A doctor's client, open. `client` works once the member is registered.
+    """A doctor's client, open. `client` works once the member is registered; `drafts` are what it has begun to write.
 
     `refusal` says why the cloud would not have the registration again when that was due.
     """
@@ -62,6 +63,8 @@ class OpenDoctor:
     member: Member
     cloud: CloudClient
     client: DoctorClient
+    drafts: DraftStore
+    token: Token
     kept: Kept
     refusal: FederationError | None = None
 
@@ -160,7 +163,8 @@ def open_doctor(
             clock=system_clock,
             entropy=system_entropy,
         )
-        yield OpenDoctor(parts.member, parts.cloud, client, parts.kept, refusal)
+        drafts = DraftStore(Profile(node.path).drafts, parts.member)
+        yield OpenDoctor(parts.member, parts.cloud, client, drafts, token, parts.kept, refusal)
 
 
 @contextmanager
@@ -248,6 +252,7 @@ def _sealed_files(profile: Profile) -> Iterator[tuple[str, Path]]:
     yield PENDING, profile.pending
     yield DEPOSIT, profile.deposits
     yield EMERGENCY, profile.emergencies
+    yield DRAFT, profile.drafts
 
 
 def _label(identity: str) -> str:

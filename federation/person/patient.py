@@ -1,7 +1,7 @@
 """The patient's client: a look at the doctor of a code, a visit, its diagnosis; one's own records; what one signed."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -11,8 +11,10 @@ from federation.errors import (
     Limit,
     MessageTooLarge,
     NoSuchRoom,
+    OutOfOrder,
     Refused,
     Rejected,
+    SealInvalid,
     Unavailable,
 )
 from federation.party.cloud_client import CloudClient
@@ -23,7 +25,7 @@ from federation.person.code import DoctorCode
 from federation.person.consents import Consents, KeptGrant, NewGrant, consent_of
 from federation.person.documents import add_document
 from federation.person.errors import NoAnswer
-from federation.person.evidence import EvidenceBook
+from federation.person.evidence import EvidenceBook, KeptExhibit
 from federation.person.finding import OnMore, RecordFinder
 from federation.person.hiding import HidingBook
 from federation.person.hospital_session import SessionOpener
@@ -56,6 +58,7 @@ from federation.v1.record_pb2 import DepositReceipt
 from federation.v1.statement_pb2 import Grant
 from keystore.biometric import BiometricPassword
 from keystore.identities import ANY, DoctorId, HospitalId, PatientId
+from keystore.transcript import digest
 
 REPLY_SECONDS = 30.0
 """How long a doctor has to answer P1, which is stale then: who still waits says it anew, each time after twice as long."""
@@ -63,10 +66,16 @@ REPLY_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 120.0
 """Between two P1 of one patient: a room takes so many frames in all, and others may wait there too."""
 
+SLICE_SECONDS = 2.0
+"""How long a wait for the doctor's answer goes on before it is asked whether it is to go on."""
+
 Asking = AwaitingReply[ConsultationOpening, ConsultationReply, Established]
 
 Waiting = Callable[[], None]
 """Told that the doctor has not answered yet, and that the patient asks again."""
+
+GoOn = Callable[[], None]
+"""Asked again and again whether a wait is to go on: what it raises ends the wait."""
 
 Offer = NewGrant | KeptGrant
 """What a visit consents to: a new grant, or one that was given before."""
@@ -74,7 +83,10 @@ Offer = NewGrant | KeptGrant
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A diagnosis that a doctor signed: a FHIR DiagnosticReport, whose it is, when it came."""
+    """A diagnosis that a doctor signed: a FHIR DiagnosticReport, whose it is, when it came.
+
+    `amends` is the one whose place it takes, as the doctor signed it.
+    """
 
     doctor_id: DoctorId
     report: bytes
@@ -82,6 +94,7 @@ class Diagnosis:
     received_at: Instant
     records: int
     session_id: bytes
+    amends: "Diagnosis | None" = None
 
 
 def require_sendable(biosignal: bytes) -> None:
@@ -168,17 +181,19 @@ class PatientClient:
         *,
         answer_seconds: float = REPLY_SECONDS,
         waiting: Waiting = lambda: None,
+        go_on: GoOn | None = None,
     ) -> PendingConsultation:
         """Visit the doctor who was looked at: P1, D1, P2 with this consent, or none.
 
         P1 is said anew until the doctor answers, for so long: somebody else may be with the doctor. Raises, before anything is
         sent, MessageTooLarge, MalformedMessage and Authorization for what could not be, or would be of no use; RoomChanged if
-        the room is not what was looked at; Refused, NoAnswer, Rejected for a false answer, NoSuchRoom.
+        the room is not what was looked at; Refused, NoAnswer, Rejected for a false answer, NoSuchRoom; and what `go_on` raises,
+        as long as the doctor has not answered: no consent is signed then.
         """
         require_sendable(biosignal)
         self.require_use(offer, view)
         mailbox = self._mailbox(view.code)
-        established = self._established(view, mailbox, answer_seconds, waiting)
+        established = self._established(view, mailbox, answer_seconds, waiting, go_on)
         shown = self._shown(offer, established)
         return self._deliver(view.code, mailbox, established, biosignal, shown)
 
@@ -249,36 +264,54 @@ class PatientClient:
         """Wait for D5, keep it as evidence, and send the receipt. Raises NoAnswer, Refused, NoSuchRoom, Rejected.
 
         What is not the doctor's own next message is passed over: anybody with the code may put frames. A receipt is made once
-        and kept before it is sent: a second one under the same nonce would give the session key's secrets away.
+        and kept before it is sent: a second one under the same nonce would give the session key's secrets away. The
+        consultation stays until its life ends, for the diagnosis may be amended.
         """
-        if waiting.receipt is None:
+        if not waiting.has_diagnosis:
             waiting = self._receive_diagnosis(waiting, seconds)
         self._send_receipt(waiting)
-        self.pending.remove(waiting)
-        return next(found for found in self.diagnoses() if found.session_id == waiting.state.session_id)
+        return self._newest(waiting)
+
+    def look_for_amendment(self, diagnosed: PendingConsultation, *, seconds: float) -> Diagnosis | None:
+        """Take what amends a diagnosis, and return the newest; None if nothing came in so long, as mostly nothing does.
+
+        A room that is gone holds none: then the consultation is forgotten. Raises Refused, Rejected, Unavailable.
+        """
+        newest = diagnosed
+        try:
+            self._send_receipt(newest)
+            while True:
+                newest = self._receive_diagnosis(newest, seconds)
+                self._send_receipt(newest)
+        except NoAnswer:
+            pass
+        except NoSuchRoom:
+            self.pending.remove(newest)
+        return None if newest.state.newest == diagnosed.state.newest else self._newest(newest)
 
     def waiting(self) -> Iterator[PendingConsultation]:
         """Return the consultations that wait for a diagnosis, the oldest first."""
-        return self.pending.all(now=self._clock())
+        return (one for one in self.pending.all(now=self._clock()) if not one.has_diagnosis)
+
+    def amendable(self) -> Iterator[PendingConsultation]:
+        """Return the consultations whose diagnosis came and may still be amended, the oldest first."""
+        return (one for one in self.pending.all(now=self._clock()) if one.has_diagnosis)
 
     def diagnoses(self) -> list[Diagnosis]:
-        """Return the diagnoses that came, the newest first."""
-        found: dict[bytes, Diagnosis] = {}
+        """Return the diagnoses that came, the newest first: of each consultation the one that stands, with what it amends."""
+        came: dict[bytes, dict[bytes, KeptExhibit]] = {}
         for kept in self.book.all("D5"):
-            d5 = DiagnosisDelivery.FromString(kept.exhibit.message)
-            found[kept.reference] = Diagnosis(
-                doctor_id=DoctorId(kept.exhibit.signer),
-                report=d5.diagnosis,
-                sent_at=d5.sent_at,
-                received_at=kept.received_at,
-                records=len(d5.based_on),
-                session_id=kept.reference,
-            )
-        return list(found.values())[::-1]
+            amends = DiagnosisDelivery.FromString(kept.exhibit.message).amends
+            came.setdefault(kept.reference, {})[amends] = kept
+        found = [newest for by_amended in came.values() if (newest := _newest_of(by_amended)) is not None]
+        return sorted(found, key=lambda diagnosis: diagnosis.received_at, reverse=True)
 
     def refresh(self) -> None:
         """Bring the lists up to date."""
         follow(self._member, self._cloud, self._clock())
+
+    def _newest(self, diagnosed: PendingConsultation) -> Diagnosis:
+        return next(found for found in self.diagnoses() if found.session_id == diagnosed.state.session_id)
 
     def _own(self, deputyship: Deputyship | None) -> Shown:
         if deputyship is None:
@@ -293,7 +326,9 @@ class PatientClient:
         duty = consultation.check_duty(room, doctor, code.hospital_id, verifier, now=now)
         return RoomView(code, doctor, duty)
 
-    def _established(self, view: RoomView, mailbox: Mailbox, seconds: float, waiting: Waiting) -> Established:
+    def _established(
+        self, view: RoomView, mailbox: Mailbox, seconds: float, waiting: Waiting, go_on: GoOn | None
+    ) -> Established:
         deadline, pause = time.monotonic() + seconds, REPLY_SECONDS
         while True:
             seen = self._view(view.code, mailbox)
@@ -306,7 +341,7 @@ class PatientClient:
             self._trace.note("P1", party.identity, seen.doctor.identity, opening)
             mailbox.put(RelayFrame(opening=opening))
             try:
-                return self._await_reply(mailbox, awaiting, min(pause, deadline - time.monotonic()))
+                return self._await_reply(mailbox, awaiting, min(pause, deadline - time.monotonic()), go_on)
             except (NoAnswer, Rejected):
                 if time.monotonic() >= deadline:
                     raise
@@ -340,10 +375,10 @@ class PatientClient:
                 newer.cloud_encryption_key_statement.CopyFrom(known.cloud_encryption_key_statement)
             self._member.update(newer)
 
-    def _await_reply(self, mailbox: Mailbox, awaiting: Asking, seconds: float) -> Established:
+    def _await_reply(self, mailbox: Mailbox, awaiting: Asking, seconds: float, go_on: GoOn | None) -> Established:
         doctor_id, own = awaiting.peer.identity, self._member.identity
         failure: FederationError = NoAnswer("The doctor did not answer; ask for a new code and try again.")
-        for frame in self._frames(mailbox, awaiting.session_id, seconds=seconds):
+        for frame in self._frames(mailbox, awaiting.session_id, seconds=seconds, go_on=go_on):
             if frame.WhichOneof("content") != "reply":
                 continue
             self._trace.note("D1", doctor_id, own, frame.reply)
@@ -390,7 +425,9 @@ class PatientClient:
             try:
                 diagnosed = self._opened(waiting, frame.frame)
             except FederationError as error:
-                failure = error
+                # One that doesn't open here is a stranger's, or a diagnosis once more that came before.
+                if not isinstance(error.__cause__, SealInvalid | OutOfOrder):
+                    failure = error
                 continue
             return self._kept(waiting, mailbox, diagnosed)
         raise failure
@@ -403,20 +440,29 @@ class PatientClient:
     def _kept(self, waiting: PendingConsultation, mailbox: Mailbox, diagnosed: Diagnosed) -> PendingConsultation:
         now = self._clock()
         self.book.keep(exhibits.of_diagnosis(diagnosed), waiting.state.session_id, now=now)
-        moved = replace(waiting, next_put=mailbox.next_put, next_read=mailbox.next_read)
-        return self.pending.with_receipt(moved, lambda: diagnosed.receipt(now=now), now=now)
 
-    def _send_receipt(self, waiting: PendingConsultation) -> None:
-        if waiting.receipt is not None:
-            mailbox = self._mailbox(waiting.code, waiting.next_put, waiting.next_read)
-            self._trace.note("P6", self._member.identity, waiting.state.doctor.identity, waiting.receipt)
+        def following() -> PendingConsultation:
+            state, receipt = diagnosed.receipt(now=now)
+            return replace(
+                waiting, state=state, receipt=receipt, next_put=mailbox.next_put, next_read=mailbox.next_read
+            )
+
+        return self.pending.with_receipt(waiting, following, now=now)
+
+    def _send_receipt(self, diagnosed: PendingConsultation) -> None:
+        if diagnosed.receipt is not None:
+            mailbox = self._mailbox(diagnosed.code, diagnosed.next_put, diagnosed.next_read)
+            self._trace.note("P6", self._member.identity, diagnosed.state.doctor.identity, diagnosed.receipt)
             # A receipt is a courtesy: the room may be gone or full by now, and the diagnosis holds without it.
             with suppress(NoSuchRoom, Limit, Unavailable):
-                mailbox.put(RelayFrame(frame=waiting.receipt))
+                mailbox.put(RelayFrame(frame=diagnosed.receipt))
+                self.pending.acknowledged(replace(diagnosed, next_put=mailbox.next_put), now=self._clock())
 
-    def _frames(self, mailbox: Mailbox, session_id: bytes, *, seconds: float) -> Iterator[RelayFrame]:
-        """Yield what comes for this session. Raises Refused if the doctor refuses it."""
-        for frame in mailbox.follow(seconds=seconds):
+    def _frames(
+        self, mailbox: Mailbox, session_id: bytes, *, seconds: float, go_on: GoOn | None = None
+    ) -> Iterator[RelayFrame]:
+        """Yield what comes for this session. Raises Refused if the doctor refuses it, and what `go_on` raises."""
+        for frame in _followed(mailbox, seconds, go_on):
             content = frame.WhichOneof("content")
             if content is None or getattr(frame, content).session_id != session_id:
                 continue
@@ -424,3 +470,32 @@ class PatientClient:
                 self._trace.note("refusal", "?", self._member.identity, frame.refusal)
                 raise Refused("The doctor's side refused the visit, and does not say why.")
             yield frame
+
+
+def _followed(mailbox: Mailbox, seconds: float, go_on: GoOn | None) -> Iterator[RelayFrame]:
+    """Follow a room for so long, in slices where it is asked whether to go on."""
+    if go_on is None:
+        yield from mailbox.follow(seconds=seconds)
+        return
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        go_on()
+        yield from mailbox.follow(seconds=min(left, SLICE_SECONDS))
+
+
+def _newest_of(by_amended: Mapping[bytes, KeptExhibit]) -> Diagnosis | None:
+    """Follow a consultation's diagnoses from the first, by what each amends, and return the last."""
+    newest, link = None, b""
+    while (kept := by_amended.get(link)) is not None:
+        d5 = DiagnosisDelivery.FromString(kept.exhibit.message)
+        newest = Diagnosis(
+            doctor_id=DoctorId(kept.exhibit.signer),
+            report=d5.diagnosis,
+            sent_at=d5.sent_at,
+            received_at=kept.received_at,
+            records=len(d5.based_on),
+            session_id=kept.reference,
+            amends=newest,
+        )
+        link = digest(kept.exhibit.signature)
+    return newest

@@ -1,7 +1,7 @@
-"""Consultations of a patient that wait for their diagnosis, kept through an end of the program (docs/protocol.md, 6).
+"""Consultations of a patient that wait for their diagnosis, or for one that amends it, kept through an end of the program.
 
 Each holds its session keys, sealed under a key of the patient's token: another token, or another patient, opens nothing. A
-consultation lives at most 12 hours; what is older is removed.
+consultation lives at most 12 hours; what is older is removed (docs/protocol.md, 6).
 """
 
 import base64
@@ -34,7 +34,8 @@ PENDING = "pending"
 class PendingConsultation:
     """A consultation whose P2 is sent, and where in its room it stands.
 
-    `receipt` is P6 once it is made: it is then sent as it is, for a second one would use its nonce again.
+    `receipt` is P6 of the newest diagnosis until the room has it: it is sent as it is, for a second one would use its nonce
+    again.
     """
 
     state: AwaitingDiagnosis
@@ -47,6 +48,11 @@ class PendingConsultation:
     def doctor_id(self) -> DoctorId:
         """Return whose diagnosis is waited for."""
         return self.state.doctor.doctor_id
+
+    @property
+    def has_diagnosis(self) -> bool:
+        """Return whether a diagnosis came: what may come now amends it, and may well never come."""
+        return bool(self.state.newest)
 
     def to_bytes(self) -> bytes:
         """Write it, session keys included: to be sealed under the token's key."""
@@ -72,6 +78,7 @@ class PendingConsultation:
             "receiving": _encode_direction(state.receiving),
             "biosignal_signature": _encode(state.biosignal_signature),
             "began_at": state.began_at,
+            "newest": _encode(state.newest),
         }
 
     @classmethod
@@ -81,7 +88,7 @@ class PendingConsultation:
 
 
 class PendingStore:
-    """The waiting consultations of one patient."""
+    """The consultations of one patient that still live."""
 
     def __init__(self, directory: Path, member: Member) -> None:
         """Keep them in this directory."""
@@ -97,18 +104,28 @@ class PendingStore:
         self._files.remove(pending.state.session_id)
 
     def with_receipt(
-        self, pending: PendingConsultation, make: Callable[[], SessionFrame], *, now: Instant
+        self, pending: PendingConsultation, make: Callable[[], PendingConsultation], *, now: Instant
     ) -> PendingConsultation:
-        """Return the consultation with its one P6, made now unless it was made before, also by another program."""
+        """Return what follows a diagnosis, its P6 with it: made now, unless another program has taken this diagnosis too."""
         with self._files.alone():
             content = self._files.get(pending.state.session_id)
             if content is None:  # another program has done all that there was to do
                 return pending
             kept = PendingConsultation.from_bytes(content, self._member, now=now)
-            if kept.receipt is None:
-                kept = replace(pending, receipt=make())
+            if kept.state.newest == pending.state.newest:
+                kept = make()
                 self.put(kept)
             return kept
+
+    def acknowledged(self, pending: PendingConsultation, *, now: Instant) -> None:
+        """Note that the room has this P6, and where the room stands; nothing of a diagnosis that was amended since."""
+        with self._files.alone():
+            content = self._files.get(pending.state.session_id)
+            if content is None:
+                return
+            kept = PendingConsultation.from_bytes(content, self._member, now=now)
+            if kept.state.newest == pending.state.newest:
+                self.put(replace(pending, receipt=None))
 
     def all(self, *, now: Instant) -> Iterator[PendingConsultation]:
         """Yield those that still live, the oldest first; remove what is over."""
@@ -147,6 +164,7 @@ def _restored(content: dict[str, Any], member: Member, party: Party, now: Instan
         receiving=_decode_direction(session_id, content["receiving"]),
         biosignal_signature=_decode(content["biosignal_signature"]),
         began_at=content["began_at"],
+        newest=_decode(content["newest"]),
     )
     receipt = content["receipt"]
     return PendingConsultation(

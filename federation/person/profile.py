@@ -9,6 +9,7 @@ helper.bin      of a patient: the fuzzy extractor's helper data
 pending/        of a patient: consultations that wait for a diagnosis, sealed under the token's key
 accesses.json   of a patient: up to where each log of who accessed its records was read
 emergencies/    of a doctor: the emergencies that it declared, with its notes, sealed under the token's key
+drafts/         of a doctor: conclusions that it began to write at its desk, sealed under the token's key
 spool/          records on their way in, encrypted under a key that is only in memory
 """
 
@@ -90,3 +91,8 @@ class Profile:
     def emergencies(self) -> Path:
         """Return the directory of what a doctor noted of emergencies."""
         return self.directory / "emergencies"
+
+    @property
+    def drafts(self) -> Path:
+        """Return the directory of conclusions that a doctor began to write."""
+        return self.directory / "drafts"

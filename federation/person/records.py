@@ -148,11 +148,11 @@ KEY_BYTES = 32
 MOST_HANDLES = 64
 SPOOL_KEPT_MS = 12 * 3_600_000
 
-Progress = Callable[[str, int], None]
-"""Told, at each slice, whose record comes and how many bytes of it have come so far."""
+Progress = Callable[[str, int, int | None], None]
+"""Told, at each slice, whose record comes, how many bytes of it came so far, and of how many: None before its manifest came."""
 
 
-def no_progress(_hospital_id: str, _received_bytes: int) -> None:
+def no_progress(_hospital_id: str, _received_bytes: int, _size_bytes: int | None) -> None:
     """Show nothing."""
 
 
@@ -278,7 +278,7 @@ class RecordFetcher:
             if incoming.manifest is not None and incoming.size_bytes is not None:
                 allowance.require_room(incoming.manifest, incoming.size_bytes)
             blob.write(outcome.content)
-            progress(hospital_id, blob.size_bytes)
+            progress(hospital_id, blob.size_bytes, incoming.size_bytes)
 
     def _taken(self, awaiting: AwaitingRecord, frame: SessionFrame) -> tuple[AwaitingRecord, Slice | Received]:
         return awaiting.receive(frame, self._opener.member.verifier(), now=self._opener.clock())

@@ -1,5 +1,6 @@
 """What a patient sees of a doctor's room before it consents to anything: who is there, by whose word, and where on duty."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from federation.protocol.doctor_certificate import read_certificate
 from federation.protocol.shown import asker_of, is_taken_back
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import Peer, VerifiedParty, Verifier
+from federation.words import local_time
 from keystore.identities import is_identity
 
 MOST_SHOWN = 120
@@ -65,6 +67,25 @@ class RoomView:
     def authority_id(self) -> str:
         """Return the medical authority that vouches for the doctor."""
         return self.doctor.party.authority_id
+
+    @property
+    def called(self) -> str:
+        """Return who the doctor is in a sentence: by name and identity, where Cert_D has a name."""
+        name, doctor_id = self.name.name, self.doctor.identity
+        return f"{name} ({doctor_id})" if name else doctor_id
+
+    def in_words(self) -> Iterator[tuple[str, str]]:
+        """Yield what a patient has to see before it consents: a heading, and what stands there."""
+        name = self.name
+        yield "Doctor", self.called
+        if name.profession:
+            yield "Profession", name.profession
+        if name.organisation:
+            yield "Belongs to", name.organisation
+        yield "Certified by", self.authority_id
+        yield "Hospital", self.duty.hospital_id
+        classes = ", ".join(self.duty.department_classes) or "no department"
+        yield "On duty in", f"{classes}, until {local_time(self.duty.validity.not_after)}"
 
     def require_same(self, seen: "RoomView") -> None:
         """Require that it is still what was looked at, another epoch's key aside. Raises RoomChanged."""

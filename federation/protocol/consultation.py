@@ -5,8 +5,8 @@ P1  The patient, who has the doctor's statements from the relay and checked them
 D1  The doctor checks who the patient is, picks r6, and both compute SEK_1 from K = S_D R_P2 + r6 U_P = S_P R_D2 + r5 U_D
     and Z = r5 r6 B. The doctor proves that it has the key by kc_D, and who it is by its signature.
 P2  The patient, only then, sends M_SD and its grant under SEK_1: this confirms the key to the doctor.
-D5  The doctor signs its diagnosis over what it rests on.
-P6  The patient gives a receipt.
+D5  The doctor signs its diagnosis over what it rests on. A further one amends it: it names the newest before it.
+P6  The patient gives a receipt, for each.
 
 Before, the doctor opens a room of the relay, and closes it after: it shows who it is, in clear, signed for this hospital. Nothing
 of that is secret: a room's statements are served to whoever has the room's number. So refusals are precise.
@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from federation.errors import (
+    AmendmentMismatch,
     CertificateForeign,
     CredentialInvalid,
     IdentityMismatch,
@@ -65,6 +66,9 @@ from keystore.signatures import VerifyingKey
 from keystore.transcript import digest, listing, text, transcript, u64
 
 CONSULTATION_LIFE = timedelta(hours=12)
+
+MOST_AMENDMENTS = 8
+"""Of one consultation's diagnosis. Frame k of the doctor's direction is D5 k, so its number counts them."""
 
 
 def code_digest(key_statement: bytes, signature: bytes, certificate: bytes) -> bytes:
@@ -152,9 +156,14 @@ def diagnosis_transcript(
     biosignal_signature: bytes,
     based_on: bytes,
     sent_at: Instant,
+    amends: bytes = b"",
 ) -> bytes:
-    """Return what Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5) (D1 of the findings)."""
-    return transcript("D5", transcript_hash, diagnosis_digest, digest(biosignal_signature), based_on, u64(sent_at))
+    """Return what Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5, amends) (D1 of the findings).
+
+    `amends` is H(Sig_D5) of the diagnosis whose place it takes; empty for none.
+    """
+    rests_on = digest(biosignal_signature), based_on
+    return transcript("D5", transcript_hash, diagnosis_digest, *rests_on, u64(sent_at), amends)
 
 
 def receipt_transcript(diagnosis_signature_digest: bytes, sent_at: Instant) -> bytes:
@@ -268,7 +277,10 @@ def _frames(direction: Direction, biosignal: bytes, payload: BiosignalDelivery, 
 
 @dataclass(frozen=True, repr=False)
 class AwaitingDiagnosis:
-    """P2 is sent. This state may be kept, sealed under a token key, until the diagnosis comes (at most 12 hours)."""
+    """P2 is sent. This state may be kept, sealed under a token key, until the diagnosis comes (at most 12 hours).
+
+    `newest` is H(Sig_D5) of the diagnosis that came last, empty before the first: the next one has to amend it.
+    """
 
     patient: Party
     doctor: Peer
@@ -278,9 +290,13 @@ class AwaitingDiagnosis:
     receiving: Direction
     biosignal_signature: bytes
     began_at: Instant
+    newest: bytes = b""
 
     def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> "Diagnosed":
-        """Take D5 (eq. 50). Its T lies within the consultation's life; the sequence stops a replay (D2)."""
+        """Take D5 (eq. 50), the first or one that amends the newest.
+
+        Its T lies within the consultation's life; the sequence stops a replay (D2).
+        """
         with after_opening():
             return self._accept(frame, verifier, now)
 
@@ -297,6 +313,10 @@ class AwaitingDiagnosis:
         covered = _diagnosis_signed(d5, self.transcript_hash, self.biosignal_signature)
         signed = Signed("D5", covered, d5.signature, opened.plaintext)
         signed.verify(self.doctor.key)  # D5.9
+        if self.receiving.sequence > MOST_AMENDMENTS:
+            raise Limit(f"a diagnosis is amended at most {MOST_AMENDMENTS} times")  # D5.10
+        if not hmac.compare_digest(d5.amends, self.newest):
+            raise AmendmentMismatch("the diagnosis does not amend the newest before it")  # D5.11
         return Diagnosed(self, receiving, d5, signed)
 
 
@@ -309,12 +329,16 @@ class Diagnosed:
     delivery: DiagnosisDelivery
     signed: Signed
 
-    def receipt(self, *, now: Instant) -> SessionFrame:
-        """Send P6: a receipt for the diagnosis."""
+    def receipt(self, *, now: Instant) -> tuple[AwaitingDiagnosis, SessionFrame]:
+        """Send P6, a receipt for the diagnosis; the state that follows takes an amendment.
+
+        P6 k answers D5 k under that number, so a receipt that never arrives leaves no gap for the next one.
+        """
         signature_digest, held = digest(self.delivery.signature), self.consultation
         signature = held.patient.signing_key.sign(receipt_transcript(signature_digest, now))
         payload = DiagnosisReceipt(diagnosis_digest=signature_digest, sent_at=now, signature=signature)
-        return held.sending.seal_message("p6", payload, sent_at=now)[1]
+        sending, frame = held.sending.seal_message("p6", payload, sent_at=now)
+        return replace(held, sending=sending, receiving=self.receiving, newest=signature_digest), frame
 
 
 def receive_opening(
@@ -431,26 +455,37 @@ class InConsultation:
 
         Raises SessionExpired after 12 hours.
         """
-        if now >= self.session.began_at + milliseconds(CONSULTATION_LIFE):
-            raise SessionExpired("the consultation's life is over")
-        doctor = self.session.own
-        payload = DiagnosisDelivery(
-            diagnosis=diagnosis,
-            based_on=[digest(signature) for signature in record_signatures],
-            doctor_certificate=doctor.certificate,
-            sent_at=now,
-        )
-        covered = _diagnosis_signed(payload, self.session.transcript_hash, self.delivery.signature)
-        payload.signature = doctor.signing_key.sign(covered)
-        check(payload)
-        sending, frame = self.sending.seal_message("d5", payload, sent_at=now)
-        signed = Signed("D5", covered, payload.signature, payload.SerializeToString(deterministic=True))
-        return AwaitingReceipt(replace(self, sending=sending), payload, signed), frame
+        return _delivered(self, diagnosis, record_signatures, None, now)
+
+
+def _delivered(
+    consultation: InConsultation,
+    diagnosis: bytes,
+    record_signatures: tuple[bytes, ...],
+    amends: bytes | None,
+    now: Instant,
+) -> "tuple[AwaitingReceipt, SessionFrame]":
+    session = consultation.session
+    if now >= session.began_at + milliseconds(CONSULTATION_LIFE):
+        raise SessionExpired("the consultation's life is over")
+    payload = DiagnosisDelivery(
+        diagnosis=diagnosis,
+        based_on=[digest(signature) for signature in record_signatures],
+        doctor_certificate=session.own.certificate,
+        sent_at=now,
+        amends=amends,
+    )
+    covered = _diagnosis_signed(payload, session.transcript_hash, consultation.delivery.signature)
+    payload.signature = session.own.signing_key.sign(covered)
+    check(payload)
+    sending, frame = consultation.sending.seal_message("d5", payload, sent_at=now)
+    signed = Signed("D5", covered, payload.signature, payload.SerializeToString(deterministic=True))
+    return AwaitingReceipt(replace(consultation, sending=sending), payload, signed), frame
 
 
 @dataclass(frozen=True, repr=False)
 class AwaitingReceipt:
-    """D5 is sent; the patient may send a receipt."""
+    """D5 is sent; the patient may send a receipt, and the doctor may amend it."""
 
     consultation: InConsultation
     diagnosis: DiagnosisDelivery
@@ -460,6 +495,25 @@ class AwaitingReceipt:
     def session_id(self) -> bytes:
         """Return the session's id."""
         return self.consultation.session.session_id
+
+    @property
+    def is_last(self) -> bool:
+        """Return whether this one can't be amended: it was so often as it may be."""
+        return self.consultation.sending.sequence > MOST_AMENDMENTS
+
+    def amend(
+        self, diagnosis: bytes, record_signatures: tuple[bytes, ...], *, now: Instant
+    ) -> "tuple[AwaitingReceipt, SessionFrame]":
+        """Send a further D5, which takes the place of this one and names it by H(Sig_D5). This state still takes its own P6.
+
+        Raises SessionExpired after 12 hours, Limit.
+        """
+        if self.is_last:
+            raise Limit(f"a diagnosis is amended at most {MOST_AMENDMENTS} times")
+        receiving = self.consultation.receiving
+        # P6 of this D5 has the number before, whether it comes or not.
+        after = replace(self.consultation, receiving=replace(receiving, sequence=receiving.sequence + 1))
+        return _delivered(after, diagnosis, record_signatures, digest(self.diagnosis.signature), now)
 
     def receive(self, frame: SessionFrame, verifier: Verifier, *, now: Instant) -> tuple[DiagnosisReceipt, Signed]:
         """Take P6. Raises Rejected for anything but the patient's own receipt for this diagnosis."""
@@ -478,7 +532,8 @@ class AwaitingReceipt:
 
 def _diagnosis_signed(d5: DiagnosisDelivery, transcript_hash: bytes, biosignal_signature: bytes) -> bytes:
     based_on = listing(list(d5.based_on))
-    return diagnosis_transcript(transcript_hash, digest(d5.diagnosis), biosignal_signature, based_on, d5.sent_at)
+    diagnosis_digest = digest(d5.diagnosis)
+    return diagnosis_transcript(transcript_hash, diagnosis_digest, biosignal_signature, based_on, d5.sent_at, d5.amends)
 
 
 def room_transcript(request: OpenRoomRequest, doctor_id: DoctorId, hospital_id: HospitalId) -> bytes:

@@ -646,6 +646,7 @@ class ReceivedDeposit(Brought[Deposit]):
             sto.biosignal_signature,
             listing(list(sto.based_on)),
             sto.diagnosis_sent_at,
+            sto.amends,
         )
         verify_signature(doctor.key, sto.diagnosis_signature, diagnosis)  # STO.18
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from federation.v1 import rules_pb2 as federation_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66\x65\x64\x65ration/v1/diagnosis.proto\x12\rfederation.v1\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\"\xbc\x02\n\x11\x44iagnosisDelivery\x12+\n\tdiagnosis\x18\x01 \x01(\x0c\x42\x08\xca\xda\x18\x04\x10\x80\x80\x38H\x00R\tdiagnosis\x88\x01\x01\x12#\n\x08\x62\x61sed_on\x18\x02 \x03(\x0c\x42\x08\xca\xda\x18\x04\x08\r\x18@R\x07\x62\x61sedOn\x12;\n\x12\x64octor_certificate\x18\x03 \x01(\x0c\x42\x07\xca\xda\x18\x03\x10\x80 H\x01R\x11\x64octorCertificate\x88\x01\x01\x12$\n\x07sent_at\x18\x04 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x02R\x06sentAt\x88\x01\x01\x12)\n\tsignature\x18\x05 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x03R\tsignature\x88\x01\x01:\x08\xca\xda\x18\x04\x10\x80\x80<B\x0c\n\n_diagnosisB\x15\n\x13_doctor_certificateB\n\n\x08_sent_atB\x0c\n\n_signature\"\xd3\x01\n\x10\x44iagnosisReceipt\x12\x36\n\x10\x64iagnosis_digest\x18\x01 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\rH\x00R\x0f\x64iagnosisDigest\x88\x01\x01\x12$\n\x07sent_at\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x01R\x06sentAt\x88\x01\x01\x12)\n\tsignature\x18\x03 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x02R\tsignature\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80\x02\x42\x13\n\x11_diagnosis_digestB\n\n\x08_sent_atB\x0c\n\n_signatureBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66\x65\x64\x65ration/v1/diagnosis.proto\x12\rfederation.v1\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\"\xee\x02\n\x11\x44iagnosisDelivery\x12+\n\tdiagnosis\x18\x01 \x01(\x0c\x42\x08\xca\xda\x18\x04\x10\x80\x80\x38H\x00R\tdiagnosis\x88\x01\x01\x12#\n\x08\x62\x61sed_on\x18\x02 \x03(\x0c\x42\x08\xca\xda\x18\x04\x08\r\x18@R\x07\x62\x61sedOn\x12;\n\x12\x64octor_certificate\x18\x03 \x01(\x0c\x42\x07\xca\xda\x18\x03\x10\x80 H\x01R\x11\x64octorCertificate\x88\x01\x01\x12$\n\x07sent_at\x18\x04 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x02R\x06sentAt\x88\x01\x01\x12)\n\tsignature\x18\x05 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x03R\tsignature\x88\x01\x01\x12%\n\x06\x61mends\x18\x06 \x01(\x0c\x42\x08\xca\xda\x18\x04\x08\r \x01H\x04R\x06\x61mends\x88\x01\x01:\x08\xca\xda\x18\x04\x10\x80\x80<B\x0c\n\n_diagnosisB\x15\n\x13_doctor_certificateB\n\n\x08_sent_atB\x0c\n\n_signatureB\t\n\x07_amends\"\xd3\x01\n\x10\x44iagnosisReceipt\x12\x36\n\x10\x64iagnosis_digest\x18\x01 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\rH\x00R\x0f\x64iagnosisDigest\x88\x01\x01\x12$\n\x07sent_at\x18\x02 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x01R\x06sentAt\x88\x01\x01\x12)\n\tsignature\x18\x03 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x02R\tsignature\x88\x01\x01:\x07\xca\xda\x18\x03\x10\x80\x02\x42\x13\n\x11_diagnosis_digestB\n\n\x08_sent_atB\x0c\n\n_signatureBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DIAGNOSISDELIVERY'].fields_by_name['sent_at']._serialized_options = b'\312\332\030\002\010\023'
   _globals['_DIAGNOSISDELIVERY'].fields_by_name['signature']._loaded_options = None
   _globals['_DIAGNOSISDELIVERY'].fields_by_name['signature']._serialized_options = b'\312\332\030\002\010\014'
+  _globals['_DIAGNOSISDELIVERY'].fields_by_name['amends']._loaded_options = None
+  _globals['_DIAGNOSISDELIVERY'].fields_by_name['amends']._serialized_options = b'\312\332\030\004\010\r \001'
   _globals['_DIAGNOSISDELIVERY']._loaded_options = None
   _globals['_DIAGNOSISDELIVERY']._serialized_options = b'\312\332\030\004\020\200\200<'
   _globals['_DIAGNOSISRECEIPT'].fields_by_name['diagnosis_digest']._loaded_options = None
@@ -54,7 +56,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DIAGNOSISRECEIPT']._loaded_options = None
   _globals['_DIAGNOSISRECEIPT']._serialized_options = b'\312\332\030\003\020\200\002'
   _globals['_DIAGNOSISDELIVERY']._serialized_start=76
-  _globals['_DIAGNOSISDELIVERY']._serialized_end=392
-  _globals['_DIAGNOSISRECEIPT']._serialized_start=395
-  _globals['_DIAGNOSISRECEIPT']._serialized_end=606
+  _globals['_DIAGNOSISDELIVERY']._serialized_end=442
+  _globals['_DIAGNOSISRECEIPT']._serialized_start=445
+  _globals['_DIAGNOSISRECEIPT']._serialized_end=656
 # @@protoc_insertion_point(module_scope)

@@ -20,7 +20,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class DiagnosisDelivery(_message.Message):
-    """d5 (eq. 49), under SEK_1: {M_DINF, [H(Sig_HPC2)...], Cert_D, T_D5, Sig_D5}."""
+    """d5 (eq. 49), under SEK_1: {M_DINF, [H(Sig_HPC2)...], Cert_D, T_D5, amends, Sig_D5}. A further one takes the place of the newest
+    before it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -29,6 +31,7 @@ class DiagnosisDelivery(_message.Message):
     DOCTOR_CERTIFICATE_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    AMENDS_FIELD_NUMBER: _builtins.int
     diagnosis: _builtins.bytes
     """M_DINF: a FHIR R4 DiagnosticReport, JSON."""
     doctor_certificate: _builtins.bytes
@@ -36,7 +39,9 @@ class DiagnosisDelivery(_message.Message):
     sent_at: _builtins.int
     """T_D5; equal to the frame's, within the consultation's life."""
     signature: _builtins.bytes
-    """Sig_D5 over T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5)."""
+    """Sig_D5 over T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5, amends or empty)."""
+    amends: _builtins.bytes
+    """H(Sig_D5) of the newest d5 before it, whose place it takes; absent in a consultation's first, and in no other."""
     @_builtins.property
     def based_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """H(Sig_HPC2) of each record that the diagnosis rests on."""
@@ -49,11 +54,14 @@ class DiagnosisDelivery(_message.Message):
         doctor_certificate: _builtins.bytes | None = ...,
         sent_at: _builtins.int | None = ...,
         signature: _builtins.bytes | None = ...,
+        amends: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_diagnosis", b"_diagnosis", "_doctor_certificate", b"_doctor_certificate", "_sent_at", b"_sent_at", "_signature", b"_signature", "diagnosis", b"diagnosis", "doctor_certificate", b"doctor_certificate", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amends", b"_amends", "_diagnosis", b"_diagnosis", "_doctor_certificate", b"_doctor_certificate", "_sent_at", b"_sent_at", "_signature", b"_signature", "amends", b"amends", "diagnosis", b"diagnosis", "doctor_certificate", b"doctor_certificate", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_diagnosis", b"_diagnosis", "_doctor_certificate", b"_doctor_certificate", "_sent_at", b"_sent_at", "_signature", b"_signature", "based_on", b"based_on", "diagnosis", b"diagnosis", "doctor_certificate", b"doctor_certificate", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amends", b"_amends", "_diagnosis", b"_diagnosis", "_doctor_certificate", b"_doctor_certificate", "_sent_at", b"_sent_at", "_signature", b"_signature", "amends", b"amends", "based_on", b"based_on", "diagnosis", b"diagnosis", "doctor_certificate", b"doctor_certificate", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amends: _TypeAlias = _typing.Literal["amends"]  # noqa: Y015
+    _WhichOneofArgType__amends: _TypeAlias = _typing.Literal["_amends", b"_amends"]  # noqa: Y015
     _WhichOneofReturnType__diagnosis: _TypeAlias = _typing.Literal["diagnosis"]  # noqa: Y015
     _WhichOneofArgType__diagnosis: _TypeAlias = _typing.Literal["_diagnosis", b"_diagnosis"]  # noqa: Y015
     _WhichOneofReturnType__doctor_certificate: _TypeAlias = _typing.Literal["doctor_certificate"]  # noqa: Y015
@@ -62,6 +70,8 @@ class DiagnosisDelivery(_message.Message):
     _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
     _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
     _WhichOneofArgType__signature: _TypeAlias = _typing.Literal["_signature", b"_signature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amends) -> _WhichOneofReturnType__amends | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__diagnosis) -> _WhichOneofReturnType__diagnosis | None: ...
     @_typing.overload

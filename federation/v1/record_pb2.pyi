@@ -915,6 +915,7 @@ class Deposit(_message.Message):
     BASED_ON_FIELD_NUMBER: _builtins.int
     DIAGNOSIS_SENT_AT_FIELD_NUMBER: _builtins.int
     DIAGNOSIS_SIGNATURE_FIELD_NUMBER: _builtins.int
+    AMENDS_FIELD_NUMBER: _builtins.int
     patient_id: _builtins.str
     """ID_P."""
     doctor_id: _builtins.str
@@ -941,6 +942,8 @@ class Deposit(_message.Message):
     """T_D5."""
     diagnosis_signature: _builtins.bytes
     """Sig_D5."""
+    amends: _builtins.bytes
+    """d5's amends: H(Sig_D5) of the diagnosis whose place it takes; absent in a consultation's first."""
     @_builtins.property
     def scope(self) -> Global___Scope:
         """The scope that c_P commits to, with purpose "store"."""
@@ -974,13 +977,16 @@ class Deposit(_message.Message):
         based_on: _abc.Iterable[_builtins.bytes] | None = ...,
         diagnosis_sent_at: _builtins.int | None = ...,
         diagnosis_signature: _builtins.bytes | None = ...,
+        amends: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_biosignal_digest", b"_biosignal_digest", "_biosignal_sent_at", b"_biosignal_sent_at", "_biosignal_signature", b"_biosignal_signature", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_blind", b"_blind", "_consultation_digest", b"_consultation_digest", "_diagnosis_digest", b"_diagnosis_digest", "_diagnosis_sent_at", b"_diagnosis_sent_at", "_diagnosis_signature", b"_diagnosis_signature", "_diagnosis_size_bytes", b"_diagnosis_size_bytes", "_doctor_id", b"_doctor_id", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "biosignal_digest", b"biosignal_digest", "biosignal_sent_at", b"biosignal_sent_at", "biosignal_signature", b"biosignal_signature", "biosignal_size_bytes", b"biosignal_size_bytes", "blind", b"blind", "consultation_digest", b"consultation_digest", "diagnosis_digest", b"diagnosis_digest", "diagnosis_sent_at", b"diagnosis_sent_at", "diagnosis_signature", b"diagnosis_signature", "diagnosis_size_bytes", b"diagnosis_size_bytes", "doctor_id", b"doctor_id", "patient_id", b"patient_id", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_amends", b"_amends", "_biosignal_digest", b"_biosignal_digest", "_biosignal_sent_at", b"_biosignal_sent_at", "_biosignal_signature", b"_biosignal_signature", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_blind", b"_blind", "_consultation_digest", b"_consultation_digest", "_diagnosis_digest", b"_diagnosis_digest", "_diagnosis_sent_at", b"_diagnosis_sent_at", "_diagnosis_signature", b"_diagnosis_signature", "_diagnosis_size_bytes", b"_diagnosis_size_bytes", "_doctor_id", b"_doctor_id", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "amends", b"amends", "biosignal_digest", b"biosignal_digest", "biosignal_sent_at", b"biosignal_sent_at", "biosignal_signature", b"biosignal_signature", "biosignal_size_bytes", b"biosignal_size_bytes", "blind", b"blind", "consultation_digest", b"consultation_digest", "diagnosis_digest", b"diagnosis_digest", "diagnosis_sent_at", b"diagnosis_sent_at", "diagnosis_signature", b"diagnosis_signature", "diagnosis_size_bytes", b"diagnosis_size_bytes", "doctor_id", b"doctor_id", "patient_id", b"patient_id", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_biosignal_digest", b"_biosignal_digest", "_biosignal_sent_at", b"_biosignal_sent_at", "_biosignal_signature", b"_biosignal_signature", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_blind", b"_blind", "_consultation_digest", b"_consultation_digest", "_diagnosis_digest", b"_diagnosis_digest", "_diagnosis_sent_at", b"_diagnosis_sent_at", "_diagnosis_signature", b"_diagnosis_signature", "_diagnosis_size_bytes", b"_diagnosis_size_bytes", "_doctor_id", b"_doctor_id", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "based_on", b"based_on", "biosignal_digest", b"biosignal_digest", "biosignal_sent_at", b"biosignal_sent_at", "biosignal_signature", b"biosignal_signature", "biosignal_size_bytes", b"biosignal_size_bytes", "blind", b"blind", "consultation_digest", b"consultation_digest", "diagnosis_digest", b"diagnosis_digest", "diagnosis_sent_at", b"diagnosis_sent_at", "diagnosis_signature", b"diagnosis_signature", "diagnosis_size_bytes", b"diagnosis_size_bytes", "doctor_id", b"doctor_id", "patient_id", b"patient_id", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_amends", b"_amends", "_biosignal_digest", b"_biosignal_digest", "_biosignal_sent_at", b"_biosignal_sent_at", "_biosignal_signature", b"_biosignal_signature", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_blind", b"_blind", "_consultation_digest", b"_consultation_digest", "_diagnosis_digest", b"_diagnosis_digest", "_diagnosis_sent_at", b"_diagnosis_sent_at", "_diagnosis_signature", b"_diagnosis_signature", "_diagnosis_size_bytes", b"_diagnosis_size_bytes", "_doctor_id", b"_doctor_id", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "amends", b"amends", "based_on", b"based_on", "biosignal_digest", b"biosignal_digest", "biosignal_sent_at", b"biosignal_sent_at", "biosignal_signature", b"biosignal_signature", "biosignal_size_bytes", b"biosignal_size_bytes", "blind", b"blind", "consultation_digest", b"consultation_digest", "diagnosis_digest", b"diagnosis_digest", "diagnosis_sent_at", b"diagnosis_sent_at", "diagnosis_signature", b"diagnosis_signature", "diagnosis_size_bytes", b"diagnosis_size_bytes", "doctor_id", b"doctor_id", "patient_id", b"patient_id", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__access: _TypeAlias = _typing.Literal["access"]  # noqa: Y015
     _WhichOneofArgType__access: _TypeAlias = _typing.Literal["_access", b"_access"]  # noqa: Y015
+    _WhichOneofReturnType__amends: _TypeAlias = _typing.Literal["amends"]  # noqa: Y015
+    _WhichOneofArgType__amends: _TypeAlias = _typing.Literal["_amends", b"_amends"]  # noqa: Y015
     _WhichOneofReturnType__biosignal_digest: _TypeAlias = _typing.Literal["biosignal_digest"]  # noqa: Y015
     _WhichOneofArgType__biosignal_digest: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest"]  # noqa: Y015
     _WhichOneofReturnType__biosignal_sent_at: _TypeAlias = _typing.Literal["biosignal_sent_at"]  # noqa: Y015
@@ -1011,6 +1017,8 @@ class Deposit(_message.Message):
     _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__access) -> _WhichOneofReturnType__access | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amends) -> _WhichOneofReturnType__amends | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__biosignal_digest) -> _WhichOneofReturnType__biosignal_digest | None: ...
     @_typing.overload

@@ -119,7 +119,7 @@ def test_b7_no_signature_is_visible_on_the_wire(federation):
     verifier = federation.hospital_a.verifier()
     h2 = requested.receive(d4, verifier, now=now).decide(verifier, Receiver(), now=now).recorded().end(1, now=now)
     _, d5 = state.diagnose(b"all is well", (), now=now)
-    p6 = waiting.receive(d5, federation.patient.verifier(), now=now).receipt(now=now)
+    _, p6 = waiting.receive(d5, federation.patient.verifier(), now=now).receipt(now=now)
 
     signatures = [
         p1_to(federation, federation.doctor).open(p1).signature,

@@ -79,5 +79,5 @@ def test_diagnoses_and_receipts_have_one_size_up_to_the_smallest_class(federatio
         _, frame = consultation.diagnose(diagnosis, based_on, now=federation.clock.now)
         diagnosed.add(frame.ByteSize())
         told = waiting.receive(frame, federation.patient.verifier(), now=federation.clock.now)
-        receipts.add(told.receipt(now=federation.clock.now).ByteSize())
+        receipts.add(told.receipt(now=federation.clock.now)[1].ByteSize())
     assert (len(diagnosed), len(receipts)) == (1, 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 
 from jinja2 import ChoiceLoader, FileSystemLoader
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -46,7 +47,7 @@ State = Count | Awaiting
 
 @dataclass
 class Counter:
-    """The side. `go_on` lets the long work end, `visitor` ends the wait; `unlocking` stands for the token's login."""
+    """The side. `go_on` lets the long work end, `visitor` ends the wait; `locking` and `unlocking` are the token's."""
 
     name: str = "desk"
     title: str = "medunion, the counter"
@@ -55,6 +56,8 @@ class Counter:
     locked: int = 0
     worked: int = 0
     kept: str = ""
+    unescaped: str = ""
+    locking: Callable[[], None] = lambda: None
     unlocking: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
@@ -69,7 +72,8 @@ class Counter:
         return "/count"
 
     def lock(self, state: State) -> State:
-        """Note that the token would be logged out."""
+        """Log out."""
+        self.locking()
         self.locked += 1
         return state
 
@@ -97,7 +101,14 @@ class Counter:
         """Show the count."""
         state = render.snapshot_of(request).state
         count = state if isinstance(state, Count) else state.count
-        return render.page(request, "counter.html", count=count, waits=isinstance(state, Awaiting), kept=self.kept)
+        return render.page(
+            request,
+            "counter.html",
+            count=count,
+            waits=isinstance(state, Awaiting),
+            kept=self.kept,
+            unescaped=Markup(self.unescaped),
+        )
 
     async def _done(self, request: Request, command: Callable[[State], State | None], form: Form) -> Response:
         await self.stage.do(command, seen=form.seen)

@@ -12,10 +12,12 @@ import pytest
 from demo.stage import CONSENT, Federation, run
 from federation.party.registration import ticket_text
 from tests.clients.foreign import Party, certify_doctor, enrol_patient, party, register_patient, sensor, write_pin
+from tests.waiting import until
 
 RECORD = Path(__file__).parents[1] / "data" / "synthea-johnnie679.json"
 DAY_MS = 24 * 3600 * 1000
 CONCLUSION = "Sinus rhythm, no ischaemia."
+AMENDED = "Atrial flutter, on a second look."
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -117,6 +119,39 @@ def test_doctor_sees_a_python_patient(clinic: Clinic) -> None:
     [part] = record["parts"]
     assert part["sha256"] == hashlib.sha256(RECORD.read_bytes()).hexdigest()
     assert (saved / record["handle"] / part["name"]).read_bytes() == RECORD.read_bytes()
+
+
+def test_patient_who_stays_takes_a_python_doctors_amendment(clinic: Clinic) -> None:
+    name, words = f"{clinic.language}-amending-doctor", ("--conclusion", CONCLUSION, "--amend", AMENDED)
+    doctor, code = clinic.stage.consult(clinic.python_doctor, "b", name, *words, "--no-deposit")
+    told = visit(clinic, code, *CONSENT, "--stay", "20")
+    assert (told["conclusion"], told["amends"]) == (AMENDED, CONCLUSION)
+    assert doctor.wait().count("The patient signed for the diagnosis") == 2
+
+
+def test_doctors_amendment_is_the_records_next_version_and_shown_to_a_python_patient(
+    clinic: Clinic, tmp_path: Path
+) -> None:
+    doctor, code = consult(clinic, "amending", "--deposit", "--amend", AMENDED)
+    biosignal = observation(clinic.stage, f"P:{clinic.python_patient.name}")
+    where = "--directory", clinic.python_patient
+    assert CONCLUSION in run("patient", "visit", *where, code, "--observation", biosignal, *CONSENT)
+    said = ""
+
+    def amended() -> bool:
+        nonlocal said
+        said = run("patient", "diagnoses", *where)
+        return AMENDED in said
+
+    until(amended, "the amendment is in the room")
+    assert said.index(AMENDED) < said.index("This amends the diagnosis of") < said.index(CONCLUSION)
+    told = doctor.wait()
+    assert told["receipt"] is True
+    clinic.stage.await_publication("b")
+    run("patient", "records", "save", *where, "--hospital", "H:b", tmp_path / "saved")
+    read = b"".join(path.read_bytes() for path in (tmp_path / "saved").rglob("*.json"))
+    assert AMENDED.encode() in read
+    assert CONCLUSION.encode() not in read
 
 
 def test_deposit_of_the_doctor_is_found_at_the_next_visit(clinic: Clinic) -> None:

@@ -31,17 +31,21 @@ def test_core_is_pinned_as_tested_and_has_no_licence_but_permissive_ones(bill: l
     assert faults(bill, locked(LOCKS / "core.txt"), extras={}) == []
 
 
+def test_pages_add_no_licence_but_permissive_ones(bill: list[dict[str, Any]]) -> None:
+    assert faults(bill, locked(LOCKS / "pages.txt"), extras={}) == []
+
+
 def test_extras_add_the_lgpl_of_psycopg_and_nothing_more(bill: list[dict[str, Any]]) -> None:
     assert faults(bill, locked(LOCKS / "everything.txt"), OF_EXTRAS) == []
     assert len(faults(bill, locked(LOCKS / "everything.txt"), extras={})) == 2
 
 
-def test_everything_pins_core_at_the_same_versions() -> None:
-    core, everything = locked(LOCKS / "core.txt"), locked(LOCKS / "everything.txt")
-    assert core.items() <= everything.items()
+def test_everything_pins_pages_and_pages_pin_core_at_the_same_versions() -> None:
+    core, pages, everything = (locked(LOCKS / f"{name}.txt") for name in ("core", "pages", "everything"))
+    assert core.items() < pages.items() < everything.items()
 
 
-@pytest.mark.parametrize("name", ["core.txt", "everything.txt"])
+@pytest.mark.parametrize("name", ["core.txt", "pages.txt", "everything.txt"])
 def test_every_pin_has_a_digest_and_nothing_names_a_host(name: str) -> None:
     text = (LOCKS / name).read_text()
     assert all("--hash=sha256:" in pin for pin in re.split(r"\n(?=\S)", text))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.screens import chromium
 from demo.stage import environment
 
 ROOT = Path(__file__).parents[2]
@@ -28,3 +29,4 @@ def test_the_demo_ends_with_a_clear_verdict_and_a_page(tmp_path: Path) -> None:
     drawn = page.read_text()
     assert "12-lead ECG" in drawn
     assert "Messages of the visit" in drawn
+    assert ("data:image/png;base64," in drawn) == (chromium() is not None)

@@ -110,6 +110,7 @@ def test_diagnosis_that_comes_after_the_patient_left_is_fetched_later(clinic: Cl
     story = later.wait()
     assert "Without consent to look for records" in story
     assert "The patient signed for the diagnosis" in story
+    run("patient", "diagnoses", "--directory", clinic.patient)  # it finds the room closed: no amendment comes
     assert not list((clinic.patient / "pending").glob("*.sealed"))
 
 
@@ -353,9 +354,53 @@ def test_conclusion_that_cannot_be_signed_is_asked_for_again_while_the_patient_w
         os.write(here, typed + b"\n")
         until(lambda said=said: consult.said().count("The patient is still here.") > said, f"{typed!r} is refused")
     os.write(here, CONCLUSION.encode() + b"\n")
+    if kind == "terminal":  # nobody is asked who can't answer
+        until(lambda: "Amend it?" in consult.said(), "it is asked for an amendment")
+        os.write(here, b"\n")
     assert "Signed and sent to the patient" in consult.wait()
     assert CONCLUSION in visit.wait()
     os.close(here)
+
+
+def test_amended_diagnosis_is_shown_with_what_it_amends_and_read_in_its_place(clinic: Clinic) -> None:
+    here, there = os.openpty()
+    root, amended = clinic.federation.root, "Atrial flutter, on a second look."
+    amy = clinic.federation.add_patient("amy", "a")
+    where, kept = ("--directory", amy), ("--department", "cardiology", "--fetch", "none", "--receipt-seconds", "30")
+    consult, code = clinic.federation.consult(clinic.doctor, "b", "amended", *kept, keyboard=there)
+    os.close(there)
+    visit = Running(root / "amended.visit", "patient", "visit", *where, code, "--ecg", ECG, *CONSENT)
+    until(lambda: "Your conclusion" in consult.said(), "the conclusion is asked for")
+    os.write(here, CONCLUSION.encode() + b"\n")
+    assert CONCLUSION in visit.wait()
+    until(lambda: "Amend it?" in consult.said(), "it is asked for an amendment")
+    os.write(here, b"y\n")
+    until(lambda: consult.said().count("Your conclusion") == 2, "another conclusion is asked for")
+    os.write(here, amended.encode() + b"\n")
+    until(lambda: consult.said().count("Waiting for the patient's receipt") == 2, "the amendment is in the room")
+    said = run("patient", "diagnoses", *where)
+    assert said.count("Signed by D:house") == 1
+    assert said.index(amended) < said.index("This amends the diagnosis of") < said.index(CONCLUSION)
+    until(lambda: consult.said().count("Amend it?") == 2, "it is asked again")
+    os.write(here, b"\n")
+    story = consult.wait()
+    os.close(here)
+    assert story.count("The patient signed for the diagnosis") == 2
+    assert ", version 1, and has signed for it" in story
+    assert ", version 2, and has signed for it" in story
+    assert run("patient", "diagnoses", *where).count("Signed by D:house") == 1
+    assert not list((amy / "pending").glob("*.sealed"))  # the room is closed: nothing more can come
+    clinic.federation.await_publication("b")
+    run("patient", "records", "save", *where, root / "amy-saved")
+    read = b"".join(path.read_bytes() for path in (root / "amy-saved").rglob("*.json"))
+    assert amended.encode() in read
+    assert CONCLUSION.encode() not in read
+
+
+def test_amendment_of_a_script_goes_with_a_conclusion(clinic: Clinic) -> None:
+    place = "--hospital", "H:b", "--address", clinic.federation.addresses["b"], "--no-deposit"
+    said = run("doctor", "consult", "--directory", clinic.doctor, *place, "--amend", "Else.", expect=2)
+    assert "--amend goes with --conclusion" in said
 
 
 def test_record_larger_than_the_visit_takes_is_told_in_words_and_the_visit_goes_on(clinic: Clinic) -> None:

@@ -203,9 +203,30 @@ class Refusals:
         yield from self._statements()
         yield from self._renewals(steps["reg1-hospital-again"])
         yield from self._content()
+        yield from self._amendments()
         yield from self._patients_signature()
         yield from self._authorizations()
         yield from self._forms()
+
+    def _amendments(self) -> Iterator[Json]:
+        """A D5 by the doctor's own key that is not the next one, and the receipt for another than it answers."""
+        first, amendment, receipt = (self.steps[name] for name in ("D5", "D5-amended", "P6-amended"))
+        sto = self.steps["STO-1-amended"]
+        named = payload_of(amendment).amends
+        yield self._changed(first, "the first, and amends one", "AMENDMENT_MISMATCH", _with(amends=named))
+        yield self._changed(amendment, "without what it amends", "AMENDMENT_MISMATCH", _cleared("amends"))
+        yield self._changed(amendment, "amends another", "AMENDMENT_MISMATCH", _with(amends=bytes(32)))
+        yield self._changed(amendment, "half of what it amends", "FIELD_INVALID", _with(amends=named[:16]))
+        other = _with(amends=bytes(32))
+        yield self._changed(amendment, "amends another than was signed", "SIGNATURE_INVALID", other, sign=False)
+        before = first.message.SerializeToString(deterministic=True).hex()
+        yield self._vector("D5-amended", "the first again", "OUT_OF_ORDER", message=before)
+        before = self.steps["P6"].message.SerializeToString(deterministic=True).hex()
+        yield self._vector("P6-amended", "the receipt for the first", "OUT_OF_ORDER", message=before)
+        older = _with(diagnosis_digest=named)
+        yield self._changed(receipt, "for the first", "SIGNATURE_INVALID", older)
+        yield self._changed(sto, "without what it amends", "SIGNATURE_INVALID", _cleared("amends"))
+        yield self._changed(sto, "amends another", "SIGNATURE_INVALID", _with(amends=bytes(32)))
 
     def _points(self) -> Iterator[Json]:
         """What is no point, in each field of one, and a verifying key that is none."""
@@ -583,6 +604,10 @@ class Refusals:
 
     def _vector(self, base: str, change: str, expect: str, wire: str = "REJECTED", **more: Any) -> Json:
         return {"name": f"{base}: {change}", "base": base, "expect": expect, "wire": wire, "now": self.now} | more
+
+
+def _cleared(field: str) -> Change:
+    return lambda payload: payload.ClearField(field)
 
 
 def _heightened(payload: Any) -> None:

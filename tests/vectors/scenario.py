@@ -33,6 +33,7 @@ from federation.v1.consultation_pb2 import (
     OpenRoomRequest,
 )
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
+from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_LOG, RIGHT_READ, RIGHT_WRITE, SENSITIVITY_RESTRICTED
 from keystore.transcript import digest
 from tests.vectors.signed import Facts
@@ -47,6 +48,7 @@ ATTACHMENT = b"what a part of the record holds"
 CUT = 100
 """Where M_EMR is cut into two slices: within its manifest."""
 DIAGNOSIS = b'{"resourceType": "DiagnosticReport"}'
+AMENDED = b'{"resourceType": "DiagnosticReport", "status": "amended"}'
 
 
 @dataclass(frozen=True)
@@ -388,46 +390,60 @@ def record_content(world: World) -> bytes:
     return field(manifest.SerializeToString(deterministic=True)) + ATTACHMENT
 
 
-def diagnose(world: World, carry: Carry, consulted: Consulted, record_signature: bytes) -> DiagnosisDelivery:
-    """D5, P6."""
-    now, verifier = world.now, world.verifier
+def diagnose(
+    world: World, carry: Carry, consulted: Consulted, record_signature: bytes
+) -> tuple[DiagnosisDelivery, DiagnosisDelivery]:
+    """D5, P6; and the same of an amendment."""
+    now = world.now
     waiting, frame = consulted.doctor.diagnose(DIAGNOSIS, (record_signature,), now=now)
-    facts = Facts(
-        transcript_hash=consulted.patient.transcript_hash,
-        biosignal_signature=consulted.doctor.delivery.signature,
-    )
-    framed = "d5", consulted.patient.receiving.keys
-    receive = _receiving(consulted.patient, verifier)
-    signer = world.doctor.signing_key
-    diagnosed = carry(Step("D5", DiagnosisDelivery, frame, receive, None, framed, facts, signer))
-    framed = "p6", consulted.patient.sending.keys
-    receive, signer = _receiving(waiting, verifier), world.patient.signing_key
-    carry(Step("P6", DiagnosisReceipt, diagnosed.receipt(now=now), receive, None, framed, Facts(), signer))
-    return diagnosed.delivery
+    first, patient = deliver_diagnosis(world, carry, consulted.patient, waiting, frame, "")
+    waiting, frame = waiting.amend(AMENDED, (record_signature,), now=now)
+    second, _ = deliver_diagnosis(world, carry, patient, waiting, frame, "-amended")
+    return first, second
 
 
-def deposit(world: World, carry: Carry, consulted: Consulted, diagnosis: DiagnosisDelivery) -> Any:
+def deliver_diagnosis(
+    world: World,
+    carry: Carry,
+    patient: consultation.AwaitingDiagnosis,
+    waiting: consultation.AwaitingReceipt,
+    frame: SessionFrame,
+    suffix: str,
+) -> tuple[DiagnosisDelivery, consultation.AwaitingDiagnosis]:
+    """D5, P6."""
+    signature = waiting.consultation.delivery.signature
+    facts = Facts(transcript_hash=patient.transcript_hash, biosignal_signature=signature)
+    framed, receive = ("d5", patient.receiving.keys), _receiving(patient, world.verifier)
+    step = Step("D5" + suffix, DiagnosisDelivery, frame, receive, None, framed, facts, world.doctor.signing_key)
+    diagnosed = carry(step)
+    following, receipt = diagnosed.receipt(now=world.now)
+    framed, receive = ("p6", patient.sending.keys), _receiving(waiting, world.verifier)
+    carry(Step("P6" + suffix, DiagnosisReceipt, receipt, receive, None, framed, Facts(), world.patient.signing_key))
+    return diagnosed.delivery, following
+
+
+def deposit(world: World, carry: Carry, consulted: Consulted, diagnosis: DiagnosisDelivery, suffix: str = "") -> Any:
     """D3, H1, STO in two frames, STOACK."""
     now, verifier = world.now, world.verifier
     scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_STORE, department_class=DEPARTMENT_CLASS)
-    blind = world.entropy("rho-store")(32)
+    blind = world.entropy("rho-store" + suffix)(32)
     intent = record.Intent(by_consent(world, consulted.consent), scope, blind)
-    established, requested = establish(world, carry, world.doctor, intent, "-store")
+    established, requested = establish(world, carry, world.doctor, intent, "-store" + suffix)
     sto = _deposit(world, consulted, diagnosis, intent)
-    waiting, frames = established.deposit(BIOSIGNAL, DIAGNOSIS, sto)
+    waiting, frames = established.deposit(BIOSIGNAL, diagnosis.diagnosis, sto)
     state: Any = requested
     framed = "sto", requested.receiving.keys
     for number, frame in enumerate(frames):
         kind = record_pb2.Deposit if frame.last else None
-        state = carry(Step(f"STO-{number}", kind, frame, _storing(state, verifier), None, framed))
-    receipt = state.receipt(HANDLE, 1, now=now)
+        state = carry(Step(f"STO-{number}{suffix}", kind, frame, _storing(state, verifier), None, framed))
+    receipt = state.receipt(HANDLE, 2 if suffix else 1, now=now)
     answer = state.received.answer(receipt, now=now)
     framed = "stoack", requested.session.sending.keys
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> Any:
         return waiting.receive(message, now=now)
 
-    return carry(Step("STOACK", record_pb2.DepositEnd, answer, receive, None, framed))
+    return carry(Step("STOACK" + suffix, record_pb2.DepositEnd, answer, receive, None, framed))
 
 
 def add_document(world: World, carry: Carry) -> Any:
@@ -483,6 +499,7 @@ def _deposit(world: World, consulted: Consulted, d5: DiagnosisDelivery, intent: 
         based_on=d5.based_on,
         diagnosis_sent_at=d5.sent_at,
         diagnosis_signature=d5.signature,
+        amends=d5.amends if d5.HasField("amends") else None,
     )
 
 
@@ -494,9 +511,10 @@ def run(world: World, carry: Carry) -> None:
     shown = by_consent(world, consulted.consent)
     look_up(world, carry, world.doctor, shown)
     received = read_record(world, carry, world.doctor, shown)
-    diagnosis = diagnose(world, carry, consulted, received.end.signature)
+    diagnosis, amendment = diagnose(world, carry, consulted, received.end.signature)
     close_room(world, carry)
     deposit(world, carry, consulted, diagnosis)
+    deposit(world, carry, consulted, amendment, "-amended")
     look_up(world, carry, world.patient, own(world), "-own")
     read_record(world, carry, world.patient, own(world), "-own")
     look_up(world, carry, world.patient, own(world), "-log", RIGHT_LOG)

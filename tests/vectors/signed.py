@@ -189,9 +189,9 @@ def p2(m: Any, f: Facts) -> Transcript:
 
 
 def d5(m: Any, f: Facts) -> Transcript:
-    """Sig_D5 (eq. 49)."""
-    based_on = listing(list(m.based_on))
-    return t("D5", f.transcript_hash, sha256(m.diagnosis), sha256(f.biosignal_signature), based_on, u64(m.sent_at))
+    """Sig_D5 (eq. 49), and of an amendment what it amends."""
+    rests_on = sha256(f.biosignal_signature), listing(list(m.based_on))
+    return t("D5", f.transcript_hash, sha256(m.diagnosis), *rests_on, u64(m.sent_at), m.amends)
 
 
 def p6(m: Any, f: Facts) -> Transcript:

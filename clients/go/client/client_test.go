@@ -313,9 +313,14 @@ func TestObservation(t *testing.T) {
 }
 
 func TestConclusion(t *testing.T) {
-	report, err := NewReport("P:wang", "D:chen", "Sinus rhythm.", [][]byte{make([]byte, 32)}, time.UnixMilli(0))
+	report, err := NewReport("P:wang", "D:chen", "Sinus rhythm.", [][]byte{make([]byte, 32)}, nil, time.UnixMilli(0))
 	if err != nil {
 		t.Fatal(err)
+	}
+	amended, err := NewReport("P:wang", "D:chen", "A flutter.", nil, []byte("first"), time.UnixMilli(0))
+	if err != nil || !bytes.Contains(report, []byte(`"final"`)) || !bytes.Contains(amended, []byte(`"amended"`)) ||
+		!bytes.Contains(amended, []byte("ni:///sha-256;p5N7ZLjKpY8Dchu2us9ceMsjX-vg5wsbhM2ZVBRhoI4")) {
+		t.Errorf("%s, amended by %s: %v", report, amended, err)
 	}
 	if conclusion, err := Conclusion(report, "P:wang"); err != nil || conclusion != "Sinus rhythm." {
 		t.Errorf("%q: %v", conclusion, err)

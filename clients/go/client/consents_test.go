@@ -132,7 +132,7 @@ func TestConsentIsOfUseBeforeItIsSigned(t *testing.T) {
 		if err := c.patient.RequireUse(tried.offer, seen); refusal.Outer(err) != tried.reason {
 			t.Errorf("%s: %v, not %s", name, err, tried.reason)
 		}
-		if _, err := c.patient.Visit(t.Context(), seen, nil, tried.offer); tried.reason != "" && refusal.Outer(err) != tried.reason {
+		if _, err := c.patient.Visit(t.Context(), seen, nil, tried.offer, 0); tried.reason != "" && refusal.Outer(err) != tried.reason {
 			t.Errorf("a visit %s: %v, not %s", name, err, tried.reason)
 		}
 	}

@@ -57,13 +57,26 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 	}, nil
 }
 
-// Diagnose signs and sends M_DINF, which rests on these records: D5. A consultation has one.
+// Diagnose signs and sends M_DINF, which rests on these records: D5. A further one amends it.
 func (d *Doctor) Diagnose(ctx context.Context, room *Room, present *protocol.InConsultation, report []byte, records []*Record) (*protocol.AwaitingReceipt, error) {
-	var signatures [][]byte
+	awaiting, frame, err := present.Diagnose(report, signaturesOf(records), d.Member.clock())
+	return d.sent(ctx, room, awaiting, frame, err)
+}
+
+// Amend signs and sends M_DINF that takes the place of a diagnosis, the newest of its consultation: a further D5.
+func (d *Doctor) Amend(ctx context.Context, room *Room, diagnosed *protocol.AwaitingReceipt, report []byte, records []*Record) (*protocol.AwaitingReceipt, error) {
+	awaiting, frame, err := diagnosed.Amend(report, signaturesOf(records), d.Member.clock())
+	return d.sent(ctx, room, awaiting, frame, err)
+}
+
+func signaturesOf(records []*Record) (signatures [][]byte) {
 	for _, record := range records {
 		signatures = append(signatures, record.End.GetSignature())
 	}
-	awaiting, frame, err := present.Diagnose(report, signatures, d.Member.clock())
+	return signatures
+}
+
+func (d *Doctor) sent(ctx context.Context, room *Room, awaiting *protocol.AwaitingReceipt, frame *pb.SessionFrame, err error) (*protocol.AwaitingReceipt, error) {
 	if err != nil {
 		return nil, err
 	}

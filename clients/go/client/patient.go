@@ -90,10 +90,10 @@ func (p *Patient) RequireUse(offer *Offer, seen *RoomView) error {
 }
 
 // Visit visits the doctor who was looked at: P1, D1, P2 with this consent, nil for none, then D5, answered by P6. It gives M_DINF of a doctor
-// whose signature held. The consent is kept before anybody has it, so it stands even if nothing comes of the visit. What maintenance is due
+// whose signature held; after it, what amended it while the patient stayed so long, the newest last. The consent is kept before anybody has it, so it stands even if nothing comes of the visit. What maintenance is due
 // comes first. Refuses with ROOM_CHANGED if the room is not what was looked at, REFUSED_BY_PEER, NO_ANSWER, REJECTED for a false answer, and
 // as Look, RequireUse and Cloud.Maintain.
-func (p *Patient) Visit(ctx context.Context, seen *RoomView, biosignal []byte, offer *Offer) ([]byte, error) {
+func (p *Patient) Visit(ctx context.Context, seen *RoomView, biosignal []byte, offer *Offer, stay time.Duration) ([][]byte, error) {
 	if err := p.RequireUse(offer, seen); err != nil {
 		return nil, err
 	}
@@ -151,8 +151,29 @@ func (p *Patient) Visit(ctx context.Context, seen *RoomView, biosignal []byte, o
 	if err != nil {
 		return nil, err
 	}
-	p.acknowledge(ctx, mailbox, diagnosed)
-	return diagnosed.Delivery.GetDiagnosis(), nil
+	return p.acknowledgeAll(ctx, mailbox, awaiting.SessionID(), diagnosed, stay), nil
+}
+
+// acknowledgeAll answers a diagnosis, and each that amends the one before it within so long of it. None has to come.
+func (p *Patient) acknowledgeAll(ctx context.Context, mailbox *mailbox, sessionID []byte, diagnosed *protocol.Diagnosed, stay time.Duration) [][]byte {
+	reports := [][]byte{diagnosed.Delivery.GetDiagnosis()}
+	for following := p.acknowledge(ctx, mailbox, diagnosed); following != nil && stay > 0; following = p.acknowledge(ctx, mailbox, diagnosed) {
+		var err error
+		if diagnosed, err = p.amendment(ctx, mailbox, sessionID, following, stay); err != nil {
+			if !refusal.Is(err, refusal.NoAnswer, refusal.NoSuchRoom) {
+				p.Tell("What may have amended the diagnosis was not taken: " + err.Error())
+			}
+			break
+		}
+		reports = append(reports, diagnosed.Delivery.GetDiagnosis())
+	}
+	return reports
+}
+
+func (p *Patient) amendment(ctx context.Context, mailbox *mailbox, sessionID []byte, waiting *protocol.AwaitingDiagnosis, stay time.Duration) (*protocol.Diagnosed, error) {
+	ctx, cancel := context.WithTimeout(ctx, stay)
+	defer cancel()
+	return p.diagnosed(ctx, mailbox, sessionID, waiting)
 }
 
 // view checks the room's doctor against the code, and where it is on duty. Where the cloud could not be asked, the relay's lists do, as far as
@@ -250,15 +271,17 @@ func lacksLists(err error) bool {
 	return reason == refusal.RevocationListStale || reason == refusal.BundleStale
 }
 
-// acknowledge sends P6, once. It is a courtesy: the room may be gone by now, and the diagnosis holds without it.
-func (p *Patient) acknowledge(ctx context.Context, mailbox *mailbox, diagnosed *protocol.Diagnosed) {
-	receipt, err := diagnosed.Receipt(p.Member.clock())
+// acknowledge sends P6, once, and gives the state that takes an amendment; nil if P6 could not be made. It is a courtesy: the room may be gone
+// by now, and the diagnosis holds without it.
+func (p *Patient) acknowledge(ctx context.Context, mailbox *mailbox, diagnosed *protocol.Diagnosed) *protocol.AwaitingDiagnosis {
+	following, receipt, err := diagnosed.Receipt(p.Member.clock())
 	if err == nil {
 		err = mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: receipt}})
 	}
 	if err != nil {
 		p.Tell("The receipt could not be sent: " + err.Error())
 	}
+	return following
 }
 
 // consent signs what a visit consents to, and keeps it; nil for nothing.

@@ -10,7 +10,10 @@ import (
 
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/transcript"
 )
+
+const replaces = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-replaces" // HL7's R4 extension for the report whose place this one takes
 
 const mostReport = 917_504 // bytes of M_DINF, by the rule of its field
 
@@ -51,9 +54,9 @@ type diagnosticReport struct {
 	Extension    []extension `json:"extension,omitempty"`
 }
 
-// NewReport makes M_DINF: a final FHIR R4 DiagnosticReport. basedOn are H(M_EMR) of the records that the doctor read, written as RFC 6920
-// URIs under HL7's extension for what a report was made from.
-func NewReport(patientID, doctorID, conclusion string, basedOn [][]byte, issued time.Time) ([]byte, error) {
+// NewReport makes M_DINF: a FHIR R4 DiagnosticReport, final, or amended where it takes the place of the report whose bytes are amends. basedOn
+// are H(M_EMR) of the records that the doctor read. Digests are written as RFC 6920 URIs under HL7's extensions.
+func NewReport(patientID, doctorID, conclusion string, basedOn [][]byte, amends []byte, issued time.Time) ([]byte, error) {
 	report := diagnosticReport{
 		ResourceType: "DiagnosticReport",
 		Status:       "final",
@@ -64,13 +67,21 @@ func NewReport(patientID, doctorID, conclusion string, basedOn [][]byte, issued 
 		Conclusion:   conclusion,
 	}
 	for _, digest := range basedOn {
-		uri := "ni:///sha-256;" + base64.RawURLEncoding.EncodeToString(digest)
 		report.Extension = append(report.Extension, extension{
 			"http://hl7.org/fhir/StructureDefinition/workflow-supportingInfo",
-			reference{Identifier: identifier{"urn:ietf:rfc:3986", uri}},
+			reference{Identifier: identifierOf(digest)},
 		})
 	}
+	if amends != nil {
+		report.Status = "amended"
+		reference := reference{"DiagnosticReport", identifierOf(transcript.Digest(amends))}
+		report.Extension = append(report.Extension, extension{replaces, reference})
+	}
 	return json.Marshal(report)
+}
+
+func identifierOf(digest []byte) identifier {
+	return identifier{"urn:ietf:rfc:3986", "ni:///sha-256;" + base64.RawURLEncoding.EncodeToString(digest)}
 }
 
 // RequireConclusion refuses what can't stand in a report as its conclusion, before anybody waits for it: FHIR_INVALID what is no FHIR
@@ -84,7 +95,7 @@ func RequireConclusion(text string) error {
 		based[i] = make([]byte, 32)
 	}
 	longestIdentity := "P:" + strings.Repeat("x", 64)
-	report, err := NewReport(longestIdentity, longestIdentity, text, based, time.UnixMilli(0))
+	report, err := NewReport(longestIdentity, longestIdentity, text, based, []byte{}, time.UnixMilli(0))
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ type Room struct {
 	mailbox  *mailbox
 	sessions map[string]*protocol.AwaitingBiosignal
 	order    []string // of the sessions, the oldest first
-	isNeeded bool     // a D5 lies in it that no P6 has answered
+	isNeeded bool     // the newest D5 lies in it, and no P6 has answered that
 }
 
 // Close closes the room, unless a diagnosis lies in it that the patient has not signed for: that one stays until the room goes by itself,

@@ -167,6 +167,7 @@ var words = map[refusal.Reason]string{
 	refusal.SealInvalid:           "the seal does not open for the other side",
 	refusal.KeyConfirmationFailed: "the two sides do not hold the same key",
 	refusal.ProofInvalid:          "a proof does not hold for the other side",
+	"AMENDMENT_MISMATCH":          "the diagnosis does not say that it takes the place of the newest before it",
 	"COMMITMENT_MISMATCH":         "the commitment is to another patient, grant or scope",
 	"CHALLENGE_INVALID":           "the registration took too long: begin again",
 	refusal.RecordDigestMismatch:  "the content is not what was signed",

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,6 +55,7 @@ type treated struct {
 	waiting   *protocol.AwaitingDiagnosis
 	sessionID []byte
 	d5        *pb.RelayFrame
+	doctor    *protocol.AwaitingReceipt
 }
 
 func newTreated(t *testing.T) *treated {
@@ -89,12 +91,12 @@ func newTreated(t *testing.T) *treated {
 		hearing, present, err = hearing.Receive(frame, nil, verifier, c.now)
 		must(t, err)
 	}
-	_, d5, err := present.Diagnose([]byte("report"), nil, c.now)
+	diagnosed, d5, err := present.Diagnose([]byte("report"), nil, c.now)
 	must(t, err)
 	c.asked = 0
 	return &treated{
 		c, &Patient{Asker: Asker{Member: c.cloud.member, Cloud: c.cloud, Tell: c.tell}}, waiting, awaiting.SessionID(),
-		&pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: d5}},
+		&pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: d5}}, diagnosed,
 	}
 }
 
@@ -164,6 +166,27 @@ func TestDiagnosisIsAwaitedAsLongAsTheConsultationLives(t *testing.T) {
 		room := &relay{frames: []*pb.RelayFrame{c.d5}, quiet: longestStream + time.Second} // no stream lives so long
 		if err := c.await(room); !refusal.Is(err, refusal.NoAnswer) || time.Since(began) < protocol.ConsultationLife {
 			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
+}
+
+func TestAmendmentIsTakenWhileThePatientStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTreated(t)
+		_, amendment, err := c.doctor.Amend([]byte("amended"), nil, c.now)
+		must(t, err)
+		diagnosed, err := c.waiting.Receive(c.d5.GetFrame(), c.cloud.member.Verifier(), c.now)
+		must(t, err)
+		second := &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: amendment}}
+		for stay, expected := range map[time.Duration][]string{0: {"report"}, time.Minute: {"report", "amended"}} {
+			room := &relay{frames: []*pb.RelayFrame{c.forged(), c.d5, second}}
+			var reports []string
+			for _, report := range c.acknowledgeAll(t.Context(), in(t, room), c.sessionID, diagnosed, stay) {
+				reports = append(reports, string(report))
+			}
+			if !slices.Equal(reports, expected) {
+				t.Errorf("who stays %s has %q; said %q", stay, reports, c.said)
+			}
 		}
 	})
 }

@@ -23,7 +23,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// d5 (eq. 49), under SEK_1: {M_DINF, [H(Sig_HPC2)...], Cert_D, T_D5, Sig_D5}.
+// d5 (eq. 49), under SEK_1: {M_DINF, [H(Sig_HPC2)...], Cert_D, T_D5, amends, Sig_D5}. A further one takes the place of the newest
+// before it.
 type DiagnosisDelivery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// M_DINF: a FHIR R4 DiagnosticReport, JSON.
@@ -34,8 +35,10 @@ type DiagnosisDelivery struct {
 	DoctorCertificate []byte `protobuf:"bytes,3,opt,name=doctor_certificate,json=doctorCertificate,proto3,oneof" json:"doctor_certificate,omitempty"`
 	// T_D5; equal to the frame's, within the consultation's life.
 	SentAt *uint64 `protobuf:"varint,4,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
-	// Sig_D5 over T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5).
-	Signature     []byte `protobuf:"bytes,5,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	// Sig_D5 over T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5, amends or empty).
+	Signature []byte `protobuf:"bytes,5,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	// H(Sig_D5) of the newest d5 before it, whose place it takes; absent in a consultation's first, and in no other.
+	Amends        []byte `protobuf:"bytes,6,opt,name=amends,proto3,oneof" json:"amends,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -101,6 +104,13 @@ func (x *DiagnosisDelivery) GetSentAt() uint64 {
 func (x *DiagnosisDelivery) GetSignature() []byte {
 	if x != nil {
 		return x.Signature
+	}
+	return nil
+}
+
+func (x *DiagnosisDelivery) GetAmends() []byte {
+	if x != nil {
+		return x.Amends
 	}
 	return nil
 }
@@ -173,20 +183,22 @@ var File_federation_v1_diagnosis_proto protoreflect.FileDescriptor
 
 const file_federation_v1_diagnosis_proto_rawDesc = "" +
 	"\n" +
-	"\x1dfederation/v1/diagnosis.proto\x12\rfederation.v1\x1a\x19federation/v1/rules.proto\"\xbc\x02\n" +
+	"\x1dfederation/v1/diagnosis.proto\x12\rfederation.v1\x1a\x19federation/v1/rules.proto\"\xee\x02\n" +
 	"\x11DiagnosisDelivery\x12+\n" +
 	"\tdiagnosis\x18\x01 \x01(\fB\b\xca\xda\x18\x04\x10\x80\x808H\x00R\tdiagnosis\x88\x01\x01\x12#\n" +
 	"\bbased_on\x18\x02 \x03(\fB\b\xca\xda\x18\x04\b\r\x18@R\abasedOn\x12;\n" +
 	"\x12doctor_certificate\x18\x03 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x01R\x11doctorCertificate\x88\x01\x01\x12$\n" +
 	"\asent_at\x18\x04 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x02R\x06sentAt\x88\x01\x01\x12)\n" +
-	"\tsignature\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\fH\x03R\tsignature\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80<B\f\n" +
+	"\tsignature\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\fH\x03R\tsignature\x88\x01\x01\x12%\n" +
+	"\x06amends\x18\x06 \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\x04R\x06amends\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80<B\f\n" +
 	"\n" +
 	"_diagnosisB\x15\n" +
 	"\x13_doctor_certificateB\n" +
 	"\n" +
 	"\b_sent_atB\f\n" +
 	"\n" +
-	"_signature\"\xd3\x01\n" +
+	"_signatureB\t\n" +
+	"\a_amends\"\xd3\x01\n" +
 	"\x10DiagnosisReceipt\x126\n" +
 	"\x10diagnosis_digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\x0fdiagnosisDigest\x88\x01\x01\x12$\n" +
 	"\asent_at\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\x06sentAt\x88\x01\x01\x12)\n" +

@@ -1410,8 +1410,10 @@ type Deposit struct {
 	DiagnosisSentAt *uint64 `protobuf:"varint,15,opt,name=diagnosis_sent_at,json=diagnosisSentAt,proto3,oneof" json:"diagnosis_sent_at,omitempty"`
 	// Sig_D5.
 	DiagnosisSignature []byte `protobuf:"bytes,16,opt,name=diagnosis_signature,json=diagnosisSignature,proto3,oneof" json:"diagnosis_signature,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// d5's amends: H(Sig_D5) of the diagnosis whose place it takes; absent in a consultation's first.
+	Amends        []byte `protobuf:"bytes,17,opt,name=amends,proto3,oneof" json:"amends,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Deposit) Reset() {
@@ -1552,6 +1554,13 @@ func (x *Deposit) GetDiagnosisSentAt() uint64 {
 func (x *Deposit) GetDiagnosisSignature() []byte {
 	if x != nil {
 		return x.DiagnosisSignature
+	}
+	return nil
+}
+
+func (x *Deposit) GetAmends() []byte {
+	if x != nil {
+		return x.Amends
 	}
 	return nil
 }
@@ -2006,7 +2015,7 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\arecords\x18\x03 \x03(\v2\x1a.federation.v1.RecordEntryB\x06\xca\xda\x18\x02\x18@R\arecords\x12?\n" +
 	"\baccesses\x18\x04 \x03(\v2\x1a.federation.v1.AccessEntryB\a\xca\xda\x18\x03\x18\x80 R\baccesses:\b\xca\xda\x18\x04\x10\x80\x80@B\r\n" +
 	"\v_patient_idB\x0e\n" +
-	"\f_hospital_id\"\xde\b\n" +
+	"\f_hospital_id\"\x90\t\n" +
 	"\aDeposit\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12(\n" +
@@ -2026,7 +2035,8 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x10diagnosis_digest\x18\r \x01(\fB\x06\xca\xda\x18\x02\b\rH\fR\x0fdiagnosisDigest\x88\x01\x01\x12#\n" +
 	"\bbased_on\x18\x0e \x03(\fB\b\xca\xda\x18\x04\b\r\x18@R\abasedOn\x127\n" +
 	"\x11diagnosis_sent_at\x18\x0f \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\rR\x0fdiagnosisSentAt\x88\x01\x01\x12<\n" +
-	"\x13diagnosis_signature\x18\x10 \x01(\fB\x06\xca\xda\x18\x02\b\fH\x0eR\x12diagnosisSignature\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x04B\r\n" +
+	"\x13diagnosis_signature\x18\x10 \x01(\fB\x06\xca\xda\x18\x02\b\fH\x0eR\x12diagnosisSignature\x88\x01\x01\x12%\n" +
+	"\x06amends\x18\x11 \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\x0fR\x06amends\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x04B\r\n" +
 	"\v_patient_idB\f\n" +
 	"\n" +
 	"_doctor_idB\n" +
@@ -2043,7 +2053,8 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x15_diagnosis_size_bytesB\x13\n" +
 	"\x11_diagnosis_digestB\x14\n" +
 	"\x12_diagnosis_sent_atB\x16\n" +
-	"\x14_diagnosis_signature\"\x8e\x06\n" +
+	"\x14_diagnosis_signatureB\t\n" +
+	"\a_amends\"\x8e\x06\n" +
 	"\vOwnDocument\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12(\n" +

@@ -14,6 +14,10 @@ import (
 // ConsultationLife is how long a consultation lives at most.
 const ConsultationLife = 12 * time.Hour
 
+// MostAmendments is how often the diagnosis of a consultation is amended at most. Frame k of the doctor's direction is D5 k, so its number
+// counts them.
+const MostAmendments = 8
+
 // MostBiosignal is how many bytes M_SD has at most, in P2 and in a deposit.
 const MostBiosignal = 16 * 1024 * 1024
 
@@ -110,14 +114,15 @@ func biosignalTranscript(transcriptHash []byte, doctorID string, certificate []b
 		transcript.U64(p2.GetSentAt()))
 }
 
-// diagnosisTranscript is what Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5).
+// diagnosisTranscript is what Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5, amends or empty).
 func diagnosisTranscript(transcriptHash, biosignalSignature []byte, d5 *pb.DiagnosisDelivery) []byte {
 	return transcript.T("D5",
 		transcriptHash,
 		transcript.Digest(d5.GetDiagnosis()),
 		transcript.Digest(biosignalSignature),
 		transcript.List(d5.GetBasedOn()...),
-		transcript.U64(d5.GetSentAt()))
+		transcript.U64(d5.GetSentAt()),
+		d5.GetAmends())
 }
 
 // receiptTranscript is what P6's signature covers: T("P6", H(Sig_D5), T).

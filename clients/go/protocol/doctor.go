@@ -122,13 +122,17 @@ type InConsultation struct {
 	delivery *pb.BiosignalDelivery
 }
 
-// Diagnose makes D5 (eq. 49), signed over the biosignal's and the records' signatures that it rests on. A consultation has one: a second
-// would use its nonce again. Refuses with SESSION_EXPIRED after 12 hours.
+// Diagnose makes D5 (eq. 49), signed over the biosignal's and the records' signatures that it rests on. It is to be made once: a second one
+// would use its nonce again, and a further one amends it. Refuses with SESSION_EXPIRED after 12 hours.
 func (c *InConsultation) Diagnose(diagnosis []byte, recordSignatures [][]byte, now Instant) (*AwaitingReceipt, *pb.SessionFrame, error) {
+	return c.deliver(diagnosis, recordSignatures, nil, now)
+}
+
+func (c *InConsultation) deliver(diagnosis []byte, recordSignatures [][]byte, amends []byte, now Instant) (*AwaitingReceipt, *pb.SessionFrame, error) {
 	if now >= c.beganAt+milliseconds(ConsultationLife) {
 		return nil, nil, refusal.New(refusal.SessionExpired, "the consultation's life is over")
 	}
-	d5 := &pb.DiagnosisDelivery{Diagnosis: diagnosis, DoctorCertificate: c.Own.Certificate, SentAt: proto.Uint64(now)}
+	d5 := &pb.DiagnosisDelivery{Diagnosis: diagnosis, DoctorCertificate: c.Own.Certificate, SentAt: proto.Uint64(now), Amends: amends}
 	for _, signature := range recordSignatures {
 		d5.BasedOn = append(d5.BasedOn, transcript.Digest(signature))
 	}
@@ -137,14 +141,27 @@ func (c *InConsultation) Diagnose(diagnosis []byte, recordSignatures [][]byte, n
 		return nil, nil, err
 	}
 	frame, err := c.sending.sealMessage("d5", encoded, now)
-	return &AwaitingReceipt{c, d5}, frame, err
+	after := *c
+	after.sending.sequence++
+	return &AwaitingReceipt{&after, d5}, frame, err
 }
 
-// AwaitingReceipt is a doctor whose D5 is sent; the patient may send a receipt.
+// AwaitingReceipt is a doctor whose D5 is sent; the patient may send a receipt, and the doctor may amend it.
 type AwaitingReceipt struct {
 	consultation *InConsultation
 	// Diagnosis is d5.
 	Diagnosis *pb.DiagnosisDelivery
+}
+
+// Amend makes a further D5, which takes the place of this one and names it by H(Sig_D5). It is to be made once. This state still takes its own
+// P6. Refuses with SESSION_EXPIRED after 12 hours, with LIMIT_REACHED after as many as there may be.
+func (w *AwaitingReceipt) Amend(diagnosis []byte, recordSignatures [][]byte, now Instant) (*AwaitingReceipt, *pb.SessionFrame, error) {
+	if w.consultation.sending.sequence > MostAmendments {
+		return nil, nil, refusal.New(refusal.LimitReached, "a diagnosis is amended at most %d times", MostAmendments)
+	}
+	after := *w.consultation
+	after.receiving.sequence++ // P6 of this D5 has the number before, whether it comes or not
+	return after.deliver(diagnosis, recordSignatures, transcript.Digest(w.Diagnosis.GetSignature()), now)
 }
 
 // Receive takes P6. Refuses with REJECTED anything but the patient's own receipt for this diagnosis.

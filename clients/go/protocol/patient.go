@@ -57,18 +57,19 @@ func (e *Established) Deliver(biosignal []byte, shown Shown, now Instant) (*Awai
 	if err != nil {
 		return nil, nil, err
 	}
-	state := &AwaitingDiagnosis{e.Session, p2.GetSignature()}
+	state := &AwaitingDiagnosis{e.Session, p2.GetSignature(), nil}
 	state.sending.sequence = framesOf(len(biosignal))
 	return state, e.sending.sealLong("p2", biosignal, encoded, now), nil
 }
 
-// AwaitingDiagnosis is a patient whose P2 is sent.
+// AwaitingDiagnosis is a patient whose P2 is sent, and who takes the first diagnosis, or one that amends the newest.
 type AwaitingDiagnosis struct {
 	Session
 	biosignalSignature []byte // Sig_P2
+	newest             []byte // H(Sig_D5) of the diagnosis that came last; empty before the first
 }
 
-// Receive takes D5 (eq. 50). Its T lies within the consultation's life; the sequence stops a replay (D2). Refuses with REJECTED.
+// Receive takes D5 (eq. 50), the first or one that amends the newest. Its T lies within the consultation's life; the sequence stops a replay (D2). Refuses with REJECTED.
 func (w *AwaitingDiagnosis) Receive(frame *pb.SessionFrame, verifier Verifier, now Instant) (*Diagnosed, error) {
 	diagnosed, err := w.accept(frame, verifier, now)
 	return diagnosed, refusal.AfterOpening(err)
@@ -76,7 +77,8 @@ func (w *AwaitingDiagnosis) Receive(frame *pb.SessionFrame, verifier Verifier, n
 
 func (w *AwaitingDiagnosis) accept(frame *pb.SessionFrame, verifier Verifier, now Instant) (*Diagnosed, error) {
 	d5 := &pb.DiagnosisDelivery{}
-	if _, err := w.receiving.openMessage("d5", frame, d5); err != nil {
+	receiving, err := w.receiving.openMessage("d5", frame, d5)
+	if err != nil {
 		return nil, err
 	}
 	if err := verifier.Freshness.RequireNotFuture(d5.GetSentAt(), now); err != nil {
@@ -95,22 +97,34 @@ func (w *AwaitingDiagnosis) accept(frame *pb.SessionFrame, verifier Verifier, no
 	if err := verifySignature(w.Peer.VerifyingKey, d5.GetSignature(), covered); err != nil {
 		return nil, err
 	}
-	return &Diagnosed{w, d5}, nil
+	if w.receiving.sequence > MostAmendments {
+		return nil, refusal.New(refusal.LimitReached, "a diagnosis is amended at most %d times", MostAmendments)
+	}
+	if !bytes.Equal(d5.GetAmends(), w.newest) {
+		return nil, refusal.New(refusal.AmendmentMismatch, "the diagnosis does not amend the newest before it")
+	}
+	return &Diagnosed{w, receiving, d5}, nil
 }
 
 // Diagnosed is a patient whose signed diagnosis is here.
 type Diagnosed struct {
 	consultation *AwaitingDiagnosis
+	receiving    direction
 	// Delivery is d5: M_DINF, a FHIR R4 DiagnosticReport, and Sig_D5.
 	Delivery *pb.DiagnosisDelivery
 }
 
-// Receipt makes P6. It is to be made once: a second one would use its nonce again.
-func (d *Diagnosed) Receipt(now Instant) (*pb.SessionFrame, error) {
-	p6 := &pb.DiagnosisReceipt{DiagnosisDigest: transcript.Digest(d.Delivery.GetSignature()), SentAt: proto.Uint64(now)}
-	encoded, err := signMessage(d.consultation.Own.Signer, receiptTranscript(p6), p6)
+// Receipt makes P6, and the state that takes an amendment. It is to be made once: a second one would use its nonce again. P6 k answers D5 k
+// under that number, so a receipt that never arrives leaves no gap.
+func (d *Diagnosed) Receipt(now Instant) (*AwaitingDiagnosis, *pb.SessionFrame, error) {
+	following := *d.consultation
+	following.receiving, following.newest = d.receiving, transcript.Digest(d.Delivery.GetSignature())
+	p6 := &pb.DiagnosisReceipt{DiagnosisDigest: following.newest, SentAt: proto.Uint64(now)}
+	encoded, err := signMessage(following.Own.Signer, receiptTranscript(p6), p6)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return d.consultation.sending.sealMessage("p6", encoded, now)
+	frame, err := following.sending.sealMessage("p6", encoded, now)
+	following.sending.sequence++
+	return &following, frame, err
 }

@@ -234,6 +234,7 @@ func (w *AwaitingReceipt) PrepareDeposit(departmentClass string, duty *pb.ShownD
 		BasedOn:            d5.GetBasedOn(),
 		DiagnosisSentAt:    d5.SentAt,
 		DiagnosisSignature: d5.GetSignature(),
+		Amends:             d5.GetAmends(),
 	}
 	return &Deposit{message, held.Biosignal, d5.GetDiagnosis()}, nil
 }

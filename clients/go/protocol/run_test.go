@@ -19,6 +19,7 @@ import (
 var (
 	biosignal = bytes.Repeat([]byte("ecg "), 30)
 	diagnosis = []byte(`{"resourceType": "DiagnosticReport"}`)
+	amended   = []byte(`{"resourceType": "DiagnosticReport", "status": "amended"}`)
 )
 
 const (
@@ -49,9 +50,10 @@ func run(t *testing.T, store func(*testing.T) keys.Store) {
 	waiting, present := consult(t, w)
 	location := search(t, w, w.party["doctor"], present.Shown, "")
 	recordSignature := readRecord(t, w, w.party["doctor"], present.Shown, location, "")
-	awaiting := diagnose(t, w, waiting, present, recordSignature)
+	first, second := diagnose(t, w, waiting, present, recordSignature)
 	checkCloseRequest(t, w)
-	deposit(t, w, awaiting, location.Hospital)
+	deposit(t, w, first, location.Hospital, "")
+	deposit(t, w, second, location.Hospital, "-amended")
 	readOwn(t, w)
 	addDocument(t, w, location.Hospital)
 	takeBack(t, w)
@@ -156,14 +158,14 @@ func made(t *testing.T, w *world, name string, message proto.Message) {
 	}
 }
 
-func madeFrames(t *testing.T, w *world, name string, frames iter.Seq2[*pb.SessionFrame, error]) {
+func madeFrames(t *testing.T, w *world, name, suffix string, frames iter.Seq2[*pb.SessionFrame, error]) {
 	t.Helper()
 	number := 0
 	for frame, err := range frames {
 		if err != nil {
 			t.Fatal(err)
 		}
-		made(t, w, fmt.Sprintf("%s-%d", name, number), frame)
+		made(t, w, fmt.Sprintf("%s-%d%s", name, number, suffix), frame)
 		number++
 	}
 }
@@ -290,7 +292,7 @@ func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	madeFrames(t, w, "P2", frames)
+	madeFrames(t, w, "P2", "", frames)
 	next := receive(t, w, "P2-0", func(frame *pb.SessionFrame, now Instant, _ bool) (*AwaitingBiosignal, error) {
 		state, _, err := replying.Receive(frame, w.duty(t), w.verifier, now)
 		return state, err
@@ -417,7 +419,7 @@ func addDocument(t *testing.T, w *world, hospital *Peer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	madeFrames(t, w, "OWN", frames)
+	madeFrames(t, w, "OWN", "", frames)
 	receive(t, w, "STOACK-own", func(frame *pb.SessionFrame, _ Instant, _ bool) (*pb.DepositReceipt, error) {
 		return stored.Receive(frame)
 	})
@@ -428,41 +430,67 @@ func addDocument(t *testing.T, w *world, hospital *Peer) {
 	}
 }
 
-func diagnose(t *testing.T, w *world, waiting *AwaitingDiagnosis, present *InConsultation, recordSignature []byte) *AwaitingReceipt {
+// diagnose is D5 and P6, and the same of an amendment.
+func diagnose(t *testing.T, w *world, waiting *AwaitingDiagnosis, present *InConsultation, recordSignature []byte) (first, second *AwaitingReceipt) {
 	t.Helper()
-	awaiting, frame, err := present.Diagnose(diagnosis, [][]byte{recordSignature}, w.Now)
+	first, frame, err := present.Diagnose(diagnosis, [][]byte{recordSignature}, w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	made(t, w, "D5", frame)
-	diagnosed := receive(t, w, "D5", func(frame *pb.SessionFrame, now Instant, _ bool) (*Diagnosed, error) {
-		return waiting.Receive(frame, w.verifier, now)
-	})
-	receipt, err := diagnosed.Receipt(w.Now)
+	waiting = exchange(t, w, waiting, first, frame, "")
+	second, frame, err = first.Amend(amended, [][]byte{recordSignature}, w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	made(t, w, "P6", receipt)
-	receive(t, w, "P6", func(frame *pb.SessionFrame, now Instant, _ bool) (*pb.DiagnosisReceipt, error) {
-		return awaiting.Receive(frame, w.verifier, now)
-	})
-	return awaiting
+	exchange(t, w, waiting, second, frame, "-amended")
+	checkAmendmentsEnd(t, w, second)
+	return first, second
 }
 
-func deposit(t *testing.T, w *world, awaiting *AwaitingReceipt, hospital *Peer) {
+func exchange(t *testing.T, w *world, waiting *AwaitingDiagnosis, awaiting *AwaitingReceipt, frame *pb.SessionFrame, suffix string) *AwaitingDiagnosis {
 	t.Helper()
-	prepared, err := awaiting.PrepareDeposit(class, w.duty(t), w.draws("rho-store")(32), w.Now)
+	made(t, w, "D5"+suffix, frame)
+	diagnosed := receive(t, w, "D5"+suffix, func(frame *pb.SessionFrame, now Instant, _ bool) (*Diagnosed, error) {
+		return waiting.Receive(frame, w.verifier, now)
+	})
+	following, receipt, err := diagnosed.Receipt(w.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made(t, w, "P6"+suffix, receipt)
+	receive(t, w, "P6"+suffix, func(frame *pb.SessionFrame, now Instant, _ bool) (*pb.DiagnosisReceipt, error) {
+		return awaiting.Receive(frame, w.verifier, now)
+	})
+	return following
+}
+
+func checkAmendmentsEnd(t *testing.T, w *world, awaiting *AwaitingReceipt) {
+	t.Helper()
+	for range MostAmendments - 1 {
+		var err error
+		if awaiting, _, err = awaiting.Amend(amended, nil, w.Now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := awaiting.Amend(amended, nil, w.Now); !refusal.Is(err, refusal.LimitReached) {
+		t.Errorf("one amendment too many: %v", err)
+	}
+}
+
+func deposit(t *testing.T, w *world, awaiting *AwaitingReceipt, hospital *Peer, suffix string) {
+	t.Helper()
+	prepared, err := awaiting.PrepareDeposit(class, w.duty(t), w.draws("rho-store"+suffix)(32), w.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkDutyOfNow(t, prepared)
-	session := establish(t, w, w.party["doctor"], hospital, prepared.Intent(), "-store")
+	session := establish(t, w, w.party["doctor"], hospital, prepared.Intent(), "-store"+suffix)
 	stored, frames, err := session.Deposit(prepared)
 	if err != nil {
 		t.Fatal(err)
 	}
-	madeFrames(t, w, "STO", frames)
-	receive(t, w, "STOACK", func(frame *pb.SessionFrame, _ Instant, _ bool) (*pb.DepositReceipt, error) {
+	madeFrames(t, w, "STO", suffix, frames)
+	receive(t, w, "STOACK"+suffix, func(frame *pb.SessionFrame, _ Instant, _ bool) (*pb.DepositReceipt, error) {
 		return stored.Receive(frame)
 	})
 }
@@ -492,7 +520,7 @@ func takeBack(t *testing.T, w *world) {
 
 // Received by the cloud or a hospital, and not bent in a run.
 var others = map[string]bool{
-	"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D2-own": true, "D2-log": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true,
+	"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D2-own": true, "D2-log": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true, "STO-1-amended": true,
 	"OWN-0": true, "OWN-1": true,
 	"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "rev-all": true, "rev-duty": true, "room": true, "room-close": true,
 	"duty-ask": true, "rst": true, "rstget": true,

@@ -48,6 +48,7 @@ const (
 	KeyConfirmationFailed Reason = "KEY_CONFIRMATION_FAILED"
 	ProofInvalid          Reason = "PROOF_INVALID"
 	AnswerMismatch        Reason = "ANSWER_MISMATCH"
+	AmendmentMismatch     Reason = "AMENDMENT_MISMATCH"
 	NotRegistered         Reason = "NOT_REGISTERED"
 	RecordDigestMismatch  Reason = "RECORD_DIGEST_MISMATCH"
 	Unauthorized          Reason = "UNAUTHORIZED"

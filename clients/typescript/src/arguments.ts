@@ -35,6 +35,8 @@ const NAMES = [
   "certificate",
   "address",
   "conclusion",
+  "amend",
+  "stay",
   "code-file",
   "save",
   "fetch-at-most",
@@ -119,6 +121,11 @@ export function openHome(values: Values): Home {
 /** How many bytes of records a visit takes, said in megabytes. */
 export function fetchAtMostOf(values: Values, otherwise: number): number {
   return Math.round(MEGABYTE * numberOf(values, "fetch-at-most", otherwise / MEGABYTE, MOST_FETCHED_MEGABYTES, 0));
+}
+
+/** How long a patient stays after a diagnosis, in milliseconds, for one that amends it. */
+export function stayOf(values: Values): number {
+  return optional(values, "stay") === undefined ? 0 : 1000 * numberOf(values, "stay", 0, 12 * 3600, 0.001);
 }
 
 /** A number that is more than 0. */

@@ -41,6 +41,8 @@ interface Plan {
   readonly address: string;
   readonly department: string;
   readonly conclusion: string;
+  /** What is signed in its place then. */
+  readonly amend?: string | undefined;
   readonly codeFile: string | undefined;
   readonly save: string | undefined;
   readonly mostBytes: number;
@@ -68,6 +70,7 @@ export function planOf(values: Values): Plan {
     address: neededForm(values, "address", Kind.ADDRESS, "host:port"),
     department: neededForm(values, "department", Kind.DEPARTMENT_CLASS, "as a class of the federation's list"),
     conclusion: requireConclusion(needed(values, "conclusion")),
+    amend: path("amend", requireConclusion),
     codeFile: path("code-file", writableFile),
     save: path("save", writableDirectory),
     mostBytes: fetchAtMostOf(values, MOST_BYTES),
@@ -81,7 +84,7 @@ function requireDepartment(department: string, classes: readonly string[]): void
 
 /** The visit in an open room. A deposit that fails ends it only when P6 was awaited: the diagnosis is sent, and the receipt is the patient's. */
 export async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
-  const { conclusion, codeFile, keeps, department } = plan;
+  const { conclusion, amend, codeFile } = plan;
   tell(`Show this code to your patient: ${room.text}`);
   if (codeFile !== undefined) replaceFile(codeFile, Buffer.from(room.text + "\n"));
   const consultation = await room.awaitPatient((reason) => tell(`Somebody was refused (${reason}); still waiting.`));
@@ -93,14 +96,24 @@ export async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
   const digests = records.map(({ digest }) => digest);
   const report = diagnosticReport(patient, room.home.identity, conclusion, digests);
   const diagnosed = await room.diagnose(consultation, report, records);
-  const [kept] = await Promise.allSettled([keeps ? deposited(room, diagnosed, department) : null]);
-  if (kept.status === "rejected")
-    tell(`The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: ${said(refusalOf(kept.reason))}`);
-  const receipt = await room.awaitReceipt(diagnosed, RECEIPT_MS, tell);
+  let ended = await end(room, diagnosed, plan);
+  if (amend !== undefined) {
+    const amended = diagnosticReport(patient, room.home.identity, amend, digests, report);
+    ended = await end(room, await room.amend(diagnosed, amended, records), plan);
+  }
+  const { receipt, kept } = ended;
   if (kept.status === "rejected") throw kept.reason;
   const { biosignal: content } = consultation;
   const biosignal = { size: content.length, sha256: hex(sha256(content)) };
   return { patient, biosignal, records: records.flatMap(described), receipt, deposit: kept.value };
+}
+
+/** Deposit the encounter, if it is to be, and wait for the receipt. */
+async function end(room: DoctorRoom, diagnosed: AwaitingReceipt, { keeps, department }: Plan) {
+  const [kept] = await Promise.allSettled([keeps ? deposited(room, diagnosed, department) : null]);
+  if (kept.status === "rejected")
+    tell(`The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: ${said(refusalOf(kept.reason))}`);
+  return { kept, receipt: await room.awaitReceipt(diagnosed, RECEIPT_MS, tell) };
 }
 
 /** Look for records, fetch and save them, as far as the consent goes. */

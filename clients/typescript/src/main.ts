@@ -33,7 +33,8 @@ const USAGE = `usage:
   medunion-client patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT
                                    [--token URI]
   medunion-client patient visit    --home DIR --sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
-                                   [--department CLASS]... [--restricted] [--hours N] [--yes] CODE
+                                   [--department CLASS]... [--restricted] [--hours N] [--yes]
+                                   [--stay SECONDS] CODE
   medunion-client patient grants   --home DIR
   medunion-client patient revoke   --home DIR NUMBER... | --last | --all
   medunion-client patient records  --home DIR [--save DIR] [--fetch-at-most N]
@@ -42,7 +43,7 @@ const USAGE = `usage:
   medunion-client doctor init      --home DIR --trust FILE --id D:name [--token URI]
   medunion-client doctor register  --home DIR --certificate FILE
   medunion-client doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
-                                   [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
+                                   [--amend TEXT] [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
   medunion-client doctor renew     --home DIR
 a visit and a consultation renew the encryption key by themselves on its last day; renew does at any time
 an observation has at most 16 MiB
@@ -51,6 +52,7 @@ a visit shows who is there and what you are about to sign, and asks, unless --ye
 --for doctor (24 hours), department or department:CLASS (30 days), hospital (90 days): whoever is on duty there; --hours N, at most 8784
 --read here, everywhere or H:name: records there may be found and read; --department: of that class only; --restricted: restricted ones, too
 records of one visit, or of one's own, have at most 1000 MB together, for they are held in memory; --fetch-at-most says otherwise, in megabytes
+--stay: so long after a diagnosis, for one that amends it; --amend: what is signed in the place of --conclusion, once that is answered
 a certificate is DER or PEM, whatever text stands before it
 every command needs --pin-file FILE, mode 0600
 --token URI (RFC 7512) puts the keys into a PKCS#11 token, as pkcs11:token=LABEL?module-path=/PATH; the PIN is then the token's

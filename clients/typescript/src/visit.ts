@@ -10,6 +10,7 @@ import {
   openHome,
   optional,
   readBounded,
+  stayOf,
   type Said,
   tell,
   UsageError,
@@ -63,8 +64,9 @@ export async function visitDoctor(values: Values, [written]: string[]): Promise<
   }
   const before = home.grants.length;
   try {
-    const { diagnosis, grant } = await visit(looked, biometricPassword, observation, offer, tell);
-    return { doctor: doctor.party.identity, grant: grant?.number ?? null, conclusion: conclusionOf(diagnosis) };
+    const { diagnoses, grant } = await visit(looked, biometricPassword, observation, offer, tell, stayOf(values));
+    const [conclusion, amends = null] = diagnoses.map(conclusionOf).reverse();
+    return { doctor: doctor.party.identity, grant: grant?.number ?? null, conclusion, amends };
   } finally {
     tellWhatStands(home, before);
   }

@@ -143,6 +143,15 @@ test("a conclusion is a FHIR string that D5 can carry with all that it rests on"
   for (const conclusion of [requireConclusion(escaped), requireConclusion(plain)])
     assert.ok(diagnosticReport(`P:${party}`, `D:${party}`, conclusion, digests).length <= 917_504);
   assert.throws(() => requireConclusion(plain + "x".repeat(100)), { reason: "LIMIT_REACHED" });
+  const report = (amends?: Uint8Array) =>
+    JSON.parse(Buffer.from(diagnosticReport("P:wang", "D:chen", "A flutter.", [], amends)).toString()) as {
+      status: string;
+      extension?: { valueReference: { identifier: { value: string } } }[];
+    };
+  assert.equal(report().status, "final");
+  const { status, extension } = report(Buffer.from("first"));
+  const { value } = extension![0]!.valueReference.identifier;
+  assert.deepEqual([status, value], ["amended", "ni:///sha-256;p5N7ZLjKpY8Dchu2us9ceMsjX-vg5wsbhM2ZVBRhoI4"]);
   for (const conclusion of [" ", "\u000b", "a\u0000", "a\u001b[2J"])
     assert.throws(() => requireConclusion(conclusion), { reason: "FHIR_INVALID" });
 });

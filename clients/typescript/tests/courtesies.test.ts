@@ -11,7 +11,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { untilKept } from "../src/client/deposit.js";
 import { DoctorRoom } from "../src/client/doctor.js";
 import { fetched, MOST_RECORDS, type Order, ordersOf } from "../src/client/fetch.js";
-import { acknowledge, byCurrentLists, heardFrom } from "../src/client/patient.js";
+import { acknowledge, acknowledgeAll, byCurrentLists, heardFrom } from "../src/client/patient.js";
 import type { Home } from "../src/client/home.js";
 import { type FetchedRecord, saveRecord } from "../src/client/records.js";
 import { Mailbox } from "../src/client/relay.js";
@@ -25,6 +25,7 @@ import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { consultIn } from "../src/consult.js";
 import { Pending } from "../src/protocol/handshake.js";
 import type { AwaitingReceipt } from "../src/protocol/doctor.js";
+import type { AwaitingDiagnosis } from "../src/protocol/patient.js";
 import { fromHex, hex } from "../src/protocol/bytes.js";
 import { preciseReason, Refusal } from "../src/protocol/refusal.js";
 import type { RecordLocation } from "../src/protocol/search.js";
@@ -39,8 +40,39 @@ const HOUR = 3_600_000;
 test("a receipt that can't be sent costs the patient nothing but a word", async () => {
   const told: string[] = [];
   const put = () => Promise.reject(new Refusal("NO_SUCH_ROOM", "the room is gone"));
-  await acknowledge({ put }, { receipt: () => Promise.resolve({} as never) }, (sentence) => told.push(sentence));
+  const following = {} as AwaitingDiagnosis;
+  const receipt = () => Promise.resolve({ following, frame: {} as never });
+  assert.equal(await acknowledge({ put }, { receipt }, (sentence) => told.push(sentence)), following);
   assert.deepEqual(told, ["The receipt could not be sent (NO_SUCH_ROOM)."]);
+});
+
+test("a patient who stays takes what amends the diagnosis, and one who goes does not wait for it", async () => {
+  const diagnosed = (...diagnosis: number[]) => ({
+    delivery: { diagnosis: Uint8Array.from(diagnosis) } as never,
+    receipt: () => Promise.resolve({ following: {} as AwaitingDiagnosis, frame: {} as never }),
+  });
+  const put: unknown[] = [];
+  const mailbox = { put: (frame: unknown) => Promise.resolve(void put.push(frame)) };
+  const told: string[] = [];
+  const tell = (sentence: string) => told.push(sentence);
+  assert.deepEqual(await acknowledgeAll(mailbox, diagnosed(1), tell), [Uint8Array.of(1)]);
+  for (const [reason, words] of [
+    ["NO_ANSWER", []],
+    ["CREDENTIAL_REVOKED", ["What may have amended it was not taken (CREDENTIAL_REVOKED)."]],
+  ] as const) {
+    const come = [diagnosed(2), diagnosed(3)];
+    const next = () => {
+      const one = come.shift();
+      return one === undefined ? Promise.reject(new Refusal(reason, "nothing")) : Promise.resolve(one);
+    };
+    told.length = put.length = 0;
+    const all = await acknowledgeAll(mailbox, diagnosed(1), tell, next);
+    assert.deepEqual(
+      all.map(([first]) => first),
+      [1, 2, 3],
+    );
+    assert.deepEqual([put.length, told], [3, words]);
+  }
 });
 
 test("a receipt that can't be waited for costs the doctor nothing but a word", async (context) => {

@@ -44,7 +44,7 @@ import { SoftwareKeys } from "../src/keys/software.js";
 import { HOUR } from "../src/protocol/access.js";
 import { SoftwareAgreement } from "../src/protocol/agreement.js";
 import { type Entropy, fromHex, hex, sha256, text } from "../src/protocol/bytes.js";
-import { codeDigest, MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.js";
+import { codeDigest, MOST_AMENDMENTS, MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.js";
 import { DiagnosisDeliverySchema } from "../src/gen/federation/v1/diagnosis_pb.js";
 import * as doctorSide from "../src/protocol/doctor.js";
 import { makeGrant } from "../src/protocol/consent.js";
@@ -305,7 +305,7 @@ async function answered(asker: Party, shown: Shown, suffix: "" | "-own" | "-log"
 async function session(
   asker: Party,
   shown: Shown,
-  name: "read" | "read-own" | "read-log" | "store" | "add",
+  name: "read" | "read-own" | "read-log" | "store" | "store-amended" | "add",
   scope: Scope,
 ): Promise<record.Established> {
   const intent = { shown, scope, blind: fromHex(entropies[`rho-${name}`]) };
@@ -361,27 +361,44 @@ async function requireNoneOfARevokedHospital(before: record.AwaitingRecord, end:
 }
 
 test("diagnosis: D5, P6, and the room is closed", async () => {
-  const diagnosis = fromBinaryDiagnosis();
-  const { awaiting, frame: d5 } = await consultation.diagnose(diagnosis, [recordSignature], now);
-  requireFrame("D5", d5);
-  receivers.set("D5", (bytes, at) => addressed.receive(frame(bytes), verifier, at));
-  const diagnosed = await addressed.receive(frame(vector("D5")), verifier, now);
-  assert.deepEqual(diagnosed.delivery.diagnosis, diagnosis);
-  requireFrame("P6", await diagnosed.receipt(now));
-  receivers.set("P6", (bytes, at) => awaiting.receive(frame(bytes), at));
-  awaiting.receive(frame(vector("P6")), now);
+  const first = await consultation.diagnose(diagnosisIn("D5"), [recordSignature], now);
+  const following = await requireExchange("", addressed, first);
+  const second = await first.awaiting.amend(diagnosisIn("D5-amended"), [recordSignature], now);
+  await requireExchange("-amended", following, second);
+  let { awaiting } = second;
+  for (let count = 1n; count < MOST_AMENDMENTS; count++)
+    ({ awaiting } = await awaiting.amend(new Uint8Array(1), [], now));
+  await assert.rejects(awaiting.amend(new Uint8Array(1), [], now), { reason: "LIMIT_REACHED" });
   const { roomId } = message(CloseRoomRequestSchema, "room-close");
   const closing = await doctorSide.askToClose(doctor, "H:alpha", roomId!);
   assert.equal(hex(toBinary(CloseRoomRequestSchema, closing)), messages.get("room-close")!.message);
 });
 
+async function requireExchange(
+  suffix: string,
+  waiting: patientSide.AwaitingDiagnosis,
+  { awaiting, frame: d5 }: { awaiting: doctorSide.AwaitingReceipt; frame: SessionFrame },
+): Promise<patientSide.AwaitingDiagnosis> {
+  requireFrame(`D5${suffix}`, d5);
+  receivers.set(`D5${suffix}`, (bytes, at) => waiting.receive(frame(bytes), verifier, at));
+  const diagnosed = await waiting.receive(frame(vector(`D5${suffix}`)), verifier, now);
+  assert.deepEqual(diagnosed.delivery.diagnosis, diagnosisIn(`D5${suffix}`));
+  const { following, frame: receipt } = await diagnosed.receipt(now);
+  requireFrame(`P6${suffix}`, receipt);
+  receivers.set(`P6${suffix}`, (bytes, at) => awaiting.receive(frame(bytes), at));
+  awaiting.receive(frame(vector(`P6${suffix}`)), now);
+  return following;
+}
+
 test("deposit: D3, H1, STO, STOACK", async () => {
-  const deposit = payload(DepositSchema, "STO-1");
-  const established = await session(doctor, consultation.shown, "store", deposit.scope!);
-  const { awaiting, frames } = established.deposit(consultation.biosignal, fromBinaryDiagnosis(), deposit);
-  frames.forEach((made, index) => requireFrame(`STO-${index}`, made));
-  receivers.set("STOACK", (bytes) => awaiting.receive(frame(bytes)));
-  awaiting.receive(frame(vector("STOACK")));
+  for (const suffix of ["", "-amended"] as const) {
+    const deposit = payload(DepositSchema, `STO-1${suffix}`);
+    const established = await session(doctor, consultation.shown, `store${suffix}`, deposit.scope!);
+    const { awaiting, frames } = established.deposit(consultation.biosignal, diagnosisIn(`D5${suffix}`), deposit);
+    frames.forEach((made, index) => requireFrame(`STO-${index}${suffix}`, made));
+    receivers.set(`STOACK${suffix}`, (bytes) => awaiting.receive(frame(bytes)));
+    awaiting.receive(frame(vector(`STOACK${suffix}`)));
+  }
   assert.ok(PurposeSchema.values.length > 2);
 });
 
@@ -431,8 +448,8 @@ function grantEntry(statement: SignedStatement): Uint8Array {
   return sha256(transcript("revoked", text("grant"), text(patientId!), grantId!));
 }
 
-function fromBinaryDiagnosis(): Uint8Array {
-  return payload(DiagnosisDeliverySchema, "D5").diagnosis!;
+function diagnosisIn(name: string): Uint8Array {
+  return payload(DiagnosisDeliverySchema, name).diagnosis!;
 }
 
 test("every refusal that is a patient's or a doctor's", async () => {
@@ -460,7 +477,9 @@ test("every refusal that is a patient's or a doctor's", async () => {
     "STOACK",
     "STOACK-own",
     "D5",
+    "D5-amended",
     "P6",
+    "P6-amended",
   ];
   assert.deepEqual([...tried].sort(), expected.sort());
   assert.ok(count > 100, `${count} refusals`);

@@ -6,7 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from federation.cli.consent_options import Asked, consent_options
+from federation.cli.consent_options import choose_class, consent_options, require_published
+from federation.person.asked import Asked
 from federation.person.consent_words import and_list, grantee_words, power_words, right_sentences
 from federation.person.consents import NewGrant
 from federation.person.room_view import RoomView
@@ -48,7 +49,7 @@ def asked(*words: str) -> Asked:
 
 
 def granted(view: RoomView, *words: str) -> NewGrant:
-    return asked(*words).grant_for(view, None)
+    return asked(*words).grant_for(view, None, choose_class)
 
 
 def sentences(terms: Terms) -> list[str]:
@@ -145,7 +146,7 @@ def test_what_no_consent_can_say_is_wrong_usage(words: tuple[str, ...]) -> None:
 
 def test_class_that_the_federation_has_not_is_named() -> None:
     with pytest.raises(click.BadParameter, match="the federation publishes cardiology"):
-        asked("--for", "department:oncology").require_published(frozenset({"cardiology"}))
+        require_published(asked("--for", "department:oncology"), frozenset({"cardiology"}))
 
 
 def test_every_right_is_said_and_nothing_is_said_of_what_is_not_given() -> None:

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from federation.cli import fetched_records
-from federation.cli.biosignals import describe_biosignal
 from federation.cli.fetched_records import ToChart
 from federation.clinical.ecg import observation_from_dicom
+from federation.person.biosignals import describe_biosignal
 from federation.v1.record_pb2 import RecordEntry
 from federation.words import duration, size
 from tests.hospital_lab import DATA, JOHNNIE

@@ -1,12 +1,14 @@
 """The diagnosis and the encounter that is filed."""
 
+import base64
+import hashlib
 import json
 from datetime import UTC, date, datetime
 
 import pytest
 
 from federation.clinical.encounter import encounter_bundle
-from federation.clinical.errors import FhirInvalid, FhirTooLarge, WrongSubject
+from federation.clinical.errors import FhirInvalid, FhirTooLarge, WrongStatus, WrongSubject
 from federation.clinical.fhir import validate_bundle, validate_resource
 from federation.clinical.identity import require_subject
 from federation.clinical.report import Coding, Source, diagnostic_report, summarise
@@ -116,6 +118,36 @@ def test_wrong_subject_is_not_filed(observation):
         with pytest.raises(WrongSubject) as caught:
             encounter_bundle(patient_id="P:johnnie679", observation=observed, report=diagnosed, recorded=ISSUED)
         assert caught.value.reason == "WRONG_SUBJECT"
+
+
+def test_report_that_takes_anothers_place_is_amended_and_names_its_bytes():
+    amended = json.loads(report(conclusion="A flutter.", amends=REPORT))
+    assert amended["status"] == "amended"
+    digest = base64.urlsafe_b64encode(hashlib.sha256(REPORT).digest()).decode().rstrip("=")
+    assert amended["extension"][-1] == {
+        "url": "http://hl7.org/fhir/StructureDefinition/diagnosticReport-replaces",
+        "valueReference": {
+            "type": "DiagnosticReport",
+            "identifier": {"system": "urn:ietf:rfc:3986", "value": f"ni:///sha-256;{digest}"},
+        },
+    }
+    validate_resource(report(amends=REPORT, based_on=[]), "DiagnosticReport")
+    assert ", amended: A flutter." in summarise(report(conclusion="A flutter.", amends=REPORT))
+
+
+@pytest.mark.parametrize("status", ["amended", "corrected", "appended"])
+def test_encounter_of_an_amendment_takes_what_fhir_calls_amended(observation, status):
+    changed = json.loads(report(amends=REPORT)) | {"status": status}
+    arguments = {"patient_id": "P:johnnie679", "observation": observation, "recorded": ISSUED}
+    encounter_bundle(**arguments, report=json.dumps(changed).encode(), is_amended=True)
+
+
+def test_wrong_status_where_report_and_signature_say_otherwise(observation):
+    arguments = {"patient_id": "P:johnnie679", "observation": observation, "recorded": ISSUED}
+    with pytest.raises(WrongStatus, match="that it takes no other's place"):
+        encounter_bundle(**arguments, report=report(amends=REPORT))
+    with pytest.raises(WrongStatus, match="that it takes another's place"):
+        encounter_bundle(**arguments, report=REPORT, is_amended=True)
 
 
 def test_fhir_invalid_when_the_parts_are_exchanged(observation):

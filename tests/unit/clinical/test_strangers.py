@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.cli.biosignals import describe_biosignal
 from federation.clinical.bundles import as_bundle
 from federation.clinical.chart import Source, chart_of, text_of
 from federation.clinical.drawing import svg
@@ -16,6 +15,7 @@ from federation.clinical.encounter import encounter_bundle
 from federation.clinical.errors import ClinicalError, NotJson
 from federation.clinical.fhir import load_resource, validate_bundle
 from federation.clinical.report import summarise
+from federation.person.biosignals import describe_biosignal
 from tests.unit.clinical.recordings import TWELVE, group, recording
 from tests.unit.clinical.test_report import ISSUED, report
 

@@ -220,15 +220,19 @@ def test_page_hears_progress_then_that_there_is_none_then_the_next_state(stage: 
     assert asyncio.run(asyncio.wait_for(story(), PATIENCE_SECONDS)) == [Progress("half", 1, 2), None, Moved(2)]
 
 
-@pytest.mark.parametrize("end", [Stage.stop, lambda stage: stage.lock(lambda count: count)], ids=["end", "lock"])
-def test_page_hears_of_the_end_and_of_a_lock(stage: Stage[Count], end: Callable) -> None:
+@pytest.mark.parametrize(
+    ("end", "heard_of_it"), [(Stage.stop, []), (lambda stage: stage.lock(up), [Moved])], ids=["end", "lock"]
+)
+def test_page_that_listens_is_let_go_at_the_end_and_hears_of_a_lock(
+    stage: Stage[Count], end: Callable, heard_of_it: list
+) -> None:
     async def story() -> list:
         listening = asyncio.ensure_future(heard(stage, 1, 100))
         await until_async(lambda: stage._listeners)
         end(stage)
         return await listening
 
-    assert [type(it) for it in asyncio.run(asyncio.wait_for(story(), PATIENCE_SECONDS))] == [Moved]
+    assert [type(it) for it in asyncio.run(asyncio.wait_for(story(), PATIENCE_SECONDS))] == heard_of_it
     assert not stage._listeners
 
 

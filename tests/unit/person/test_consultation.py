@@ -114,10 +114,13 @@ def test_receipt_is_made_once_however_often_it_is_sent(surgery: Surgery, room: D
     # As after a crash between the two: the kept state has the receipt, and nothing says that it was sent.
     frames = list(onlooker(surgery, room, pb.DIRECTION_TO_PATIENT).follow(seconds=1))
     receipt = frames[-1].frame
-    patient.pending.put(replace(waiting, receipt=receipt))
-    (again,) = patient.waiting()
-    patient.await_diagnosis(again, seconds=1)
+    (kept,) = patient.amendable()
+    assert kept.receipt is None
+    patient.pending.put(replace(kept, receipt=receipt))
+    (again,) = patient.amendable()
+    assert patient.look_for_amendment(again, seconds=0.5) is None
     sent = [frame.frame for frame in onlooker(surgery, room, pb.DIRECTION_TO_PATIENT).follow(seconds=1)]
+    assert sent.count(receipt) == 2
     assert {frame.SerializeToString() for frame in sent if frame.sequence == receipt.sequence} == {
         receipt.SerializeToString()
     }

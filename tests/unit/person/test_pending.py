@@ -1,5 +1,6 @@
 """A consultation that waits, sealed under the patient's token."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -59,16 +60,34 @@ def test_seal_broken_for_another_token_or_name(federation: Federation, tmp_path:
 def test_receipt_of_another_program_is_taken_over(
     federation: Federation, waiting: PendingConsultation, tmp_path: Path
 ) -> None:
-    def frame(sealed: bytes) -> SessionFrame:
-        return SessionFrame(session_id=bytes(16), sequence=2, last=True, sealed=sealed, sent_at=1)
+    def made(sealed: bytes) -> PendingConsultation:
+        frame = SessionFrame(session_id=bytes(16), sequence=2, last=True, sealed=sealed, sent_at=1)
+        return replace(waiting, state=replace(waiting.state, newest=bytes(32)), receipt=frame)
 
     store, now = PendingStore(tmp_path, federation.patient), federation.clock.now
     store.put(waiting)
-    first = store.with_receipt(waiting, lambda: frame(b"first"), now=now)
-    second = store.with_receipt(waiting, lambda: frame(b"second"), now=now)
-    assert first.receipt == second.receipt == frame(b"first")
+    first = store.with_receipt(waiting, lambda: made(b"first"), now=now)
+    second = store.with_receipt(waiting, lambda: made(b"second"), now=now)
+    assert first == second == made(b"first")
+    store.acknowledged(first, now=now)
+    assert [kept.receipt for kept in store.all(now=now)] == [None]
     store.remove(waiting)
-    assert store.with_receipt(waiting, lambda: frame(b"third"), now=now).receipt is None
+    assert store.with_receipt(waiting, lambda: made(b"third"), now=now).receipt is None
+    store.acknowledged(first, now=now)
+    assert not list(store.all(now=now))
+
+
+def test_receipt_of_an_amended_diagnosis_is_not_noted_over_the_next(
+    federation: Federation, waiting: PendingConsultation, tmp_path: Path
+) -> None:
+    """One program has sent P6 of the first; meanwhile another has taken the amendment and made its P6."""
+    store, now = PendingStore(tmp_path, federation.patient), federation.clock.now
+    first = replace(waiting, state=replace(waiting.state, newest=bytes(32)))
+    receipt = SessionFrame(session_id=bytes(16), sequence=3, last=True, sealed=b"x", sent_at=1)
+    second = replace(first, state=replace(first.state, newest=b"2" * 32), receipt=receipt)
+    store.put(second)
+    store.acknowledged(first, now=now)
+    assert list(store.all(now=now)) == [second]
 
 
 def test_doctor_whose_credential_fell_is_refused(federation: Federation, waiting: PendingConsultation) -> None:

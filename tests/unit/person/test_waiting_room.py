@@ -21,7 +21,7 @@ from federation.v1.consultation_pb2 import RelayFrame
 from tests.grants import wide
 from tests.hospital_lab import report
 from tests.unit.person.conftest import Surgery
-from tests.unit.person.visits import SECONDS, go_in
+from tests.unit.person.visits import SECONDS, go_in, to_doctor
 from tests.waiting import until
 
 
@@ -75,6 +75,40 @@ def test_patient_asks_anew_until_the_doctor_answers(
         coming.result(SECONDS)
     assert present.patient_id == "P:wang"
     assert set(reasons) <= {"STALE"}
+
+
+class GivenUp(Exception):
+    """The patient does not wait any longer."""
+
+
+def test_patient_who_gives_up_before_the_doctor_answers_has_signed_no_consent(
+    surgery: Surgery, room: DoctorRoom
+) -> None:
+    patient, asked = surgery.patient(), iter([True, False])
+    view = patient.look(room.code)
+
+    def go_on() -> None:
+        if not next(asked):
+            raise GivenUp
+
+    with pytest.raises(GivenUp):
+        patient.visit(view, b"", to_doctor(view, wide()), answer_seconds=SECONDS, go_on=go_on)
+    assert frames(surgery, room) == 1, "P1 alone went out"
+    assert patient.consents.grants() == []
+    assert list(patient.waiting()) == []
+
+
+def test_patient_who_goes_on_is_answered_however_often_it_is_asked(
+    surgery: Surgery, room: DoctorRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.person.patient.SLICE_SECONDS", 0.05)
+    patient, asked = surgery.patient(), threading.Semaphore(0)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(patient.visit, patient.look(room.code), answer_seconds=SECONDS, go_on=asked.release)
+        for _ in range(3):
+            assert asked.acquire(timeout=SECONDS)
+        assert surgery.doctor.await_patient(room, seconds=SECONDS).patient_id == "P:wang"
+        assert coming.result(SECONDS).doctor_id == "D:chen"
 
 
 def test_no_answer_ends_the_waiting_when_the_time_is_over(

@@ -366,7 +366,7 @@ def test_a_diagnosis_dated_before_the_consultation_is_refused_as_expired(federat
 
 def receipt_frame(diagnosing, change=lambda _: None):
     diagnosed = diagnosing.receive(diagnosing.frame)
-    frame = diagnosed.receipt(now=diagnosing.federation.clock.now)
+    _, frame = diagnosed.receipt(now=diagnosing.federation.clock.now)
     return reframed(diagnosing.waiting.sending, "p6", frame, altered(DiagnosisReceipt, change))
 
 

@@ -75,7 +75,7 @@ def visit(federation: Federation) -> list[Exhibit]:
     awaiting_receipt, frame = consultation.diagnose(b"all is well", (end.end.signature,), now=now)
     diagnosed = waiting.receive(frame, federation.patient.verifier(), now=now)
     assert diagnosed.delivery.diagnosis == b"all is well"
-    receipt_frame = diagnosed.receipt(now=now)
+    _, receipt_frame = diagnosed.receipt(now=now)
     _, signed = awaiting_receipt.receive(receipt_frame, federation.doctor.verifier(), now=now)
     kept += [exhibits.of_own_diagnosis(awaiting_receipt), exhibits.of_diagnosis(diagnosed)]
     kept.append(exhibits.of_receipt(signed, consultation.patient))

@@ -111,7 +111,7 @@ type consulted struct {
 // plan is what the command line asks of one visit.
 type plan struct {
 	hospital, address, department string
-	conclusion, codeFile          string
+	conclusion, amend, codeFile   string
 	deposit                       bool
 	taking                        *taking
 }
@@ -126,6 +126,11 @@ func (p plan) check() error {
 	}
 	if err := client.RequireConclusion(p.conclusion); err != nil {
 		return err
+	}
+	if p.amend != "" {
+		if err := client.RequireConclusion(p.amend); err != nil {
+			return err
+		}
 	}
 	if p.codeFile != "" {
 		if err := requireWritable(filepath.Dir(p.codeFile)); err != nil {
@@ -150,10 +155,11 @@ func consult(ctx context.Context, given *arguments) (any, error) {
 	given.StringVar(&asked.address, "address", "", "where your hospital is dialled: host:port")
 	given.StringVar(&asked.department, "department", "", "department class under which the encounter is kept")
 	given.StringVar(&asked.conclusion, "conclusion", "", "your conclusion")
+	given.StringVar(&asked.amend, "amend", "", "then sign this conclusion in the place of the other")
 	given.StringVar(&asked.codeFile, "code-file", "", "write the room's code there, too")
 	given.BoolVar(&asked.deposit, "deposit", false, "keep the encounter at your hospital")
 	asked.taking = takingOf(given)
-	if err := given.read(0, append(takingOptions, "code-file", "deposit")...); err != nil {
+	if err := given.read(0, append(takingOptions, "code-file", "deposit", "amend")...); err != nil {
 		return nil, err
 	}
 	if err := asked.check(); err != nil {
@@ -192,11 +198,31 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 		defer record.Close()
 		told.Records = append(told.Records, toldRecord(record)...)
 	}
-	awaiting, err := p.diagnose(ctx, doctor, room, present, records)
+	report, err := p.report(doctor, present, records, p.conclusion, nil)
 	if err != nil {
 		return nil, err
 	}
-	var undeposited error
+	awaiting, err := doctor.Diagnose(ctx, room, present, report, records)
+	if err != nil {
+		return nil, err
+	}
+	undeposited := p.end(ctx, doctor, room, present, awaiting, told)
+	if p.amend == "" {
+		return told, undeposited
+	}
+	if report, err = p.report(doctor, present, records, p.amend, report); err != nil {
+		return nil, err
+	}
+	if awaiting, err = doctor.Amend(ctx, room, awaiting, report, records); err != nil {
+		return nil, err
+	}
+	return told, p.end(ctx, doctor, room, present, awaiting, told)
+}
+
+// end deposits the encounter, if it is to be, and waits for the receipt; it gives why the encounter was not kept.
+func (p plan) end(
+	ctx context.Context, doctor *client.Doctor, room *client.Room, present *protocol.InConsultation, awaiting *protocol.AwaitingReceipt, told *consulted,
+) (undeposited error) {
 	if p.deposit && !present.Grant.Gives(pb.Right_RIGHT_WRITE) {
 		tell("Without consent to keep this encounter, it is not deposited.")
 	} else if p.deposit {
@@ -205,7 +231,7 @@ func (p plan) run(ctx context.Context, doctor *client.Doctor) (*consulted, error
 	waiting, cancel := context.WithTimeout(ctx, receiptTime)
 	defer cancel()
 	told.Receipt = doctor.AwaitReceipt(waiting, room, present, awaiting)
-	return told, undeposited
+	return undeposited
 }
 
 // keep deposits the encounter, and gives its handle. What the hospital refuses costs the patient nothing: the diagnosis is sent.
@@ -273,16 +299,14 @@ func tellCorrections(record *client.Record) {
 	}
 }
 
-func (p plan) diagnose(ctx context.Context, doctor *client.Doctor, room *client.Room, present *protocol.InConsultation, records []*client.Record) (*protocol.AwaitingReceipt, error) {
+func (p plan) report(
+	doctor *client.Doctor, present *protocol.InConsultation, records []*client.Record, conclusion string, amends []byte,
+) ([]byte, error) {
 	var digests [][]byte
 	for _, record := range records {
 		digests = append(digests, record.Digest)
 	}
-	report, err := client.NewReport(present.Shown.PatientID, doctor.Member.Identity(), p.conclusion, digests, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	return doctor.Diagnose(ctx, room, present, report, records)
+	return client.NewReport(present.Shown.PatientID, doctor.Member.Identity(), conclusion, digests, amends, time.Now())
 }
 
 type biosignal struct {

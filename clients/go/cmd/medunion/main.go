@@ -25,7 +25,7 @@ const usage = `medunion, the reference client in Go
   patient register --home DIR --pin-file FILE --trust FILE --id P:name --sensor FILE --ticket TEXT [--token URI]
   patient renew    --home DIR --pin-file FILE
   patient visit    --home DIR --pin-file FILE --sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
-                   [--department CLASS]... [--restricted] [--hours N] [--yes] CODE
+                   [--department CLASS]... [--restricted] [--hours N] [--yes] [--stay SECONDS] CODE
   patient grants   --home DIR --pin-file FILE
   patient revoke   --home DIR --pin-file FILE NUMBER... | --last | --all
   patient records  --home DIR --pin-file FILE [--save DIR] [--fetch-at-most N]
@@ -34,7 +34,7 @@ const usage = `medunion, the reference client in Go
   doctor  register --home DIR --pin-file FILE --certificate FILE
   doctor  renew    --home DIR --pin-file FILE
   doctor  consult  --home DIR --pin-file FILE --hospital H:name --address HOST:PORT --department CLASS
-                   --conclusion TEXT [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
+                   --conclusion TEXT [--amend TEXT] [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
 
 With every command that calls a server:
   --dial-only NETWORK  dial this network only, as 10.0.0.0/8, whatever a name leads to; again for more
@@ -47,6 +47,8 @@ doctor's hospital may keep the record of the visit (--no-keep), and none of your
   --read here, everywhere or H:name: records there may be found and read; again for more
   --department CLASS   records of this class only; again for more
   --restricted         records that are marked as restricted, too
+  --stay SECONDS       stay so long after a diagnosis, for one that amends it
+consult signs --amend in the place of --conclusion, once that is answered or a minute has passed.
 accesses lists who asked for your records, at the public cloud and at each hospital that has some.
 grants lists what you consented to, by the numbers that revoke takes; --last is the newest that stands, --all everything until now.
 

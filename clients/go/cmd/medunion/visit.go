@@ -19,6 +19,8 @@ type visited struct {
 	Doctor     string `json:"doctor"`
 	Grant      *int   `json:"grant"`
 	Conclusion string `json:"conclusion"`
+	// Amends is the conclusion whose place it takes; null for none.
+	Amends *string `json:"amends"`
 }
 
 // visit looks at the doctor of a code, shows who that is and what is about to be signed, asks, and goes in.
@@ -26,8 +28,9 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 	sensor := given.String("sensor", "", "file of 32 bytes in place of the fuzzy key")
 	observation := given.String("observation", "", "a FHIR R4 Observation about you, JSON")
 	yes := given.Bool("yes", false, "don't ask: sign what is shown")
+	stay := given.Float64("stay", 0, "seconds to stay after a diagnosis, for one that amends it")
 	asked := askedOf(given)
-	if err := given.read(1, append(consentOptions, "observation", "yes")...); err != nil {
+	if err := given.read(1, append(consentOptions, "observation", "yes", "stay")...); err != nil {
 		return nil, err
 	}
 	if !*yes && !isAnswered(os.Stdin) {
@@ -85,7 +88,7 @@ func visit(ctx context.Context, given *arguments) (any, error) {
 			return nil, err
 		}
 	}
-	return goIn(ctx, patient, seen, biosignal, offer)
+	return goIn(ctx, patient, seen, biosignal, offer, time.Duration(*stay*float64(time.Second)))
 }
 
 func show(patient *client.Patient, seen *client.RoomView, biosignal []byte, offer *client.Offer) {
@@ -98,12 +101,12 @@ func show(patient *client.Patient, seen *client.RoomView, biosignal []byte, offe
 	tellAll(offerWords(offer, protocol.Instant(time.Now().UnixMilli()))...)
 }
 
-func goIn(ctx context.Context, patient *client.Patient, seen *client.RoomView, biosignal []byte, offer *client.Offer) (*visited, error) {
+func goIn(ctx context.Context, patient *client.Patient, seen *client.RoomView, biosignal []byte, offer *client.Offer, stay time.Duration) (*visited, error) {
 	before, err := patient.Member.Grants()
 	if err != nil {
 		return nil, err
 	}
-	report, refused := patient.Visit(ctx, seen, biosignal, offer)
+	reports, refused := patient.Visit(ctx, seen, biosignal, offer, stay)
 	// However the visit ended: the consent may have gone out though no diagnosis came.
 	after, err := patient.Member.Grants()
 	if err != nil {
@@ -118,7 +121,11 @@ func goIn(ctx context.Context, patient *client.Patient, seen *client.RoomView, b
 	if refused != nil {
 		return nil, refused
 	}
-	told.Conclusion, err = client.Conclusion(report, patient.Member.Identity())
+	if told.Conclusion, err = client.Conclusion(reports[len(reports)-1], patient.Member.Identity()); err != nil || len(reports) == 1 {
+		return told, err
+	}
+	amended, err := client.Conclusion(reports[len(reports)-2], patient.Member.Identity())
+	told.Amends = &amended
 	return told, err
 }
 

@@ -99,5 +99,6 @@ function depositOf({ consultation, diagnosis }: AwaitingReceipt, intent: Intent)
     basedOn: diagnosis.basedOn,
     diagnosisSentAt: diagnosis.sentAt!,
     diagnosisSignature: diagnosis.signature!,
+    amends: diagnosis.amends,
   });
 }

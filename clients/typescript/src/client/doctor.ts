@@ -39,10 +39,14 @@ async function untilNextStep(heard: number): Promise<void> {
   while (performance.now() < end) await pause(end - performance.now());
 }
 
+function signaturesOf(records: readonly FetchedRecord[]): Uint8Array[] {
+  return records.map(({ end }) => end.signature!);
+}
+
 /** A doctor at work, with one room open. */
 export class DoctorRoom {
   readonly #sessions = new Map<string, AwaitingBiosignal>();
-  /** A D5 lies in it that no P6 has answered. */
+  /** The newest D5 lies in it, and no P6 has answered that. */
   #isNeeded = false;
 
   /** A room that is open already; `open` opens one. */
@@ -117,8 +121,19 @@ export class DoctorRoom {
     report: Uint8Array,
     records: readonly FetchedRecord[],
   ): Promise<AwaitingReceipt> {
-    const signatures = records.map(({ end }) => end.signature!);
-    const { awaiting, frame } = await consultation.diagnose(report, signatures, clock());
+    return this.#sent(await consultation.diagnose(report, signaturesOf(records), clock()));
+  }
+
+  /** Sign and send what takes the place of a diagnosis, the newest of its consultation: a further D5. */
+  async amend(
+    diagnosed: AwaitingReceipt,
+    report: Uint8Array,
+    records: readonly FetchedRecord[],
+  ): Promise<AwaitingReceipt> {
+    return this.#sent(await diagnosed.amend(report, signaturesOf(records), clock()));
+  }
+
+  async #sent({ awaiting, frame }: Awaited<ReturnType<AwaitingReceipt["amend"]>>): Promise<AwaitingReceipt> {
     this.#isNeeded = true;
     await this.mailbox.put({ content: { case: "frame", value: frame } });
     return awaiting;

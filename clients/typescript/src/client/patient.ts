@@ -73,17 +73,18 @@ export async function lookAgain(looked: Looked): Promise<Looked> {
 /** What a visit gave. */
 export interface Visit {
   readonly grant: KeptGrant | undefined;
-  /** The FHIR DiagnosticReport that the doctor signed. */
-  readonly diagnosis: Uint8Array;
+  /** The FHIR DiagnosticReport that the doctor signed, and each that amended the one before it; the newest is the last. */
+  readonly diagnoses: readonly Uint8Array[];
 }
 
-/** Visit the doctor who was looked at: P1, D1, P2 with a consent to what is offered, D5, P6. */
+/** Visit the doctor who was looked at: P1, D1, P2 with a consent to what is offered, D5, P6; and stay so long for what amends the diagnosis. */
 export async function visit(
   { home, mailbox, doctor }: Looked,
   biometricPassword: Uint8Array,
   biosignal: Uint8Array,
   offer: Offer | undefined,
   tell: (sentence: string) => void,
+  stayMs = 0,
   waitMs = Number(CONSULTATION_LIFE),
 ): Promise<Visit> {
   const now = clock();
@@ -95,8 +96,31 @@ export async function visit(
   const { awaiting: waiting, frames } = await established.deliver(biosignal, shown, clock());
   for (const frame of frames) await mailbox.put({ content: { case: "frame", value: frame } });
   const diagnosed = await diagnosisOf(mailbox, waiting, home, waitMs);
-  await acknowledge(mailbox, diagnosed, tell);
-  return { grant, diagnosis: diagnosed.delivery.diagnosis! };
+  const amendment = (state: AwaitingDiagnosis) => diagnosisOf(mailbox, state, home, stayMs);
+  return { grant, diagnoses: await acknowledgeAll(mailbox, diagnosed, tell, stayMs > 0 ? amendment : undefined) };
+}
+
+/** Answer a diagnosis, and each that amends the one before it as long as `next` has one. None has to come. */
+export async function acknowledgeAll(
+  mailbox: Pick<Mailbox, "put">,
+  first: Pick<Diagnosed, "receipt" | "delivery">,
+  tell: (sentence: string) => void,
+  next?: (state: AwaitingDiagnosis) => Promise<Pick<Diagnosed, "receipt" | "delivery">>,
+): Promise<Uint8Array[]> {
+  const diagnoses = [first.delivery.diagnosis!];
+  let following = await acknowledge(mailbox, first, tell);
+  while (next !== undefined && following !== undefined) {
+    try {
+      const diagnosed = await next(following);
+      diagnoses.push(diagnosed.delivery.diagnosis!);
+      following = await acknowledge(mailbox, diagnosed, tell);
+    } catch (error) {
+      const reason = preciseReason(error);
+      if (!["NO_ANSWER", "NO_SUCH_ROOM"].includes(reason)) tell(`What may have amended it was not taken (${reason}).`);
+      break;
+    }
+  }
+  return diagnoses;
 }
 
 async function granted(home: Home, patient: Party, { grantee, terms }: Offer): Promise<KeptGrant> {
@@ -126,17 +150,24 @@ export async function heardFrom(room: GetRoomResponse, home: Home): Promise<Home
   }
 }
 
-/** Send P6, once. It is a courtesy: the room may be gone by now, and the diagnosis holds without it. */
+/**
+ * Send P6, once, and give the state that takes an amendment; none if P6 could not be made. It is a courtesy: the room may be gone by now, and
+ * the diagnosis holds without it.
+ */
 export async function acknowledge(
   mailbox: Pick<Mailbox, "put">,
   diagnosed: Pick<Diagnosed, "receipt">,
   tell: (sentence: string) => void,
-): Promise<void> {
+): Promise<AwaitingDiagnosis | undefined> {
+  let state: AwaitingDiagnosis | undefined;
   try {
-    await mailbox.put({ content: { case: "frame", value: await diagnosed.receipt(clock()) } });
+    const { following, frame } = await diagnosed.receipt(clock());
+    state = following;
+    await mailbox.put({ content: { case: "frame", value: frame } });
   } catch (error) {
     tell(`The receipt could not be sent (${preciseReason(error)}).`);
   }
+  return state;
 }
 
 async function replyOf(mailbox: Mailbox, awaiting: AwaitingReply<Established>, home: Home): Promise<Established> {

@@ -1,9 +1,12 @@
 /** The diagnosis as a FHIR R4 DiagnosticReport. */
 
+import { sha256 } from "../protocol/bytes.js";
 import { Refusal, require } from "../protocol/refusal.js";
 
 const CODE = { system: "http://loinc.org", code: "29308-4", display: "Diagnosis" };
 const SUPPORTING_INFO = "http://hl7.org/fhir/StructureDefinition/workflow-supportingInfo";
+/** HL7's R4 extension for the report whose place one takes. */
+const REPLACES = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-replaces";
 
 /** Bytes, at the most, of a conclusion: with what a report says beside it it fits into D5. */
 const MOST_CONCLUSION_BYTES = 900_000;
@@ -18,22 +21,27 @@ export function requireConclusion(conclusion: string): string {
   return conclusion;
 }
 
-/** A final report. `basedOn` are SHA-256 digests of the records that the doctor read, written as RFC 6920 URIs. */
+/**
+ * A report, final, or amended where it takes the place of the one whose bytes are `amends`. `basedOn` are SHA-256 digests of the records that
+ * the doctor read. Digests are written as RFC 6920 URIs.
+ */
 export function diagnosticReport(
   patientId: string,
   doctorId: string,
   conclusion: string,
   basedOn: readonly Uint8Array[],
+  amends?: Uint8Array,
 ): Uint8Array {
+  const extension = [...basedOn.map(supporting), ...(amends === undefined ? [] : [replacing(amends)])];
   const report = {
     resourceType: "DiagnosticReport",
-    status: "final",
+    status: amends === undefined ? "final" : "amended",
     code: { coding: [CODE] },
     subject: { type: "Patient", identifier: { value: patientId } },
     performer: [{ type: "Practitioner", identifier: { value: doctorId } }],
     issued: new Date().toISOString(),
     conclusion,
-    ...(basedOn.length === 0 ? {} : { extension: basedOn.map(supporting) }),
+    ...(extension.length === 0 ? {} : { extension }),
   };
   return new TextEncoder().encode(JSON.stringify(report));
 }
@@ -53,6 +61,13 @@ export function conclusionOf(report: Uint8Array): string {
 }
 
 function supporting(digest: Uint8Array) {
-  const value = `ni:///sha-256;${Buffer.from(digest).toString("base64url")}`;
-  return { url: SUPPORTING_INFO, valueReference: { identifier: { system: "urn:ietf:rfc:3986", value } } };
+  return { url: SUPPORTING_INFO, valueReference: { identifier: identifierOf(digest) } };
+}
+
+function replacing(report: Uint8Array) {
+  return { url: REPLACES, valueReference: { type: "DiagnosticReport", identifier: identifierOf(sha256(report)) } };
+}
+
+function identifierOf(digest: Uint8Array) {
+  return { system: "urn:ietf:rfc:3986", value: `ni:///sha-256;${Buffer.from(digest).toString("base64url")}` };
 }

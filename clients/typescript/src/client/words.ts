@@ -41,6 +41,7 @@ export const WORDS: Readonly<Record<string, string>> = {
   KEY_CONFIRMATION_FAILED: "the other side does not hold the session key",
   PROOF_INVALID: "the proof does not hold",
   ANSWER_MISMATCH: "the answer is to another question",
+  AMENDMENT_MISMATCH: "the diagnosis does not say that it takes the place of the newest before it",
   COMMITMENT_MISMATCH: "the request is not the one that was committed to",
   CHALLENGE_INVALID: "the registration took too long, or its challenge was used: begin again",
   NOT_REGISTERED: "there is no live registration",

@@ -17,7 +17,7 @@ import {
 } from "../gen/federation/v1/consultation_pb.js";
 import type { DiagnosisDelivery } from "../gen/federation/v1/diagnosis_pb.js";
 import { Role } from "../gen/federation/v1/statement_pb.js";
-import { equal, type Instant, sha256, text, u64 } from "./bytes.js";
+import { EMPTY, equal, type Instant, sha256, text, u64 } from "./bytes.js";
 import type { Kind } from "./handshake.js";
 import { require } from "./refusal.js";
 import { attributeOf } from "./registration.js";
@@ -26,6 +26,9 @@ import { listing, transcript } from "./transcript.js";
 
 /** How long a consultation lives: 12 hours. */
 export const CONSULTATION_LIFE = 12n * 3_600_000n;
+
+/** How often the diagnosis of a consultation is amended at most. Frame k of the doctor's direction is D5 k, so its number counts them. */
+export const MOST_AMENDMENTS = 8n;
 
 /** Bytes, at most, of M_SD, here and in a deposit. */
 export const MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024;
@@ -137,7 +140,7 @@ export function biosignalTranscript(
   return transcript("P2", hash, ...people, digest, grantDigest, u64(sentAt));
 }
 
-/** What Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5). */
+/** What Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5, amends or empty). */
 export function diagnosisTranscript(
   hash: Uint8Array,
   d5: DiagnosisDelivery,
@@ -150,6 +153,7 @@ export function diagnosisTranscript(
     sha256(biosignalSignature),
     listing(d5.basedOn),
     u64(d5.sentAt!),
+    d5.amends ?? EMPTY,
   );
 }
 

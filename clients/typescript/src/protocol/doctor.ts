@@ -168,30 +168,61 @@ export class InConsultation {
     return this.session.peer.party.identity;
   }
 
-  /** Send D5 (eq. 49), signed over the biosignal's and the records' signatures (Sig_HPC2) that it rests on. */
-  async diagnose(
-    diagnosis: Uint8Array,
-    recordSignatures: readonly Uint8Array[],
-    now: Instant,
-  ): Promise<{ awaiting: AwaitingReceipt; frame: SessionFrame }> {
-    const { own, transcriptHash, sending, beganAt } = this.session;
-    require(now < beganAt + common.CONSULTATION_LIFE, "SESSION_EXPIRED", "the consultation's life is over");
-    const { certificate: doctorCertificate, signingKey } = own;
-    const basedOn = recordSignatures.map(sha256);
-    const payload = create(DiagnosisDeliverySchema, { diagnosis, basedOn, doctorCertificate, sentAt: now });
-    const signed = common.diagnosisTranscript(transcriptHash, payload, this.delivery.signature!);
-    payload.signature = await signingKey.sign(signed);
-    const { frame } = sending.seal("d5", serialised(DiagnosisDeliverySchema, payload), true, now);
-    return { awaiting: new AwaitingReceipt(this, payload), frame };
+  /**
+   * Send D5 (eq. 49), signed over the biosignal's and the records' signatures (Sig_HPC2) that it rests on. It is made once: another would use
+   * its nonce again, and a further one amends it.
+   */
+  diagnose(diagnosis: Uint8Array, recordSignatures: readonly Uint8Array[], now: Instant): Promise<Sent> {
+    return sent(this, diagnosis, recordSignatures, undefined, now);
+  }
+
+  /** The same in another state of its session. */
+  in(session: Session): InConsultation {
+    return new InConsultation(session, this.biosignal, this.delivery, this.shown, this.grant);
   }
 }
 
-/** D5 is sent; the patient may send a receipt. */
+/** D5, and the state after it. */
+interface Sent {
+  readonly awaiting: AwaitingReceipt;
+  readonly frame: SessionFrame;
+}
+
+async function sent(
+  consultation: InConsultation,
+  diagnosis: Uint8Array,
+  recordSignatures: readonly Uint8Array[],
+  amends: Uint8Array | undefined,
+  now: Instant,
+): Promise<Sent> {
+  const { session, delivery } = consultation;
+  const { own, transcriptHash, sending, beganAt } = session;
+  require(now < beganAt + common.CONSULTATION_LIFE, "SESSION_EXPIRED", "the consultation's life is over");
+  const { certificate: doctorCertificate, signingKey } = own;
+  const basedOn = recordSignatures.map(sha256);
+  const payload = create(DiagnosisDeliverySchema, { diagnosis, basedOn, doctorCertificate, sentAt: now, amends });
+  const signed = common.diagnosisTranscript(transcriptHash, payload, delivery.signature!);
+  payload.signature = await signingKey.sign(signed);
+  const { next, frame } = sending.seal("d5", serialised(DiagnosisDeliverySchema, payload), true, now);
+  return { awaiting: new AwaitingReceipt(consultation.in({ ...session, sending: next }), payload), frame };
+}
+
+/** D5 is sent; the patient may send a receipt, and the doctor may amend it. */
 export class AwaitingReceipt {
   constructor(
     readonly consultation: InConsultation,
     readonly diagnosis: DiagnosisDelivery,
   ) {}
+
+  /** Send a further D5, which takes the place of this one and names it by H(Sig_D5). It is made once. This state still takes its own P6. */
+  async amend(diagnosis: Uint8Array, recordSignatures: readonly Uint8Array[], now: Instant): Promise<Sent> {
+    const { session } = this.consultation;
+    const isLast = session.sending.sequence > common.MOST_AMENDMENTS;
+    require(!isLast, "LIMIT_REACHED", `a diagnosis is amended at most ${common.MOST_AMENDMENTS} times`);
+    // P6 of this D5 has the number before, whether it comes or not.
+    const after = this.consultation.in({ ...session, receiving: session.receiving.after() });
+    return sent(after, diagnosis, recordSignatures, sha256(this.diagnosis.signature!), now);
+  }
 
   /** Take P6: the patient's own receipt for this diagnosis. */
   receive(frame: SessionFrame, now: Instant): DiagnosisReceipt {

@@ -40,7 +40,7 @@ export class Direction {
     const plaintext = last ? padded(field(content)) : content;
     const sealed = concat(cipher.update(plaintext), cipher.final(), cipher.getAuthTag());
     const { sessionId, sequence } = this;
-    return { next: this.#after(), frame: create(SessionFrameSchema, { sessionId, sequence, last, sealed, sentAt }) };
+    return { next: this.after(), frame: create(SessionFrameSchema, { sessionId, sequence, last, sealed, sentAt }) };
   }
 
   /** Open the next frame: give the message of the last one, or a slice. */
@@ -57,14 +57,15 @@ export class Direction {
     decipher.setAuthTag(frame.sealed!.subarray(-TAG_BYTES));
     try {
       const plaintext = concat(decipher.update(frame.sealed!.subarray(0, -TAG_BYTES)), decipher.final());
-      return { next: this.#after(), content: frame.last! ? messageIn(plaintext) : plaintext };
+      return { next: this.after(), content: frame.last! ? messageIn(plaintext) : plaintext };
     } catch (error) {
       if (error instanceof Refusal) throw error;
       throw new Refusal("SEAL_INVALID", "the frame does not open", { cause: error });
     }
   }
 
-  #after(): Direction {
+  /** The direction after its next frame, which may also be one that never comes. */
+  after(): Direction {
     return new Direction(this.sessionId, this.keys, this.sequence + 1n);
   }
 

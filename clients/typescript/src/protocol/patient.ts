@@ -14,10 +14,10 @@ import {
 } from "../gen/federation/v1/diagnosis_pb.js";
 import { type SealedOpening, type SessionFrame } from "../gen/federation/v1/envelope_pb.js";
 import type { Duty } from "./access.js";
-import { type Entropy, equal, type Instant, sha256 } from "./bytes.js";
+import { EMPTY, type Entropy, equal, type Instant, sha256 } from "./bytes.js";
 import * as common from "./consultation.js";
 import { verifyDuty } from "./duty.js";
-import { sealContent } from "./frames.js";
+import { type Direction, sealContent } from "./frames.js";
 import { requireNotFuture, requireSameTime, SKEW } from "./freshness.js";
 import * as handshake from "./handshake.js";
 import type { AwaitingReply, Peer, Session } from "./handshake.js";
@@ -117,21 +117,26 @@ export function requireBiosignal(biosignal: Uint8Array): void {
     most, "LIMIT_REACHED", `a biosignal has at most ${most} bytes, this one ${biosignal.length}`);
 }
 
-/** P2 is sent. */
+/** P2 is sent: the first diagnosis may come, or one that amends the newest. */
 export class AwaitingDiagnosis {
   constructor(
     readonly session: Session,
     readonly biosignalSignature: Uint8Array,
+    /** H(Sig_D5) of the diagnosis that came last; empty before the first. */
+    readonly newest: Uint8Array = EMPTY,
   ) {}
 
-  /** Take D5 (eq. 50). Its T lies within the consultation's life; the sequence stops a replay (D2 of the findings). */
+  /**
+   * Take D5 (eq. 50), the first or one that amends the newest. Its T lies within the consultation's life; the sequence stops a replay (D2 of
+   * the findings).
+   */
   async receive(frame: SessionFrame, verifier: Verifier, now: Instant): Promise<Diagnosed> {
     return afterOpeningAsync(() => this.#accept(frame, verifier, now));
   }
 
   async #accept(frame: SessionFrame, verifier: Verifier, now: Instant): Promise<Diagnosed> {
     const { peer, beganAt, transcriptHash, receiving } = this.session;
-    const { content } = receiving.open("d5", frame);
+    const { next, content } = receiving.open("d5", frame);
     require(frame.last!, "OUT_OF_ORDER", "a diagnosis is one frame");
     const d5 = parse(DiagnosisDeliverySchema, content);
     requireSameTime(d5.sentAt, frame.sentAt!);
@@ -143,7 +148,11 @@ export class AwaitingDiagnosis {
     const party = await verifier.doctor(peer.party.keyStatement, d5.doctorCertificate!, now);
     const signed = common.diagnosisTranscript(transcriptHash, d5, this.biosignalSignature);
     verifySignature(party.verifyingKey, d5.signature!, signed);
-    return new Diagnosed(this, d5);
+    const isAllowed = receiving.sequence <= common.MOST_AMENDMENTS;
+    require(isAllowed, "LIMIT_REACHED", `a diagnosis is amended at most ${common.MOST_AMENDMENTS} times`);
+    const isNext = equal(d5.amends ?? EMPTY, this.newest);
+    require(isNext, "AMENDMENT_MISMATCH", "the diagnosis does not amend the newest before it");
+    return new Diagnosed(this, next, d5);
   }
 }
 
@@ -151,15 +160,21 @@ export class AwaitingDiagnosis {
 export class Diagnosed {
   constructor(
     readonly consultation: AwaitingDiagnosis,
+    readonly receiving: Direction,
     readonly delivery: DiagnosisDelivery,
   ) {}
 
-  /** Send P6: a receipt for the diagnosis. */
-  async receipt(now: Instant): Promise<SessionFrame> {
+  /**
+   * Send P6, a receipt for the diagnosis; the state that follows takes an amendment. P6 k answers D5 k under that number, so one that never
+   * arrives leaves no gap.
+   */
+  async receipt(now: Instant): Promise<{ following: AwaitingDiagnosis; frame: SessionFrame }> {
     const diagnosisDigest = sha256(this.delivery.signature!);
-    const { own, sending } = this.consultation.session;
-    const signature = await own.signingKey.sign(common.receiptTranscript(diagnosisDigest, now));
+    const { session, biosignalSignature } = this.consultation;
+    const signature = await session.own.signingKey.sign(common.receiptTranscript(diagnosisDigest, now));
     const payload = create(DiagnosisReceiptSchema, { diagnosisDigest, sentAt: now, signature });
-    return sending.seal("p6", serialised(DiagnosisReceiptSchema, payload), true, now).frame;
+    const { next, frame } = session.sending.seal("p6", serialised(DiagnosisReceiptSchema, payload), true, now);
+    const after = { ...session, sending: next, receiving: this.receiving };
+    return { following: new AwaitingDiagnosis(after, biosignalSignature, diagnosisDigest), frame };
   }
 }

@@ -13,10 +13,11 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file federation/v1/diagnosis.proto.
  */
 export const file_federation_v1_diagnosis: GenFile = /*@__PURE__*/
-  fileDesc("Ch1mZWRlcmF0aW9uL3YxL2RpYWdub3Npcy5wcm90bxINZmVkZXJhdGlvbi52MSKCAgoRRGlhZ25vc2lzRGVsaXZlcnkSIAoJZGlhZ25vc2lzGAEgASgMQgjK2hgEEICAOEgAiAEBEhoKCGJhc2VkX29uGAIgAygMQgjK2hgECA0YQBIoChJkb2N0b3JfY2VydGlmaWNhdGUYAyABKAxCB8raGAMQgCBIAYgBARIcCgdzZW50X2F0GAQgASgEQgbK2hgCCBNIAogBARIeCglzaWduYXR1cmUYBSABKAxCBsraGAIIDEgDiAEBOgjK2hgEEICAPEIMCgpfZGlhZ25vc2lzQhUKE19kb2N0b3JfY2VydGlmaWNhdGVCCgoIX3NlbnRfYXRCDAoKX3NpZ25hdHVyZSKvAQoQRGlhZ25vc2lzUmVjZWlwdBIlChBkaWFnbm9zaXNfZGlnZXN0GAEgASgMQgbK2hgCCA1IAIgBARIcCgdzZW50X2F0GAIgASgEQgbK2hgCCBNIAYgBARIeCglzaWduYXR1cmUYAyABKAxCBsraGAIIDEgCiAEBOgfK2hgDEIACQhMKEV9kaWFnbm9zaXNfZGlnZXN0QgoKCF9zZW50X2F0QgwKCl9zaWduYXR1cmVCTAoeZXhhbXBsZS5tZWR1bmlvbi5mZWRlcmF0aW9uLnYxUAFaKG1lZHVuaW9uLmV4YW1wbGUvY2xpZW50cy9nby9mZWRlcmF0aW9udjFiBnByb3RvMw", [file_federation_v1_rules]);
+  fileDesc("Ch1mZWRlcmF0aW9uL3YxL2RpYWdub3Npcy5wcm90bxINZmVkZXJhdGlvbi52MSKsAgoRRGlhZ25vc2lzRGVsaXZlcnkSIAoJZGlhZ25vc2lzGAEgASgMQgjK2hgEEICAOEgAiAEBEhoKCGJhc2VkX29uGAIgAygMQgjK2hgECA0YQBIoChJkb2N0b3JfY2VydGlmaWNhdGUYAyABKAxCB8raGAMQgCBIAYgBARIcCgdzZW50X2F0GAQgASgEQgbK2hgCCBNIAogBARIeCglzaWduYXR1cmUYBSABKAxCBsraGAIIDEgDiAEBEh0KBmFtZW5kcxgGIAEoDEIIytoYBAgNIAFIBIgBAToIytoYBBCAgDxCDAoKX2RpYWdub3Npc0IVChNfZG9jdG9yX2NlcnRpZmljYXRlQgoKCF9zZW50X2F0QgwKCl9zaWduYXR1cmVCCQoHX2FtZW5kcyKvAQoQRGlhZ25vc2lzUmVjZWlwdBIlChBkaWFnbm9zaXNfZGlnZXN0GAEgASgMQgbK2hgCCA1IAIgBARIcCgdzZW50X2F0GAIgASgEQgbK2hgCCBNIAYgBARIeCglzaWduYXR1cmUYAyABKAxCBsraGAIIDEgCiAEBOgfK2hgDEIACQhMKEV9kaWFnbm9zaXNfZGlnZXN0QgoKCF9zZW50X2F0QgwKCl9zaWduYXR1cmVCTAoeZXhhbXBsZS5tZWR1bmlvbi5mZWRlcmF0aW9uLnYxUAFaKG1lZHVuaW9uLmV4YW1wbGUvY2xpZW50cy9nby9mZWRlcmF0aW9udjFiBnByb3RvMw", [file_federation_v1_rules]);
 
 /**
- * d5 (eq. 49), under SEK_1: {M_DINF, [H(Sig_HPC2)...], Cert_D, T_D5, Sig_D5}.
+ * d5 (eq. 49), under SEK_1: {M_DINF, [H(Sig_HPC2)...], Cert_D, T_D5, amends, Sig_D5}. A further one takes the place of the newest
+ * before it.
  *
  * @generated from message federation.v1.DiagnosisDelivery
  */
@@ -50,11 +51,18 @@ export type DiagnosisDelivery = Message<"federation.v1.DiagnosisDelivery"> & {
   sentAt?: bigint | undefined;
 
   /**
-   * Sig_D5 over T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5).
+   * Sig_D5 over T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5, amends or empty).
    *
    * @generated from field: optional bytes signature = 5;
    */
   signature?: Uint8Array | undefined;
+
+  /**
+   * H(Sig_D5) of the newest d5 before it, whose place it takes; absent in a consultation's first, and in no other.
+   *
+   * @generated from field: optional bytes amends = 6;
+   */
+  amends?: Uint8Array | undefined;
 };
 
 /**

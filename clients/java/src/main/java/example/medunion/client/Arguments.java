@@ -22,7 +22,7 @@ final class Arguments {
           Map.entry("patient register", Set.of("trust", "id", "sensor", "ticket", "token")),
           Map.entry(
               "patient visit",
-              Set.of("sensor", "observation", "for", "read", "no-keep", "department", "restricted", "hours", "yes")),
+              Set.of("sensor", "observation", "for", "read", "no-keep", "department", "restricted", "hours", "yes", "stay")),
           Map.entry("patient grants", Set.of()),
           Map.entry("patient revoke", Set.of("last", "all")),
           Map.entry("patient records", Set.of("save", "fetch-at-most")),
@@ -32,7 +32,7 @@ final class Arguments {
           Map.entry("doctor register", Set.of("certificate")),
           Map.entry(
               "doctor consult",
-              Set.of("hospital", "address", "department", "conclusion", "code-file", "save", "fetch-at-most", "deposit")),
+              Set.of("hospital", "address", "department", "conclusion", "amend", "code-file", "save", "fetch-at-most", "deposit")),
           Map.entry("doctor renew", Set.of()));
 
   private static final Set<String> EVERYWHERE = Set.of("home", "pin-file", "dial-only");

@@ -22,6 +22,7 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /** `doctor consult`: a room, a patient, its records, a diagnosis, its deposit. */
 final class Consult {
@@ -29,6 +30,7 @@ final class Consult {
 
   private final String department;
   private final String conclusion;
+  private final Optional<String> amendment;
   private final String hospital;
   private final String address;
   private final long mostBytes;
@@ -41,6 +43,8 @@ final class Consult {
     department = arguments.formed("department", Kind.KIND_DEPARTMENT_CLASS);
     conclusion = arguments.needed("conclusion");
     Report.requireConclusion(conclusion);
+    amendment = arguments.has("amend") ? Optional.of(arguments.needed("amend")) : Optional.empty();
+    amendment.ifPresent(Report::requireConclusion);
     hospital = arguments.formed("hospital", Kind.KIND_HOSPITAL_ID);
     address = arguments.formed("address", Kind.KIND_ADDRESS);
     mostBytes = Records.mostBytes(arguments);
@@ -66,29 +70,42 @@ final class Consult {
       List<FetchedRecord> fetched = readRecords(client, consultation);
       String doctor = consultation.session().own().identity();
       List<byte[]> digests = fetched.stream().map(FetchedRecord::digest).toList();
-      byte[] report = Report.of(consultation.patientId(), doctor, conclusion, digests);
+      byte[] report = Report.of(consultation.patientId(), doctor, conclusion, digests, Optional.empty());
       DoctorSide.AwaitingReceipt diagnosed = client.diagnose(consultation, report, fetched);
-      Refusal undeposited = null;
-      String handle = null;
-      try {
-        handle = deposited(client, diagnosed);
-      } catch (Refusal refusal) {
-        tell("The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: " + said(refusal));
-        undeposited = refusal; // told in the end: P6 is awaited first
+      Ended ended = end(client, diagnosed);
+      if (amendment.isPresent()) {
+        byte[] amended =
+            Report.of(consultation.patientId(), doctor, amendment.get(), digests, Optional.of(report));
+        ended = end(client, client.amend(diagnosed, amended, fetched));
       }
-      boolean receipt = isAcknowledged(client, diagnosed);
-      if (undeposited != null) {
-        throw undeposited;
+      if (ended.undeposited() != null) {
+        throw ended.undeposited();
       }
       Map<String, Object> said = new LinkedHashMap<>();
       said.put("patient", consultation.patientId());
       byte[] biosignal = consultation.biosignal();
       said.put("biosignal", Map.of("size", biosignal.length, "sha256", hex(Bytes.sha256(biosignal))));
       said.put("records", Records.described(fetched));
-      said.put("receipt", receipt);
-      said.put("deposit", handle);
+      said.put("receipt", ended.receipt());
+      said.put("deposit", ended.handle());
       return said;
     }
+  }
+
+  /** What became of a diagnosis that is sent. */
+  private record Ended(String handle, Refusal undeposited, boolean receipt) {}
+
+  /** Deposits the encounter, if it is to be, and waits for the receipt. What the hospital refuses is told in the end: P6 is awaited first. */
+  private Ended end(DoctorClient client, DoctorSide.AwaitingReceipt diagnosed) {
+    Refusal undeposited = null;
+    String handle = null;
+    try {
+      handle = deposited(client, diagnosed);
+    } catch (Refusal refusal) {
+      tell("The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: " + said(refusal));
+      undeposited = refusal;
+    }
+    return new Ended(handle, undeposited, isAcknowledged(client, diagnosed));
   }
 
   private static void showPatient(DoctorSide.InConsultation consultation) {

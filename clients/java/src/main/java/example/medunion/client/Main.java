@@ -29,7 +29,7 @@ public final class Main {
       usage:
         patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT [--token URI]
         patient visit    --home DIR --sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
-                         [--department CLASS]... [--restricted] [--hours N] [--yes] CODE
+                         [--department CLASS]... [--restricted] [--hours N] [--yes] [--stay SECONDS] CODE
         patient grants   --home DIR
         patient revoke   --home DIR NUMBER... | --last | --all
         patient records  --home DIR [--save DIR] [--fetch-at-most N]
@@ -38,7 +38,7 @@ public final class Main {
         doctor init      --home DIR --trust FILE --id D:name [--token URI]
         doctor register  --home DIR --certificate FILE
         doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
-                         [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
+                         [--amend TEXT] [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
         doctor renew     --home DIR
       every command needs --pin-file FILE, mode 0600
       --token keeps the keys in the PKCS#11 token of an RFC 7512 URI, as pkcs11:token=LABEL?module-path=/PATH; the PIN is then the token's
@@ -48,6 +48,7 @@ public final class Main {
       --for doctor (24 hours), department or department:CLASS (30 days), hospital (90 days): whoever is on duty there; --hours N, at most 8784
       --read here, everywhere or H:name: records there may be found and read; --department: of that class only; --restricted: restricted ones, too
       --fetch-at-most is how many megabytes of records one visit takes: 256, for they are held in memory
+      --stay: so long after a diagnosis, for one that amends it; --amend: what is signed in the place of --conclusion, once that is answered
       --dial-only 10.0.0.0/8 with any command, again for more: nothing outside them is dialled
       renew begins the next epoch of the encryption key; visit and consult do so a day before the present one ends
       """;

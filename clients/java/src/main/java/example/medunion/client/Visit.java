@@ -16,6 +16,7 @@ import example.medunion.federation.v1.SignedStatement;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -28,6 +29,7 @@ final class Visit {
   private final byte[] observation;
   private final String code;
   private final boolean confirmed;
+  private final Duration stay;
 
   /** Reads what was typed: nothing of it surprises anybody later. Nothing is signed that nobody read. */
   Visit(Arguments arguments) {
@@ -37,6 +39,7 @@ final class Visit {
     }
     asked = AskedConsent.of(arguments);
     observation = arguments.has("observation") ? bounded(arguments) : Bytes.EMPTY;
+    stay = Duration.ofMillis(arguments.has("stay") ? Math.round(1000 * arguments.number("stay", "", 3, 43_200)) : 0);
     code = arguments.operands().get(0);
   }
 
@@ -58,11 +61,14 @@ final class Visit {
     confirm();
     int before = home.grants().size();
     try {
-      byte[] diagnosis = client.visit(view, biometricPassword, observation, offer);
+      List<String> conclusions =
+          client.visit(view, biometricPassword, observation, offer, stay).stream().map(Report::conclusionOf).toList();
+      int newest = conclusions.size() - 1;
       Map<String, Object> said = new LinkedHashMap<>();
       said.put("doctor", view.doctor().identity());
       said.put("grant", offer == null ? null : before + 1);
-      said.put("conclusion", Report.conclusionOf(diagnosis));
+      said.put("conclusion", conclusions.get(newest));
+      said.put("amends", newest == 0 ? null : conclusions.get(newest - 1));
       return said;
     } finally {
       tellWhatStands(home, before);

@@ -57,7 +57,7 @@ public final class DoctorClient implements AutoCloseable {
   private final Mailbox mailbox;
   private final CurrentDuty duty;
   private final Map<ByteString, DoctorSide.AwaitingBiosignal> sessions = new LinkedHashMap<>();
-  // A D5 lies in the room that no P6 has answered.
+  // The newest D5 lies in the room, and no P6 has answered that.
   private boolean isNeeded;
 
   private DoctorClient(Home home, String hospitalId, String address, String departmentClass, Entropy entropy) {
@@ -148,8 +148,20 @@ public final class DoctorClient implements AutoCloseable {
   /** Signs and sends the diagnosis, which rests on these records: D5. */
   public DoctorSide.AwaitingReceipt diagnose(
       DoctorSide.InConsultation consultation, byte[] report, List<FetchedRecord> records) {
-    List<ByteString> signatures = records.stream().map(record -> record.end().getSignature()).toList();
-    DoctorSide.AwaitingReceipt awaiting = consultation.diagnose(report, signatures, System.currentTimeMillis());
+    return sent(consultation.diagnose(report, signatures(records), System.currentTimeMillis()));
+  }
+
+  /** Signs and sends what takes the place of a diagnosis, the newest of its consultation: a further D5. */
+  public DoctorSide.AwaitingReceipt amend(
+      DoctorSide.AwaitingReceipt diagnosed, byte[] report, List<FetchedRecord> records) {
+    return sent(diagnosed.amend(report, signatures(records), System.currentTimeMillis()));
+  }
+
+  private static List<ByteString> signatures(List<FetchedRecord> records) {
+    return records.stream().map(record -> record.end().getSignature()).toList();
+  }
+
+  private DoctorSide.AwaitingReceipt sent(DoctorSide.AwaitingReceipt awaiting) {
     isNeeded = true;
     mailbox.put(RelayFrame.newBuilder().setFrame(awaiting.frame()).build());
     return awaiting;

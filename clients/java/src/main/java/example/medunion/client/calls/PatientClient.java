@@ -17,10 +17,10 @@ import example.medunion.federation.v1.Consent;
 import example.medunion.federation.v1.Direction;
 import example.medunion.federation.v1.GetRoomResponse;
 import example.medunion.federation.v1.RelayFrame;
-import example.medunion.federation.v1.SessionFrame;
 import example.medunion.federation.v1.SignedStatement;
 import io.grpc.ManagedChannel;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -55,10 +55,12 @@ public final class PatientClient {
 
   /**
    * Visits the doctor who was looked at: P1, D1, P2 with this consent, null for none, D5, P6. Gives the diagnosis, a FHIR DiagnosticReport
-   * that the doctor signed. The consent is kept before anybody has it, so it stands even if nothing comes of the visit.
+   * that the doctor signed; after it, what amended it while the patient stayed so long, the newest last. The consent is kept before anybody
+   * has it, so it stands even if nothing comes of the visit.
    */
-  public byte[] visit(RoomView view, byte[] biometricPassword, byte[] biosignal, Offer offer) {
-    return inRoom(view.code(), mailbox -> visit(mailbox, view, biometricPassword, biosignal, offer));
+  public List<byte[]> visit(
+      RoomView view, byte[] biometricPassword, byte[] biosignal, Offer offer, Duration stay) {
+    return inRoom(view.code(), mailbox -> visit(mailbox, view, biometricPassword, biosignal, offer, stay));
   }
 
   /** Asks the public cloud where one's own records are. */
@@ -117,7 +119,8 @@ public final class PatientClient {
     return new RoomView(code, doctor, PatientSide.checkDuty(room, doctor, code.hospitalId(), verifier, now));
   }
 
-  private byte[] visit(Mailbox mailbox, RoomView shown, byte[] password, byte[] biosignal, Offer offer) {
+  private List<byte[]> visit(
+      Mailbox mailbox, RoomView shown, byte[] password, byte[] biosignal, Offer offer, Duration stay) {
     RoomView view = view(mailbox, shown.code());
     view.requireSame(shown);
     long now = System.currentTimeMillis();
@@ -129,8 +132,36 @@ public final class PatientClient {
     PatientSide.AwaitingDiagnosis waiting = established.deliver(biosignal, consent, System.currentTimeMillis());
     waiting.frames().forEach(frame -> mailbox.put(RelayFrame.newBuilder().setFrame(frame).build()));
     PatientSide.Diagnosed diagnosed = await(mailbox, awaiting.sessionId(), DIAGNOSIS, diagnoses(waiting));
-    acknowledge(mailbox, diagnosed);
-    return diagnosed.delivery().getDiagnosis().toByteArray();
+    List<PatientSide.Diagnosed> all =
+        acknowledged(
+            diagnosed,
+            told -> acknowledge(mailbox, told),
+            state -> stay.isZero() ? Optional.empty() : amendment(mailbox, awaiting.sessionId(), state, stay));
+    return all.stream().map(told -> told.delivery().getDiagnosis().toByteArray()).toList();
+  }
+
+  /** Answers a diagnosis, and each that amends the one before it as long as there is one. None has to come. */
+  static <D, S> List<D> acknowledged(
+      D first, Function<D, Optional<S>> acknowledge, Function<S, Optional<D>> next) {
+    List<D> all = new ArrayList<>();
+    Optional<D> diagnosed = Optional.of(first);
+    while (diagnosed.isPresent()) {
+      all.add(diagnosed.get());
+      diagnosed = acknowledge.apply(diagnosed.get()).flatMap(next);
+    }
+    return all;
+  }
+
+  private Optional<PatientSide.Diagnosed> amendment(
+      Mailbox mailbox, byte[] sessionId, PatientSide.AwaitingDiagnosis state, Duration stay) {
+    try {
+      return Optional.of(await(mailbox, sessionId, stay, diagnoses(state)));
+    } catch (Refusal refusal) {
+      if (!List.of("NO_ANSWER", "NO_SUCH_ROOM").contains(refusal.preciseReason())) {
+        tell.accept("What may have amended the diagnosis was not taken: " + refusal.getMessage());
+      }
+      return Optional.empty();
+    }
   }
 
   private ShownAccess consent(Party patient, Offer offer) {
@@ -203,14 +234,20 @@ public final class PatientClient {
     }
   }
 
-  /** Sends P6. It is a courtesy: the room may be gone by now, and the diagnosis holds without it. */
-  private void acknowledge(Mailbox mailbox, PatientSide.Diagnosed diagnosed) {
+  /**
+   * Sends P6, and gives the state that takes an amendment; none if P6 could not be made. It is a courtesy: the room may be gone by now, and the
+   * diagnosis holds without it.
+   */
+  private Optional<PatientSide.AwaitingDiagnosis> acknowledge(Mailbox mailbox, PatientSide.Diagnosed diagnosed) {
+    Optional<PatientSide.AwaitingDiagnosis> following = Optional.empty();
     try {
-      SessionFrame receipt = diagnosed.receipt(System.currentTimeMillis());
-      mailbox.put(RelayFrame.newBuilder().setFrame(receipt).build());
+      PatientSide.Acknowledged acknowledged = diagnosed.receipt(System.currentTimeMillis());
+      following = Optional.of(acknowledged.following());
+      mailbox.put(RelayFrame.newBuilder().setFrame(acknowledged.frame()).build());
     } catch (Refusal refusal) {
       tell.accept("The receipt could not be sent: " + refusal.getMessage());
     }
+    return following;
   }
 
   /**

@@ -12,6 +12,7 @@ final class Words {
       Map.ofEntries(
           Map.entry("ALREADY_EXISTS", "there is such a thing already"),
           Map.entry("ALREADY_REGISTERED", "the identity is registered already"),
+          Map.entry("AMENDMENT_MISMATCH", "the diagnosis does not say that it takes the place of the newest before it"),
           Map.entry("ANSWER_MISMATCH", "an answer belongs to another question"),
           Map.entry("ATTRIBUTE_CHANGED", "a member that registers again may not change what it is certified for"),
           Map.entry("BUDGET_EXHAUSTED", "the number of accesses that are given in a day or a month is used up: ask who runs the server"),

@@ -21,6 +21,9 @@ public final class Consultation {
   /** How long a consultation lives: 12 hours, in milliseconds. */
   public static final long LIFE = 12 * 3_600_000L;
 
+  /** How often a diagnosis is amended at most. Frame k of the doctor's direction is D5 k, so its number counts them. */
+  public static final int MOST_AMENDMENTS = 8;
+
   /** How many bytes a biosignal has at most, in P2 and in a deposit. */
   public static final int MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024;
 
@@ -135,7 +138,7 @@ public final class Consultation {
         .bytes();
   }
 
-  /** What Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5). */
+  /** What Sig_D5 covers: T("D5", TH1, H(M_DINF), H(Sig_P2), [H(Sig_HPC2)...], T_D5, amends or empty). */
   static byte[] diagnosisTranscript(byte[] hash, DiagnosisDelivery d5, ByteString biosignalSignature) {
     return Transcript.of("D5")
         .add(hash)
@@ -143,6 +146,7 @@ public final class Consultation {
         .add(Bytes.sha256(biosignalSignature))
         .add(Transcript.listing(d5.getBasedOnList().stream().map(ByteString::toByteArray).toList()))
         .add(d5.getSentAt())
+        .add(d5.getAmends())
         .bytes();
   }
 

@@ -26,8 +26,23 @@ public final class Direction {
   private long sequence;
 
   public Direction(byte[] sessionId, SessionKeys.DirectionKeys keys) {
+    this(sessionId, keys, 0);
+  }
+
+  private Direction(byte[] sessionId, SessionKeys.DirectionKeys keys, long sequence) {
     this.sessionId = sessionId;
     this.keys = keys;
+    this.sequence = sequence;
+  }
+
+  /** The number of the next frame. */
+  long sequence() {
+    return sequence;
+  }
+
+  /** The direction after its next frame, which may also be one that never comes. */
+  Direction after() {
+    return new Direction(sessionId, keys, sequence + 1);
   }
 
   /** Seals the next frame: the message that ends it all, which is padded here. */

@@ -188,8 +188,21 @@ public final class DoctorSide {
       return ShownAccess.byConsent(patientId(), shown.consent().orElse(null), duty);
     }
 
-    /** Signs D5 (eq. 49) over the biosignal's and the records' signatures (Sig_HPC2) that it rests on. Once: its nonce is used. */
+    /**
+     * Signs D5 (eq. 49) over the biosignal's and the records' signatures (Sig_HPC2) that it rests on. Once: its nonce is used, and a further
+     * one amends it.
+     */
     public AwaitingReceipt diagnose(byte[] diagnosis, List<ByteString> recordSignatures, long now) {
+      return deliver(diagnosis, recordSignatures, ByteString.EMPTY, session.sending(), receiving, now);
+    }
+
+    private AwaitingReceipt deliver(
+        byte[] diagnosis,
+        List<ByteString> recordSignatures,
+        ByteString amends,
+        Direction sending,
+        Direction answers,
+        long now) {
       boolean alive = now < session.beganAt() + Consultation.LIFE;
       require(alive, "SESSION_EXPIRED", "the consultation's life is over");
       Party doctor = session.own();
@@ -199,20 +212,43 @@ public final class DoctorSide {
               .setDoctorCertificate(ByteString.copyFrom(doctor.certificate()))
               .setSentAt(now);
       recordSignatures.forEach(signature -> payload.addBasedOn(ByteString.copyFrom(Bytes.sha256(signature))));
+      if (!amends.isEmpty()) {
+        payload.setAmends(amends);
+      }
       byte[] signed =
           Consultation.diagnosisTranscript(session.transcriptHash(), payload.buildPartial(), delivery.getSignature());
       payload.setSignature(ByteString.copyFrom(doctor.signingKey().sign(signed)));
-      SessionFrame frame = session.sending().seal("d5", Statements.serialised(payload.build()), now);
-      return new AwaitingReceipt(this, payload.build(), frame);
+      SessionFrame frame = sending.seal("d5", Statements.serialised(payload.build()), now);
+      return new AwaitingReceipt(this, payload.build(), frame, sending, answers);
     }
   }
 
-  /** D5 is made: send its frame; the patient may send a receipt. */
-  public record AwaitingReceipt(InConsultation consultation, DiagnosisDelivery diagnosis, SessionFrame frame) {
+  /**
+   * D5 is made: send its frame; the patient may send a receipt, and the doctor may amend it. `sending` is where a further D5 goes on; `answers`
+   * has the number of its own P6, whether earlier ones came or not.
+   */
+  public record AwaitingReceipt(
+      InConsultation consultation,
+      DiagnosisDelivery diagnosis,
+      SessionFrame frame,
+      Direction sending,
+      Direction answers) {
+    /** Signs a further D5, which takes the place of this one and names it by H(Sig_D5). Once. This state still takes its own P6. */
+    public AwaitingReceipt amend(byte[] diagnosis, List<ByteString> recordSignatures, long now) {
+      boolean allowed = frame.getSequence() < Consultation.MOST_AMENDMENTS;
+      require(allowed, "LIMIT_REACHED", "a diagnosis is amended at most " + Consultation.MOST_AMENDMENTS + " times");
+      ByteString amends = ByteString.copyFrom(Bytes.sha256(this.diagnosis.getSignature()));
+      return consultation.deliver(diagnosis, recordSignatures, amends, sending, answers.after(), now);
+    }
+
     /** Puts STO together: what the patient and the doctor signed. The same again, in another session, gets the same receipt. */
     public Deposit prepareDeposit(RecordSession.Intent intent, long now) {
       BiosignalDelivery delivery = consultation.delivery();
-      return Deposit.newBuilder()
+      Deposit.Builder deposit = Deposit.newBuilder();
+      if (diagnosis.hasAmends()) {
+        deposit.setAmends(diagnosis.getAmends());
+      }
+      return deposit
           .setPatientId(intent.shown().patientId())
           .setDoctorId(consultation.session().own().identity())
           .setSentAt(now)
@@ -236,7 +272,7 @@ public final class DoctorSide {
     public DiagnosisReceipt receive(SessionFrame frame, long now) {
       return Refusal.afterOpening(
           () -> {
-            byte[] plaintext = consultation.receiving().open("p6", frame);
+            byte[] plaintext = answers.open("p6", frame);
             require(frame.getLast(), "OUT_OF_ORDER", "a receipt is one frame");
             DiagnosisReceipt type = DiagnosisReceipt.getDefaultInstance();
             DiagnosisReceipt receipt = Rules.parse(type, plaintext);
@@ -248,7 +284,6 @@ public final class DoctorSide {
             byte[] signed = Consultation.receiptTranscript(digest, receipt.getSentAt());
             byte[] key = consultation.session().peer().party().verifyingKey();
             Statements.verifySignature(key, receipt.getSignature(), signed);
-            consultation.receiving().advance();
             return receipt;
           });
     }

@@ -69,32 +69,44 @@ public final class PatientSide {
       Direction sending = session.sending();
       byte[] message = Statements.serialised(payload.build());
       List<SessionFrame> frames = sending.sealContent("p2", biosignal, message, now);
-      return new AwaitingDiagnosis(session, sending, frames, payload.getSignature());
+      return new AwaitingDiagnosis(
+          session, sending, session.receiving(), frames, payload.getSignature(), ByteString.EMPTY);
     }
   }
 
-  /** P2 is made: send its frames, in order. */
+  /** P2 is made: send its frames, in order. The first diagnosis may come, or one that amends the newest. */
   public static final class AwaitingDiagnosis {
     private final Handshake.Session session;
     private final Direction sending;
     private final Direction receiving;
     private final List<SessionFrame> frames;
     private final ByteString biosignalSignature;
+    // H(Sig_D5) of the diagnosis that came last; empty before the first.
+    private final ByteString newest;
 
     private AwaitingDiagnosis(
-        Handshake.Session session, Direction sending, List<SessionFrame> frames, ByteString biosignalSignature) {
+        Handshake.Session session,
+        Direction sending,
+        Direction receiving,
+        List<SessionFrame> frames,
+        ByteString biosignalSignature,
+        ByteString newest) {
       this.session = session;
       this.sending = sending;
-      this.receiving = session.receiving();
+      this.receiving = receiving;
       this.frames = frames;
       this.biosignalSignature = biosignalSignature;
+      this.newest = newest;
     }
 
     public List<SessionFrame> frames() {
       return frames;
     }
 
-    /** Takes D5 (eq. 50). Its T lies within the consultation's life; the sequence stops a replay (D2 of the findings). */
+    /**
+     * Takes D5 (eq. 50), the first or one that amends the newest. Its T lies within the consultation's life; the sequence stops a replay (D2 of
+     * the findings).
+     */
     public Diagnosed receive(SessionFrame frame, Verifier verifier, long now) {
       return Refusal.afterOpening(() -> accept(frame, verifier, now));
     }
@@ -115,15 +127,25 @@ public final class PatientSide {
       doctor.requireStillGood(verifier, now);
       byte[] signed = Consultation.diagnosisTranscript(session.transcriptHash(), d5, biosignalSignature);
       Statements.verifySignature(doctor.party().verifyingKey(), d5.getSignature(), signed);
+      boolean allowed = receiving.sequence() <= Consultation.MOST_AMENDMENTS;
+      require(allowed, "LIMIT_REACHED", "a diagnosis is amended at most " + Consultation.MOST_AMENDMENTS + " times");
+      require(d5.getAmends().equals(newest), "AMENDMENT_MISMATCH", "the diagnosis does not amend the newest before it");
       receiving.advance();
       return new Diagnosed(this, d5);
     }
+
+    private AwaitingDiagnosis after(ByteString diagnosis) {
+      return new AwaitingDiagnosis(session, sending, receiving, List.of(), biosignalSignature, diagnosis);
+    }
   }
+
+  /** P6 is made: send its frame. What amends the diagnosis is taken by the state that follows. */
+  public record Acknowledged(SessionFrame frame, AwaitingDiagnosis following) {}
 
   /** The signed diagnosis is here. */
   public record Diagnosed(AwaitingDiagnosis consultation, DiagnosisDelivery delivery) {
-    /** Makes P6, a receipt for the diagnosis. */
-    public SessionFrame receipt(long now) {
+    /** Makes P6, a receipt for the diagnosis. P6 k answers D5 k under that number, so one that never arrives leaves no gap. */
+    public Acknowledged receipt(long now) {
       byte[] digest = Bytes.sha256(delivery.getSignature());
       SigningKey key = consultation.session.own().signingKey();
       DiagnosisReceipt payload =
@@ -132,7 +154,8 @@ public final class PatientSide {
               .setSentAt(now)
               .setSignature(ByteString.copyFrom(key.sign(Consultation.receiptTranscript(digest, now))))
               .build();
-      return consultation.sending.seal("p6", Statements.serialised(payload), now);
+      SessionFrame frame = consultation.sending.seal("p6", Statements.serialised(payload), now);
+      return new Acknowledged(frame, consultation.after(payload.getDiagnosisDigest()));
     }
   }
 }

@@ -5,6 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import example.medunion.client.protocol.Refusal;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 /** A diagnosis that comes while the lists at hand have run out. */
@@ -35,6 +38,20 @@ final class PatientClientTest {
             () -> PatientClient.held(() -> diagnosis("SEAL_INVALID"), lists, Duration.ofMinutes(1)));
     assertEquals("SEAL_INVALID", refusal.preciseReason());
     assertEquals(0, asked);
+  }
+
+  @Test
+  void amendmentsAreTakenUntilNoneComesAndNoneWithoutAReceipt() {
+    List<String> come = new ArrayList<>(List.of("second", "third"));
+    List<String> acknowledged = new ArrayList<>();
+    List<String> all =
+        PatientClient.acknowledged(
+            "first",
+            told -> Optional.of(acknowledged.add(told)),
+            state -> come.isEmpty() ? Optional.empty() : Optional.of(come.remove(0)));
+    assertEquals(List.of("first", "second", "third"), all);
+    assertEquals(all, acknowledged);
+    assertEquals(List.of("first"), PatientClient.acknowledged("first", told -> Optional.empty(), state -> Optional.of("second")));
   }
 
   @Test

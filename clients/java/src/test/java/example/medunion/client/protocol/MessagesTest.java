@@ -63,7 +63,7 @@ class MessagesTest {
       List.of("registration", "consultation", "search", "record", "diagnosis", "calls");
   private static final Set<String> OURS =
       Set.of(
-          ("reg2-patient P1 D1 P2-0 P2-1 C H1-read H2-0 H2-1 H2-2 STOACK STOACK-own D5 P6"
+          ("reg2-patient P1 D1 P2-0 P2-1 C H1-read H2-0 H2-1 H2-2 STOACK STOACK-amended STOACK-own D5 P6 D5-amended P6-amended"
                   + " C-own H1-read-own H2-0-own H2-1-own H2-2-own"
                   + " C-log H1-read-log H2-0-log H2-1-log H2-2-log")
               .split(" "));
@@ -121,19 +121,18 @@ class MessagesTest {
     assertEquals(shown, consultation.shown());
     Search.RecordLocation location = search(doctor, shown, "");
     ByteString recordSignature = read(doctor, shown, location, "");
-    byte[] diagnosis = payload(DiagnosisDelivery.getDefaultInstance(), "D5").getDiagnosis().toByteArray();
-    DoctorSide.AwaitingReceipt diagnosed = consultation.diagnose(diagnosis, List.of(recordSignature), NOW);
-    requireFrame("D5", diagnosed.frame());
-    refuse("D5", SessionFrame.getDefaultInstance(), (frame, now, again) -> delivered.receive(frame, verifier, now));
-    PatientSide.Diagnosed told = delivered.receive(frame("D5"), verifier, NOW);
-    assertArrayEquals(diagnosis, told.delivery().getDiagnosis().toByteArray());
-    requireFrame("P6", told.receipt(NOW));
-    refuse("P6", SessionFrame.getDefaultInstance(), (frame, now, again) -> diagnosed.receive(frame, now));
-    diagnosed.receive(frame("P6"), NOW);
+    byte[] diagnosis = diagnosis("");
+    DoctorSide.AwaitingReceipt first = consultation.diagnose(diagnosis, List.of(recordSignature), NOW);
+    PatientSide.AwaitingDiagnosis following = exchange(delivered, first, "");
+    byte[] amended = diagnosis("-amended");
+    DoctorSide.AwaitingReceipt second = first.amend(amended, List.of(recordSignature), NOW);
+    exchange(following, second, "-amended");
+    requireAmendmentsEnd(second);
     byte[] room = message(CloseRoomRequest.getDefaultInstance(), "room-close").getRoomId().toByteArray();
     CloseRoomRequest closing = DoctorSide.askToClose(doctor, "H:alpha", room);
     assertEquals(text(messages.get("room-close"), "message"), hex(Statements.serialised(closing)));
-    deposit(shown, location, consultation.biosignal(), diagnosis);
+    deposit(shown, location, consultation.biosignal(), diagnosis, "");
+    deposit(shown, location, consultation.biosignal(), amended, "-amended");
 
     ShownAccess shownOwn = ShownAccess.own(patient.identity());
     Search.RecordLocation ownLocation = search(patient, shownOwn, "-own");
@@ -372,14 +371,42 @@ class MessagesTest {
     return whole.end().getSignature();
   }
 
-  private void deposit(ShownAccess shown, Search.RecordLocation location, byte[] biosignal, byte[] diagnosis) {
-    Deposit deposit = payload(Deposit.getDefaultInstance(), "STO-1");
-    RecordSession.Established session = session(doctor, shown, location, "store", deposit.getScope());
+  private byte[] diagnosis(String suffix) {
+    return payload(DiagnosisDelivery.getDefaultInstance(), "D5" + suffix).getDiagnosis().toByteArray();
+  }
+
+  private PatientSide.AwaitingDiagnosis exchange(
+      PatientSide.AwaitingDiagnosis waiting, DoctorSide.AwaitingReceipt diagnosed, String suffix) {
+    requireFrame("D5" + suffix, diagnosed.frame());
+    SessionFrame type = SessionFrame.getDefaultInstance();
+    refuse("D5" + suffix, type, (frame, now, again) -> waiting.receive(frame, verifier, now));
+    PatientSide.Diagnosed told = waiting.receive(frame("D5" + suffix), verifier, NOW);
+    assertArrayEquals(diagnosis(suffix), told.delivery().getDiagnosis().toByteArray());
+    PatientSide.Acknowledged acknowledged = told.receipt(NOW);
+    requireFrame("P6" + suffix, acknowledged.frame());
+    refuse("P6" + suffix, type, (frame, now, again) -> diagnosed.receive(frame, now));
+    diagnosed.receive(frame("P6" + suffix), NOW);
+    return acknowledged.following();
+  }
+
+  private static void requireAmendmentsEnd(DoctorSide.AwaitingReceipt diagnosed) {
+    DoctorSide.AwaitingReceipt last = diagnosed;
+    for (int amendments = 1; amendments < Consultation.MOST_AMENDMENTS; amendments++) {
+      last = last.amend(new byte[1], List.of(), NOW);
+    }
+    DoctorSide.AwaitingReceipt newest = last;
+    assertEquals("LIMIT_REACHED", Vectors.outcome(() -> newest.amend(new byte[1], List.of(), NOW)));
+  }
+
+  private void deposit(
+      ShownAccess shown, Search.RecordLocation location, byte[] biosignal, byte[] diagnosis, String suffix) {
+    Deposit deposit = payload(Deposit.getDefaultInstance(), "STO-1" + suffix);
+    RecordSession.Established session = session(doctor, shown, location, "store" + suffix, deposit.getScope());
     RecordSession.AwaitingDepositReceipt awaiting = session.deposit(biosignal, diagnosis, deposit);
-    requireFrame("STO-0", awaiting.frames().get(0));
-    requireFrame("STO-1", awaiting.frames().get(1));
-    refuse("STOACK", SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame));
-    awaiting.receive(frame("STOACK"));
+    requireFrame("STO-0" + suffix, awaiting.frames().get(0));
+    requireFrame("STO-1" + suffix, awaiting.frames().get(1));
+    refuse("STOACK" + suffix, SessionFrame.getDefaultInstance(), (frame, now, again) -> awaiting.receive(frame));
+    awaiting.receive(frame("STOACK" + suffix));
   }
 
   private void add(ShownAccess shown, Search.RecordLocation location) {
