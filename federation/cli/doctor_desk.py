@@ -9,6 +9,8 @@ from federation.cli.doctor_options import ClientChoice, client_options
 from federation.cli.options import IdentityParameter
 from federation.cli.terminal import say
 from federation.clock import system_clock
+from federation.person.node import open_doctor
+from federation.person.profile import DoctorSettings
 from federation.person.records import MOST_FETCHED_BYTES
 from federation.settings import ConfigError
 from keystore.identities import HospitalId
@@ -54,7 +56,12 @@ def desk(
         from federation.pages.serve import serve  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigError(f"pages need the extra `pages`: {error.name} is not installed") from None
-    with client.opened() as opened:
+    # Not the choice's own way, which remembers a PIN: after a lock it is asked for again.
+    pin = client.pin.provider(client.directory.settings(DoctorSettings).token)
+    with (
+        terminal.trace_file(client.trace) as trace,
+        open_doctor(client.directory, pin, trace, dial_only=client.dial_only) as opened,
+    ):
         published = sorted(opened.member.anchors.department_classes)
         if department is not None and department not in published:
             raise click.BadParameter(f"the federation publishes {', '.join(published)}", param_hint="--department")
@@ -70,7 +77,7 @@ def desk(
             clock=system_clock,
             say=say,
         )
-        side = DeskSide(practice, log_out=lambda: None, log_in=lambda: None)
+        side = DeskSide(practice, log_out=opened.token.log_out, log_in=opened.token.log_in)
         try:
             serve(side, client.directory.path, lock_after=timedelta(minutes=lock_after), browser=browser, say=say)
         finally:

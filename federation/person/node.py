@@ -64,6 +64,7 @@ class OpenDoctor:
     cloud: CloudClient
     client: DoctorClient
     drafts: DraftStore
+    token: Token
     kept: Kept
     refusal: FederationError | None = None
 
@@ -163,7 +164,7 @@ def open_doctor(
             entropy=system_entropy,
         )
         drafts = DraftStore(Profile(node.path).drafts, parts.member)
-        yield OpenDoctor(parts.member, parts.cloud, client, drafts, parts.kept, refusal)
+        yield OpenDoctor(parts.member, parts.cloud, client, drafts, token, parts.kept, refusal)
 
 
 @contextmanager

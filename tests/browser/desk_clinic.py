@@ -28,28 +28,27 @@ class DeskClinic(Clinic):
     shots: Path
     people: ThreadPoolExecutor
 
-    @property
-    def open_file(self) -> Path:
-        return self.doctor / "open.html"
-
-    def desk(self, *words: object) -> Running:
-        """Start the desk of the doctor at H:b."""
-        federation = self.federation
-        federation.put_on_duty(self.doctor, "b")
+    def desk(self, *words: object, keyboard: int | None = None, doctor: Path | None = None) -> Running:
+        """Start the desk of a doctor at H:b."""
+        federation, sitting = self.federation, doctor or self.doctor
+        federation.put_on_duty(sitting, "b")
         started = Running(
-            federation.root / "desk.log",
-            *("doctor", "desk", "--directory", self.doctor, "--hospital", "H:b"),
+            federation.root / f"{sitting.name}-desk.log",
+            *("doctor", "desk", "--directory", sitting, "--hospital", "H:b"),
             *("--address", federation.addresses["b"], "--no-browser", *words),
+            keyboard=keyboard,
         )
         federation.running.append(started)
         return started
 
     @contextmanager
-    def at_the_desk(self, browser: Browser, *words: object, size: tuple[int, int] = DESK) -> "Iterator[AtTheDesk]":
+    def at_the_desk(
+        self, browser: Browser, *words: object, keyboard: int | None = None, doctor: Path | None = None
+    ) -> "Iterator[AtTheDesk]":
         """Start the desk, and enter it."""
-        program = self.desk(*words)
+        program = self.desk(*words, keyboard=keyboard, doctor=doctor)
         try:
-            with visiting(browser, self.open_file, size) as visitor:
+            with visiting(browser, (doctor or self.doctor) / "open.html") as visitor:
                 yield AtTheDesk(self, program, visitor)
         finally:
             program.stop()
@@ -98,8 +97,10 @@ class AtTheDesk:
         (page or self.page).get_by_role("button", name=name, **options).click()
 
     def sees(self, heading: str, page: Page | None = None) -> None:
-        """Wait for the page of this heading."""
-        expect((page or self.page).get_by_role("heading", level=1)).to_contain_text(heading)
+        """Wait for the page of this heading, whole and with its script."""
+        page = page or self.page
+        expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
+        page.wait_for_load_state()
 
     def looked_at(self, name: str) -> None:
         """Find nothing to mend in the page, wide and narrow, and take pictures of it for people to look at."""

@@ -32,7 +32,7 @@ class Terminal:
         self._here, there = os.openpty()
         program = [sys.executable, "-m", "tests.browser.terminal_program", str(directory), str(uri), str(minutes)]
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", *program],
+            ["setsid", "--ctty", *program],
             stdin=there,
             stdout=there,
             stderr=there,
@@ -68,11 +68,6 @@ class Terminal:
     @property
     def file(self) -> Path:
         return self.directory / "open.html"
-
-    def program_pid(self) -> int:
-        """Return the number of the program itself, which `setsid` has started."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return int(children[0]) if children else self.process.pid
 
     def end(self) -> None:
         if self.process.poll() is None:
@@ -168,7 +163,7 @@ def test_program_ends_cleanly_with_a_page_that_listens(
         visitor.allow("ERR_")
         visitor.page.get_by_role("button", name="Wait").click()
         expect(visitor.page.get_by_text("Waiting for a visitor.")).to_be_visible()
-        os.kill(terminal.program_pid(), number)
+        terminal.process.send_signal(number)
         assert terminal.process.wait(60) == 0, terminal.said()
         terminal.shows("Ended.")
         assert "Traceback" not in terminal.said()
@@ -186,7 +181,7 @@ def test_agent_that_is_killed_and_started_again_lets_nobody_in_by_the_old_way(
         terminal.type("")
         terminal.shows("Enter opens the page again", 2)
         left_behind = terminal.file.read_text()
-        os.kill(terminal.program_pid(), signal.SIGKILL)
+        terminal.process.kill()
         terminal.process.wait(60)
         expect(visitor.page.locator("#gone")).to_be_visible()
         again = start()

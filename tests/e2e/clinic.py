@@ -1,11 +1,30 @@
 """A running federation in which a doctor and two patients type what a test says."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from demo.stage import CONSENT, Federation, Running, run
 
 RECORD = Path(__file__).parents[1] / "data" / "synthea-johnnie679.json"
+
+
+class PreparedFederation(Federation):
+    """A federation whose servers have these settings, name and value as TOML writes it, where `init` wrote its own."""
+
+    def __init__(self, root: Path, settings: Mapping[str, str]) -> None:
+        super().__init__(root)
+        self.settings = settings
+
+    def serve(self, kind: str, directory: Path) -> None:
+        path = directory / "medunion.toml"
+        text = path.read_text()
+        for setting, value in self.settings.items():
+            text, times = re.subn(rf"^#?{setting} = .*$", f"{setting} = {value}", text, flags=re.MULTILINE)
+            assert times == 1, setting
+        path.write_text(text)
+        super().serve(kind, directory)
 
 
 @dataclass

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from demo.stage import Federation, Refused, run
+from tests.e2e.clinic import PreparedFederation
 
 RECORD = Path(__file__).parents[1] / "data" / "synthea-johnnie679.json"
 _ID = re.compile(r"^([0-9a-f]{64})  ", re.MULTILINE)
 
+# Servers of two processes that let in emergencies of two clinicians on duty in cardiology, of three patients a day.
 SETTINGS = {
     "processes": "2",
     "reasons": '["unconscious"]',
@@ -22,19 +24,6 @@ SETTINGS = {
 }
 
 pytestmark = pytest.mark.timeout(300)
-
-
-class PreparedFederation(Federation):
-    """Servers of two processes that let in emergencies of two clinicians on duty in cardiology, of three patients a day."""
-
-    def serve(self, kind: str, directory: Path) -> None:
-        path = directory / "medunion.toml"
-        text = path.read_text()
-        for setting, value in SETTINGS.items():
-            text, times = re.subn(rf"^#{setting} = .*$", f"{setting} = {value}", text, flags=re.MULTILINE)
-            assert times == 1, setting
-        path.write_text(text)
-        super().serve(kind, directory)
 
 
 @dataclass
@@ -62,7 +51,7 @@ class Ward:
 
 @pytest.fixture(scope="module")
 def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    made = PreparedFederation(tmp_path_factory.mktemp("federation"))
+    made = PreparedFederation(tmp_path_factory.mktemp("federation"), SETTINGS)
     try:
         made.found()
         made.add_hospital("a")

@@ -144,6 +144,7 @@ class DeskSide:
                 lambda state, form: _in(state, states.Done).keep(form.text("department")),
                 "department",
             ),
+            self._form("/visit/amend", lambda state, _: _in(state, states.Done).amend()),
             self._form("/visit/receipt", lambda state, _: _in(state, states.Done).look_again()),
             self._form("/visit/next", lambda state, _: _in(state, states.Done).next_patient(new_code=False)),
             self._form("/visit/next-code", lambda state, _: _in(state, states.Done).next_patient(new_code=True)),

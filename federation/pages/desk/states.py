@@ -5,8 +5,9 @@
       +------ close ---------+  +--------- give_up -----------+  +------- back ---------+                   |         |
                                 +---------------------------------- next_patient ---------------------------+---------+
 
-Present looks for records and fetches them, and is Fetching while they come. A state with `between` waits for something. Whatever
-a command raises, the state's `failed` says where that leaves the desk. Emergencies are in `emergency_states`.
+An amendment goes from Done to Present and ReadOver once more. Present looks for records and fetches them, and is Fetching while
+they come. A state with `between` waits for something. Whatever a command raises, the state's `failed` says where that leaves the
+desk. Emergencies are in `emergency_states`.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from federation.person.conclusion import codings, fault_of, report_of, sources_o
 from federation.person.doctor import DoctorRoom
 from federation.person.drafts import Draft
 from federation.person.errors import NoAnswer
+from federation.person.records import FetchedRecord
 from federation.person.visit_words import allows, earlier_receipt_words
 from federation.protocol.consultation import AwaitingReceipt, InConsultation
 from federation.v1.diagnosis_pb2 import DiagnosisReceipt
@@ -199,11 +201,18 @@ class Visit:
     """A conclusion for the same patient that an earlier visit ended without."""
     begun_session: bytes = b""
     records: Records | None = None
+    amended: "Done | None" = None
+    """Where the visit stood when its diagnosis was to be amended."""
 
     @property
     def session_id(self) -> bytes:
         """Return the session of the consultation."""
         return self.consultation.session.session_id
+
+    @property
+    def fetched(self) -> Sequence[FetchedRecord]:
+        """Return the records that were fetched."""
+        return () if self.records is None else self.records.fetched
 
     def close(self) -> None:
         """Remove the records that were spooled."""
@@ -243,6 +252,11 @@ class Present(AtVisit):
     """
 
     path: ClassVar[str] = "/visit"
+
+    @property
+    def amends(self) -> ReportView | None:
+        """Return what the diagnosis says whose place this one is to take."""
+        return None if self.visit.amended is None else self.visit.amended.view
 
     @property
     def may_find(self) -> bool:
@@ -305,14 +319,15 @@ class Present(AtVisit):
     def read_over(self, typed: Draft) -> "Present | ReadOver":
         """Make the report of what was typed, to be read over; what can't be signed is told."""
         self.keep(typed)
-        visit, fetched = self.visit, self.visit.records.fetched if self.visit.records else ()
+        visit = self.visit
         try:
             report = report_of(
                 visit.consultation.patient_id,
                 self.practice.doctor_id,
                 typed.conclusion,
                 codings(typed.codes),
-                sources_of(fetched),
+                sources_of(visit.fetched),
+                None if visit.amended is None else visit.amended.report,
             )
         except ClinicalError as error:
             return self.telling("bad", f"That can't be signed: {fault_of(error)}. The patient is still here.")
@@ -322,7 +337,13 @@ class Present(AtVisit):
         return over
 
     def give_up(self, typed: Draft) -> Desk:
-        """End the visit without a diagnosis; what was typed stays, and is offered when the patient comes again."""
+        """End the visit without a diagnosis; what was typed stays, and is offered when the patient comes again.
+
+        An amendment that is given up leaves the diagnosis as it is.
+        """
+        if self.visit.amended is not None:
+            self.practice.drafts.remove(self.visit.session_id)
+            return replace(self.visit.amended, visit=replace(self.visit, amended=None), told=())
         kept = Told("warn", f"The visit of {self.visit.consultation.patient_id} ended without a diagnosis.")
         self.keep(typed)
         return self.after(kept, new_code=False)
@@ -402,22 +423,29 @@ class ReadOver(AtReport):
         """
         if not hmac.compare_digest(digest.encode(), self.digest.encode()):
             raise MovedOn
-        visit, records = self.visit, self.visit.records.fetched if self.visit.records else ()
+        visit = self.visit
         try:
-            diagnosed = self.practice.client.diagnose(visit.room, visit.consultation, self.report, records)
+            diagnosed = self._diagnosed()
         except (Unavailable, Limit) as error:  # the room stays, and the same report again is the same message again
-            is_signed = visit.session_id in visit.room.diagnosed
+            sent = visit.room.diagnosed.get(visit.session_id, [])
+            is_signed = any(one.report == self.report for one in sent)
             return replace(self, is_signed=is_signed).telling("bad", f"Not sent. {plain(error)}")
         self.practice.drafts.remove(visit.session_id)
         self.practice.say(f"Signed and sent to the patient: {summarise(self.report)}")
         return Signed(
             practice=self.practice,
             shelf=self.shelf,
-            visit=visit,
+            visit=replace(visit, amended=None),
             report=self.report,
             diagnosed=diagnosed,
             keeping=self._prepared(diagnosed, department),
         )
+
+    def _diagnosed(self) -> AwaitingReceipt:
+        visit, client = self.visit, self.practice.client
+        if visit.amended is None:
+            return client.diagnose(visit.room, visit.consultation, self.report, visit.fetched)
+        return client.amend(visit.room, visit.amended.diagnosed, self.report, visit.fetched)
 
     def _prepared(self, diagnosed: AwaitingReceipt, department: str) -> "Keeping":
         """Put the deposit together, so that it waits for its receipt whatever happens to this program."""
@@ -475,6 +503,29 @@ class Done(AtReport):
             raise MovedOn
         return self._waiting(Keeping(department))
 
+    @property
+    def may_amend(self) -> bool:
+        """Return whether another diagnosis may take the place of this one."""
+        return not self.diagnosed.is_last
+
+    @property
+    def is_amendment(self) -> bool:
+        """Return whether it took the place of another."""
+        return self.diagnosed.diagnosis.HasField("amends")
+
+    def amend(self) -> Present:
+        """Write what is to take its place, from what it says."""
+        if not self.may_amend:
+            raise MovedOn
+        settled = self._settled()
+        codes = "\n".join(settled.view.codes)
+        written = Written(Draft(self.visit.arrival.patient_id, settled.view.conclusion, codes))
+        visit = replace(self.visit, written=written, begun=None, amended=settled)
+        return Present(practice=self.practice, shelf=self.shelf, visit=visit)
+
+    def _settled(self) -> "Done":
+        return self
+
     def look_again(self) -> "Signed":
         """Wait for the receipt again."""
         return self._waiting(self.keeping)
@@ -519,6 +570,11 @@ class Signed(Done):
         """Stop waiting."""
         return self._done(self.receipt_at).telling("bad", fault_words(error))
 
+    def _settled(self) -> Done:
+        """Have the encounter kept first."""
+        kept = replace(self, keeping=self._kept()) if self.keeping.is_asked else self
+        return kept._done(self.receipt_at)  # noqa: SLF001 - of the same state
+
     def after(self, *told: Told, new_code: bool) -> Desk:
         """Have the encounter kept first."""
         if not self.keeping.is_asked:
@@ -532,8 +588,8 @@ class Signed(Done):
     def _kept(self) -> Keeping:
         practice, department = self.practice, self.keeping.department
         client = practice.client
-        waiting = {one.deposit.consultation_digest: one for one in client.waiting_deposits()}
-        prepared = waiting.get(self.diagnosed.consultation.session.transcript_hash)
+        waiting = {one.deposit.diagnosis_signature: one for one in client.waiting_deposits()}
+        prepared = waiting.get(self.diagnosed.diagnosis.signature)
         try:
             if prepared is None:
                 prepared = client.prepare_deposit(self.diagnosed, practice.hospital_id, practice.address, department)

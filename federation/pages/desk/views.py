@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import segno
 from markupsafe import Markup
@@ -15,6 +16,7 @@ from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import load_resource
 from federation.clinical.identity import identity, require_subject
 from federation.clinical.leads import Lead
+from federation.clinical.report import SUPPORTING_INFO
 from federation.clinical.text import printable, without_control
 from federation.pages.desk.downloads import json_lines
 from federation.person.biosignals import describe_biosignal
@@ -113,9 +115,7 @@ def report_view(report: bytes) -> ReportView:
         patient_id=identity(content["subject"]),
         conclusion=without_control(conclusion),
         codes=tuple(f"{coding['code']} {coding['display']}" for coding in coded),
-        sources=tuple(
-            part["valueReference"]["display"] for part in content.get("extension", ()) if "valueReference" in part
-        ),
+        sources=tuple(_sources(content)),
         issued=content["issued"],
         text="\n".join(map(without_control, json_lines(report.decode()))),
         unseen=tuple(dict.fromkeys(_named(it) for it in conclusion if without_control(it) != it)),
@@ -134,11 +134,17 @@ def qr(text: str) -> Markup:
     return Markup(drawn)  # noqa: S704 - rectangles alone, made by us
 
 
+def _sources(report: dict[str, Any]) -> Iterator[str]:
+    for part in report.get("extension", ()):
+        if part["url"] == SUPPORTING_INFO:
+            yield part["valueReference"]["display"]
+
+
 def _named(character: str) -> str:
     return f"U+{ord(character):04X} {unicodedata.name(character, '')}".strip()
 
 
-def _facts(observation: dict[str, object], leads: Sequence[Lead], patient_id: str) -> Iterator[tuple[str, str]]:
+def _facts(observation: dict[str, Any], leads: Sequence[Lead], patient_id: str) -> Iterator[tuple[str, str]]:
     yield "Patient", patient_id
     recorded = observation.get("effectiveDateTime") or observation.get("issued")
     yield "Recorded", printable(str(recorded), 40) if recorded else "not stated"
