@@ -141,9 +141,13 @@ class Agent:
         finally:
             self.side.stage.stop()
             self._server.should_exit = True
-            for thread in threads:
-                thread.join()
             remove_open_file(self._directory)
+            serving, working = threads
+            working.join(_GRACE_SECONDS)
+            if working.is_alive():
+                self.say("Waiting for what is under way; Ctrl-C again gives it up.")
+            for thread in (working, serving):
+                thread.join()
 
     def _serve(self) -> None:
         with ExitStack() as closing:

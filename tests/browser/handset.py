@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, Page, expect
 
@@ -23,10 +24,13 @@ class Handset:
         return self.visitor.page
 
     def look(self, name: str) -> None:
-        """Look at the page as a whole: no violation of WCAG, no sideways scroll, a picture."""
-        axe(self.page)
+        """Look at the page as a whole, by day and by night: no violation of WCAG, no sideways scroll, a picture."""
+        schemes: tuple[Literal["dark", "light"], ...] = ("dark", "light")
+        for scheme in schemes:
+            self.page.emulate_media(color_scheme=scheme)
+            axe(self.page)
+            shoot(self.page, self._pictures / f"{name}-{scheme}.png")
         no_sideways_scroll(self.page)
-        shoot(self.page, self._pictures / f"{name}.png")
 
     def tap(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
@@ -50,7 +54,7 @@ class Handset:
 
 @contextmanager
 def handset(
-    browser: Browser, directory: Path, pictures: Path, *words: object, size: tuple[int, int] = PHONE, **options: object
+    browser: Browser, directory: Path, pictures: Path, *words: object, size: tuple[int, int] = PHONE, **options: Any
 ) -> Iterator[Handset]:
     """Start a patient's app with these options of its command, and enter it."""
     there, here = os.pipe()

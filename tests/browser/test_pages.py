@@ -54,6 +54,21 @@ def test_person_counts_and_every_tab_shows_it(visitor: Visitor) -> None:
     shows(visitor.page, 2)
 
 
+def test_many_tabs_do_not_take_all_connections(visitor: Visitor, counter: Counter) -> None:
+    tabs = [visitor.tab() for _ in range(8)]  # a browser has six connections to a server
+    click(tabs[-1], "Count up")
+    for tab in tabs:
+        shows(tab, 1)
+    click(tabs[0], "Work")
+    for tab in tabs:
+        expect(tab.get_by_role("status").filter(has_text="Counting")).to_be_visible()
+    tabs[0].close()  # whichever listened, another does now
+    tabs[1].close()
+    counter.go_on.set()
+    for tab in tabs[2:]:
+        shows(tab, 2)
+
+
 def test_words_come_back_as_they_were_typed_and_as_words_only(visitor: Visitor) -> None:
     typed = "Größe <b>&amp; \"so\" 'x' {{ 7*7 }}"
     visitor.page.get_by_label("Words").fill(typed)
@@ -94,9 +109,10 @@ def test_back_button_shows_the_truth(visitor: Visitor) -> None:
 
 
 def test_command_from_an_overtaken_tab_is_refused_in_words(visitor: Visitor, counter: Counter, tmp_path: Path) -> None:
-    visitor.allow("409")
-    old = visitor.tab()
-    old.evaluate("events.close()")  # a tab whose listening failed
+    visitor.allow("409", "ERR_FAILED")
+    old = visitor.context.new_page()
+    old.route("**/events*", lambda route: route.abort())  # a tab whose listening fails
+    old.goto(visitor.origin)
     click(visitor.page, "Count up")
     shows(visitor.page, 1)
     click(old, "Count up")
@@ -177,7 +193,7 @@ def test_photo_is_taken_and_one_that_is_too_large_is_refused_in_words(visitor: V
 def test_lock_shuts_every_tab_at_once_and_what_they_showed_is_gone(
     visitor: Visitor, agent: Agent, counter: Counter, tmp_path: Path
 ) -> None:
-    visitor.allow("403")
+    visitor.allow("403", "404")  # a picture that is a page has no icon
     other = visitor.tab()
     click(visitor.page, "Count up")
     shows(other, 1)
@@ -233,8 +249,11 @@ def test_page_says_when_the_program_has_ended(browser: Browser, counter: Counter
     with agent.running():
         context = browser.new_context()
         visitor = Visitor(context, agent.new_entrance())
+        other = visitor.tab()
+        until(lambda: agent.side.stage._listeners)
         expect(visitor.page.locator("#gone")).to_be_hidden()
-    expect(visitor.page.locator("#gone")).to_be_visible()
+    for page in (visitor.page, other):
+        expect(page.locator("#gone")).to_be_visible()
     shoot(visitor.page, tmp_path / "gone.png")
     context.close()
 

@@ -19,6 +19,7 @@ FORBIDDEN = {
     "an address outside": r"(?:href|src|action|formaction|poster|data|srcset)\s*=\s*[\"']?\s*(?:\w+:|//)",
     "text taken for markup": r"(?<!')\s*\|\s*safe|autoescape",
     "a page that refreshes itself": r"http-equiv=\"refresh\" content=\"(?!0;url=/\")",
+    "a secret asked for in a page": r"type\s*=\s*[\"']?password",
     "a form sent by GET": r"<form(?![^>]*method=\"post\")",
 }
 """Rule -> what breaks it. `safe` stands behind a literal of the template's own alone."""
@@ -29,6 +30,7 @@ BREAKS = {
     "an address outside": ['<a href="https://a.example">', "<img src='//a.example/x'>", '<a href="javascript:x">'],
     "text taken for markup": ["{{ record|safe }}", "{{ record | safe }}", "{% autoescape false %}"],
     "a page that refreshes itself": ['<meta http-equiv="refresh" content="5;url=/">'],
+    "a secret asked for in a page": ['<input type="password" name="pin">', "<input type=password>"],
     "a form sent by GET": ['<form action="/x">', '<form method="get" action="/x">'],
 }
 

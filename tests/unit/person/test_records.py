@@ -62,7 +62,7 @@ def test_record_is_fetched_whole_with_its_attachment(surgery: Surgery, tmp_path:
     _, present = surgery.federation.consult(ecg())
     seen: list[int] = []
     (record,) = surgery.doctor.fetch(
-        present, [location(surgery.federation, handle)], lambda _hospital, received: seen.append(received)
+        present, [location(surgery.federation, handle)], lambda _hospital, received, _total: seen.append(received)
     )
     contents = [b"".join(content) for _, _, content in record.parts()]
     assert [digest(content) for content in contents] == [
