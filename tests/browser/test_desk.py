@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import signal
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -247,6 +249,37 @@ def test_hospital_that_is_down_is_named_and_tried_again(clinic: DeskClinic, brow
         signed(desk, "It came.")
         desk.wait_until_kept()
         assert "It came." in told.result()
+
+
+def test_fetch_that_is_stopped_keeps_what_came_and_goes_on_later(
+    clinic: DeskClinic, browser: Browser, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.bin"
+    large.write_bytes(os.urandom(1 << 20) * 160)
+    clinic.import_for(clinic.mary, "a", RECORD, "cardiology", large)
+    with clinic.at_the_desk(browser) as desk:
+        page = desk.page
+        desk.receive(clinic.mary, "--no-wait", *CONSENT).result()
+        desk.press("Find the records")
+        desk.press("Fetch all")
+        desk.sees("Fetching records")
+        server = clinic.server_of("a").process
+        server.send_signal(signal.SIGSTOP)
+        try:
+            expect(page.locator("#progress-words")).to_contain_text("Fetching from H:a")
+            expect(page.locator("#progress-bar")).to_have_attribute("max", re.compile(r"1\d{8}$"))
+            desk.looked_at("13-fetching")
+            desk.press("Stop; show what came")
+        finally:
+            server.send_signal(signal.SIGCONT)
+        expect(page.get_by_text("You stopped it before they came.")).to_be_visible()
+        expect(page.locator(".came")).to_have_count(0)
+        desk.press("Try again")
+        expect(page.locator(".came")).to_contain_text("large.bin")
+        expect(page.get_by_text("You stopped it before they came.")).to_be_hidden()
+        desk.press("End the visit without a diagnosis")
+        desk.sees("Waiting for a patient")
+        assert not [*(clinic.doctor / "spool").iterdir()]
 
 
 def test_desk_that_was_killed_offers_the_draft_and_sends_what_waits(clinic: DeskClinic, browser: Browser) -> None:

@@ -439,7 +439,7 @@ class Done(AtReport):
     step: ClassVar[str] = "Signed"
 
     diagnosed: AwaitingReceipt
-    keeping: Keeping = Keeping()
+    keeping: Keeping
     receipt_at: int = 0
     is_waiting: ClassVar[bool] = False
 
