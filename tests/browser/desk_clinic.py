@@ -69,10 +69,14 @@ class DeskClinic(Clinic):
         )
         self.federation.await_publication(hospital)
 
+    def server_of(self, hospital: str) -> Running:
+        """Give the process of a hospital that runs now."""
+        log = self.federation.root / hospital / "serve.log"
+        return next(it for it in self.federation.running if it.log == log and it.process.poll() is None)
+
     def stop_hospital(self, hospital: str) -> None:
         """End the process of a hospital."""
-        log = self.federation.root / hospital / "serve.log"
-        next(it for it in self.federation.running if it.log == log and it.process.poll() is None).stop()
+        self.server_of(hospital).stop()
         (self.federation.root / hospital / "ready").unlink()
 
     def start_hospital(self, hospital: str) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import signal
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -249,6 +251,38 @@ def test_hospital_that_is_down_is_named_and_tried_again(clinic: DeskClinic, brow
         assert "It came." in told.result()
 
 
+def test_fetch_that_is_stopped_keeps_what_came_and_goes_on_later(
+    clinic: DeskClinic, browser: Browser, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.bin"
+    large.write_bytes(os.urandom(1 << 20) * 160)
+    clinic.import_for(clinic.mary, "a", RECORD, "cardiology", large)
+    with clinic.at_the_desk(browser) as desk:
+        page = desk.page
+        desk.receive(clinic.mary, "--no-wait", *CONSENT).result()
+        desk.press("Find the records")
+        desk.press("Fetch all")
+        desk.sees("Fetching records")
+        server = clinic.server_of("a").process
+        server.send_signal(signal.SIGSTOP)
+        try:
+            expect(page.locator("#progress-words")).to_contain_text("Fetching from H:a")
+            expect(page.locator("#progress-bar")).to_have_attribute("max", re.compile(r"1\d{8}$"))
+            desk.looked_at("13-fetching")
+            with page.expect_request("**/fetching/stop"):
+                page.get_by_role("button", name="Stop; show what came").dispatch_event("click")
+        finally:
+            server.send_signal(signal.SIGCONT)
+        expect(page.get_by_text("You stopped it before they came.")).to_be_visible()
+        expect(page.locator(".came")).to_have_count(0)
+        desk.press("Try again")
+        expect(page.locator(".came")).to_contain_text("large.bin")
+        expect(page.get_by_text("You stopped it before they came.")).to_be_hidden()
+        desk.press("End the visit without a diagnosis")
+        desk.sees("Waiting for a patient")
+        assert not [path for path in (clinic.doctor / "spool").rglob("*") if path.is_file()]
+
+
 def test_desk_that_was_killed_offers_the_draft_and_sends_what_waits(clinic: DeskClinic, browser: Browser) -> None:
     with clinic.at_the_desk(browser, "--department", "cardiology") as desk:
         told = desk.receive(clinic.mary, "--no-wait")
@@ -315,6 +349,24 @@ def test_deputy_comes_for_the_patient(clinic: DeskClinic, browser: Browser, tmp_
         desk.sees("Waiting for a patient")
         expect(desk.page.get_by_text("The visit of P:johnnie ended without a diagnosis.")).to_be_visible()
         told.cancel()
+
+
+def test_encounter_that_was_not_kept_is_sent_by_the_next_desk(clinic: DeskClinic, browser: Browser) -> None:
+    blobs = clinic.federation.root / "b" / "blobs"
+    with clinic.at_the_desk(browser, "--department", "cardiology") as desk:
+        told = desk.receive(clinic.mary)
+        blobs.rename(blobs.with_name("away"))
+        blobs.touch()  # the hospital's store takes nothing
+        signed(desk)
+        expect(desk.page.get_by_text("The diagnosis is sent. The encounter is not kept.")).to_be_visible()
+        expect(desk.page.get_by_text("It waits on this computer, sealed")).to_be_visible()
+        told.result()
+        desk.looked_at("14-not-kept")
+    blobs.unlink()
+    blobs.with_name("away").rename(blobs)
+    with clinic.at_the_desk(browser) as desk:
+        expect(desk.page.get_by_text("H:b keeps the encounter of P:mary as record")).to_be_visible()
+        expect(desk.page.get_by_text("Encounters that wait for their hospital")).to_be_hidden()
 
 
 def test_locked_desk_keeps_the_visit(clinic: DeskClinic, browser: Browser) -> None:

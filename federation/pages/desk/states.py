@@ -18,13 +18,14 @@ from typing import ClassVar
 
 from federation.clinical.errors import ClinicalError
 from federation.clinical.report import summarise
-from federation.errors import FederationError, Limit, NoSuchRoom, RecordCutShort, StaleMessage, Unavailable
+from federation.errors import FederationError, Limit, NoSuchRoom, StaleMessage, Unavailable
 from federation.pages.desk.practice import Practice, Shelf, Told, send_waiting
 from federation.pages.desk.reading import ByConsent, Records, Tell, find
 from federation.pages.desk.standing import Desk, Keeping, Written, close_quietly, fault_words
 from federation.pages.desk.views import Arrival, ReportView, arrival_of, grouped, report_view
 from federation.pages.errors import MovedOn
 from federation.person.conclusion import codings, fault_of, report_of, sources_of
+from federation.person.deposits import PreparedDeposit
 from federation.person.doctor import DoctorRoom
 from federation.person.drafts import Draft
 from federation.person.errors import NoAnswer
@@ -439,7 +440,7 @@ class Done(AtReport):
     step: ClassVar[str] = "Signed"
 
     diagnosed: AwaitingReceipt
-    keeping: Keeping = Keeping()
+    keeping: Keeping
     receipt_at: int = 0
     is_waiting: ClassVar[bool] = False
 
@@ -538,17 +539,20 @@ class Signed(Done):
 
     def _kept(self) -> Keeping:
         practice, department = self.practice, self.keeping.department
-        client = practice.client
-        waiting = {one.deposit.diagnosis_signature: one for one in client.waiting_deposits()}
-        prepared = waiting.get(self.diagnosed.diagnosis.signature)
+        client, prepared = practice.client, self._waiting_deposit()
         try:
             if prepared is None:
                 prepared = client.prepare_deposit(self.diagnosed, practice.hospital_id, practice.address, department)
             receipt = client.deposit(prepared)
         except EXPECTED as error:
-            can_wait = isinstance(error, Unavailable | RecordCutShort)
-            return Keeping(department, why_not=fault_words(error), is_waiting=can_wait)
+            is_waiting = self._waiting_deposit() is not None  # else the consent does not allow it, and never will again
+            return Keeping(department, why_not=fault_words(error), is_waiting=is_waiting)
         return Keeping(department, receipt.handle.hex(), receipt.version)
+
+    def _waiting_deposit(self) -> PreparedDeposit | None:
+        signature = self.diagnosed.diagnosis.signature
+        waiting = self.practice.client.waiting_deposits()
+        return next((one for one in waiting if one.deposit.diagnosis_signature == signature), None)
 
     def _done(self, receipt_at: int) -> Done:
         return Done(
