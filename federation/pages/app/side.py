@@ -37,6 +37,7 @@ from federation.pages.errors import MovedOn, NoSuchPage
 from federation.pages.forms import MOST_BYTES, PHOTO_BYTES, Form, posted
 from federation.person import consent_files
 from federation.person.access_log import accesses_as_fhir
+from federation.person.accesses import BY_ONESELF
 from federation.person.consent_words import POWERS
 from federation.person.documents import WHO_READS
 from federation.person.hiding import hidden_words, standing_lines
@@ -375,7 +376,15 @@ class AppSide:
         others = views.stands_for(_app(request), POWER_LOG, system_clock())
         found = _app(request).reads.found
         missing = {} if found is None else {party_id: told(error) for party_id, error in found.missing.items()}
-        return _page(request, "app/reads.html", current=READS, others=others, missing=missing, now=system_clock())
+        return _page(
+            request,
+            "app/reads.html",
+            current=READS,
+            others=others,
+            missing=missing,
+            own_words=BY_ONESELF,
+            now=system_clock(),
+        )
 
     async def _reads_file(self, request: Request) -> Response:
         found = _app(request).reads.found
