@@ -114,6 +114,7 @@ def test_consent_is_taken_back_in_two_steps_and_everything_in_two(
             page.get_by_role("link", name="Save as FHIR Consents").click()
         assert '"resourceType":"Consent"' in saved.value.path().read_text()
         page.get_by_role("link", name="Take everything back").click()
+        app.heading("Take everything back?")
         app.look("take-all-back")
         app.tap("Take everything back")
         expect(page.get_by_role("status")).to_contain_text("in the name of P:mary until now is taken back")
