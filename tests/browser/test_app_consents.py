@@ -132,7 +132,7 @@ def test_deputy_is_made_in_one_app_and_goes_in_for_the_patient_in_another(
         page.get_by_label("For how many days").fill("30")
         app.tap("Read it over")
         expect(page.get_by_role("alert")).to_contain_text("say what the deputy may do")
-        page.get_by_role("textbox", name="Who").fill("P:mary")
+        expect(page.get_by_role("textbox", name="Who")).to_have_value("P:mary")
         page.get_by_label("find and read the records").check()
         page.get_by_label("consent in the patient's name").check()
         page.get_by_label("see who looked at the records").check()

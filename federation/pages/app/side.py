@@ -76,6 +76,7 @@ class AppSide:
         """Show what this client shows."""
         self._client = client
         self.stage = client.stage
+        self._written: dict[str, str] = {}
 
     def home(self, state: App) -> str:
         """Return the page that shows what changed last, at what was tapped last."""
@@ -84,6 +85,7 @@ class AppSide:
 
     def lock(self, state: App) -> App:
         """Close the client: what is on the disk stays, and nothing in memory."""
+        self._written = {}
         self._client.close()
         return App(state.patient_id)
 
@@ -192,11 +194,12 @@ class AppSide:
             ),
             self._form(
                 f"{reading.ADD}/read-over",
-                self._written,
-                *("whose", "hospital", "address", "department", "title", "note", "sensitivity"),
+                self._new_record,
+                *reading.FIELDS,
                 files=("file",),
                 most_bytes=MOST_DOCUMENT_BYTES + FORM_BYTES,
             ),
+            Route(f"{reading.ADD}/keep", self._keep_written, methods=["POST"]),
             self._form(f"{reading.ADD}/drop", lambda _: reading.drop),
             self._form(f"{reading.ADD}/send", lambda _: reading.add(client)),
         ]
@@ -355,6 +358,7 @@ class AppSide:
             others=views.stands_for(_app(request), POWER_ADD, system_clock()),
             classes=sorted(self._client.anchors.department_classes),
             who_reads=WHO_READS,
+            typed={**self._written, **_app(request).typed},
         )
 
     async def _read_over_page(self, request: Request) -> Response:
@@ -413,7 +417,14 @@ class AppSide:
         may_see = {"yes": True, "no": False}.get(form.text("emergency"))
         return reading.hide(self._client, _whose(form), hidden, may_see)
 
-    def _written(self, form: Form) -> Command:
+    async def _keep_written(self, request: Request) -> Response:
+        """Keep in memory what is being written: a diagnosis that comes meanwhile takes the page away, and not the words."""
+        form = await posted(request, *reading.FIELDS, "file", most_bytes=MOST_DOCUMENT_BYTES)
+        self._written = {name: form.text(name) for name in reading.FIELDS if form.text(name)}
+        return Response(status_code=204)
+
+    def _new_record(self, form: Form) -> Command:
+        self._written = {}
         file, note = form.file("file"), form.text("note")
         content, media_type = (file.content, reading.media_type_of(file.name)) if file else (note.encode(), NOTE_TYPE)
         sensitivity = form.text("sensitivity")
