@@ -20,12 +20,17 @@ def asked_words(doctor_id: str, patient_id: str, hospital: str, reason_code: str
 
 
 def declared_words(declared: Declared) -> str:
-    """Return what was declared: by whom, about whom, where, why, until when."""
+    """Return what was declared, by its number."""
+    return f"{declared.statement.emergency_id.hex()}: {reading_words(declared)}"
+
+
+def reading_words(declared: Declared) -> str:
+    """Return what was declared: who reads whose records, where, why, until when."""
     said = declared.statement
     where = "every hospital" if said.hospital == ANY else said.hospital
     by = said.doctor_id if declared.second_doctor_id is None else f"{said.doctor_id} with {declared.second_doctor_id}"
     return (
-        f"{said.emergency_id.hex()}: {by} reads the records of {said.patient_id} at {where},"
+        f"{by} reads the records of {said.patient_id} at {where},"
         f" {printable(said.reason_code, 40)}, until {until_words(declared)}"
     )
 

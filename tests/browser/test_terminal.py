@@ -1,79 +1,18 @@
 """The agent as a program at a terminal: where the PIN is asked for, what Enter does, how it ends."""
 
-import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from hsm import Pin, TokenUri
 from tests.browser.browsing import Visitor, visiting
+from tests.browser.terminal import Terminal
 from tests.waiting import until
-
-ROOT = Path(__file__).parents[2]
-OPENED = "opened.txt"
-
-
-class Terminal:
-    """The program in a terminal of its own: what it said there, and a keyboard."""
-
-    def __init__(self, directory: Path, uri: TokenUri, minutes: float = 10) -> None:
-        self.directory = directory
-        # A "browser" that notes how it was called, as anybody's `ps` would show it.
-        starter = directory / "browser"
-        starter.write_text(f'#!/bin/sh\nprintf "%s\\n" "$0 $*" >> {directory / OPENED}\n')
-        starter.chmod(0o700)
-        self._here, there = os.openpty()
-        program = [sys.executable, "-m", "tests.browser.terminal_program", str(directory), str(uri), str(minutes)]
-        self.process = subprocess.Popen(
-            ["setsid", "--ctty", *program],
-            stdin=there,
-            stdout=there,
-            stderr=there,
-            cwd=ROOT,
-            env=os.environ | {"BROWSER": f"{starter} %s", "DISPLAY": ":0"},
-        )
-        os.close(there)
-        self._said = b""
-        self._reader = Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                piece = os.read(self._here, 4096)
-            except OSError:  # the other end was closed
-                return
-            self._said += piece
-
-    def said(self) -> str:
-        return self._said.decode(errors="replace")
-
-    def shows(self, words: str, times: int = 1) -> None:
-        until(lambda: self.said().count(words) >= times, self.said)
-
-    def type(self, line: str) -> None:
-        os.write(self._here, line.encode() + b"\n")
-
-    def opened(self) -> list[str]:
-        file = self.directory / OPENED
-        return file.read_text().splitlines() if file.exists() else []
-
-    @property
-    def file(self) -> Path:
-        return self.directory / "open.html"
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self._here)
 
 
 @pytest.fixture
@@ -81,7 +20,8 @@ def start(tmp_path: Path, make_token_uri: Callable[[], TokenUri]) -> Iterator[Ca
     started: list[Terminal] = []
 
     def make(minutes: float = 10) -> Terminal:
-        started.append(Terminal(tmp_path, make_token_uri(), minutes))
+        program = "tests.browser.terminal_program", tmp_path, make_token_uri(), minutes
+        started.append(Terminal(tmp_path, [sys.executable, "-m", *program]))
         return started[-1]
 
     yield make

@@ -14,10 +14,11 @@ from typing import ClassVar
 from federation.errors import FederationError
 from federation.pages.desk.practice import Shelf
 from federation.pages.desk.reading import InAnEmergency, Records, Tell, find
-from federation.pages.desk.states import Desk, Fetching, Room, Show
+from federation.pages.desk.standing import Desk
+from federation.pages.desk.states import Fetching, Room, Show
 from federation.pages.errors import MovedOn
 from federation.person.emergencies import Declared
-from federation.person.emergency_words import asked_words, declared_words
+from federation.person.emergency_words import asked_words, reading_words
 from federation.protocol.consent import Declaration
 from federation.words import plain
 from keystore.identities import ANY, DoctorId, PatientId
@@ -56,7 +57,7 @@ class Earlier:
     @property
     def words(self) -> str:
         """Return what was declared."""
-        return declared_words(self.declared)
+        return reading_words(self.declared)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -153,7 +154,7 @@ class AwaitingSecond(Apart):
     @property
     def words(self) -> str:
         """Return what was declared."""
-        return declared_words(self.declared)
+        return reading_words(self.declared)
 
     def take(self, content: bytes) -> "AwaitingSecond | InEmergency":
         """Take the file that the second clinician has signed."""
@@ -178,7 +179,7 @@ class InEmergency(Apart):
     @property
     def words(self) -> str:
         """Return what was declared."""
-        return declared_words(self.declared)
+        return reading_words(self.declared)
 
     def search(self) -> "InEmergency":
         """Ask the public cloud where the patient's records are."""
@@ -231,7 +232,7 @@ class Seconding(Apart):
     @property
     def words(self) -> str:
         """Return what the colleague declared."""
-        return declared_words(self.declared)
+        return reading_words(self.declared)
 
     def sign(self) -> "Seconding | Seconded":
         """Sign it: this doctor answers for it, too."""
@@ -253,7 +254,7 @@ class Seconded(Apart):
     @property
     def words(self) -> str:
         """Return what was signed."""
-        return declared_words(self.declared)
+        return reading_words(self.declared)
 
 
 def form_of(behind: Desk, typed: Typed | None = None) -> EmergencyForm:

@@ -23,7 +23,7 @@ from federation.pages.desk.downloads import (
 )
 from federation.pages.desk.practice import Practice
 from federation.pages.desk.reading import Part, Records, content_of
-from federation.pages.desk.states import Desk
+from federation.pages.desk.standing import Desk
 from federation.pages.desk.views import qr
 from federation.pages.errors import BodyTooLarge, MovedOn, NoSuchPage
 from federation.pages.forms import Form, posted

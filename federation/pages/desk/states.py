@@ -13,15 +13,15 @@ desk. Emergencies are in `emergency_states`.
 import hashlib
 import hmac
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from federation.clinical.errors import ClinicalError
 from federation.clinical.report import summarise
 from federation.errors import FederationError, Limit, NoSuchRoom, RecordCutShort, StaleMessage, Unavailable
 from federation.pages.desk.practice import Practice, Shelf, Told, send_waiting
 from federation.pages.desk.reading import ByConsent, Records, Tell, find
+from federation.pages.desk.standing import Desk, Keeping, Written, close_quietly, fault_words
 from federation.pages.desk.views import Arrival, ReportView, arrival_of, grouped, report_view
 from federation.pages.errors import MovedOn
 from federation.person.conclusion import codings, fault_of, report_of, sources_of
@@ -34,35 +34,10 @@ from federation.protocol.consultation import AwaitingReceipt, InConsultation
 from federation.v1.diagnosis_pb2 import DiagnosisReceipt
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_READ, RIGHT_WRITE
 from federation.words import EXPECTED, plain
-from hsm.errors import HsmError
 from keystore.identities import ANY
 
 Show = Callable[["Desk"], None]
 """Shows a state while the command that leads on from it is under way."""
-
-
-@dataclass(frozen=True, repr=False, kw_only=True)
-class Desk:
-    """What every state has: the practice, what lies there, and what is told once."""
-
-    path: ClassVar[str] = "/"
-    step: ClassVar[str] = ""
-    """The step of a visit that this is, for the list of steps."""
-
-    practice: Practice
-    shelf: Shelf = field(default_factory=Shelf)
-    told: tuple[Told, ...] = ()
-
-    def failed(self, error: Exception) -> "Desk":
-        """Return where an error leaves the desk: here, and it is told."""
-        return self.telling("bad", fault_words(error))
-
-    def telling(self, kind: str, words: str) -> Self:
-        """Return the same state, which says this and nothing else."""
-        return replace(self, told=(Told(kind, words),))
-
-    def leave(self) -> None:
-        """Let go of what the state holds, at the end of the program."""
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -180,13 +155,6 @@ class RoomOpen(Room):
                 self, asking=asking, refused=(*self.refused, *told), receipts=(*self.receipts, *receipts), told=()
             )
         return arrived(self.practice, self.room, consultation)
-
-
-@dataclass(repr=False)
-class Written:
-    """What the doctor has typed so far: the page sends it as it is typed, and no other page waits for it."""
-
-    draft: Draft
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -463,23 +431,6 @@ class ReadOver(AtReport):
         return self.after(new_code=False)
 
 
-@dataclass(frozen=True)
-class Keeping:
-    """What becomes of the encounter at the hospital: nothing asked, asked for, kept under `handle`, or not, and why."""
-
-    department: str = ""
-    handle: str = ""
-    version: int = 0
-    why_not: str = ""
-    is_waiting: bool = False
-    """Whether it can be sent again."""
-
-    @property
-    def is_asked(self) -> bool:
-        """Return whether it is still to be sent."""
-        return bool(self.department) and not (self.handle or self.why_not)
-
-
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Done(AtReport):
     """The diagnosis is signed and sent, and nothing more is waited for, or may be."""
@@ -641,17 +592,3 @@ def arrived(practice: Practice, room: DoctorRoom, consultation: InConsultation) 
         begun_session=begun_session,
     )
     return Present(practice=practice, shelf=Shelf.of(practice, but=session_id), visit=visit)
-
-
-def close_quietly(practice: Practice, room: DoctorRoom) -> None:
-    """Leave no room open that nobody needs; one that can't be closed now goes by itself."""
-    if not room.owed:
-        with suppress(FederationError, HsmError):
-            practice.client.close_room(room)
-
-
-def fault_words(error: Exception) -> str:
-    """Return an error in plain words; of one that is a fault of ours its class alone, for its sentence could hold anything."""
-    if isinstance(error, EXPECTED):
-        return plain(error)
-    return f"Something went wrong in this program ({type(error).__name__})."
