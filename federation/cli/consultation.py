@@ -335,7 +335,7 @@ class Desk:
 
     def _close(self, room: DoctorRoom) -> None:
         """Leave no room open that nobody needs; one that can't be closed now goes by itself."""
-        if not room.owed:
+        if not room.is_needed:
             with suppress(FederationError, HsmError):
                 self.client.close_room(room)
 

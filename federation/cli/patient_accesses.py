@@ -19,7 +19,7 @@ from federation.clock import system_clock
 from federation.errors import FederationError
 from federation.party.node_directory import NodeDirectory
 from federation.person.access_log import accesses_as_fhir
-from federation.person.accesses import AccessList, AccessReading, ToldAccess, emergency_words
+from federation.person.accesses import EMERGENCIES_UNASKED, AccessList, AccessReading, ToldAccess, emergency_words
 from federation.person.node import open_patient
 from federation.person.patient import PatientClient
 from federation.protocol.access_log import GROUND_NAMES, KIND_NAMES
@@ -86,7 +86,7 @@ def tell_of_emergencies(client: PatientClient) -> None:
     try:
         found = client.new_emergencies()
     except FederationError as error:
-        say(f"\nWhether anybody read your records in an emergency could not be asked. {plain(error)}")
+        say(f"\n{EMERGENCIES_UNASKED} {plain(error)}")
         return
     for access in found:
         say(f"\n{emergency_words(access)}")

@@ -34,6 +34,8 @@ _WHAT = {
     ACCESS_KIND_ADD: "added a document of the patient's own",
 }
 
+EMERGENCIES_UNASKED = "Whether anybody read your records in an emergency could not be asked."
+
 Tell = Callable[[str], None]
 """Told, in words, what a look could not see."""
 

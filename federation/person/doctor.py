@@ -104,6 +104,11 @@ class DoctorRoom:
     taken_bytes: int = 0
 
     @property
+    def is_needed(self) -> bool:
+        """Return whether a session's newest diagnosis lies in it that is not signed for: a room that is closed loses it."""
+        return any(sent[-1].receipt_key in self.owed for sent in self.diagnosed.values())
+
+    @property
     def is_worn(self) -> bool:
         """Return whether the next patient had better get another room: the relay's holds so much, and no more."""
         return self.mailbox.next_read >= WORN_FRAMES or self.taken_bytes >= WORN_BYTES
@@ -257,7 +262,6 @@ class DoctorClient:
         session_id = consultation.session.session_id
         if session_id not in room.diagnosed:
             now = self._clock()
-            room.diagnosed[session_id] = []
             self._sent(room, report, consultation.diagnose(report, _signatures(records), now=now), now)
         if room.diagnosed[session_id][-1].report != report:
             raise OutOfOrder("this consultation has its diagnosis already")
@@ -338,7 +342,7 @@ class DoctorClient:
         """Keep D5 before it is sent: made anew, it would use its nonce again."""
         sent = SentDiagnosis(report, *made)
         session_id = sent.awaiting.session_id
-        room.diagnosed[session_id].append(sent)
+        room.diagnosed.setdefault(session_id, []).append(sent)
         self.book.keep(exhibits.of_own_diagnosis(sent.awaiting), session_id, now=now)
         room.owed[sent.receipt_key] = sent
 

@@ -279,10 +279,8 @@ class PatientClient:
         """
         newest = diagnosed
         try:
-            self._send_receipt(newest)
             while True:
-                newest = self._receive_diagnosis(newest, seconds)
-                self._send_receipt(newest)
+                newest = self._receive_diagnosis(self._send_receipt(newest), seconds)
         except NoAnswer:
             pass
         except NoSuchRoom:
@@ -449,14 +447,17 @@ class PatientClient:
 
         return self.pending.with_receipt(waiting, following, now=now)
 
-    def _send_receipt(self, diagnosed: PendingConsultation) -> None:
+    def _send_receipt(self, diagnosed: PendingConsultation) -> PendingConsultation:
+        """Put P6 into the room unless it is there; return where the room stands then."""
         if diagnosed.receipt is not None:
             mailbox = self._mailbox(diagnosed.code, diagnosed.next_put, diagnosed.next_read)
             self._trace.note("P6", self._member.identity, diagnosed.state.doctor.identity, diagnosed.receipt)
             # A receipt is a courtesy: the room may be gone or full by now, and the diagnosis holds without it.
             with suppress(NoSuchRoom, Limit, Unavailable):
                 mailbox.put(RelayFrame(frame=diagnosed.receipt))
-                self.pending.acknowledged(replace(diagnosed, next_put=mailbox.next_put), now=self._clock())
+                diagnosed = replace(diagnosed, receipt=None, next_put=mailbox.next_put)
+                self.pending.acknowledged(diagnosed, now=self._clock())
+        return diagnosed
 
     def _frames(
         self, mailbox: Mailbox, session_id: bytes, *, seconds: float, go_on: GoOn | None = None

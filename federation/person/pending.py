@@ -125,7 +125,7 @@ class PendingStore:
                 return
             kept = PendingConsultation.from_bytes(content, self._member, now=now)
             if kept.state.newest == pending.state.newest:
-                self.put(replace(pending, receipt=None))
+                self.put(pending)
 
     def all(self, *, now: Instant) -> Iterator[PendingConsultation]:
         """Yield those that still live, the oldest first; remove what is over."""

@@ -120,7 +120,7 @@ def test_a_row_leads_to_its_record_and_is_reached_by_the_keyboard(visit: Callabl
         problems = page.get_by_role("region", name=re.compile("^Problems"))
         row = problems.get_by_role("listitem").filter(has_text="Paroxysmal atrial fibrillation")
         link = row.get_by_role("link")
-        expect(link).to_have_accessible_name("H:beta, as it came")
+        expect(link).to_have_accessible_name("H:beta as it came")
         tab_to(page, link)
         page.keyboard.press("Enter")
         page.wait_for_url(re.compile("/record/1#entry-"))
@@ -130,7 +130,7 @@ def test_a_series_unfolds_into_its_values(visit: Callable[..., Any]) -> None:
     with visit(BOTH, PHONE) as visitor:
         page = visitor.page
         creatinine = page.locator(".measured").filter(has_text="Creatinine")
-        creatinine.get_by_text("4 values").click()
+        creatinine.get_by_text("4 values", exact=True).click()
         expect(creatinine.get_by_role("cell", name="1.24 mg/dL")).to_be_visible()
         expect(creatinine.get_by_role("img")).to_have_accessible_name(re.compile("^Creatinine, 4 values"))
 

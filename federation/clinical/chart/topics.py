@@ -103,14 +103,20 @@ class Statement(Row):
 class Topic(Generic[R]):
     """A topic in one of three states, and its rows, the newest first.
 
-    `rows` are what holds now or may hold, `past` what is over. `none` are the statements that there is nothing, `others` those
-    that there is nothing of some kind, or that nothing is known or told.
+    `rows` are what holds now or may hold, `past` what is over. `none` are the statements that there is nothing, `partly` that
+    there is nothing of some kind, `unknown` that nothing is known, told, or shown here.
     """
 
     rows: tuple[R, ...]
     past: tuple[R, ...] = ()
     none: tuple[Statement, ...] = ()
-    others: tuple[Statement, ...] = ()
+    partly: tuple[Statement, ...] = ()
+    unknown: tuple[Statement, ...] = ()
+
+    @property
+    def others(self) -> tuple[Statement, ...]:
+        """The statements that say neither that there is something nor that there is nothing."""
+        return (*self.partly, *self.unknown)
 
     @property
     def is_listed(self) -> bool:
@@ -119,13 +125,13 @@ class Topic(Generic[R]):
 
     @property
     def is_none_recorded(self) -> bool:
-        """Whether a record says that there is nothing, and none lists anything."""
-        return bool(self.none) and not self.rows
+        """Whether a record says that there is nothing, none lists anything, and none says that it doesn't tell."""
+        return bool(self.none) and not self.rows and not self.unknown
 
     @property
     def is_not_stated(self) -> bool:
         """Whether nothing is stated: whoever needs to know has to ask."""
-        return not self.rows and not self.none
+        return not self.rows and not self.is_none_recorded
 
 
 @dataclass
@@ -133,12 +139,13 @@ class Stated:
     """Statements of a topic as they are found."""
 
     none: list[Statement] = field(default_factory=list)
-    others: list[Statement] = field(default_factory=list)
+    partly: list[Statement] = field(default_factory=list)
+    unknown: list[Statement] = field(default_factory=list)
 
     def takes(self, subject: Subject, entry: Entry, concept: Json, *, holds: bool = True, of: When) -> bool:
         """Return whether this is a statement and no row, and note it if it still holds."""
         said = set(codes(concept))
-        kinds = ((subject.none, self.none), (subject.partly | subject.unknown, self.others))
+        kinds = ((subject.none, self.none), (subject.partly, self.partly), (subject.unknown, self.unknown))
         for known, noted in kinds:
             if said & known:
                 if holds:
@@ -187,14 +194,14 @@ def _note(stated: Stated, subject: Subject, section: Json, blank: Statement) -> 
         stated.none.append(replace(blank, words=f"No known {subject.noun}"))
     elif reason or one(section, "emptyReason"):
         said = EMPTY_REASONS.get(reason) or words(one(section, "emptyReason"))
-        stated.others.append(replace(blank, words=said[:1].upper() + said[1:]))
+        stated.unknown.append(replace(blank, words=said[:1].upper() + said[1:]))
     elif text(one(section, "text"), "div"):
-        stated.others.append(replace(blank, words="Told in a text that is not shown here; see the record as it came"))
+        stated.unknown.append(replace(blank, words="Told in a text that is not shown here; see the record as it came"))
 
 
 def topic(rows: Iterable[R], past: Iterable[R], stated: Stated) -> Topic[R]:
     """Return a topic of rows in any order."""
-    return Topic(merged(rows), merged(past), merged(stated.none), merged(stated.others))
+    return Topic(merged(rows), merged(past), merged(stated.none), merged(stated.partly), merged(stated.unknown))
 
 
 def merged(rows: Iterable[R]) -> tuple[R, ...]:

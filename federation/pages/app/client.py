@@ -3,7 +3,7 @@
 import logging
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
 from threading import Event
@@ -16,6 +16,7 @@ from federation.pages.app.words import OTHERWISE, told
 from federation.pages.desk.reading import Records
 from federation.pages.stage import Progress, Stage
 from federation.party.node_directory import NodeDirectory
+from federation.person.accesses import EMERGENCIES_UNASKED
 from federation.person.errors import NoAnswer
 from federation.person.node import OpenPatient, open_patient
 from federation.person.patient import PatientClient
@@ -153,10 +154,11 @@ class AppClient:
         return None
 
     def with_emergencies(self, app: App) -> App:
-        """Return the app with the emergencies that are new; where nobody answers, with those that were known."""
-        with suppress(FederationError):
-            return replace(app, emergencies=tuple(self.client.new_emergencies()))
-        return app
+        """Return the app with the emergencies that are new; where nobody answers, with those that were known, and why."""
+        try:
+            return replace(app, emergencies=tuple(self.client.new_emergencies()), unasked="")
+        except FederationError as error:
+            return replace(app, unasked=f"{EMERGENCIES_UNASKED} {plain(error)}")
 
     def keep_records(self, records: Records | None) -> None:
         """Keep these records, and remove what was fetched of others before."""

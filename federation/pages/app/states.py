@@ -186,7 +186,10 @@ class Hidings:
 
 @dataclass(frozen=True)
 class App:
-    """All that pages show. `place` is the page that shows what changed last: "/" leads there."""
+    """All that pages show. `place` is the page that shows what changed last: "/" leads there.
+
+    `emergencies` are those that are new; `unasked` says why they are not known, "" where they are.
+    """
 
     patient_id: PatientId
     place: str = VISIT
@@ -199,6 +202,7 @@ class App:
     draft: MandateDraft | None = None
     new_record: NewRecord | None = None
     emergencies: Sequence[ReadAccess] = ()
+    unasked: str = ""
 
     def at(self, place: str, notice: Notice | None = None, **changes: Any) -> "App":  # noqa: ANN401 - its own fields
         """Return the app at a page, with these parts changed, and told this alone."""

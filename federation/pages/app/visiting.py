@@ -12,7 +12,7 @@ from typing import Final
 from federation.clinical.drawing import svg
 from federation.clinical.ecg import leads_from_observation
 from federation.clinical.errors import ClinicalError
-from federation.errors import DutyInvalid, FederationError, FieldInvalid
+from federation.errors import Authorization, DutyInvalid, FederationError, FieldInvalid, Unavailable
 from federation.pages.app.client import AppClient, Command
 from federation.pages.app.photo import code_in
 from federation.pages.app.states import (
@@ -32,6 +32,7 @@ from federation.person.biosignals import biosignal_of
 from federation.person.code import DoctorCode
 from federation.person.consent_words import NOTHING_BEYOND, consent_sentence, grantee_words
 from federation.person.consents import KeptGrant, NewGrant
+from federation.person.errors import NoAnswer
 from federation.person.patient import Offer, require_sendable
 from federation.protocol.access import LONGEST_GRANT, Grantee, ToDoctor
 from federation.protocol.time import Instant, milliseconds
@@ -149,7 +150,7 @@ def agree(client: AppClient) -> Command:
                 go_on=lambda: client.tell(f"Waiting until {visit.view.called} answers"),
             )
         except EXPECTED as error:
-            return _failed(client, app, error)
+            return _failed(client, app, visit, error)
         sent = f"your biosignal ({size(len(data))})" if data else "no biosignal"
         words = f"{visit.view.called} knows that you are here, and has {sent}."
         return client.with_emergencies(app.at(VISIT, Notice("ok", words), visit=AtHome(), kept=client.kept()))
@@ -171,13 +172,16 @@ def _consenting(app: App) -> Consenting:
     return app.visit
 
 
-def _failed(client: AppClient, app: App, error: Exception) -> App:
-    """Return the app after a visit that did not come about, and say if a consent went out all the same."""
+def _failed(client: AppClient, app: App, visit: Consenting, error: Exception) -> App:
+    """Return the app after a visit that did not come about, where it can be gone on, and say which consent stands."""
     notice, kept = told(error), client.kept()
     if len(kept.grants) > len(app.kept.grants):
         number = kept.grants[-1].number
         notice = replace(notice, next_step=f"{notice.next_step} Your consent no. {number} stands all the same.")
-    return app.at(VISIT, notice, visit=AtHome(), kept=kept)
+    if isinstance(error, Authorization):
+        return app.at(VISIT, notice, visit=_considered(client, visit), kept=kept)
+    is_passing = isinstance(error, Unavailable) and not isinstance(error, NoAnswer)
+    return app.at(VISIT, notice, visit=AtDoctor(visit.view) if is_passing else AtHome(), kept=kept)
 
 
 def _find(_client: AppClient, visit: Consenting, _value: str) -> Consenting:

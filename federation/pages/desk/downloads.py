@@ -3,9 +3,7 @@
 No file from a record is opened by its own type: a browser gets octets to save, and a bundle is shown as escaped text.
 """
 
-import io
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,7 +13,6 @@ from starlette.responses import Response, StreamingResponse
 
 from federation.clinical.text import without_control
 from federation.pages.desk.reading import Part, content_of
-from federation.person.evidence import EvidenceBook
 from federation.person.records import FetchedRecord
 
 CHARACTERS_A_PAGE: Final = 2_000_000
@@ -103,15 +100,6 @@ def text_of(record: FetchedRecord, part: Part, page: int) -> tuple[list[Section]
         return [], False
     text = b"".join(content_of(record, part)).decode(errors="replace")
     return page_of(entry_lines(text) if part.is_bundle else ((None, line) for line in text.splitlines()), page)
-
-
-def evidence_zip(book: EvidenceBook) -> bytes:
-    """Return every exhibit as a file of its own, named as `medunion doctor evidence export` does. Raises SealBroken."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for count, kept in enumerate(book.all(), start=1):
-            archive.writestr(f"{count:04}-{kept.exhibit.kind}.json", kept.to_json())
-    return made.getvalue()
 
 
 def _of_entry(entry: int, in_entries: bool) -> int | None:

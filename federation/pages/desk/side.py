@@ -19,7 +19,6 @@ from federation.pages.desk import emergency_states as emergency
 from federation.pages.desk import states
 from federation.pages.desk.downloads import (
     attachment,
-    evidence_zip,
     text_of,
 )
 from federation.pages.desk.practice import Practice
@@ -277,7 +276,7 @@ class DeskSide:
     async def _evidence(self, request: Request) -> Response:
         form = await posted(request)
         made: Future[bytes] = Future()
-        await self._obeyed(lambda state, _: made.set_result(evidence_zip(state.practice.client.book)), form)
+        await self._obeyed(lambda state, _: made.set_result(state.practice.client.book.zipped()), form)
         if not made.done():
             raise MovedOn
         return attachment([made.result()], "medunion-evidence.zip")

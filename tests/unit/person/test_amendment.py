@@ -3,7 +3,7 @@
 import pytest
 
 from federation.clinical.report import diagnostic_report
-from federation.errors import Limit, OutOfOrder
+from federation.errors import Limit, MessageTooLarge, OutOfOrder
 from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer
 from federation.person.pending import PendingConsultation
@@ -122,6 +122,31 @@ def test_the_same_amendment_again_is_the_same_message_and_another_of_the_first_i
     with pytest.raises(OutOfOrder):
         doctor.diagnose(case.room, case.present, case.report, [])
     assert case.look().report == content
+
+
+def test_room_is_needed_until_the_newest_diagnosis_is_signed_for(case: Case) -> None:
+    """The first one's receipt never comes: the room was full, say. Who signed for the second has the first."""
+    doctor, room = case.surgery.doctor, case.room
+    second = doctor.amend(room, case.first, amended(case.surgery, case.report, "Second."), [])
+    case.look()
+    receipts = [frame for frame in room.follow(seconds=SHORT) if frame.HasField("frame")]
+    room.set_aside = receipts[1:]
+    assert room.is_needed
+    assert doctor.await_receipt(room, second, seconds=SECONDS) is not None
+    assert room.owed
+    assert not room.is_needed
+
+
+def test_report_that_cannot_be_sent_leaves_the_consultation_as_it_was(surgery: Surgery, room: DoctorRoom) -> None:
+    patient = surgery.patient()
+    _, present = meet(surgery, room, patient, patient.look(room.code), None, ecg())
+    with pytest.raises(MessageTooLarge):
+        surgery.doctor.diagnose(room, present, bytes(2**20), [])
+    content = report(surgery.federation)
+    first = surgery.doctor.diagnose(room, present, content, [])
+    with pytest.raises(MessageTooLarge):
+        surgery.doctor.amend(room, first, bytes(2**20), [])
+    assert surgery.doctor.diagnose(room, present, content, []) == first
 
 
 def test_limit_reached_for_one_amendment_too_many(case: Case) -> None:

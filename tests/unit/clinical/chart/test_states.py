@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from federation.clinical.chart import chart_of, text_of
-from tests.unit.clinical.chart.charts import LOINC, TODAY, charted, coded, source
+from tests.unit.clinical.chart.charts import LOINC, TODAY, charted, coded, drawn, source
 
 IPS = "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips"
 LIST_EMPTY = "http://terminology.hl7.org/CodeSystem/list-empty-reason"
@@ -119,6 +119,26 @@ def test_one_hospital_says_none_and_another_lists_one_is_listed() -> None:
     assert [(row.what, row.hospitals) for row in chart.allergies.rows] == [("Penicillin", ("H:beta",))]
     assert [said.hospitals for said in chart.allergies.none] == [("H:alpha",)]
     assert "H:alpha" in " ".join(text_of(chart))
+
+
+@pytest.mark.parametrize(
+    "told_elsewhere",
+    [
+        allergy(coded("no-allergy-info", IPS)),
+        composition({"code": coded("48765-2", LOINC), "emptyReason": coded("withheld", LIST_EMPTY)}),
+        composition({"code": coded("48765-2", LOINC), "text": {"div": "<div>Penicillin</div>"}}),
+    ],
+    ids=["not known", "withheld", "in words only"],
+)
+def test_one_hospital_says_none_and_another_does_not_tell_is_not_stated(told_elsewhere: dict[str, Any]) -> None:
+    chart = chart_of([source(NO_KNOWN_ALLERGY), source(told_elsewhere, hospital="H:beta", key="2")], today=TODAY)
+    assert state(chart.allergies) == "not stated"
+    assert "No known allergy" in drawn(chart)
+    assert "Allergies: not stated, ask" in drawn(chart)
+
+
+def test_none_of_a_kind_does_not_weaken_none() -> None:
+    assert state(charted(NO_KNOWN_ALLERGY, allergy(coded("409137002"))).allergies) == "none"
 
 
 def test_an_allergy_that_is_over_stays_listed_and_says_so() -> None:
