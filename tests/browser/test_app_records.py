@@ -102,6 +102,10 @@ def test_records_are_one_chart_and_what_is_missing_is_named(
         with page.expect_download() as saved:
             page.get_by_role("link", name="Save it, byte for byte").click()
         assert saved.value.path().read_bytes() == RECORD.read_bytes()
+        app.tap("Hide this record from doctors")
+        expect(page.locator("main")).to_contain_text(re.compile("Record [0-9a-f]{32} at H:a"))
+        page.get_by_role("button", name="Show again Record").click()
+        expect(page.get_by_role("heading", name="Nothing is hidden")).to_be_visible()
         page.get_by_role("link", name="Back to the records").click()
         app.tap("Remove what was fetched from this device")
         expect(page.get_by_role("status")).to_contain_text("removed from this device")
