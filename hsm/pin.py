@@ -56,8 +56,18 @@ def pin_from_value(value: str) -> PinProvider:
 
 
 def pin_from_prompt(label: str) -> PinProvider:
-    """Ask the person at the terminal, without echo, for the PIN of the token of this label."""
-    return lambda: Pin(getpass(f"PIN of {label}: "))
+    """Ask the person at the terminal, without echo, for the PIN of the token of this label.
+
+    The provider raises `PinUnavailable` where nobody answers.
+    """
+
+    def ask() -> Pin:
+        try:
+            return Pin(getpass(f"PIN of {label}: "))
+        except EOFError:
+            raise PinUnavailable("Nobody typed a PIN.") from None
+
+    return ask
 
 
 def pin_from_file(path: Path | str) -> PinProvider:

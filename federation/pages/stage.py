@@ -170,7 +170,7 @@ class Stage(Generic[S]):
             elif command is not None:
                 self._obey(command)
             else:
-                self._guarded(self._slice)
+                self._show_outcome(self._slice)
 
     def _wait_for_work(self) -> bool:
         with self._changed:
@@ -186,31 +186,37 @@ class Stage(Generic[S]):
         return waited
 
     def _obey(self, command: _Command[S]) -> None:
+        after: S | None = None
         refusal: MovedOn | None = None
         try:
             self._require_current(command)
-            self._guarded(command.run)
+            after = self._outcome(command.run)
         except MovedOn as error:
             refusal = error
         finally:
             with self._changed:
-                self._running = None
+                self._running = None  # before its state is shown: the page of that may send the next command at once
+            if after is not None:
+                self.show(after)
             command.settle(refusal)
 
-    def _guarded(self, work: Callable[[S], S | None]) -> None:
-        """Show what some work makes of the state, or what its fault does."""
+    def _show_outcome(self, work: Callable[[S], S | None]) -> None:
+        after = self._outcome(work)
+        if after is not None:
+            self.show(after)
+
+    def _outcome(self, work: Callable[[S], S | None]) -> S | None:
+        """Return what some work makes of the state, or what its fault does; None for nothing to show."""
         try:
-            after = work(self._snapshot.state)
+            return work(self._snapshot.state)
         except MovedOn:
             raise
         except Cancelled:
-            return
+            return None
         except Exception as error:  # noqa: BLE001 - whatever it is, a person is told, and the client goes on
-            after = self._on_fault(self._snapshot.state, error)
+            return self._on_fault(self._snapshot.state, error)
         finally:
             self._clear_progress()
-        if after is not None:
-            self.show(after)
 
     def show(self, state: S) -> None:
         """Show a state; every page that shows the one before goes there."""
@@ -249,7 +255,7 @@ class Stage(Generic[S]):
 
     def _lock(self, locking: Callable[[S], S]) -> None:
         try:
-            self._guarded(locking)
+            self._show_outcome(locking)
         finally:
             with self._changed:
                 self._locking = None

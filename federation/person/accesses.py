@@ -36,6 +36,8 @@ _WHAT = {
 
 EMERGENCIES_UNASKED = "Whether anybody read your records in an emergency could not be asked."
 
+BY_ONESELF = "you yourself"
+
 Tell = Callable[[str], None]
 """Told, in words, what a look could not see."""
 
@@ -167,7 +169,7 @@ class AccessReading:
 
     def _own(self, asker_id: str) -> str:
         if asker_id == self._reader:
-            return "you yourself"
+            return BY_ONESELF
         return "the patient itself" if asker_id == self.patient_id else "a deputy"
 
     def _tell_more(self, pages: int) -> None:

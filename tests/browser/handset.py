@@ -25,6 +25,7 @@ class Handset:
 
     def look(self, name: str) -> None:
         """Look at the page as a whole, by day and by night: no violation of WCAG, no sideways scroll, a picture."""
+        self.page.wait_for_load_state()  # style sheets included
         schemes: tuple[Literal["dark", "light"], ...] = ("dark", "light")
         for scheme in schemes:
             self.page.emulate_media(color_scheme=scheme)

@@ -51,7 +51,11 @@ class Terminal:
         until(lambda: self.said().count(words) >= times, self.said)
 
     def type(self, line: str) -> None:
-        os.write(self._here, line.encode() + b"\n")
+        self.press(line.encode() + b"\n")
+
+    def press(self, keys: bytes) -> None:
+        """Press keys, without Enter."""
+        os.write(self._here, keys)
 
     def opened(self) -> list[str]:
         file = self.directory / OPENED

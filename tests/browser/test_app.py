@@ -18,6 +18,7 @@ from tests.e2e.clinic import Clinic, clinic_of
 from tests.waiting import until
 
 CONCLUSION = "Sinus rhythm, no ischaemia."
+AMENDED = "Atrial flutter, on a second look."
 ECG = Path(__file__).parents[1] / "data" / "waveform_ecg.dcm"
 
 pytestmark = pytest.mark.timeout(400)
@@ -84,11 +85,21 @@ def test_from_a_photo_to_a_diagnosis_in_three_taps(
         expect(page.get_by_role("heading", name="You are with Dr. Lin Chen (D:house)")).to_be_visible()
         app.look("waiting")
         until(lambda: "P:johnnie is here" in consult.said(), consult.said)
-        until(lambda: "onclusion" in consult.said(), consult.said)
+        until(lambda: "Your conclusion" in consult.said(), consult.said)
         os.write(here, f"{CONCLUSION}\n".encode())
         app.heading("Diagnosis of ")
         expect(page.locator(".conclusion")).to_have_text(CONCLUSION)
         app.look("diagnosis")
+        until(lambda: "Amend it?" in consult.said(), consult.said)
+        os.write(here, b"y\n")
+        until(lambda: consult.said().count("Your conclusion") == 2, consult.said)
+        os.write(here, f"{AMENDED}\n".encode())
+        expect(page.locator(".conclusion").first).to_have_text(AMENDED)
+        expect(page.get_by_role("alert")).to_contain_text("Dr. Lin Chen (D:house) amended the diagnosis.")
+        expect(page.locator(".conclusion").nth(1)).to_have_text(CONCLUSION)
+        app.look("amended")
+        until(lambda: consult.said().count("Amend it?") > 1, consult.said)
+        os.write(here, b"n\n")
         app.go_to("Consents")
         expect(page.locator("main")).to_contain_text(
             "Find and read your records at every hospital, of every department."
@@ -177,6 +188,8 @@ def test_agreeing_twice_sends_once_and_giving_up_signs_nothing(
         app.tap("Agree and go in")
         app.heading("Waiting for the doctor's answer")
         os.write(here, b"The first is well.\n")
+        until(lambda: "Amend it?" in consult.said(), consult.said)
+        os.write(here, b"n\n")
         expect(page.get_by_role("heading", name="You are with Dr. Lin Chen (D:house)")).to_be_visible()
         sent = put_in(trace, "P2")
         os.write(here, b"The second is well.\n")

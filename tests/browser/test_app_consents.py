@@ -114,6 +114,7 @@ def test_consent_is_taken_back_in_two_steps_and_everything_in_two(
             page.get_by_role("link", name="Save as FHIR Consents").click()
         assert '"resourceType":"Consent"' in saved.value.path().read_text()
         page.get_by_role("link", name="Take everything back").click()
+        app.heading("Take everything back?")
         app.look("take-all-back")
         app.tap("Take everything back")
         expect(page.get_by_role("status")).to_contain_text("in the name of P:mary until now is taken back")
@@ -131,7 +132,7 @@ def test_deputy_is_made_in_one_app_and_goes_in_for_the_patient_in_another(
         page.get_by_label("For how many days").fill("30")
         app.tap("Read it over")
         expect(page.get_by_role("alert")).to_contain_text("say what the deputy may do")
-        page.get_by_role("textbox", name="Who").fill("P:mary")
+        expect(page.get_by_role("textbox", name="Who")).to_have_value("P:mary")
         page.get_by_label("find and read the records").check()
         page.get_by_label("consent in the patient's name").check()
         page.get_by_label("see who looked at the records").check()
@@ -150,9 +151,9 @@ def test_deputy_is_made_in_one_app_and_goes_in_for_the_patient_in_another(
     with handset(browser, clinic.mary, tmp_path) as app:
         page = app.page
         app.go_to("Consents")
-        for wrong, reason in ((ECG, "[MALFORMED_MESSAGE]"), (file, "You stand for P:johnnie until")):
+        for handed, reason in ((Path(__file__), "[MALFORMED_MESSAGE]"), (file, "You stand for P:johnnie until")):
             page.get_by_text("Become somebody's deputy").click()
-            page.get_by_label("The file that you were given").set_input_files(wrong)
+            page.get_by_label("The file that you were given").set_input_files(handed)
             app.tap("Check and keep it")
             expect(page.locator("main")).to_contain_text(reason)
         app.look("deputy-held")
@@ -175,7 +176,7 @@ def test_deputy_is_made_in_one_app_and_goes_in_for_the_patient_in_another(
     assert "P:mary is here for P:johnnie, by its mandate" in consult.wait()
     with handset(browser, clinic.johnnie, tmp_path) as app:
         app.go_to("Consents")
-        app.page.get_by_role("link", name="The deputy's file, or end it: mandate no. 1").click()
+        app.page.get_by_role("link", name="The deputy's file, or end it of mandate no. 1").click()
         app.tap("End this mandate")
         expect(app.page.get_by_role("status")).to_contain_text("P:mary is no longer your deputy by no. 1.")
     assert "P:johnnie  mandate  TAKEN BACK" in run("patient", "mandate", "held", "--directory", clinic.mary)

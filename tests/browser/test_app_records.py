@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from demo.stage import Federation, Running, run
 from federation.pages.entrance import OPEN_FILE
-from tests.browser.browsing import Visitor, visiting
+from tests.browser.browsing import DESK, Visitor, shoot, visiting
 from tests.browser.handset import handset
 from tests.e2e.clinic import RECORD, Clinic, clinic_of
 from tests.waiting import until
@@ -96,6 +96,7 @@ def test_records_are_one_chart_and_what_is_missing_is_named(
         expect(alert).to_have_count(0)
         app.look("records")
         page.locator("#came + ul a").first.click()
+        app.heading("as it came")
         expect(page.locator("main")).to_contain_text("the signature held")
         app.look("as-it-came")
         with page.expect_download() as saved:
@@ -104,7 +105,8 @@ def test_records_are_one_chart_and_what_is_missing_is_named(
         page.get_by_role("link", name="Back to the records").click()
         app.tap("Remove what was fetched from this device")
         expect(page.get_by_role("status")).to_contain_text("removed from this device")
-        assert not list((clinic.johnnie / "spool").iterdir()), "what was fetched is gone from the disk"
+        left = [path for path in (clinic.johnnie / "spool").rglob("*") if path.is_file()]
+        assert not left, "what was fetched is gone from the disk"
 
 
 def test_note_is_read_over_and_kept_and_records_are_hidden_and_shown_again(
@@ -118,6 +120,15 @@ def test_note_is_read_over_and_kept_and_records_are_hidden_and_shown_again(
         page.get_by_role("link", name="Add a note or a document").click()
         page.get_by_label("What it is called").fill("My own words")
         page.get_by_label("A note").fill("I stopped the tablets.\n<script>alert(1)</script>")
+        page.get_by_label("Which hospital keeps it").fill("alpha")
+        with page.expect_response("**/records/add/keep"):
+            page.get_by_label("Its address").press_sequentially("x")
+        page.reload()
+        expect(page.get_by_label("What it is called")).to_have_value("My own words")
+        page.get_by_label("Its address").fill("")
+        app.tap("Read it over")
+        expect(page.get_by_role("alert")).to_contain_text("name the hospital as H:name")
+        expect(page.get_by_label("A note")).to_have_value("I stopped the tablets.\n<script>alert(1)</script>")
         page.get_by_label("Which hospital keeps it").fill("H:a")
         app.look("add")
         app.tap("Read it over")
@@ -136,8 +147,10 @@ def test_note_is_read_over_and_kept_and_records_are_hidden_and_shown_again(
         expect(page.locator("main")).to_contain_text("All records at H:a.")
         app.look("hidden")
         assert "All records at H:a." in run("patient", "hidden", "--directory", clinic.johnnie)
-        page.get_by_role("button", name="Show again: All records at H:a.").click()
+        page.get_by_role("button", name="Show again All records at H:a.").click()
         expect(page.get_by_role("heading", name="Nothing is hidden")).to_be_visible()
+    hidden = "patient", "hidden", "--directory", clinic.johnnie
+    until(lambda: "So does every hospital" in run(*hidden), "hospitals show the records again")
 
 
 def test_emergency_is_told_at_once_and_stands_first_among_who_read(
@@ -160,7 +173,10 @@ def test_emergency_is_told_at_once_and_stands_first_among_who_read(
         expect(first).to_contain_text("D:house")
         expect(first).to_contain_text("New")
         expect(page.locator("main")).to_contain_text("by your consent no. 1; done")
+        expect(page.get_by_text("What you did yourself: ")).to_be_visible()
         app.look("reads")
+        page.set_viewport_size({"width": DESK[0], "height": DESK[1]})
+        shoot(page, tmp_path / "reads-wide.png")
         with page.expect_download() as saved:
             page.get_by_role("link", name="Save as FHIR AuditEvents").click()
         assert json.loads(saved.value.path().read_bytes())["entry"]

@@ -14,6 +14,8 @@ from tests.browser.browsing import Visitor, visiting
 from tests.browser.terminal import Terminal
 from tests.waiting import until
 
+END_OF_FILE = b"\x04"
+
 
 @pytest.fixture
 def start(tmp_path: Path, make_token_uri: Callable[[], TokenUri]) -> Iterator[Callable[..., Terminal]]:
@@ -64,6 +66,11 @@ def test_pin_is_asked_for_at_the_terminal_at_the_start_and_after_the_lock(
 
         terminal.type("")
         terminal.shows("PIN of the counter: ", 3)
+        terminal.press(END_OF_FILE)
+        terminal.shows("The PIN could not be had. (Nobody typed a PIN.) [PIN_UNAVAILABLE] The page stays locked")
+
+        terminal.type("")
+        terminal.shows("PIN of the counter: ", 4)
         terminal.type(user_pin.reveal())
         terminal.shows("Enter opens the page again", 2)
         page.goto(terminal.file.as_uri())

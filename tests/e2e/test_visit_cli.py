@@ -298,7 +298,7 @@ def full_directory(tmp_path: Path) -> Path:
     [
         (("--conclusion", "  "), "the conclusion is empty"),
         (("--conclusion", "vertical\vtab"), "DiagnosticReport.conclusion"),
-        (("--code", "I48.0 =Atrial fibrillation"), "conclusionCode.coding.code"),
+        (("--code", "I48  .0=Atrial fibrillation"), "conclusionCode.coding.code"),
         (("--code", "I48.0=vertical\vtab"), "conclusionCode.coding.display"),
         (("--conclusion-file", ECG), "is no text in UTF-8"),
         (("--conclusion", "x", "--conclusion-file", RECORD), "either --conclusion or --conclusion-file"),

@@ -69,7 +69,8 @@ def draft(client: AppClient, deputy: str, names: Sequence[str], days: str) -> Co
         try:
             return app.at(DRAFT, draft=_draft(client, deputy.strip(), names, days.strip()))
         except FederationError as error:
-            return app.at(DRAFT, told(error))
+            typed = {"deputy": deputy, "days": days, "powers": " ".join(names)}
+            return app.at(DRAFT, told(error), typed=typed)
 
     return work
 

@@ -9,6 +9,7 @@ from federation.errors import FieldInvalid
 from federation.pages.app.client import AppClient, Command
 from federation.pages.app.states import READS, RECORDS, App, Hidings, NewRecord, Notice, Reads, Shelf
 from federation.pages.app.words import told
+from federation.pages.desk.downloads import NOTE_TYPE
 from federation.pages.desk.reading import Records
 from federation.pages.desk.reading import find as records_found
 from federation.pages.errors import MovedOn
@@ -31,6 +32,9 @@ from federation.words import EXPECTED, size
 from keystore.identities import ANY, PatientId, is_identity
 
 HIDDEN, ADD, READ_OVER = f"{RECORDS}/hidden", f"{RECORDS}/add", f"{RECORDS}/add/read-over"
+
+FIELDS: Final = "whose", "hospital", "address", "department", "title", "note", "sensitivity"
+"""Of the form of a document of one's own, beside its file."""
 
 UNKNOWN_TYPE: Final = "application/octet-stream"
 
@@ -155,15 +159,20 @@ def write(client: AppClient, new: NewRecord) -> Command:
     """Put a document of one's own together, to read it over before it is sent."""
 
     def work(app: App) -> App:
-        _require_sendable(client, new)
+        try:
+            _require_sendable(client, new)
+        except FieldInvalid as error:
+            return app.at(ADD, told(error), typed=_typed(new))
         return app.at(READ_OVER, new_record=new)
 
-    return _told_at(ADD, work)
+    return work
 
 
 def drop(app: App) -> App:
-    """Send no document."""
-    return app.at(RECORDS, new_record=None)
+    """Do not send the document; what was written stays, to be changed."""
+    if app.new_record is None:
+        raise MovedOn
+    return app.at(ADD, new_record=None, typed=_typed(app.new_record))
 
 
 def add(client: AppClient) -> Command:
@@ -212,6 +221,19 @@ def _fetching(client: AppClient, fetch: Callable[[Records], Records]) -> Command
         return app.at(RECORDS, shelf=replace(shelf, records=records, is_fetching=False))
 
     return _told_at(RECORDS, work)
+
+
+def _typed(new: NewRecord) -> dict[str, str]:
+    document = new.document
+    return {
+        "title": document.title,
+        "note": document.content.decode() if document.media_type == NOTE_TYPE else "",
+        "hospital": new.hospital_id,
+        "address": new.address,
+        "department": new.department_class,
+        "sensitivity": new.sensitivity,
+        "whose": new.deputy_for or "",
+    }
 
 
 def _hiding(client: AppClient, deputy_for: PatientId | None, change: Change, said: str) -> Command:

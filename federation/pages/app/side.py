@@ -37,6 +37,7 @@ from federation.pages.errors import MovedOn, NoSuchPage
 from federation.pages.forms import MOST_BYTES, PHOTO_BYTES, Form, posted
 from federation.person import consent_files
 from federation.person.access_log import accesses_as_fhir
+from federation.person.accesses import BY_ONESELF
 from federation.person.consent_words import POWERS
 from federation.person.documents import WHO_READS
 from federation.person.hiding import hidden_words, standing_lines
@@ -75,6 +76,7 @@ class AppSide:
         """Show what this client shows."""
         self._client = client
         self.stage = client.stage
+        self._written: dict[str, str] = {}
 
     def home(self, state: App) -> str:
         """Return the page that shows what changed last, at what was tapped last."""
@@ -83,6 +85,7 @@ class AppSide:
 
     def lock(self, state: App) -> App:
         """Close the client: what is on the disk stays, and nothing in memory."""
+        self._written = {}
         self._client.close()
         return App(state.patient_id)
 
@@ -191,11 +194,12 @@ class AppSide:
             ),
             self._form(
                 f"{reading.ADD}/read-over",
-                self._written,
-                *("whose", "hospital", "address", "department", "title", "note", "sensitivity"),
+                self._new_record,
+                *reading.FIELDS,
                 files=("file",),
                 most_bytes=MOST_DOCUMENT_BYTES + FORM_BYTES,
             ),
+            Route(f"{reading.ADD}/keep", self._keep_written, methods=["POST"]),
             self._form(f"{reading.ADD}/drop", lambda _: reading.drop),
             self._form(f"{reading.ADD}/send", lambda _: reading.add(client)),
         ]
@@ -354,6 +358,7 @@ class AppSide:
             others=views.stands_for(_app(request), POWER_ADD, system_clock()),
             classes=sorted(self._client.anchors.department_classes),
             who_reads=WHO_READS,
+            typed={**self._written, **_app(request).typed},
         )
 
     async def _read_over_page(self, request: Request) -> Response:
@@ -375,7 +380,15 @@ class AppSide:
         others = views.stands_for(_app(request), POWER_LOG, system_clock())
         found = _app(request).reads.found
         missing = {} if found is None else {party_id: told(error) for party_id, error in found.missing.items()}
-        return _page(request, "app/reads.html", current=READS, others=others, missing=missing, now=system_clock())
+        return _page(
+            request,
+            "app/reads.html",
+            current=READS,
+            others=others,
+            missing=missing,
+            own_words=BY_ONESELF,
+            now=system_clock(),
+        )
 
     async def _reads_file(self, request: Request) -> Response:
         found = _app(request).reads.found
@@ -404,7 +417,14 @@ class AppSide:
         may_see = {"yes": True, "no": False}.get(form.text("emergency"))
         return reading.hide(self._client, _whose(form), hidden, may_see)
 
-    def _written(self, form: Form) -> Command:
+    async def _keep_written(self, request: Request) -> Response:
+        """Keep in memory what is being written: a diagnosis that comes meanwhile takes the page away, and not the words."""
+        form = await posted(request, *reading.FIELDS, "file", most_bytes=MOST_DOCUMENT_BYTES)
+        self._written = {name: form.text(name) for name in reading.FIELDS if form.text(name)}
+        return Response(status_code=204)
+
+    def _new_record(self, form: Form) -> Command:
+        self._written = {}
         file, note = form.file("file"), form.text("note")
         content, media_type = (file.content, reading.media_type_of(file.name)) if file else (note.encode(), NOTE_TYPE)
         sensitivity = form.text("sensitivity")

@@ -3,7 +3,7 @@
 Nothing here calls the client. What a page shows of it was read before, by the worker, and stays until the next command.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -189,6 +189,7 @@ class App:
     """All that pages show. `place` is the page that shows what changed last: "/" leads there.
 
     `emergencies` are those that are new; `unasked` says why they are not known, "" where they are.
+    `typed` is what a form held that was refused, for the person to mend.
     """
 
     patient_id: PatientId
@@ -203,10 +204,11 @@ class App:
     new_record: NewRecord | None = None
     emergencies: Sequence[ReadAccess] = ()
     unasked: str = ""
+    typed: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def at(self, place: str, notice: Notice | None = None, **changes: Any) -> "App":  # noqa: ANN401 - its own fields
         """Return the app at a page, with these parts changed, and told this alone."""
-        return replace(self, place=place, notice=notice, **changes)
+        return replace(self, **{"place": place, "notice": notice, "typed": {}, **changes})
 
     def settled(self) -> "App":
         """Return it with nothing under way: what was begun has ended, however."""

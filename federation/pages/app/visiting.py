@@ -126,7 +126,8 @@ def limit(client: AppClient, hospitals: str, days: str) -> Command:
         try:
             changed = replace(_limited(visit, hospitals.replace(",", " ").split(), days.strip()), last_tap="more")
         except FieldInvalid as error:
-            return app.at(VISIT, told(error), visit=replace(visit, last_tap="more"))
+            typed = {"hospitals": hospitals, "days": days}
+            return app.at(VISIT, told(error), typed=typed, visit=replace(visit, last_tap="more"))
         return app.at(VISIT, visit=_considered(client, changed))
 
     return work

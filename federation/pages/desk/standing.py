@@ -62,7 +62,7 @@ class Keeping:
 
 def close_quietly(practice: Practice, room: DoctorRoom) -> None:
     """Leave no room open that nobody needs; one that can't be closed now goes by itself."""
-    if not room.owed:
+    if not room.is_needed:
         with suppress(FederationError, HsmError):
             practice.client.close_room(room)
 

@@ -114,3 +114,12 @@ def test_only_a_descriptor_cannot_be_asked_again(file: Path) -> None:
     descriptor = pipe_with(b"")
     assert not can_ask_again(pin_from_fd(descriptor))
     os.close(descriptor)
+
+
+def test_prompt_that_nobody_answers_gives_no_pin(monkeypatch: pytest.MonkeyPatch) -> None:
+    def left(_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("hsm.pin.getpass", left)
+    with pytest.raises(PinUnavailable):
+        pin_from_prompt("my token")()

@@ -111,6 +111,15 @@ def test_fault_of_a_command_is_told_in_the_state(stage: Stage[Count]) -> None:
     do(stage, up)
 
 
+def test_page_of_a_state_may_send_the_next_command_at_once(stage: Stage[Count]) -> None:
+    async def all_in_a_row() -> None:
+        for _ in range(300):
+            await stage.do(up, seen=stage.snapshot.number)
+
+    asyncio.run(asyncio.wait_for(all_in_a_row(), PATIENCE_SECONDS))
+    assert stage.snapshot.state == Count(300)
+
+
 def test_second_click_is_refused_while_the_first_is_under_way(stage: Stage[Count]) -> None:
     busy = Busy(stage)
     do(stage, busy)  # back as soon as there is progress to see

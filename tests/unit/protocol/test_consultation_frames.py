@@ -183,6 +183,24 @@ def test_a_biosignal_of_a_patient_revoked_meanwhile_is_refused(federation, deliv
         delivered.receive(*delivered.slices, delivered.last)
 
 
+def test_a_biosignal_without_a_grant_of_a_patient_revoked_meanwhile_is_refused(federation):
+    """No consent is decided on that would find it out."""
+    delivered = Delivered(federation)
+    _, frames = delivered.patient.deliver(BIOSIGNAL, federation.shown(None), now=federation.clock.now)
+    federation.revoke(federation.patient, federation.doctor)
+    with rejected(CredentialRevoked):
+        delivered.receive(*frames)
+
+
+def test_a_consent_of_another_patient_than_the_one_who_came_is_refused(federation, delivered):
+    """It is good, and this doctor's: whoever came has it from elsewhere."""
+    other = federation.other_patient
+    shown = federation.shown(federation.grant(patient=other), patient=other, on_duty=False)
+    change = delivered.signed(lambda p2: p2.consent.CopyFrom(shown.consent))
+    with rejected(IdentityMismatch):
+        delivered.receive(*delivered.slices, delivered.last_changed(change))
+
+
 def test_a_grant_that_the_signature_does_not_cover_is_refused(federation, delivered):
     """The doctor, or who has the key, swaps the grant for a wider one of the same patient."""
     other = federation.grant()
