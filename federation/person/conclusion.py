@@ -28,7 +28,7 @@ def coding(text: str) -> Coding:
     code, separator, words = text.strip().partition("=" if "=" in text else " ")
     if not separator or not code.strip() or not words.strip():
         raise CodeUnreadable("a coded diagnosis is written as I48.0=Paroxysmal atrial fibrillation")
-    return Coding(ICD_10, code.strip(), words.strip())
+    return Coding(ICD_10, code, words.strip(" "))
 
 
 def codings(text: str) -> list[Coding]:

@@ -5,6 +5,7 @@ Commands of one browser run one after the other: one that was overtaken is refus
 """
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
@@ -33,6 +34,7 @@ from federation.person.emergencies import MOST_NOTE
 from federation.person.emergency_words import FOLLOWS
 from federation.person.records import FetchedRecord
 from federation.person.visit_words import duty_words
+from federation.words import EXPECTED
 
 D = TypeVar("D", bound=Desk)
 Command = Callable[[Desk, Form], Desk | None]
@@ -69,10 +71,11 @@ class DeskSide:
 
     def __init__(self, practice: Practice, *, log_out: Callable[[], None], log_in: Callable[[], None]) -> None:
         """Begin at the desk; the first state is made here, before the worker begins."""
-        self.stage: Stage[Desk] = Stage(states.begun(practice), lambda state, error: state.failed(error))
+        self.stage: Stage[Desk] = Stage(states.begun(practice), self._failed)
         self._practice = practice
         self._log_out, self._log_in = log_out, log_in
         self._turn = asyncio.Lock()
+        self._is_locked = False
 
     def home(self, state: Desk) -> str:
         """Return the state's page."""
@@ -80,17 +83,30 @@ class DeskSide:
 
     def lock(self, state: Desk) -> Desk:
         """Log out of the token; the visit stays."""
+        self._is_locked = True
         self._log_out()
         return state
 
     def unlock(self, state: Desk) -> Desk:
         """Log in again. Raises HsmError, ConfigError."""
         self._log_in()
+        self._is_locked = False
         return state
 
     def leave(self) -> None:
-        """Close what is open, once nobody works any more."""
-        self.stage.snapshot.state.leave()
+        """Close what is open, once nobody works any more; behind the lock nothing that would need the PIN."""
+        state = self.stage.snapshot.state
+        if not self._is_locked:
+            state.leave()
+        elif (records := records_of(state)) is not None:
+            records.close()
+
+    def _failed(self, state: Desk, error: Exception) -> Desk:
+        """Say where a fault of ours is; the page says its class alone."""
+        if not isinstance(error, EXPECTED):
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            self._practice.say(f"A fault of this program: {type(error).__name__}, line {place.lineno} of {place.name}.")
+        return state.failed(error)
 
     def routes(self) -> Sequence[Route]:
         """Return the pages and the forms."""
