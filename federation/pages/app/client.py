@@ -13,7 +13,7 @@ from federation.clock import system_clock
 from federation.errors import FederationError, NoSuchRoom, Refused, SessionExpired, Unavailable
 from federation.pages.app.states import DIAGNOSES, App, Heard, Kept, ListeningApp, Notice, Waited
 from federation.pages.app.words import OTHERWISE, told
-from federation.pages.desk.reading import Records
+from federation.pages.records import Records
 from federation.pages.stage import Progress, Stage
 from federation.party.node_directory import NodeDirectory
 from federation.person.accesses import EMERGENCIES_UNASKED

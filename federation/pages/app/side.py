@@ -31,10 +31,10 @@ from federation.pages.app.states import (
 )
 from federation.pages.app.views import printable_lines
 from federation.pages.app.words import told
-from federation.pages.desk.downloads import NOTE_TYPE, attachment, text_of
-from federation.pages.desk.reading import Part, content_of
+from federation.pages.downloads import NOTE_TYPE, attachment, text_of
 from federation.pages.errors import MovedOn, NoSuchPage
 from federation.pages.forms import MOST_BYTES, PHOTO_BYTES, Form, posted
+from federation.pages.records import Part, content_of
 from federation.person import consent_files
 from federation.person.access_log import accesses_as_fhir
 from federation.person.accesses import BY_ONESELF

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from federation.pages.desk.reading import Records
+from federation.pages.records import Records
 from federation.person.access_log import ReadAccess
 from federation.person.accesses import AccessList
 from federation.person.asked import Asked

@@ -13,10 +13,11 @@ from typing import ClassVar
 
 from federation.errors import FederationError
 from federation.pages.desk.practice import Shelf
-from federation.pages.desk.reading import InAnEmergency, Records, Tell, find
+from federation.pages.desk.sources import InAnEmergency
 from federation.pages.desk.standing import Desk
 from federation.pages.desk.states import Fetching, Room, Show
 from federation.pages.errors import MovedOn
+from federation.pages.records import Records, Tell, find
 from federation.person.emergencies import Declared
 from federation.person.emergency_words import asked_words, reading_words
 from federation.protocol.consent import Declaration

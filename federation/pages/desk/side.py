@@ -18,16 +18,16 @@ from starlette.routing import Route
 from federation.pages import render
 from federation.pages.desk import emergency_states as emergency
 from federation.pages.desk import states
-from federation.pages.desk.downloads import (
+from federation.pages.desk.practice import Practice
+from federation.pages.desk.standing import Desk
+from federation.pages.desk.views import qr
+from federation.pages.downloads import (
     attachment,
     text_of,
 )
-from federation.pages.desk.practice import Practice
-from federation.pages.desk.reading import Part, Records, content_of
-from federation.pages.desk.standing import Desk
-from federation.pages.desk.views import qr
 from federation.pages.errors import BodyTooLarge, MovedOn, NoSuchPage
 from federation.pages.forms import Form, posted
+from federation.pages.records import Part, Records, content_of
 from federation.pages.stage import Stage
 from federation.person.drafts import MOST_CODES, MOST_CONCLUSION, Draft
 from federation.person.emergencies import MOST_NOTE

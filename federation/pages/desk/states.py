@@ -20,10 +20,11 @@ from federation.clinical.errors import ClinicalError
 from federation.clinical.report import summarise
 from federation.errors import FederationError, Limit, NoSuchRoom, StaleMessage, Unavailable
 from federation.pages.desk.practice import Practice, Shelf, Told, send_waiting
-from federation.pages.desk.reading import ByConsent, Records, Tell, find
+from federation.pages.desk.sources import ByConsent
 from federation.pages.desk.standing import Desk, Keeping, Written, close_quietly, fault_words
 from federation.pages.desk.views import Arrival, ReportView, arrival_of, grouped, report_view
 from federation.pages.errors import MovedOn
+from federation.pages.records import Records, Tell, find
 from federation.person.conclusion import codings, fault_of, report_of, sources_of
 from federation.person.deposits import PreparedDeposit
 from federation.person.doctor import DoctorRoom

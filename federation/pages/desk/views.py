@@ -18,7 +18,7 @@ from federation.clinical.identity import identity, require_subject
 from federation.clinical.leads import Lead
 from federation.clinical.report import SUPPORTING_INFO
 from federation.clinical.text import printable, without_control
-from federation.pages.desk.downloads import json_lines
+from federation.pages.downloads import json_lines
 from federation.person.biosignals import describe_biosignal
 from federation.person.consent_words import grantee_words, right_sentences
 from federation.person.visit_words import arrival_words

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.pages.desk import downloads
-from federation.pages.desk.downloads import Section, entry_lines, json_lines, page_of
+from federation.pages import downloads
+from federation.pages.downloads import Section, entry_lines, json_lines, page_of
 
 BUNDLE = '{"resourceType":"Bundle","entry":[{"resource":{"value":1.10,"note":"a, b: {c}"}},{"resource":{}}],"total":2}'
 

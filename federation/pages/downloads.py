@@ -12,7 +12,7 @@ from typing import Final
 from starlette.responses import Response, StreamingResponse
 
 from federation.clinical.text import without_control
-from federation.pages.desk.reading import Part, content_of
+from federation.pages.records import Part, content_of
 from federation.person.records import FetchedRecord
 
 CHARACTERS_A_PAGE: Final = 2_000_000

@@ -1,4 +1,4 @@
-"""Records at the desk: where they are, what came of them, what is missing and why, and what they hold.
+"""Records on a page: where they are, what came of them, what is missing and why, and what they hold.
 
 Everything here is verified before it is shown: a FetchedRecord comes when its signature, sizes and digests have held. What was
 asked for in several goes adds up; what a hospital has answered is not asked for again.
@@ -16,12 +16,9 @@ from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import load_resource
 from federation.clinical.summary import summary_of
 from federation.pages.stage import Cancelled, Progress
-from federation.person.doctor import DoctorClient
-from federation.person.emergencies import Declared, DoctorEmergencies
 from federation.person.fetching import Gathering, part_name, withheld
 from federation.person.records import Allowance, FetchedRecord
 from federation.person.records import Progress as OnProgress
-from federation.protocol.consultation import InConsultation
 from federation.protocol.search import RecordLocation
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
 from federation.words import plain
@@ -44,42 +41,6 @@ class Source(Protocol):
     ) -> Iterator[FetchedRecord]:
         """Fetch what these locations hold."""
         ...
-
-
-@dataclass(frozen=True, repr=False)
-class ByConsent:
-    """The patient's consent of this visit."""
-
-    client: DoctorClient
-    consultation: InConsultation
-
-    def find(self, on_more: Callable[[int], None]) -> Sequence[RecordLocation]:
-        """Ask the public cloud. Raises as `DoctorClient.search`."""
-        return self.client.search(self.consultation, on_more=on_more)
-
-    def fetch(
-        self, locations: Sequence[RecordLocation], progress: OnProgress, allowance: Allowance
-    ) -> Iterator[FetchedRecord]:
-        """Fetch. Raises as `DoctorClient.fetch`."""
-        return self.client.fetch(self.consultation, locations, progress, allowance)
-
-
-@dataclass(frozen=True, repr=False)
-class InAnEmergency:
-    """An emergency that was declared."""
-
-    emergencies: DoctorEmergencies
-    declared: Declared
-
-    def find(self, on_more: Callable[[int], None]) -> Sequence[RecordLocation]:
-        """Ask the public cloud. Raises as `DoctorEmergencies.find`."""
-        return self.emergencies.find(self.declared, on_more)
-
-    def fetch(
-        self, locations: Sequence[RecordLocation], progress: OnProgress, allowance: Allowance
-    ) -> Iterator[FetchedRecord]:
-        """Fetch. Raises as `DoctorEmergencies.fetch`."""
-        return self.emergencies.fetch(self.declared, locations, progress, allowance)
 
 
 @dataclass(frozen=True)
