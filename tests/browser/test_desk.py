@@ -239,7 +239,8 @@ def test_hospital_that_is_down_is_named_and_tried_again(clinic: DeskClinic, brow
         clinic.start_hospital("a")
 
         def has_come() -> bool:
-            desk.press("Try again")  # a connection that broke is made anew a little later
+            with page.expect_navigation():
+                desk.press("Try again")  # a connection that broke is made anew a little later
             expect(page.locator(".came")).to_be_visible()
             return missing.is_hidden()
 

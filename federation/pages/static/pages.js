@@ -78,4 +78,5 @@ for (const form of document.forms) {
     clearTimeout(timer);
     timer = setTimeout(() => send(form.dataset.keep, form).catch(() => {}), KEEP_AFTER);
   });
+  form.addEventListener("submit", () => clearTimeout(timer)); // it takes all that was typed along
 }
