@@ -105,7 +105,7 @@ class Room(Desk):
     def close(self) -> Idle:
         """Close the room, unless a diagnosis lies in it that is not signed for yet: that one goes by itself."""
         words = "The room is closed."
-        if self.room.owed:
+        if self.room.is_needed:
             words = "The room takes nobody more from you; the diagnosis in it can be fetched until it ends by itself."
         close_quietly(self.practice, self.room)
         return Idle(practice=self.practice, shelf=Shelf.of(self.practice), told=(Told("ok", words),))
