@@ -40,6 +40,12 @@ def synthea(name: str) -> dict[str, Any]:
     return bundle
 
 
+def summary_of(name: str) -> dict[str, Any]:
+    """Return an International Patient Summary of HL7's examples."""
+    bundle: dict[str, Any] = json.loads((DATA / "ips" / f"{name}.json").read_bytes())
+    return bundle
+
+
 def drawn(chart: Chart) -> str:
     """Return the chart's two macros as a page embeds them: escaped by default, nothing undefined."""
     macros: Any = TEMPLATES.get_template("chart.html").module

@@ -8,8 +8,26 @@ import pytest
 from federation.clinical.chart import Chart, Source, chart_of, text_of
 from federation.clinical.fhir import load_resource
 from federation.clinical.strictjson import dump
-from tests.unit.clinical.chart.charts import LOINC, PATIENT_ID, TODAY, charted, coded, drawn, source, synthea
-from tests.unit.clinical.chart.golden import NAMES, chart_of_patient, path_of, text_of_model
+from tests.unit.clinical.chart.charts import (
+    LOINC,
+    PATIENT_ID,
+    TODAY,
+    charted,
+    coded,
+    drawn,
+    source,
+    summary_of,
+    synthea,
+)
+from tests.unit.clinical.chart.golden import (
+    NAMES,
+    SUMMARIES,
+    chart_of_patient,
+    path_of,
+    path_of_summary,
+    text_of_model,
+    text_of_summary,
+)
 from tests.unit.clinical.chart.handmade import CONFIDENTIALITY, cardiology
 
 
@@ -25,8 +43,19 @@ def test_the_chart_of_a_synthea_patient_is_the_known_one(name: str) -> None:
     assert text_of_model(chart_of_patient(name)) == path_of(name).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_the_chart_of_a_patient_summary_is_the_known_one(name: str) -> None:
+    assert text_of_summary(name) == path_of_summary(name).read_text(encoding="utf-8")
+
+
+def test_what_a_summary_does_not_know_is_not_stated() -> None:
+    chart = chart_of([Source("H:alpha", "1", summary_of("no-info-required-sections"))], today=TODAY)
+    assert all(topic.is_not_stated for topic in (chart.allergies, chart.problems, chart.medication))
+    assert "Allergies: not stated, ask" in drawn(chart)
+
+
 def test_what_the_tests_are_made_of_is_valid() -> None:
-    for bundle in (*map(synthea, NAMES), cardiology()):
+    for bundle in (*map(synthea, NAMES), *map(summary_of, SUMMARIES), cardiology()):
         load_resource(dump(bundle), "Bundle")
 
 
