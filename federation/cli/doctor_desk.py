@@ -1,18 +1,16 @@
 """`medunion doctor desk`: what `doctor consult` does at a terminal, as pages in the doctor's own browser."""
 
-from datetime import timedelta
-
 import click
 
 from federation.cli import terminal
 from federation.cli.doctor_options import ClientChoice, client_options
 from federation.cli.options import IdentityParameter
+from federation.cli.page_options import PageChoice, page_options, pages_extra
 from federation.cli.terminal import say
 from federation.clock import system_clock
 from federation.person.node import open_doctor
 from federation.person.profile import DoctorSettings
 from federation.person.records import MOST_FETCHED_BYTES
-from federation.settings import ConfigError
 from keystore.identities import HospitalId
 
 
@@ -29,33 +27,23 @@ from keystore.identities import HospitalId
     show_default=True,
     help="Megabytes to fetch in one visit, of all records together.",
 )
-@click.option(
-    "--lock-after",
-    type=terminal.Amount(min=1, max=240),
-    default=10,
-    show_default=True,
-    help="Minutes without a touch after which the page is locked, and the token logged out.",
-)
-@click.option("--browser/--no-browser", default=True, help="Open the page in your browser.")
+@page_options
 def desk(
     client: ClientChoice,
     hospital: str,
     address: str,
     department: str | None,
     most_megabytes: float,
-    lock_after: float,
-    browser: bool,
+    pages: PageChoice,
 ) -> None:
     """Work at your desk in a browser of this computer: rooms, visits, records, diagnoses, emergencies.
 
     Your PIN is asked for here, and never by a page. Ctrl-C ends the desk; what waits to be kept, and drafts, stay.
     """
-    try:
-        from federation.pages.desk.practice import Practice  # noqa: PLC0415 - an extra that other commands do without
+    with pages_extra():
+        from federation.pages.desk.practice import Practice  # noqa: PLC0415
         from federation.pages.desk.side import DeskSide  # noqa: PLC0415
         from federation.pages.serve import serve  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"pages need the extra `pages`: {error.name} is not installed") from None
     # Not the choice's own way, which remembers a PIN: after a lock it is asked for again.
     pin = client.pin.provider(client.directory.settings(DoctorSettings).token)
     with (
@@ -79,6 +67,6 @@ def desk(
         )
         side = DeskSide(practice, log_out=opened.token.log_out, log_in=opened.token.log_in)
         try:
-            serve(side, client.directory.path, lock_after=timedelta(minutes=lock_after), browser=browser, say=say)
+            serve(side, client.directory.path, lock_after=pages.lock_after, browser=pages.browser, say=say)
         finally:
             side.leave()
