@@ -15,7 +15,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from demo.stage import run
-from tests.browser.browsing import press, visiting
+from federation.pages.entrance import OPEN_FILE
+from federation.party.node_directory import NodeDirectory
+from federation.person.profile import DoctorSettings
+from tests.browser.browsing import axe, no_sideways_scroll, press
 from tests.browser.desk_clinic import CONSENT, ECG, RECORD, AtTheDesk, DeskClinic, clinic_at
 from tests.e2e.clinic import PreparedFederation
 from tests.waiting import until
@@ -219,6 +222,8 @@ def test_hospital_that_is_down_is_named_and_tried_again(clinic: DeskClinic, brow
         expect(record.locator("#entry-0")).to_contain_text("<script>")
         assert "\u202e" not in record.content()
         assert "run" not in {page.title(), record.title()}
+        axe(record)
+        no_sideways_scroll(record)
         record.close()
         with page.context.expect_page() as opening:
             page.get_by_role("link", name="hostile.html").click()
@@ -370,23 +375,36 @@ def test_encounter_that_was_not_kept_is_sent_by_the_next_desk(clinic: DeskClinic
         expect(desk.page.get_by_text("Encounters that wait for their hospital")).to_be_hidden()
 
 
-def test_locked_desk_keeps_the_visit(clinic: DeskClinic, browser: Browser) -> None:
+def test_locked_desk_is_logged_out_and_keeps_the_visit(clinic: DeskClinic, browser: Browser) -> None:
+    pin_file = NodeDirectory(clinic.doctor).settings(DoctorSettings).token.pin_file
+    assert isinstance(pin_file, Path)
+    right, open_file = pin_file.read_bytes(), clinic.doctor / OPEN_FILE
     keyboard, typed = os.pipe()
     with clinic.at_the_desk(browser, "--department", "cardiology", keyboard=keyboard) as desk:
+        page = desk.page
         desk.visitor.allow("403")
         told = desk.receive(clinic.mary)
-        desk.page.fill("#conclusion", "Written before the lock.")
+        page.fill("#conclusion", "Written before the lock.")
         desk.press("Save the draft")
-        expect(desk.page.get_by_text("The draft is kept on this computer, sealed.")).to_be_visible()
+        expect(page.get_by_text("The draft is kept on this computer, sealed.")).to_be_visible()
         desk.press("Lock this page")
-        expect(desk.page.get_by_text("The page is locked.")).to_be_visible()
+        expect(page.locator("code")).to_have_text("LOCKED")
+
+        pin_file.write_bytes(b"not the PIN\n")
         os.write(typed, b"\n")
-        with visiting(browser, clinic.doctor / "open.html") as visitor:
-            again = AtTheDesk(clinic, desk.program, visitor)
-            again.sees("is here")
-            expect(visitor.page.locator("#conclusion")).to_have_value("Written before the lock.")
-            signed(again, "Written after the lock.")
-            again.wait_until_kept()
+        until(lambda: "The PIN is wrong." in desk.program.said(), desk.program.said)
+        page.reload()
+        expect(page.locator("code")).to_have_text("LOCKED")
+        assert not open_file.exists()
+
+        pin_file.write_bytes(right)
+        os.write(typed, b"\n")
+        until(open_file.exists, desk.program.said)
+        page.goto(open_file.as_uri())
+        desk.sees("is here")
+        expect(page.locator("#conclusion")).to_have_value("Written before the lock.")
+        signed(desk, "Written after the lock.")
+        desk.wait_until_kept()
         assert "Written after the lock." in told.result()
     os.close(typed)
     os.close(keyboard)
