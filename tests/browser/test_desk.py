@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -24,6 +23,12 @@ from tests.e2e.clinic import PreparedFederation
 from tests.waiting import until
 
 CONCLUSION = "Paroxysmal atrial fibrillation is likely;\nHolter for 7 days."
+
+SIZE_IS_KNOWN = """() => new Promise((known) => {
+  const bar = document.getElementById("progress-bar");
+  const look = () => bar.max > 1e8 ? known() : requestAnimationFrame(look);
+  look();
+})"""
 
 EMERGENCIES = {"reasons": '["unconscious"]', "duty_classes": '["cardiology"]', "second_clinician": "true"}
 
@@ -268,12 +273,13 @@ def test_fetch_that_is_stopped_keeps_what_came_and_goes_on_later(
         desk.receive(clinic.mary, "--no-wait", *CONSENT).result()
         desk.press("Find the records")
         desk.press("Fetch all")
-        desk.sees("Fetching records")
         server = clinic.server_of("a").process
+        desk.sees("Fetching records")
+        # As soon as the hospital has said how much it is: a fast one would have sent it all a moment later.
+        page.evaluate(SIZE_IS_KNOWN)
         server.send_signal(signal.SIGSTOP)
         try:
             expect(page.locator("#progress-words")).to_contain_text("Fetching from H:a")
-            expect(page.locator("#progress-bar")).to_have_attribute("max", re.compile(r"1\d{8}$"))
             desk.looked_at("13-fetching")
             with page.expect_request("**/fetching/stop"):
                 page.get_by_role("button", name="Stop; show what came").dispatch_event("click")
