@@ -22,6 +22,8 @@ DESK, PHONE, NARROW = (1500, 1000), (390, 844), (320, 640)
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PATIENCE_MS = 60_000
 MOST_TABS = 300
+MOST_PICTURED = 20_000
+"""CSS pixels of height."""
 
 _VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) =>
@@ -118,9 +120,10 @@ def axe(page: Page) -> None:
 
 
 def shoot(page: Page, path: Path) -> None:
-    """Take a picture of a whole page, for a person to look at."""
+    """Take a picture of a page for a person to look at: all of it, or of one that nobody looks through, its beginning."""
+    is_whole = page.evaluate("document.documentElement.scrollHeight") <= MOST_PICTURED
     # Hiding the caret would add a style to the page, which its policy forbids.
-    page.screenshot(path=str(path), full_page=True, caret="initial")
+    page.screenshot(path=str(path), full_page=is_whole, caret="initial")
 
 
 def no_sideways_scroll(page: Page) -> None:
