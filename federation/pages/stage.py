@@ -195,13 +195,15 @@ class Stage(Generic[S]):
             refusal = error
         finally:
             with self._changed:
-                self._running = None  # before its state is shown: the page of that may send the next command at once
-            if after is not None:
-                self.show(after)
+                self._running = None  # before a page hears of the end: it may send the next command at once
+            self._show_end(after)
             command.settle(refusal)
 
     def _show_outcome(self, work: Callable[[S], S | None]) -> None:
-        after = self._outcome(work)
+        self._show_end(self._outcome(work))
+
+    def _show_end(self, after: S | None) -> None:
+        self._clear_progress()
         if after is not None:
             self.show(after)
 
@@ -215,8 +217,6 @@ class Stage(Generic[S]):
             return None
         except Exception as error:  # noqa: BLE001 - whatever it is, a person is told, and the client goes on
             return self._on_fault(self._snapshot.state, error)
-        finally:
-            self._clear_progress()
 
     def show(self, state: S) -> None:
         """Show a state; every page that shows the one before goes there."""

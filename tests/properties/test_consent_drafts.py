@@ -157,7 +157,7 @@ def require_no_wider(draft: ConsentTerms, consent: dict[str, Any]) -> None:
 
 def alter(consent: dict[str, Any], data: st.DataObject) -> None:
     inner = consent.get("provision", consent) if data.draw(st.booleans(), label="within the provision") else consent
-    container, key = data.draw(st.sampled_from(list(places(inner)) or [(consent, "status")]), label="place")
+    container, key = data.draw(st.sampled_from(list(places(inner)) or list(places(consent))), label="place")
     if data.draw(st.booleans(), label="drop"):
         del container[key]
     else:
