@@ -15,15 +15,11 @@ from federation.clinical.chart import Source, chart_of, text_of
 from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import load_resource
 from federation.clinical.text import counted, printable
-from federation.person.fetching import Fetch, Gathering, Missing, part_name
+from federation.person.fetching import Fetch, Gathering, Missing, is_note, part_name
 from federation.person.records import Allowance, FetchedRecord
 from federation.protocol.search import RecordLocation
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry
 from federation.words import local_time, plain, sentence, size
-
-NOTE_TYPE = "text/plain; charset=utf-8"
-"""Of a text that is shown with its record; no other file is opened."""
-MOST_NOTE_BYTES = 16 * 1024
 
 MOST_CHARTED_BYTES = 100_000_000
 """FHIR of one chart: what is read stays in memory until the chart is shown."""
@@ -117,7 +113,7 @@ def show_record(record: FetchedRecord, chart: ToChart, save: Path | None, mark: 
             fault = chart.take(data, record.manifest.patient_id, entry, record.hospital_id, key)
             say(f"{heading}, {size(part.size_bytes)}{f'; {fault}' if fault else ''}")
             pieces = [data]
-        elif part.media_type == NOTE_TYPE and part.size_bytes <= MOST_NOTE_BYTES:
+        elif is_note(part.media_type, part.size_bytes):
             pieces = [b"".join(content)]
             say(f"{heading}, a note:")
             for line in pieces[0].decode(errors="replace").splitlines():

@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 
 from federation.cli import terminal
-from federation.cli.fetched_records import NOTE_TYPE
 from federation.cli.options import DIRECTORY_OPTION, IdentityParameter
 from federation.cli.patient_options import deputy_option, sensor_option
 from federation.cli.terminal import say
 from federation.clinical.text import printable
 from federation.party.node_directory import NodeDirectory
 from federation.person.documents import WHO_READS
+from federation.person.fetching import NOTE_TYPE
 from federation.person.node import open_patient
 from federation.protocol.documents import MOST_DOCUMENT_BYTES, NewDocument
 from federation.protocol.statements import SENSITIVITIES

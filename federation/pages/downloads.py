@@ -13,14 +13,13 @@ from starlette.responses import Response, StreamingResponse
 
 from federation.clinical.text import without_control
 from federation.pages.records import Part, content_of
+from federation.person.fetching import is_note
 from federation.person.records import FetchedRecord
 
 CHARACTERS_A_PAGE: Final = 2_000_000
 """So that a usual record is on one page, where the chart's links find its entries."""
 MOST_LINE: Final = 2000
 """Characters of a line that are shown; the file holds all of them."""
-MOST_NOTE_BYTES: Final = 16 * 1024
-NOTE_TYPE: Final = "text/plain; charset=utf-8"
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _OPENING, _CLOSING = frozenset("{["), frozenset("}]")
@@ -95,8 +94,7 @@ def page_of(lines: Iterable[tuple[int | None, str]], number: int) -> tuple[list[
 
 def text_of(record: FetchedRecord, part: Part, page: int) -> tuple[list[Section], bool]:
     """Return a page of a bundle's text, or of a note's; of any other file nothing. Raises as `content_of`."""
-    is_note = part.media_type == NOTE_TYPE and part.size_bytes <= MOST_NOTE_BYTES
-    if not (part.is_bundle or is_note):
+    if not (part.is_bundle or is_note(part.media_type, part.size_bytes)):
         return [], False
     text = b"".join(content_of(record, part)).decode(errors="replace")
     return page_of(entry_lines(text) if part.is_bundle else ((None, line) for line in text.splitlines()), page)

@@ -82,7 +82,7 @@ class Part:
 
 @dataclass(frozen=True, repr=False)
 class Records:
-    """What is known of a patient's records. `source`, `gathering` and `fetched` are the worker's; pages read the rest.
+    """What is known of a patient's records. `source`, `gathering`, `fetched` and `charted` are the worker's; pages read the rest.
 
     `missing` says why a hospital's did not come, `withheld` how many each left out of its answer.
     """
@@ -93,6 +93,7 @@ class Records:
     gathering: Gathering
     fetched: tuple[FetchedRecord, ...] = ()
     parts: tuple[Part, ...] = ()
+    charted: tuple[Charted, ...] = ()
     places: tuple[Place, ...] = ()
     chosen: frozenset[bytes] = frozenset()
     missing: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -151,12 +152,14 @@ class Records:
 
     def _with(self, came: Sequence[FetchedRecord], chosen: frozenset[bytes], missing: Mapping[str, str]) -> "Records":
         fetched = (*self.fetched, *came)
-        charted: list[Charted] = []
-        parts = [part for number, record in enumerate(fetched, 1) for part in _parts(number, record, charted)]
+        charted = list(self.charted)
+        numbered = enumerate(came, start=len(self.fetched) + 1)
+        parts = [part for number, record in numbered for part in _parts(number, record, charted)]
         return replace(
             self,
             fetched=fetched,
-            parts=tuple(parts),
+            parts=(*self.parts, *parts),
+            charted=tuple(charted),
             chosen=chosen,
             places=_places(self.locations, self.gathering.answered),
             missing=MappingProxyType(dict(missing)),

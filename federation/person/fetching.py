@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 from federation.errors import Authorization, FederationError, NotFound
 from federation.person.records import Allowance, FetchedRecord, Progress
@@ -15,6 +16,16 @@ from keystore.identities import class_of
 Fetch = Callable[[Sequence[RecordLocation], Progress, Allowance], Iterator[FetchedRecord]]
 Missing = dict[str, FederationError | StoreError]
 """Hospital -> why its records did not come."""
+
+
+NOTE_TYPE: Final = "text/plain; charset=utf-8"
+"""Of a text that is shown with its record; no other file is opened."""
+MOST_NOTE_BYTES: Final = 16 * 1024
+
+
+def is_note(media_type: str, size_bytes: int) -> bool:
+    """Return whether a part is a text that is shown as it is."""
+    return media_type == NOTE_TYPE and size_bytes <= MOST_NOTE_BYTES
 
 
 @dataclass

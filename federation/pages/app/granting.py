@@ -1,13 +1,12 @@
 """The commands about what a patient signed for others, consents and mandates, and about the deputyships that it holds."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Final
 
 from federation.errors import DeputyInvalid, FederationError, FieldInvalid
 from federation.pages.app.client import AppClient, Command
 from federation.pages.app.states import CONSENTS, App, MandateDraft, Notice
-from federation.pages.app.words import told
+from federation.pages.app.words import days_in, told
 from federation.pages.errors import MovedOn
 from federation.person.consent_words import KNOWN_BY, POWERS, grantee_words, power_words
 from federation.protocol.access import LONGEST_MANDATE, Power
@@ -140,7 +139,4 @@ def _draft(client: AppClient, deputy: str, names: Sequence[str], days: str) -> M
     powers: list[Power] = [POWER_OF[name] for name in POWER_OF if name in names]
     if not powers:
         raise FieldInvalid("say what the deputy may do: there is nothing that goes without saying")
-    most = LONGEST_MANDATE.days
-    if not (days.isascii() and days.isdigit() and 1 <= int(days[:9]) <= most):
-        raise FieldInvalid(f"days are a whole number from 1 to {most}")
-    return MandateDraft(PatientId(deputy), powers, timedelta(days=int(days)))
+    return MandateDraft(PatientId(deputy), powers, days_in(days, LONGEST_MANDATE.days))

@@ -9,13 +9,13 @@ from federation.errors import FieldInvalid
 from federation.pages.app.client import AppClient, Command
 from federation.pages.app.states import READS, RECORDS, App, Hidings, NewRecord, Notice, Reads, Shelf
 from federation.pages.app.words import told
-from federation.pages.downloads import NOTE_TYPE
 from federation.pages.errors import MovedOn
 from federation.pages.records import Records
 from federation.pages.records import find as records_found
 from federation.pages.stage import Cancelled
 from federation.person.accesses import AccessReading
 from federation.person.errors import NoSuchHiding
+from federation.person.fetching import NOTE_TYPE
 from federation.person.hiding import Hiding
 from federation.person.patient import PatientClient
 from federation.person.records import MOST_FETCHED_BYTES, Allowance, FetchedRecord

@@ -31,7 +31,7 @@ from federation.pages.app.states import (
 )
 from federation.pages.app.views import printable_lines
 from federation.pages.app.words import told
-from federation.pages.downloads import NOTE_TYPE, attachment, text_of
+from federation.pages.downloads import attachment, text_of
 from federation.pages.errors import MovedOn, NoSuchPage
 from federation.pages.forms import MOST_BYTES, PHOTO_BYTES, Form, posted
 from federation.pages.records import Part, content_of
@@ -40,6 +40,7 @@ from federation.person.access_log import accesses_as_fhir
 from federation.person.accesses import BY_ONESELF
 from federation.person.consent_words import POWERS
 from federation.person.documents import WHO_READS
+from federation.person.fetching import NOTE_TYPE
 from federation.person.hiding import hidden_words, standing_lines
 from federation.person.patient import Diagnosis
 from federation.person.records import FetchedRecord

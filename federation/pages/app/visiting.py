@@ -25,7 +25,7 @@ from federation.pages.app.states import (
     Consenting,
     Notice,
 )
-from federation.pages.app.words import told
+from federation.pages.app.words import days_in, told
 from federation.pages.errors import MovedOn
 from federation.person.asked import DEPARTMENT, DOCTOR, EVERYWHERE, HERE, HOSPITAL, Asked
 from federation.person.biosignals import biosignal_of
@@ -278,10 +278,7 @@ def _limited(visit: Consenting, hospitals: Sequence[str], days: str) -> Consenti
     if hospitals:
         visit = _asking(visit, replace(visit.asked, read=tuple(dict.fromkeys(hospitals))))
     if days:
-        most = LONGEST_GRANT.days
-        if not (days.isascii() and days.isdigit() and 1 <= int(days[:9]) <= most):
-            raise FieldInvalid(f"days are a whole number from 1 to {most}")
-        visit = replace(visit, life=timedelta(days=int(days)), under=None)
+        visit = replace(visit, life=days_in(days, LONGEST_GRANT.days), under=None)
     return visit
 
 

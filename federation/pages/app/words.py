@@ -1,7 +1,9 @@
 """Faults as the app tells them: what happened, and what to do next. A refusal without a next step is a dead end."""
 
+from datetime import timedelta
 from typing import Final
 
+from federation.errors import FieldInvalid
 from federation.pages.app.states import Notice
 from federation.words import plain
 
@@ -75,6 +77,13 @@ _NEXT: Final = {
 """Reason -> what the person can do now."""
 
 OTHERWISE: Final = "Try again. If it stays so, ask at the desk, and show them the word in brackets."
+
+
+def days_in(typed: str, most: int) -> timedelta:
+    """Read a number of days that was typed. Raises FieldInvalid for anything but a whole number from 1 on."""
+    if not (typed.isascii() and typed.isdigit() and 1 <= int(typed[:9]) <= most):
+        raise FieldInvalid(f"days are a whole number from 1 to {most}")
+    return timedelta(days=int(typed))
 
 
 def told(error: BaseException) -> Notice:

@@ -79,6 +79,18 @@ class Apart(Desk):
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
+class AtEmergency(Apart):
+    """An emergency that was declared is at hand."""
+
+    declared: Declared
+
+    @property
+    def words(self) -> str:
+        """Return what was declared."""
+        return reading_words(self.declared)
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
 class EmergencyForm(Apart):
     """An emergency is to be declared, or a colleague's file is at hand."""
 
@@ -145,17 +157,10 @@ class EmergencyAsked(Apart):
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class AwaitingSecond(Apart):
+class AwaitingSecond(AtEmergency):
     """The emergency names a second clinician, who has to sign it before anything is read by it."""
 
     path: ClassVar[str] = "/emergency/second"
-
-    declared: Declared
-
-    @property
-    def words(self) -> str:
-        """Return what was declared."""
-        return reading_words(self.declared)
 
     def take(self, content: bytes) -> "AwaitingSecond | InEmergency":
         """Take the file that the second clinician has signed."""
@@ -169,18 +174,12 @@ class AwaitingSecond(Apart):
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class InEmergency(Apart):
+class InEmergency(AtEmergency):
     """Records are found and read without consent: nothing is diagnosed here, and nothing kept."""
 
     path: ClassVar[str] = "/emergency/records"
 
-    declared: Declared
     records: Records | None = None
-
-    @property
-    def words(self) -> str:
-        """Return what was declared."""
-        return reading_words(self.declared)
 
     def search(self) -> "InEmergency":
         """Ask the public cloud where the patient's records are."""
@@ -223,17 +222,10 @@ class InEmergency(Apart):
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class Seconding(Apart):
+class Seconding(AtEmergency):
     """A colleague's emergency that this doctor is asked to sign."""
 
     path: ClassVar[str] = "/emergency/sign"
-
-    declared: Declared
-
-    @property
-    def words(self) -> str:
-        """Return what the colleague declared."""
-        return reading_words(self.declared)
 
     def sign(self) -> "Seconding | Seconded":
         """Sign it: this doctor answers for it, too."""
@@ -245,17 +237,10 @@ class Seconding(Apart):
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class Seconded(Apart):
+class Seconded(AtEmergency):
     """A colleague's emergency is signed; its file goes back."""
 
     path: ClassVar[str] = "/emergency/signed"
-
-    declared: Declared
-
-    @property
-    def words(self) -> str:
-        """Return what was signed."""
-        return reading_words(self.declared)
 
 
 def form_of(behind: Desk, typed: Typed | None = None) -> EmergencyForm:

@@ -21,12 +21,9 @@ from federation.pages.desk import states
 from federation.pages.desk.practice import Practice
 from federation.pages.desk.standing import Desk
 from federation.pages.desk.views import qr
-from federation.pages.downloads import (
-    attachment,
-    text_of,
-)
+from federation.pages.downloads import attachment, text_of
 from federation.pages.errors import BodyTooLarge, MovedOn, NoSuchPage
-from federation.pages.forms import Form, posted
+from federation.pages.forms import MOST_BYTES, Form, posted
 from federation.pages.records import Part, Records, content_of
 from federation.pages.stage import Stage
 from federation.person.drafts import MOST_CODES, MOST_CONCLUSION, Draft
@@ -240,7 +237,7 @@ class DeskSide:
         *names: str,
         many: Sequence[str] = (),
         files: Sequence[str] = (),
-        most_bytes: int = 64 * 1024,
+        most_bytes: int = MOST_BYTES,
     ) -> Route:
         async def post(request: Request) -> Response:
             form = await posted(request, *names, many=many, files=files, most_bytes=most_bytes)
