@@ -56,14 +56,15 @@ def create(path: Path, content: bytes, mode: int = _PRIVATE) -> None:
         file.write(content)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Put a file in place; what was there, a link too, gives way in one step."""
+def replace(path: Path, content: bytes, mode: int = _PRIVATE) -> None:
+    """Put a file in place; what was there, a link too, gives way in one step. Whatever the umask, it has this mode."""
     # Of its own for each writer: several threads and processes may write the same file at once.
     partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     partial.unlink(missing_ok=True)  # of a writer of the same numbers, which died
     file = open_new(partial)
     try:
         with file:
+            os.fchmod(file.fileno(), mode)
             file.write(content)
             publish(file, partial, path)
     except BaseException:

@@ -1,136 +1,121 @@
-"""How long each step of a visit takes, both sides, on SoftHSM tokens and without sockets: `python -m benchmarks.steps`."""
+"""The calls that are measured, each prepared beforehand: at a served federation, or at one in this process that counts."""
 
 import os
-import statistics
-import tempfile
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any, Final
 
-from federation.protocol.access import Receiver
-from federation.protocol.frames import pieces
-from federation.protocol.index import Location
-from federation.protocol.record import ReceivedQuery
-from hsm import Pin, Token, open_token, pin_from_value
-from hsm.softhsm import SoftHsm
-from tests.contents import record_of
+import grpc
+
+from federation.party.channels import call
+from federation.party.cloud_client import CloudClient
+from federation.party.member import Member
+from federation.party.registration import register
+from federation.protocol.consultation import ask_for_room, ask_to_close
+from federation.v1 import consultation_pb2 as pb
+from federation.v1.consultation_pb2_grpc import RelayServiceStub
+from federation.v1.envelope_pb2 import SessionFrame
+from federation.v1.statement_pb2 import ROLE_PATIENT
+from tests.e2e.cloud_lab import CloudLab
+from tests.hospital_lab import Client, ecg, encounter_of, report
 from tests.simulator import Federation
 
-REPEATS = 50
-RECORD = record_of(os.urandom(700_000))
-BIOSIGNAL = os.urandom(427_000)
-PIN = "benchmark-pin"
+ADDRESS: Final = "127.0.0.1:9"
+FRAME_BYTES: Final = 1_000
+RECORD_BYTES: Final = 700_000
+BIOSIGNAL_BYTES: Final = 427_000
+SEARCHED: Final = (1, 8)
+_numbers = count(1)
 
 
-class Timings:
-    """Times of named steps, in milliseconds."""
-
-    def __init__(self) -> None:
-        self._times: dict[str, list[float]] = defaultdict(list)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time what is inside."""
-        began = time.perf_counter()
-        yield
-        self._times[name].append((time.perf_counter() - began) * 1000)
-
-    def table(self) -> str:
-        """Return a Markdown table: median and 95th percentile."""
-        rows = ["| step | median ms | 95 % ms |", "| --- | --- | --- |"]
-        for name, times in self._times.items():
-            rows.append(f"| {name} | {statistics.median(times):.2f} | {statistics.quantiles(times, n=20)[-1]:.2f} |")
-        return "\n".join(rows)
+def _nothing(*_: object) -> None:
+    pass
 
 
-def tokens(directory: Path) -> Callable[[str], Token]:
-    """Return a maker of fresh SoftHSM tokens in that directory."""
-    softhsm = SoftHsm(directory)
-    softhsm.activate()
-    numbers = iter(range(1000))
+@dataclass(frozen=True)
+class Step:
+    """One call. `prepare` and `after` are not measured; `content` is what it seals or hashes beside small messages, in bytes."""
 
-    def make(prefix: str) -> Token:
-        uri = softhsm.create_token(f"{prefix}-{next(numbers)}", pin=Pin(PIN), so_pin=Pin(PIN))
-        return open_token(uri, pin_from_value(PIN))
+    name: str
+    at: str
+    call: Callable[[Any], object]
+    prepare: Callable[[], Any] = _nothing
+    after: Callable[[Any], object] = _nothing
+    content: int = 0
 
-    return make
-
-
-def consult(federation: Federation, timings: Timings) -> None:
-    """P1, D1, P2."""
-    now, patient, doctor = federation.clock.now, federation.patient.verifier(), federation.doctor.verifier()
-    with timings.step("patient: P1"):
-        awaiting, opening = federation.open_consultation()
-    with timings.step("doctor: check P1"):
-        asked = federation.receive_opening(opening)
-    with timings.step("doctor: D1, SEK_1"):
-        state, reply = asked.reply(now=now, entropy=os.urandom)
-    with timings.step("patient: check D1, SEK_1"):
-        established = awaiting.receive(reply, patient, now=now)
-    with timings.step("patient: P2, 427 kB"):
-        _, frames = established.deliver(BIOSIGNAL, federation.shown(federation.grant(), on_duty=False), now=now)
-        sealed = list(frames)
-    duty = federation.duty()
-    with timings.step("doctor: check P2"):
-        for frame in sealed:
-            state = state.receive(frame, doctor, duty, now=now)
+    def run(self) -> None:
+        """Make the call, from its preparation on."""
+        self.after(self.call(self.prepare()))
 
 
-def search(federation: Federation, timings: Timings) -> None:
-    """D2, C."""
-    grant = federation.grant()
-    with timings.step("doctor: D2"):
-        awaiting, opening = federation.ask(grant)
-    with timings.step("cloud: check D2, look up, C"):
-        reply = federation.cloud.answer(opening)
-    with timings.step("doctor: check C"):
-        awaiting.receive(reply, federation.doctor.verifier(), now=federation.clock.now)
+def at_cloud(lab: CloudLab, guest: tuple[Member, CloudClient], doctor: Member) -> Iterator[Step]:
+    """Yield the calls that a public cloud answers."""
+    member, hospital = guest
+    client = lab.client()
+    client.refresh(doctor)
+    for rows in SEARCHED:
+        patient = lab.patient(f"P:rows{rows}-{next(_numbers)}", guest)
+        for _ in range(rows):
+            lab.publish(guest, patient.identity, "cardiology")
+        question = replace(lab.question(patient, doctor), department_class="cardiology")
+        named = f"Search, {rows} row{'s' if rows > 1 else ''}"
+        yield Step(named, "cloud", lambda _, asked=question: client.search(doctor, asked))  # type: ignore[misc]
+    yield Step("Publish", "cloud", lambda _: lab.publish(guest, "P:anyone", "cardiology"))
+    yield Step("PutEncryptionKey", "cloud", lambda _: client.renew(member, ADDRESS))
+    yield Step("GetDirectory", "cloud", lambda _: client.directory())
+
+    def newcomer() -> tuple[Member, bytes]:
+        identity = f"P:new{next(_numbers)}"
+        return lab.member(identity), hospital.issue_ticket(member, identity).ticket  # type: ignore[arg-type]
+
+    yield Step(
+        "OpenRegistration and Register",
+        "cloud",
+        lambda given: register(given[0], client, ROLE_PATIENT, bytes(32), given[1]),
+        newcomer,
+    )
 
 
-def read(federation: Federation, timings: Timings) -> None:
-    """D3, H1, D4, H2."""
-    now, hospital = federation.clock.now, federation.hospital_a
-    intent = federation.intent(federation.grant())
-    with timings.step("doctor: D3"):
-        awaiting, opening = federation.open_session(hospital, intent)
-    with timings.step("hospital: check D3"):
-        asked = federation.receive_session(hospital, opening)
-    with timings.step("hospital: H1, SEK_2"):
-        requested, reply = asked.reply(now=now, entropy=os.urandom)
-    with timings.step("doctor: check H1, SEK_2"):
-        established = awaiting.receive(reply, federation.doctor.verifier(), now=now)
-    with timings.step("doctor: D4"):
-        receiving, frame = established.query(now=now)
-    with timings.step("hospital: check D4 and the access"):
-        query = requested.receive(frame, hospital.verifier(), now=now)
-        assert isinstance(query, ReceivedQuery)
-        release = query.decide(hospital.verifier(), Receiver(), now=now).recorded()
-    with timings.step("hospital: H2, 700 kB"):
-        sent = []
-        for piece in pieces([RECORD]):
-            release, sliced = release.slice(piece, now=now)
-            sent.append(sliced)
-        end = release.end(1, now=now)
-    with timings.step("doctor: check H2"):
-        for sliced in sent:
-            receiving, _ = receiving.receive(sliced, federation.doctor.verifier(), now=now)
-        receiving.receive(end, federation.doctor.verifier(), now=now)
+def at_hospital(federation: Federation, client: Client, channel: grpc.Channel) -> Iterator[Step]:
+    """Yield the calls that a hospital answers. Its only record of this patient's cardiology has 0.7 MB."""
+    party, relay = federation.party(federation.doctor), RelayServiceStub(channel)
+    hospital_id = "H:alpha"
+    grant, biosignal, diagnosis = federation.grant(), ecg(), report(federation)
+    yield Step(
+        "Open, 0.7 MB",
+        "hospital",
+        client.read,
+        lambda: federation.intent(grant, department_class="cardiology"),
+        content=RECORD_BYTES,
+    )
+    yield Step(
+        "Deposit, 427 kB",
+        "hospital",
+        client.deposit,
+        lambda: encounter_of(federation, biosignal, diagnosis, grant, "neurology"),
+        content=BIOSIGNAL_BYTES,
+    )
 
+    def asked() -> pb.OpenRoomRequest:
+        return ask_for_room(party, hospital_id, now=federation.clock.now, entropy=federation.entropy)  # type: ignore[arg-type]
 
-def main() -> None:
-    """Time a visit many times and print the table."""
-    timings = Timings()
-    with tempfile.TemporaryDirectory() as directory:
-        federation = Federation(tokens(Path(directory)), os.urandom)
-        federation.cloud.publish("P:wang", Location("H:alpha/cardiology", bytes(16)))
-        for _ in range(REPEATS):
-            consult(federation, timings)
-            search(federation, timings)
-            read(federation, timings)
-    print(timings.table())
+    def close(opened: pb.OpenRoomResponse) -> None:
+        call(relay.CloseRoom, ask_to_close(party, hospital_id, opened.room_id))  # type: ignore[arg-type]
 
+    yield Step("OpenRoom", "hospital", lambda request: call(relay.OpenRoom, request), asked, close)
+    room, numbers = call(relay.OpenRoom, asked()).room_id, count()
+    frame = pb.RelayFrame(
+        frame=SessionFrame(
+            session_id=os.urandom(16),
+            sequence=1,
+            last=False,
+            sent_at=federation.clock.now,
+            sealed=os.urandom(FRAME_BYTES),
+        )
+    )
 
-if __name__ == "__main__":
-    main()
+    def put() -> pb.PutFrameRequest:
+        return pb.PutFrameRequest(room_id=room, direction=pb.DIRECTION_TO_DOCTOR, number=next(numbers), frame=frame)
+
+    yield Step("PutFrame, 1 kB", "hospital", lambda request: call(relay.PutFrame, request), put)

@@ -29,7 +29,7 @@ PERMITTED: Final = frozenset(
     }
 )
 OF_EXTRAS: Final = {"psycopg": "LGPL-3.0-only", "psycopg-binary": "LGPL-3.0-only"}
-READ_BY_US: Final = {"protobuf": "BSD-3-Clause"}
+READ_BY_US: Final = {"protobuf": "BSD-3-Clause", "reportlab": "BSD-3-Clause"}
 """Packages that say their licence in a form that no program reads; we read the file in the package."""
 
 
@@ -46,11 +46,13 @@ def locked(lock: Path) -> dict[str, str]:
 
 def licences(component: dict[str, Any]) -> list[str]:
     """Return every licence that a component names; an expression's alternatives stay together."""
+    if normal(component["name"]) in READ_BY_US:
+        return [READ_BY_US[normal(component["name"])]]
     found = []
     for entry in component.get("licenses", ()):
         licence = entry.get("license", {})
         found.append(entry.get("expression") or licence.get("id") or licence.get("name") or "")
-    return found or [READ_BY_US.get(normal(component["name"]), "")]
+    return found or [""]
 
 
 def is_permitted(expression: str) -> bool:

@@ -18,6 +18,8 @@ class FederationError(Exception):
     """What it means to a doctor or a patient at the keyboard."""
     unknown_reason = ""
     """What a peer gave as its reason, where this version knows none of that name."""
+    request_id = ""
+    """Of the call that a peer refused: by it the peer's operator finds the cause."""
     retry_after = timedelta()
     """Where it passes: how long to wait at least before another try, as a peer said it or as a caller will be told."""
 
@@ -83,6 +85,8 @@ class Unavailable(FederationError):
 
     reason = "UNAVAILABLE"
     in_words = "The other side does not answer; try again in a little while."
+    address = ""
+    """Where a peer was dialled that does not answer."""
 
 
 class IssuerStopped(Unavailable):
@@ -360,6 +364,48 @@ class StaleRevocationList(Unavailable):
     in_words = "There is no current list of what was revoked; without one nothing is accepted. Try again later."
 
 
+class RevocationShardMissing(Unavailable):
+    """The shard of the revocation list in which an entry would stand can't be had; without it nothing is accepted."""
+
+    reason = "REVOCATION_SHARD_MISSING"
+    in_words = "What was revoked can't be asked for now; without it nothing is accepted. Try again in a little while."
+
+
+class PlacesOutdated(Unavailable):
+    """What a patient keeps of a search is older than it may be."""
+
+    reason = "PLACES_OUTDATED"
+    in_words = "Where the patient has records was looked up too long ago."
+
+
+class RevocationHeadOlder(Unavailable):
+    """Shards of an older head than the one at hand."""
+
+    reason = "REVOCATION_HEAD_OLDER"
+    in_words = "The other side knows an older list of what was revoked than you. Try again in a little while."
+
+
+class RevocationShardInvalid(Authentication):
+    """A shard of the revocation list that its head does not commit to, or its path has another length."""
+
+    reason = "REVOCATION_SHARD_INVALID"
+    in_words = "A part of the list of what was revoked is not what the public cloud signed."
+
+
+class RevocationRootMismatch(Authentication):
+    """The revocations at hand and the head that came with their changes differ: all of them have to be fetched."""
+
+    reason = "REVOCATION_ROOT_MISMATCH"
+    in_words = "The list of what was revoked is not what the public cloud signed; it is fetched anew."
+
+
+class RevocationDeltaOutOfOrder(OutOfOrder):
+    """Changes of the revocation list that do not begin at, or before, what is at hand."""
+
+    reason = "REVOCATION_DELTA_OUT_OF_ORDER"
+    in_words = "Changes of the list of what was revoked are missing; it is fetched anew."
+
+
 class ChallengeInvalid(Authentication):
     """The registration challenge is unknown, used or too old."""
 
@@ -389,7 +435,7 @@ class AttributeChanged(Authorization):
 
 
 class RenewalNotDue(OutOfOrder):
-    """The member's live credential is good, or it has had too many: it registers again later, and it is nobody's fault."""
+    """The live credential is good, or two before it still stand: the member registers again later, and it is nobody's fault."""
 
     reason = "RENEWAL_NOT_DUE"
     in_words = "The registration at hand is good; it is renewed later."
@@ -407,6 +453,13 @@ class NotRegistered(Authentication):
 
     reason = "NOT_REGISTERED"
     in_words = "Not registered yet: `register` comes first."
+
+
+class NoteMalformed(MalformedMessage):
+    """A log head, a cosignature or another signed note that does not have its form."""
+
+    reason = "NOTE_MALFORMED"
+    in_words = "What a log says of itself is not in the form that it should have. Are both programs up to date?"
 
 
 class BundleInvalid(MalformedMessage):
@@ -458,6 +511,13 @@ class BundleRewritesHistory(Authentication):
     in_words = "The trust bundle contradicts what the federation said of its keys before."
 
 
+class TimeStampRefused(Unavailable):
+    """A time stamp authority answered that it makes none."""
+
+    reason = "TIME_STAMP_REFUSED"
+    in_words = "The time stamp authority makes no time stamp now."
+
+
 class BundleStale(Unavailable):
     """No list has named the trust bundle at hand as the newest for longer than its grace."""
 
@@ -470,6 +530,108 @@ class ProofInvalid(Authentication):
 
     reason = "PROOF_INVALID"
     in_words = "The other side could not prove its registration."
+
+
+class LogProofInvalid(Authentication):
+    """A leaf is not in the tree of a log head, or a log head's tree does not begin with that of an older one."""
+
+    reason = "LOG_PROOF_INVALID"
+    in_words = "A log could not prove what it says of itself. Keep what it showed, and tell your federation."
+
+
+class LeafMismatch(Authentication):
+    """An entry of a log says something else than its leaf commits to."""
+
+    reason = "LEAF_MISMATCH"
+    in_words = "An entry of a log is not what the log is bound to. Keep what it showed, and tell your federation."
+
+
+class HeadConflict(Authentication):
+    """Two heads of one log, of one size and with two roots: a fork. Both notes are the proof, and are kept."""
+
+    reason = "HEAD_CONFLICT"
+    in_words = "A log shows one past to some and another to others. Both are kept as proof; tell your federation."
+
+    def __init__(self, message: str, *, kept: bytes = b"", shown: bytes = b"") -> None:
+        """Hold the note that was kept here, and the one that was shown now; none of a peer's refusal."""
+        super().__init__(message)
+        self.kept = kept
+        self.shown = shown
+
+
+class HeadNotCosigned(Authentication):
+    """Fewer witnesses than the federation asks for have cosigned a log head."""
+
+    reason = "HEAD_NOT_COSIGNED"
+    in_words = "Too few others have confirmed this state of the log; try again in a little while."
+
+
+class TimeStampInvalid(Authentication):
+    """A time stamp of RFC 3161 is not one that its authority made, or not one that says so."""
+
+    reason = "TIME_STAMP_INVALID"
+    in_words = "The time stamp is not one that its authority made."
+
+
+class TimeStampMismatch(TimeStampInvalid):
+    """A time stamp is over something else than what is shown with it."""
+
+    reason = "TIME_STAMP_MISMATCH"
+    in_words = "The time stamp belongs to something else."
+
+
+class TimeStampReplayed(TimeStampInvalid):
+    """A time stamp does not answer the question: it has another nonce, or none."""
+
+    reason = "TIME_STAMP_REPLAYED"
+    in_words = "The time stamp was not made for this question."
+
+
+class TimeStampUntrusted(TimeStampInvalid):
+    """A time stamp is of no authority that is trusted here, or its signature does not hold."""
+
+    reason = "TIME_STAMP_UNTRUSTED"
+    in_words = "The time stamp is of an authority that you do not trust."
+
+
+class TimeStampExpired(TimeStampInvalid):
+    """A time stamp says a time at which its authority's certificate did not hold."""
+
+    reason = "TIME_STAMP_EXPIRED"
+    in_words = "The authority's certificate did not hold at the time that its time stamp says."
+
+
+class TimeStampUsage(TimeStampInvalid):
+    """The certificate behind a time stamp is not for time stamps alone, as RFC 3161, section 2.3, has it."""
+
+    reason = "TIME_STAMP_USAGE"
+    in_words = "The certificate behind the time stamp is not one for time stamps."
+
+
+class WitnessIneligible(Authorization):
+    """Nobody is a witness of its own log."""
+
+    reason = "WITNESS_INELIGIBLE"
+    in_words = "Nobody can confirm its own log."
+
+
+class HeadOlder(OutOfOrder):
+    """A log head is older than the one that is kept here of the same log."""
+
+    reason = "HEAD_OLDER"
+    in_words = "A log shows an older state of itself than it has shown before."
+
+
+class HeadBaseMismatch(OutOfOrder):
+    """The proof for a log head begins at another size than that of the head that is kept here; the size is told."""
+
+    reason = "HEAD_BASE_MISMATCH"
+    in_words = "A log's proof does not begin where it was left; it is asked again."
+
+    def __init__(self, message: str, *, kept_size: int = 0) -> None:
+        """Hold the size of the head that is kept here; 0 where there is none."""
+        super().__init__(message)
+        self.kept_size = kept_size
 
 
 class AnswerMismatch(Authentication):
@@ -633,6 +795,15 @@ class EmergencyExpired(Authorization):
     in_words = "The emergency has ended; declare it anew if it lasts."
 
 
+class NewerThanList(Authorization):
+    """What is shown is newer than the revocation list at hand, which is over: nothing says yet whether it was taken back."""
+
+    reason = "NEWER_THAN_LIST"
+    in_words = (
+        "The hospital hears nothing from the public cloud, and gives nothing by what is newer than its last list."
+    )
+
+
 class BudgetExhausted(Authorization):
     """Who asks, or its hospital, has had as many accesses as it may in this time."""
 
@@ -641,7 +812,7 @@ class BudgetExhausted(Authorization):
 
 
 class DepartmentForeign(Authorization):
-    """A hospital publishes for a department that is not its own (C10)."""
+    """A department that is another hospital's: published for (C10), or in an answer."""
 
     reason = "DEPARTMENT_FOREIGN"
     in_words = "The department belongs to another hospital."

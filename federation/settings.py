@@ -22,9 +22,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from federation.errors import NoteMalformed
 from federation.party.epochs import Lifetimes
 from federation.protocol.access import EmergencyPolicy
 from federation.protocol.parsing import is_identity
+from federation.protocol.public_witness import PublicWitness
 from federation.protocol.time import Freshness
 from federation.store.database import CONNECTIONS, require_address
 from federation.store.errors import StoreUnavailable
@@ -350,6 +352,44 @@ class DiallingSettings:
 
 
 @dataclass(frozen=True)
+class CrlSettings:
+    """`[crls]`: how medical authorities' lists are fetched that have a URL; `[dialling]` says where that may lead.
+
+    The public cloud fetches all the time, a hospital while it hears nothing from the cloud.
+    """
+
+    minutes: float = between(0.01, 720, 10, "How often they are asked for, in minutes.")
+    ca: Path | None = field(
+        default=None,
+        metadata=about(
+            "PEM file with the CAs by which their servers are known; left out, those of the system.",
+            example="/etc/medunion/authorities-tls.pem",
+        ),
+    )
+
+
+LONGEST_GRACE_HOURS = 72
+
+
+@dataclass(frozen=True)
+class RevocationSettings:
+    """`[revocation]`: what is done while the public cloud is silent, and its revocation list is over."""
+
+    grace_hours: float = between(
+        0,
+        LONGEST_GRACE_HOURS,
+        1,
+        "For how many hours after the end of the last list what stood before it counts on, in emergencies and for deposits what"
+        " is newer too; after that nothing does (docs/adr/0039-hub-dark.md). The list itself lives for an hour.",
+    )
+
+    @property
+    def grace(self) -> timedelta:
+        """Return the grace."""
+        return timedelta(hours=self.grace_hours)
+
+
+@dataclass(frozen=True)
 class RetentionSettings:
     """`[retention]`: how many years a record is kept from the day it was stored (docs/retention.md); unset, none is ever due.
 
@@ -392,6 +432,95 @@ class EmergencySettings:
         if not self.reasons:
             return None
         return EmergencyPolicy(frozenset(self.reasons), frozenset(self.duty_classes), self.second_clinician)
+
+
+def _require_witnesses(names: tuple[str, ...]) -> None:
+    for name in names:
+        if not name.startswith("H:") or not is_identity(rules.KIND_HOSPITAL_ID, name):
+            raise ConfigError(f"{name!r} is no hospital")
+    if len(set(names)) != len(names):
+        raise ConfigError("a witness is named twice")
+
+
+def _require_stamps_url(url: str) -> None:
+    if not url.startswith(("https://", "http://")):
+        raise ConfigError(f"{url} is no URL of https or http")
+
+
+MOST_PUBLIC_WITNESSES = 4
+
+
+def public_witness_of(words: str) -> tuple[str, PublicWitness]:
+    """Return the URL and the key of a public witness, of both with a space between them. Raises ConfigError."""
+    url, _, vkey = words.partition(" ")
+    if not url.startswith(("https://", "http://")):
+        raise ConfigError(f"{url!r} is no URL of https or http")
+    try:
+        return url, PublicWitness.read(vkey)
+    except NoteMalformed as error:
+        raise ConfigError(f"{vkey!r} is no key of a witness: {error}") from error
+
+
+def _require_public_witnesses(named: tuple[str, ...]) -> None:
+    names = [public_witness_of(it)[1].name for it in named]
+    if len(set(names)) != len(names) or len(names) > MOST_PUBLIC_WITNESSES:
+        raise ConfigError(f"a public witness is named twice, or there are more than {MOST_PUBLIC_WITNESSES}")
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """`[log]`: who stands by the heads of this node's log, and for how long it keeps what it says (docs/retention.md)."""
+
+    witnesses: tuple[str, ...] = field(
+        default=(),
+        metadata=about(
+            "Hospitals that are asked to cosign each head of the log. A hospital asks the public cloud beside them; a public"
+            " cloud that names none asks the first three hospitals by name.",
+            example=("H:beta", "H:gamma"),
+            check=_require_witnesses,
+        ),
+    )
+    quorum: int = between(
+        1, 16, 1, "How many witnesses have to cosign a head: where fewer do for ten minutes, that is an alarm."
+    )
+    public_witnesses: tuple[str, ...] = field(
+        default=(),
+        metadata=about(
+            "Witnesses of the public that are asked beside them (C2SP tlog-witness), each as its URL, a space, and its key; no"
+            " quorum counts them.",
+            example=(
+                "https://witness.example witness.example/w1+833a2b59+BEQpkwZQBKoeTEj03QFYGUwCNJvMZkzZbkAOommRio1R",
+            ),
+            check=_require_public_witnesses,
+        ),
+    )
+    emergency_wait_seconds: float = between(
+        0,
+        30,
+        3,
+        "How long the first byte of an emergency waits at a hospital for a witness to cosign a head over its entry, in seconds;"
+        " without one it goes out then, and the log says so.",
+    )
+    retention_years: int = between(
+        1, 100, 10, "After how many years an entry of the log is shredded; what commits to it stays."
+    )
+    time_stamp_authority: str | None = field(
+        default=None,
+        metadata=about(
+            "URL of an authority that stamps the log's cosigned heads with the time (RFC 3161), https or http; left out, none"
+            " does. It learns a digest, and nothing else.",
+            example="https://tsa.example/stamp",
+            check=_require_stamps_url,
+        ),
+    )
+    time_stamp_certificates: Path | None = field(
+        default=None,
+        metadata=about(
+            "PEM file with the certificates by which that authority's stamps are known: its root, and those between.",
+            example="/etc/medunion/tsa.pem",
+        ),
+    )
+    time_stamp_minutes: float = between(0.01, 10_080, 60, "How often a head is stamped, if the log grew, in minutes.")
 
 
 def _budget(says: str, example: int) -> int | None:
@@ -444,13 +573,21 @@ class CloudSettings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
     dialling: DiallingSettings = field(default_factory=DiallingSettings)
+    crls: CrlSettings = field(default_factory=CrlSettings)
     emergency: EmergencySettings = field(default_factory=EmergencySettings)
     budgets: CloudBudgetSettings = field(default_factory=CloudBudgetSettings)
+    log: LogSettings = field(default_factory=LogSettings)
     ticket_hours: float = between(0.01, 24 * 90, 24 * 7, "How long a ticket is good, in hours.")
     revocation_list_minutes: float = between(
         1, 60, 60, "Life of a revocation list, in minutes: so long members that hear nothing rely on the last one."
     )
     revocation_list_renewal_minutes: float = between(0.01, 59, 10, "How often it is signed anew at least, in minutes.")
+    most_revocations: int = between(
+        2_048,
+        6_000_000,
+        4_000_000,
+        "Entries of the revocation list at the most: every hospital's processes hold it, 35 MB a million.",
+    )
     renewal_days: int = between(
         31, 180, 45, "How many days before its end a credential may be renewed; members ask from the 30th on."
     )
@@ -483,8 +620,11 @@ class HospitalSettings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
     dialling: DiallingSettings = field(default_factory=DiallingSettings)
+    crls: CrlSettings = field(default_factory=CrlSettings)
+    revocation: RevocationSettings = field(default_factory=RevocationSettings)
     emergency: EmergencySettings = field(default_factory=EmergencySettings)
     budgets: BudgetSettings = field(default_factory=BudgetSettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from federation.clinical.errors import ClinicalError
 from federation.clinical.text import counted, printable
 from federation.errors import FederationError
 from federation.settings import ConfigError
-from federation.store.errors import StoreError
+from federation.store.errors import StoreError, StoreUnavailable
 from hsm.errors import HsmError
 from keystore.errors import KeystoreError
 
@@ -30,6 +30,14 @@ _OF_OTHER_FAMILIES = {
 }
 """Reason -> what it means for the person at the keyboard, where the error is the token's, the keys' or the store's."""
 
+_OF_FAMILIES: dict[type[Exception], str] = {
+    StoreUnavailable: "What is kept on this computer cannot be read or written now; try again in a little while.",
+    StoreError: "What is kept on this computer cannot be used.",
+    HsmError: "The token did not do what it was asked.",
+    KeystoreError: "The keys of this computer, or of the token, cannot be used for this.",
+}
+"""What an error without words of its own means for the person, before what it says itself. Clinical errors say all themselves."""
+
 _TELLS_MORE = {
     *("PROFILE_UNUSABLE", "NO_ANSWER", "FILE_UNUSABLE", "SETTINGS_INVALID", "PIN_UNAVAILABLE", "FIELD_INVALID"),
     *("GRANT_MISSING", "CODE_INVALID", "NOT_REGISTERED", "DEVICE_SECRET_UNUSABLE", "CREDENTIAL_EXPIRED"),
@@ -52,13 +60,16 @@ def plain(error: BaseException) -> str:
     """Return an error as a sentence for a person, and its reason for whoever helps them."""
     reason = getattr(error, "reason", None)
     in_words = getattr(error, "in_words", None) or _OF_OTHER_FAMILIES.get(str(reason))
-    if in_words is None:
+    of_family = next((_OF_FAMILIES[cls] for cls in type(error).__mro__ if cls in _OF_FAMILIES), None)
+    if in_words is None and of_family is None:
         return sentence(error)
-    said = f" ({printable(str(error))})" if reason in _TELLS_MORE and str(error) else ""
+    tells_more = in_words is None or reason in _TELLS_MORE
+    in_words = in_words or of_family
+    said = f" ({printable(str(error))})" if tells_more and str(error) else ""
     unknown = getattr(error, "unknown_reason", "")
     if unknown:
         said = f" {not_known(unknown)}"
-    return f"{in_words}{said} [{reason}]"
+    return f"{in_words}{said}{_where(error)} [{reason}]{_request(error)}"
 
 
 def sentence(error: BaseException) -> str:
@@ -67,7 +78,19 @@ def sentence(error: BaseException) -> str:
         return printable(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", MOST_SAID)
     reason, unknown = getattr(error, "reason", None), getattr(error, "unknown_reason", "")
     said = f"{error} {not_known(unknown)}" if unknown else printable(str(error), MOST_SAID)
-    return f"{said} [{reason}]" if reason else said
+    return f"{said}{_where(error)} [{reason}]{_request(error)}" if reason else said
+
+
+def _where(error: BaseException) -> str:
+    """Return where nobody answered; nothing where nobody was dialled, or somebody answered."""
+    address = getattr(error, "address", "")
+    return f" It was dialled at {printable(address)}." if address else ""
+
+
+def _request(error: BaseException) -> str:
+    """Return by what the other side's operator finds the cause of a refusal; nothing where nobody else refused."""
+    request_id = getattr(error, "request_id", "")
+    return f" (request {request_id})" if request_id else ""
 
 
 def not_known(reason: str) -> str:

@@ -13,14 +13,15 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
-from pkcs11 import KDF, Attribute, KeyType, Mechanism, exceptions
+from pkcs11 import KDF, Attribute, KeyType, Mechanism, ObjectClass, exceptions
 
 from hsm import errors
+from hsm.cryptoki import Prepared
 from hsm.generation import clear_trials, passing_pair
 from hsm.locks import key_creation_lock
 from hsm.policy import AGREEMENT, KEY_SIZE_BYTES
 from hsm.quirks import point_of
-from hsm.raw import NO_CAPABILITIES, RawKey, Template, template
+from hsm.raw import RawKey, packed_all, template
 from hsm.sessions import Lending, Session
 
 MAC_SIZE_BYTES: Final = 32  # HMAC-SHA256
@@ -47,6 +48,15 @@ _KEPT: Final = template(
         Attribute.SIGN: True,
     }
 )
+_SECRET: Final = template(
+    {
+        Attribute.CLASS: ObjectClass.SECRET_KEY,
+        Attribute.KEY_TYPE: KeyType.GENERIC_SECRET,
+        Attribute.VALUE_LEN: KEY_SIZE_BYTES,
+    }
+)
+_READABLE_SECRET: Final = Prepared(packed_all(template(_SECRET, READABLE)))
+_KEPT_SECRET: Final = Prepared(packed_all(template(_SECRET, _KEPT)))
 # How a token says that it lets no derived secret out, or makes none of this kind.
 _REFUSALS: Final = (
     exceptions.AttributeReadOnly,
@@ -75,9 +85,9 @@ def point_of_peer(peer: ec.EllipticCurvePublicKey) -> bytes:
     return point_of(peer)
 
 
-def hmac_sha256(session: Session, key: RawKey, message: bytes) -> bytes:
-    """Authenticate by CKM_SHA256_HMAC; raises `TokenFailed` unless the code has 32 bytes."""
-    code = session.cryptoki.sign(session.raw.handle, key.handle, Mechanism.SHA256_HMAC, message, MAC_SIZE_BYTES)
+def hmac_sha256(session: Session, key: int, message: bytes) -> bytes:
+    """Authenticate by CKM_SHA256_HMAC and the key of a handle; raises `TokenFailed` unless the code has 32 bytes."""
+    code = session.cryptoki.sign(session.raw.handle, key, Mechanism.SHA256_HMAC, message, MAC_SIZE_BYTES)
     if len(code) != MAC_SIZE_BYTES:
         raise errors.TokenFailed("The token gave a code of the wrong size: withheld.")
     return code
@@ -92,7 +102,7 @@ def prf(session: Session, key: RawKey, way: Way, point: bytes, shared_info: byte
     """Return the agreed value in one of the three ways."""
     match way:
         case Way.KDF_AND_HMAC:
-            with _deriving(session, key, KDF.SHA256, shared_info, point, _KEPT) as derived:
+            with _deriving(session, key, KDF.SHA256, shared_info, point, _KEPT_SECRET) as derived:
                 return hmac_sha256(session, derived, message)
         case Way.KDF:
             return hmac.digest(_derived(session, key, KDF.SHA256, shared_info, point), message, "sha256")
@@ -105,8 +115,9 @@ def _derived(session: Session, key: RawKey, kdf: KDF, shared_info: bytes | None,
 
     Raises `TokenFailed` if the token gives anything but 32 bytes that aren't all zero: some cut leading zeros.
     """
-    with _deriving(session, key, kdf, shared_info, point, READABLE) as derived:
-        secret: bytes = derived[Attribute.VALUE]
+    with _deriving(session, key, kdf, shared_info, point, _READABLE_SECRET) as derived:
+        # One byte more than it may have, so that one that is too long is seen.
+        secret = session.cryptoki.read(session.raw.handle, derived, Attribute.VALUE, _X_SIZE_BYTES + 1)
     if len(secret) != _X_SIZE_BYTES or not any(secret):
         raise errors.TokenFailed("The token gave a derived secret of the wrong size or of zeros: withheld.")
     return secret
@@ -114,21 +125,17 @@ def _derived(session: Session, key: RawKey, kdf: KDF, shared_info: bytes | None,
 
 @contextmanager
 def _deriving(
-    session: Session, key: RawKey, kdf: KDF, shared_info: bytes | None, point: bytes, attributes: Template
-) -> Iterator[RawKey]:
+    session: Session, key: RawKey, kdf: KDF, shared_info: bytes | None, point: bytes, attributes: Prepared
+) -> Iterator[int]:
+    """Yield the handle of what is derived, an object of the session that ends with the block."""
+    cryptoki, handle = session.cryptoki, session.raw.handle
     try:
-        derived = key.derive_key(
-            KeyType.GENERIC_SECRET,
-            KEY_SIZE_BYTES * 8,
-            capabilities=NO_CAPABILITIES,
-            mechanism=Mechanism.ECDH1_DERIVE,
-            mechanism_param=(kdf, shared_info, session.quirks.peer_value(point)),
-            template=attributes,
-        )
+        peer = session.quirks.peer_value(point)
+        derived = cryptoki.derive_by_ecdh(handle, key.handle, kdf, shared_info, peer, attributes)
         try:
             yield derived
         finally:
-            derived.destroy()
+            cryptoki.destroy(handle, derived)
     except _REFUSALS as error:
         raise errors.MechanismMissing("The token derives no secret of this kind.") from error
 
@@ -188,9 +195,12 @@ def _works(session: Session, private: RawKey, public: ec.EllipticCurvePublicKey,
 def _require_kept(session: Session, private: RawKey) -> None:
     """Raise `TokenFailed` unless what the token derives to stay inside says that it will."""
     point = point_of(ec.generate_private_key(ec.SECP256R1()).public_key())
-    with _deriving(session, private, KDF.SHA256, b"", point, _KEPT) as derived:
-        attributes = derived.get_attributes((Attribute.SENSITIVE, Attribute.EXTRACTABLE))
-    if attributes.get(Attribute.SENSITIVE) is not True or attributes.get(Attribute.EXTRACTABLE) is not False:
+    with _deriving(session, private, KDF.SHA256, b"", point, _KEPT_SECRET) as derived:
+        said = [
+            session.cryptoki.read(session.raw.handle, derived, attribute, 1)
+            for attribute in (Attribute.SENSITIVE, Attribute.EXTRACTABLE)
+        ]
+    if said != [_TRUE, _FALSE]:
         raise errors.TokenFailed("The token derives a secret to keep that could be read.")
 
 
@@ -209,6 +219,7 @@ def require_same(
 
 
 _PROBE: Final = b"a trial"
+_FALSE, _TRUE = b"\0", b"\1"
 
 
 def peer_with_leading_zero(public: ec.EllipticCurvePublicKey) -> ec.EllipticCurvePrivateKey:

@@ -3,19 +3,23 @@
 python-pkcs11 initialises with C_Initialize(NULL), "I have one thread", yet releases the GIL round every call; its
 sessions log the whole process out when they close, and a login that fails leaks its session. So initialising, login
 and logout happen here, and so does what it has no function for: making tokens, and creating an object from a buffer
-that the caller can wipe. So does signing, for a result of known size (`hsm.keys`), and generating keys, to whose templates
-python-pkcs11 adds a length and uses that not every token takes, and unwrapping, by vendors' mechanisms too.
-Failures are raised as python-pkcs11's exceptions, so that `hsm.errors` translates one family.
+that the caller can wipe. So does all that happens at each use of a key: signing, deriving and reading results of known size, of
+which python-pkcs11 asks the size first (a derivation takes six calls there, and three here). And generating keys, to whose
+templates python-pkcs11 adds a length and uses that not every token takes, and unwrapping, by vendors' mechanisms too.
+A call releases the GIL, as ctypes does. Failures are raised as python-pkcs11's exceptions, so that `hsm.errors` translates one
+family.
 """
 
 import ctypes
 from collections.abc import Sequence
+from ctypes import byref, c_char_p, c_ulong, c_void_p
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-from pkcs11 import Attribute, Mechanism, PKCS11Error, UserType, exceptions
+from pkcs11 import KDF, Attribute, Mechanism, PKCS11Error, UserType, exceptions
 
 _OS_LOCKING_OK: Final = 0x2  # CKF_OS_LOCKING_OK
 _LOGGED_IN_STATES: Final = (1, 3)  # CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
@@ -49,10 +53,12 @@ class AlreadyInitialized(PKCS11Error):
 # PKCS#11 3.0, section 5: the return values that the calls below are known to give.
 _RETURN_VALUES: Final[dict[int, type[PKCS11Error]]] = {
     0x002: exceptions.HostMemory,
+    0x003: exceptions.SlotIDInvalid,
     0x005: exceptions.GeneralError,
     0x006: exceptions.FunctionFailed,
     0x007: exceptions.ArgumentsBad,
     0x010: exceptions.AttributeReadOnly,
+    0x011: exceptions.AttributeSensitive,
     0x012: exceptions.AttributeTypeInvalid,
     0x013: exceptions.AttributeValueInvalid,
     0x020: exceptions.DataInvalid,
@@ -91,6 +97,7 @@ _RETURN_VALUES: Final[dict[int, type[PKCS11Error]]] = {
     0x101: exceptions.UserNotLoggedIn,
     0x102: exceptions.UserPinNotInitialized,
     0x104: exceptions.AnotherUserAlreadyLoggedIn,
+    0x130: exceptions.DomainParamsInvalid,
     0x190: NotInitialized,
     0x191: AlreadyInitialized,
 }
@@ -109,11 +116,43 @@ class Function(IntEnum):
     C_Login = 18
     C_Logout = 19
     C_CreateObject = 20
+    C_DestroyObject = 22
+    C_GetAttributeValue = 24
     C_SignInit = 42
     C_Sign = 43
     C_GenerateKey = 58
     C_GenerateKeyPair = 59
     C_UnwrapKey = 61
+    C_DeriveKey = 62
+    C_GenerateRandom = 64
+
+
+# What each takes: handles, lengths and numbers are CK_ULONG; texts and data that it reads alone are given as bytes.
+_ARGUMENTS: Final[dict[Function, tuple[type, ...]]] = {
+    Function.C_Initialize: (c_void_p,),
+    Function.C_Finalize: (c_void_p,),
+    Function.C_GetTokenInfo: (c_ulong, c_void_p),
+    Function.C_InitToken: (c_ulong, c_char_p, c_ulong, c_char_p),
+    Function.C_InitPIN: (c_ulong, c_char_p, c_ulong),
+    Function.C_SetPIN: (c_ulong, c_char_p, c_ulong, c_char_p, c_ulong),
+    Function.C_GetSessionInfo: (c_ulong, c_void_p),
+    Function.C_Login: (c_ulong, c_ulong, c_char_p, c_ulong),
+    Function.C_Logout: (c_ulong,),
+    Function.C_CreateObject: (c_ulong, c_void_p, c_ulong, c_void_p),
+    Function.C_DestroyObject: (c_ulong, c_ulong),
+    Function.C_GetAttributeValue: (c_ulong, c_ulong, c_void_p, c_ulong),
+    Function.C_SignInit: (c_ulong, c_void_p, c_ulong),
+    Function.C_Sign: (c_ulong, c_char_p, c_ulong, c_void_p, c_void_p),
+    Function.C_GenerateKey: (c_ulong, c_void_p, c_void_p, c_ulong, c_void_p),
+    Function.C_GenerateKeyPair: (
+        *(c_ulong, c_void_p),
+        *(c_void_p, c_ulong, c_void_p, c_ulong),
+        *(c_void_p, c_void_p),
+    ),
+    Function.C_UnwrapKey: (c_ulong, c_void_p, c_ulong, c_char_p, c_ulong, c_void_p, c_ulong, c_void_p),
+    Function.C_DeriveKey: (c_ulong, c_void_p, c_ulong, c_void_p, c_ulong, c_void_p),
+    Function.C_GenerateRandom: (c_ulong, c_void_p, c_ulong),
+}
 
 
 class _FunctionList(ctypes.Structure):
@@ -151,6 +190,36 @@ class _Mechanism(ctypes.Structure):
     _fields_ = (("type", ctypes.c_ulong), ("parameters", ctypes.c_void_p), ("size_bytes", ctypes.c_ulong))
 
 
+class _EcdhParameters(ctypes.Structure):
+    """CK_ECDH1_DERIVE_PARAMS."""
+
+    _fields_ = (
+        ("kdf", c_ulong),
+        ("shared_size_bytes", c_ulong),
+        ("shared", c_char_p),
+        ("public_size_bytes", c_ulong),
+        ("public", c_char_p),
+    )
+
+
+@cache
+def _plain(mechanism: int) -> _Mechanism:
+    """Return a mechanism without parameters, made once: modules only read it."""
+    return _Mechanism(mechanism)
+
+
+class Prepared:
+    """A template as C takes it, made once for all calls that are given it: modules only read it."""
+
+    def __init__(self, template: Sequence[tuple[Attribute, bytearray]]) -> None:
+        """Keep the values where they lie: a template points at them."""
+        self._values = template
+        self.attributes = _attributes(template)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
 @dataclass(frozen=True)
 class SessionCounts:
     """What a token says of its sessions with this application; None where it sets no bound or does not say."""
@@ -170,12 +239,16 @@ class Cryptoki:
         pointer = ctypes.POINTER(_FunctionList)()
         get_function_list = self._library.C_GetFunctionList
         get_function_list.restype = ctypes.c_ulong
-        _accept(get_function_list(ctypes.byref(pointer)))
-        self._functions = pointer.contents.functions
+        _accept(get_function_list(byref(pointer)))
+        functions = pointer.contents.functions
+        self._functions = {
+            function: ctypes.CFUNCTYPE(c_ulong, *arguments)(functions[function])
+            for function, arguments in _ARGUMENTS.items()
+        }
 
     def initialize(self) -> None:
         """Initialise the module for use by many threads."""
-        self._call(Function.C_Initialize, ctypes.byref(_InitializeArgs(flags=_OS_LOCKING_OK)))
+        self._call(Function.C_Initialize, byref(_InitializeArgs(flags=_OS_LOCKING_OK)))
 
     def finalize(self) -> None:
         """End the module's use; a module that is not initialised is left as it is."""
@@ -187,7 +260,7 @@ class Cryptoki:
     def login(self, session: int, user: UserType, pin: str) -> None:
         """Log the whole process in to the session's token."""
         encoded = pin.encode()
-        self._call(Function.C_Login, session, ctypes.c_ulong(user), encoded, len(encoded))
+        self._call(Function.C_Login, session, int(user), encoded, len(encoded))
 
     def logout(self, session: int) -> None:
         """Log the whole process out of the session's token; handles of private objects die."""
@@ -196,7 +269,7 @@ class Cryptoki:
     def is_logged_in(self, session: int) -> bool:
         """Return whether the user is logged in to the session's token."""
         info = _SessionInfo()
-        self._call(Function.C_GetSessionInfo, session, ctypes.byref(info))
+        self._call(Function.C_GetSessionInfo, session, byref(info))
         return info.state in _LOGGED_IN_STATES
 
     def session_counts(self, slot: int) -> SessionCounts:
@@ -216,7 +289,7 @@ class Cryptoki:
 
     def _token_info(self, slot: int) -> _TokenInfo:
         info = _TokenInfo()
-        self._call(Function.C_GetTokenInfo, slot, ctypes.byref(info))
+        self._call(Function.C_GetTokenInfo, slot, byref(info))
         return info
 
     def init_token(self, slot: int, so_pin: str, label: str) -> None:
@@ -236,13 +309,13 @@ class Cryptoki:
 
     def create_object(self, session: int, template: Sequence[tuple[Attribute, bytearray]]) -> int:
         """Create an object from values that the token reads where they lie: nothing of them is copied. Its handle."""
-        handle = ctypes.c_ulong()
-        self._call(Function.C_CreateObject, session, _attributes(template), len(template), ctypes.byref(handle))
+        handle = c_ulong()
+        self._call(Function.C_CreateObject, session, _attributes(template), len(template), byref(handle))
         return handle.value
 
     def generate_key(self, session: int, mechanism: Mechanism, template: Sequence[tuple[Attribute, bytearray]]) -> None:
         """Generate a secret key by a mechanism without parameters."""
-        chosen, handle = ctypes.byref(_Mechanism(mechanism)), ctypes.byref(ctypes.c_ulong())
+        chosen, handle = byref(_plain(mechanism)), byref(c_ulong())
         self._call(Function.C_GenerateKey, session, chosen, _attributes(template), len(template), handle)
 
     def generate_pair(
@@ -254,8 +327,8 @@ class Cryptoki:
     ) -> None:
         """Generate a key pair by a mechanism without parameters."""
         halves = _attributes(public), len(public), _attributes(private), len(private)
-        handles = ctypes.byref(ctypes.c_ulong()), ctypes.byref(ctypes.c_ulong())
-        self._call(Function.C_GenerateKeyPair, session, ctypes.byref(_Mechanism(mechanism)), *halves, *handles)
+        handles = byref(c_ulong()), byref(c_ulong())
+        self._call(Function.C_GenerateKeyPair, session, byref(_plain(mechanism)), *halves, *handles)
 
     def unwrap_key(
         self,
@@ -266,21 +339,47 @@ class Cryptoki:
         template: Sequence[tuple[Attribute, bytearray]],
     ) -> None:
         """Unwrap a key by a mechanism without parameters, which may be a vendor's own."""
-        given = ctypes.byref(_Mechanism(mechanism)), opener, wrapped, len(wrapped)
-        made = _attributes(template), len(template), ctypes.byref(ctypes.c_ulong())
+        given = byref(_plain(mechanism)), opener, wrapped, len(wrapped)
+        made = _attributes(template), len(template), byref(c_ulong())
         self._call(Function.C_UnwrapKey, session, *given, *made)
 
     def sign(self, session: int, key: int, mechanism: Mechanism, data: bytes, size_bytes: int) -> bytes:
         """Sign or authenticate data by a mechanism without parameters; the result has at most `size_bytes`."""
-        self._call(Function.C_SignInit, session, ctypes.byref(_Mechanism(mechanism)), key)
-        result, size = ctypes.create_string_buffer(size_bytes), ctypes.c_ulong(size_bytes)
-        self._call(Function.C_Sign, session, data, len(data), result, ctypes.byref(size))
+        self._call(Function.C_SignInit, session, byref(_plain(mechanism)), key)
+        result, size = ctypes.create_string_buffer(size_bytes), c_ulong(size_bytes)
+        self._call(Function.C_Sign, session, data, len(data), result, byref(size))
         return result.raw[: size.value]
 
+    def derive_by_ecdh(
+        self, session: int, key: int, kdf: KDF, shared_info: bytes | None, point: bytes, template: Prepared
+    ) -> int:
+        """Derive a secret key by CKM_ECDH1_DERIVE, with a peer's point as the token takes it. Its handle."""
+        parameters = _EcdhParameters(kdf, len(shared_info or b""), shared_info, len(point), point)
+        mechanism = _Mechanism(Mechanism.ECDH1_DERIVE, ctypes.addressof(parameters), ctypes.sizeof(parameters))
+        handle = c_ulong()
+        given = byref(mechanism), key, template.attributes, len(template), byref(handle)
+        self._call(Function.C_DeriveKey, session, *given)
+        return handle.value
+
+    def read(self, session: int, thing: int, attribute: Attribute, most_bytes: int) -> bytes:
+        """Read one attribute of an object, which has at most so many bytes."""
+        value = ctypes.create_string_buffer(most_bytes)
+        wanted = _Attribute(attribute, ctypes.addressof(value), most_bytes)
+        self._call(Function.C_GetAttributeValue, session, thing, byref(wanted), 1)
+        return value.raw[: wanted.size_bytes]
+
+    def destroy(self, session: int, thing: int) -> None:
+        """Destroy an object."""
+        self._call(Function.C_DestroyObject, session, thing)
+
+    def random(self, session: int, size_bytes: int) -> bytes:
+        """Return bytes from the token's random number generator."""
+        value = ctypes.create_string_buffer(size_bytes)
+        self._call(Function.C_GenerateRandom, session, value, size_bytes)
+        return value.raw
+
     def _call(self, function: Function, *arguments: object) -> None:
-        # Handles and lengths are CK_ULONG; ctypes would pass a plain int as a 32-bit one.
-        passed = [ctypes.c_ulong(value) if type(value) is int else value for value in arguments]
-        _accept(ctypes.CFUNCTYPE(ctypes.c_ulong)(self._functions[function])(*passed))
+        _accept(self._functions[function](*arguments))
 
 
 def _attributes(template: Sequence[tuple[Attribute, bytearray]]) -> ctypes.Array[_Attribute]:

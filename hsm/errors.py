@@ -4,8 +4,7 @@
 may succeed later without anybody changing anything. No message ever holds a PIN or a byte of a key.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import ClassVar, Final
 
 from pkcs11 import PKCS11Error, exceptions
@@ -231,13 +230,22 @@ _TRANSLATIONS: Final[tuple[tuple[tuple[type[PKCS11Error], ...], type[HsmError], 
 )
 
 
-@contextmanager
-def translate_errors(action: str) -> Iterator[None]:
-    """Translate whatever python-pkcs11 raises inside; `action` completes "Could not ..."."""
-    try:
-        yield
-    except PKCS11Error as error:
-        raise translated(error, action) from error
+class translate_errors:  # noqa: N801 - read as what it does
+    """Translate whatever python-pkcs11 raises inside the block; `action` completes "Could not ..."."""
+
+    __slots__ = ("_action",)
+
+    def __init__(self, action: str) -> None:
+        """Say what is done inside."""
+        self._action = action
+
+    def __enter__(self) -> None:
+        """Change nothing."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
+        """Raise our error in the place of theirs."""
+        if isinstance(error, PKCS11Error):
+            raise translated(error, self._action) from error
 
 
 def translated(error: PKCS11Error, action: str) -> HsmError:

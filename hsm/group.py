@@ -48,7 +48,7 @@ def fingerprint(session: Session, label: str, policy: KeyPolicy, peer: ec.Ellipt
     """
     key = session.key(label, policy)
     if policy.kind is KeyKind.HMAC_256:
-        return hmac_sha256(session, key, _PROBE)
+        return hmac_sha256(session, key.handle, _PROBE)
     way = ways_of(session)[0] if "DERIVE" in policy.usages else None
     public = read_public_half(session, label) if policy.has_public_half else None
     if public is not None:

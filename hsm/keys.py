@@ -203,7 +203,7 @@ class MacKey:
         """Return the 32-byte code of the message."""
         data = bytes(message)
         return self._sessions.run(
-            lambda session: hmac_sha256(session, session.key(self.label, self._policy), data),
+            lambda session: hmac_sha256(session, session.key(self.label, self._policy).handle, data),
             doing="authenticate a message",
             mechanism=Mechanism.SHA256_HMAC.name,
         )

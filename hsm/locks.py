@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from threading import Condition
+from queue import Empty, SimpleQueue
+from threading import Condition, Lock
 from typing import Final
 
 import safefiles
@@ -25,21 +26,23 @@ class Gate:
 
     def __init__(self) -> None:
         """Begin open and empty."""
-        self._changed = Condition()
+        self._lock = Lock()
+        self._changed = Condition(self._lock)
         self._inside = 0
         self._is_shut = False
 
-    @contextmanager
-    def passage(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Let the block be inside."""
-        with self._changed:
-            self._await(lambda: not self._is_shut)
+        with self._lock:
+            if self._is_shut:
+                self._await(lambda: not self._is_shut)
             self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
+
+    def __exit__(self, _kind: object, _error: object, _trace: object) -> None:
+        """Let whoever shuts the gate know that the block has left."""
+        with self._lock:
+            self._inside -= 1
+            if self._is_shut:
                 self._changed.notify_all()
 
     @contextmanager
@@ -60,6 +63,41 @@ class Gate:
     def _await(self, condition: Callable[[], bool]) -> None:
         if not self._changed.wait_for(condition, _GATE_WAIT.total_seconds()):
             raise errors.TokenBusy("The module is busy: calls to it did not end in time.")
+
+
+class Permits:
+    """So many may go on at once. On a queue that is C's, for it is passed at every call of a token."""
+
+    def __init__(self, number: int) -> None:
+        """Begin with all of them free."""
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(number):
+            self._free.put(None)
+
+    def take(self) -> bool:
+        """Take one, if one is free."""
+        try:
+            self._free.get_nowait()
+        except Empty:
+            return False
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        """Take one, if one comes free in time."""
+        try:
+            self._free.get(timeout=seconds)
+        except Empty:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give one back that was taken."""
+        self._free.put(None)
+
+    @property
+    def free(self) -> int:
+        """Return how many could be taken now."""
+        return self._free.qsize()
 
 
 def login_lock() -> AbstractContextManager[None]:

@@ -3,9 +3,10 @@
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
+from types import TracebackType
 from typing import Final
 
 from hsm.errors import HsmError
@@ -76,23 +77,27 @@ class Meter:
         self._lock = Lock()
         self._operations: dict[str, _Tally] = {}
         self._errors: dict[str, int] = {}
-        self._in_use = self._waiting = self._recoveries = 0
+        self._waiting = self._recoveries = 0
         self._waited_seconds = 0.0
         self._last_success: float | None = None
 
-    @contextmanager
-    def operation(self, mechanism: str) -> Iterator[None]:
-        """Count a call by its mechanism, or by the reason of its error."""
-        begun = time.monotonic()
-        try:
-            yield
-        except HsmError as error:
-            with self._lock:
-                self._errors[error.reason] = self._errors.get(error.reason, 0) + 1
-            raise
+    def operation(self, mechanism: str) -> AbstractContextManager[None]:
+        """Count the block as a call of its mechanism, or by the reason of its error."""
+        return _Operation(self, mechanism)
+
+    def succeeded(self, mechanism: str, seconds: float) -> None:
+        """Count a call that took so long."""
         with self._lock:
-            self._operations.setdefault(mechanism, _Tally()).add(time.monotonic() - begun)
+            tally = self._operations.get(mechanism)
+            if tally is None:
+                tally = self._operations[mechanism] = _Tally()
+            tally.add(seconds)
             self._last_success = time.time()
+
+    def failed(self, reason: str) -> None:
+        """Count an error."""
+        with self._lock:
+            self._errors[reason] = self._errors.get(reason, 0) + 1
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -107,27 +112,16 @@ class Meter:
                 self._waiting -= 1
                 self._waited_seconds += time.monotonic() - begun
 
-    @contextmanager
-    def using(self) -> Iterator[None]:
-        """Count a session on loan."""
-        with self._lock:
-            self._in_use += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._in_use -= 1
-
     def recovering(self) -> None:
         """Count a call that found something lost."""
         with self._lock:
             self._recoveries += 1
 
-    def snapshot(self, *, idle: int, limit: int, logins: int) -> TokenMetrics:
+    def snapshot(self, *, in_use: int, idle: int, limit: int, logins: int) -> TokenMetrics:
         """Return everything as it is now."""
         with self._lock:
             return TokenMetrics(
-                sessions=SessionMetrics(self._in_use, idle, self._waiting, limit),
+                sessions=SessionMetrics(in_use, idle, self._waiting, limit),
                 operations={mechanism: tally.seen() for mechanism, tally in self._operations.items()},
                 errors=dict(self._errors),
                 waited_seconds=self._waited_seconds,
@@ -135,3 +129,21 @@ class Meter:
                 logins=logins,
                 last_success=self._last_success,
             )
+
+
+class _Operation:
+    """A call while it lasts; what is no error of ours is not counted."""
+
+    __slots__ = ("_begun", "_mechanism", "_meter")
+
+    def __init__(self, meter: Meter, mechanism: str) -> None:
+        self._meter, self._mechanism = meter, mechanism
+
+    def __enter__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __exit__(self, kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
+        if kind is None:
+            self._meter.succeeded(self._mechanism, time.monotonic() - self._begun)
+        elif isinstance(error, HsmError):
+            self._meter.failed(error.reason)

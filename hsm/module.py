@@ -11,7 +11,7 @@ After a fork nothing of the parent's is used: PKCS#11 leaves a child with an uni
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
 from typing import Final, cast
@@ -59,11 +59,9 @@ class Module:
         with login_lock():
             self._initialize_again()
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
+    def call(self) -> AbstractContextManager[None]:
         """Hold the gate open for a call: every one happens inside. Raises `TokenBusy` if a restart keeps it shut for long."""
-        with self._gate.passage():
-            yield
+        return self._gate
 
     def restart(self, seen_generation: int) -> bool:
         """Initialise again unless another thread has since `seen_generation`; every login through the module is lost.

@@ -158,9 +158,6 @@ class RawSession(Protocol):
     def close(self) -> None:
         """C_CloseSession."""
 
-    def generate_random(self, nbits: int) -> bytes:
-        """C_GenerateRandom."""
-
     def get_objects(self, attrs: Mapping[Attribute, AttributeValue]) -> Iterator[RawKey]:
         """C_FindObjects."""
 

@@ -125,9 +125,9 @@ def _try_import(session: Session) -> str:
 
 def _try_hmac(session: Session) -> str:
     with passing_secret(session, MAC) as key, passing_secret(session, MAC) as other:
-        code = hmac_sha256(session, key, _MESSAGE)
-        _require(code == hmac_sha256(session, key, _MESSAGE), "another code for the same message")
-        _require(code != hmac_sha256(session, other, _MESSAGE), "the same code under another key")
+        code = hmac_sha256(session, key.handle, _MESSAGE)
+        _require(code == hmac_sha256(session, key.handle, _MESSAGE), "another code for the same message")
+        _require(code != hmac_sha256(session, other.handle, _MESSAGE), "the same code under another key")
     return ""
 
 

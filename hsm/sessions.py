@@ -6,11 +6,11 @@ re-established.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from pkcs11 import Attribute, ObjectClass, PKCS11Error
@@ -18,6 +18,7 @@ from pkcs11 import Attribute, ObjectClass, PKCS11Error
 from hsm import errors
 from hsm.cryptoki import Cryptoki, SessionCounts
 from hsm.errors import translate_errors
+from hsm.locks import Permits
 from hsm.login import LOGIN_ATTEMPTS, Login, close, open_session
 from hsm.metrics import MANAGEMENT, Meter, TokenMetrics
 from hsm.module import Module
@@ -57,11 +58,11 @@ class Session:
     ways: KnownWays
     epoch: tuple[int, int]
     generation: int
-    _keys: dict[tuple[str, KeyPolicy], RawKey] = field(default_factory=dict)
+    _keys: dict[str, tuple[KeyPolicy, RawKey]] = field(default_factory=dict)
 
     def random(self, size_bytes: int) -> bytes:
         """Return bytes from the token's generator."""
-        return self.raw.generate_random(size_bytes * 8)
+        return self.cryptoki.random(self.raw.handle, size_bytes)
 
     def search(self, attributes: dict[Attribute, AttributeValue]) -> list[RawKey]:
         """Return all objects with these attributes.
@@ -81,11 +82,13 @@ class Session:
 
         Raises `KeyNotFound`, `KeyAmbiguous` or `KeyPolicyViolation`.
         """
-        if (label, policy) not in self._keys:
-            key = self.one(policy.kind.object_class, label)
-            policy.verify(label, self.quirks.as_standard(key.get_attributes(VERIFIED_ATTRIBUTES)))
-            self._keys[label, policy] = key
-        return self._keys[label, policy]
+        known = self._keys.get(label)
+        if known is not None and (known[0] is policy or known[0] == policy):
+            return known[1]
+        key = self.one(policy.kind.object_class, label)
+        policy.verify(label, self.quirks.as_standard(key.get_attributes(VERIFIED_ATTRIBUTES)))
+        self._keys[label] = policy, key
+        return key
 
     def attempt(self, work: Callable[[], _Result], doing: str) -> _Result | errors.HsmError:
         """Do something that not every token offers: its result, or the token's refusal; raises if the token went away."""
@@ -176,8 +179,8 @@ class Sessions:
         self.ways = KnownWays()
         self._wait_seconds = wait.total_seconds()
         self._size, writable = session_limits(size, _counts(module, login))
-        self._permits = BoundedSemaphore(self._size)
-        self._writable_permits = BoundedSemaphore(writable)
+        self._permits = Permits(self._size)
+        self._writable_permits = Permits(writable)
         self._meter = Meter()
         self._idle: list[Session] = []
         self._changing = Lock()
@@ -206,8 +209,7 @@ class Sessions:
             except errors.SessionLost:
                 self._meter.recovering()
                 self._reestablish(epoch)
-            with self._lend(doing, writable=writable) as session:
-                return work(session)
+            return self._lend(work, doing, writable=writable)
 
     def try_once(
         self,
@@ -240,8 +242,7 @@ class Sessions:
 
     def _once(self, work: Callable[[Session], _Result], doing: str, *, writable: bool) -> _Result:
         try:
-            with self._lend(doing, writable=writable) as session:
-                return work(session)
+            return self._lend(work, doing, writable=writable)
         except errors.TokenFailed as error:
             # Not every token has a word for a lost login: NSS says CKR_HOST_MEMORY.
             if self._login.is_good():
@@ -268,7 +269,8 @@ class Sessions:
 
     def metrics(self) -> TokenMetrics:
         """Return what was counted so far."""
-        return self._meter.snapshot(idle=len(self._idle), limit=self._size, logins=self._login.count)
+        in_use = self._size - self._permits.free
+        return self._meter.snapshot(in_use=in_use, idle=len(self._idle), limit=self._size, logins=self._login.count)
 
     def watch(self, label: str, policy: KeyPolicy) -> None:
         """Have `probe` look for this key too, unless it looks for another: the first that was opened."""
@@ -304,7 +306,7 @@ class Sessions:
         self._end(self._login.end)
 
     def _end(self, end_login: Callable[[], None]) -> None:
-        held = [self._permits.acquire(timeout=self._wait_seconds) for _ in range(self._size)]
+        held = [self._permits.wait(self._wait_seconds) for _ in range(self._size)]
         try:
             with self._module.call():
                 while self._idle:
@@ -319,26 +321,29 @@ class Sessions:
         """Return what changes when handles from before are no longer good."""
         return self._login.count, self._forgotten
 
-    @contextmanager
-    def _lend(self, doing: str, *, writable: bool) -> Iterator[Session]:
+    def _lend(self, work: Callable[[Session], _Result], doing: str, *, writable: bool) -> _Result:
+        """Wait for a session, do the work in it inside the module's gate, and give it back."""
         self._check_usable()
-        with ExitStack() as permits:
+        if writable:
+            self._wait_for(self._writable_permits, doing)
+        try:
+            self._wait_for(self._permits, doing)
+            try:
+                with self._module.call():
+                    return self._work(work, doing, writable=writable)
+            finally:
+                self._permits.release()
+        finally:
             if writable:
-                self._wait_for(self._writable_permits, doing, permits)
-            self._wait_for(self._permits, doing, permits)
-            with self._meter.using(), self._module.call():
-                with translate_errors(doing):
-                    session = self._take(writable=writable)
-                with self._returned(session, doing, reusable=not writable):
-                    yield session
+                self._writable_permits.release()
 
-    def _wait_for(self, semaphore: BoundedSemaphore, doing: str, permits: ExitStack) -> None:
-        if not semaphore.acquire(blocking=False):
-            with self._meter.waiting():
-                acquired = semaphore.acquire(timeout=self._wait_seconds)
-            if not acquired:
-                raise errors.TokenBusy(f"Could not {doing}: no session of the token came free in time.")
-        permits.callback(semaphore.release)
+    def _wait_for(self, permits: Permits, doing: str) -> None:
+        if permits.take():
+            return
+        with self._meter.waiting():
+            taken = permits.wait(self._wait_seconds)
+        if not taken:
+            raise errors.TokenBusy(f"Could not {doing}: no session of the token came free in time.")
 
     def _check_usable(self) -> None:
         if self._pid != os.getpid():
@@ -361,22 +366,24 @@ class Sessions:
         raw = open_session(self._login.token, writable=writable or not self._quirks.derives_read_only)
         return Session(raw, self._module.cryptoki, self._login, self._quirks, self.ways, epoch, generation)
 
-    @contextmanager
-    def _returned(self, session: Session, doing: str, *, reusable: bool) -> Iterator[None]:
-        """Put a session back when its work is done, or close it if the work left it in doubt."""
+    def _work(self, work: Callable[[Session], _Result], doing: str, *, writable: bool) -> _Result:
+        """Do the work; put its session back, or close it if it was writable or the work left it in doubt."""
+        with translate_errors(doing):
+            session = self._take(writable=writable)
         sound = False
         try:
             with translate_errors(doing):
-                yield
+                result = work(session)
             sound = True
         except _HARMLESS:
             sound = True
             raise
         finally:
-            if sound and reusable:
+            if sound and not writable:
                 self._idle.append(session)
             else:
                 self._discard(session)
+        return result
 
     def _discard(self, session: Session) -> None:
         # Handle numbers start again after a restart: an old one may be someone else's new one, not ours to close.

@@ -6,7 +6,6 @@ and hashing to the curve.
 """
 
 import hashlib
-from functools import lru_cache
 from typing import Final
 
 from Crypto.PublicKey.ECC import EccPoint  # type: ignore[attr-defined]  # documented there, not in its __all__
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystore.errors import InvalidPoint
 from keystore.transcript import transcript
+from remembered import Memory
 
 CURVE: Final = ec.SECP256R1()
 POINT_BYTES: Final = 32
@@ -29,6 +29,9 @@ _BASE_POINT: Final = EccPoint(
     0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
     "p256",
 )
+
+_VERIFYING_POINTS: Final[Memory[bytes, ec.EllipticCurvePublicKey]] = Memory("points")
+_PUBLIC_POINTS: Final[Memory[tuple[bytes, bytes, bytes], ec.EllipticCurvePublicKey]] = Memory("public points")
 
 
 def require_point(x: bytes) -> bytes:
@@ -53,6 +56,10 @@ def point_over(x: bytes) -> ec.EllipticCurvePublicKey:
 
 def verifying_point(key: bytes) -> ec.EllipticCurvePublicKey:
     """Return a public key of 33 bytes, compressed (SEC 1, section 2.3.4). Raises InvalidPoint."""
+    return _VERIFYING_POINTS.of(key, lambda: _verifying_point(key))
+
+
+def _verifying_point(key: bytes) -> ec.EllipticCurvePublicKey:
     if len(key) != VERIFYING_KEY_BYTES or key[0] not in (2, 3):
         raise InvalidPoint(f"a public key has {VERIFYING_KEY_BYTES} bytes, compressed")
     return _decompressed(key)
@@ -84,12 +91,16 @@ def private_key(value: bytes) -> ec.EllipticCurvePrivateKey:
     return ec.derive_private_key(int.from_bytes(value, "big"), CURVE)
 
 
-@lru_cache(maxsize=4096)
 def public_point(rho: bytes, issuer_public_key: bytes, credential: bytes) -> ec.EllipticCurvePublicKey:
     """Return U_X = z B + rho PK = +-S_X R, which anybody can compute (right side of eq. 4, 7, 10). Raises InvalidPoint.
 
     A member's statement is met many times, and this takes as long as a signature: so the newest are remembered.
     """
+    met = rho, issuer_public_key, credential
+    return _PUBLIC_POINTS.of(met, lambda: _public_point(*met))
+
+
+def _public_point(rho: bytes, issuer_public_key: bytes, credential: bytes) -> ec.EllipticCurvePublicKey:
     require_registration_point(rho)
     issuer = verifying_point(issuer_public_key).public_numbers()
     z = int.from_bytes(hashlib.sha256(credential_transcript(issuer_public_key, credential)).digest(), "big")

@@ -30,6 +30,7 @@ from keystore.keyring import (
     MacPrf,
     Prf,
     Sealing,
+    Together,
     TokenIndexing,
     TokenSealing,
     generate,
@@ -167,7 +168,8 @@ class PartyKeys:
         name = EPOCH_PREFIX + self.token.random(16).hex()
         mlkem, seed = self._new_mlkem(_mlkem_label(name))
         p256, scalar = self._new_p256(name)
-        return NewEpoch(DecryptionKey(mlkem, p256), name, self.sealing.seal(seed + scalar, _seed_context(name)))
+        context = _seed_context(name)
+        return NewEpoch(DecryptionKey(mlkem, p256), name, self.sealing.seal(seed + scalar, context, Together(context)))
 
     def _new_mlkem(self, label: str) -> tuple[MLKEM768PrivateKey, bytes]:
         if self.token.makes_keys and self.token.has_mlkem:
@@ -206,7 +208,8 @@ class PartyKeys:
 
     def _kept(self, token_label: str, sealed_seed: bytes) -> tuple[bytes, bytes]:
         """Return the ML-KEM seed and the P-256 scalar, each empty if the token holds that half."""
-        kept = self.sealing.open(sealed_seed, _seed_context(token_label))
+        context = _seed_context(token_label)
+        kept = self.sealing.open(sealed_seed, context, Together(context))
         seed_bytes = _SEED_IN_KEPT.get(len(kept))
         if seed_bytes is None:
             raise SealBroken("what is kept of an epoch's key has the size of neither half nor both")
@@ -218,7 +221,8 @@ class PartyKeys:
 
     def reseal_epoch(self, token_label: str, sealed_seed: bytes) -> bytes:
         """Return the seed of an epoch under the active sealing key, to be kept in place of the other. Raises SealBroken."""
-        return self.sealing.reseal(sealed_seed, _seed_context(token_label))
+        context = _seed_context(token_label)
+        return self.sealing.reseal(sealed_seed, context, Together(context))
 
     def end_epoch(self, token_label: str) -> None:
         """Destroy what the token holds of an epoch's key: what was sealed to it stays sealed for ever (B5).

@@ -38,6 +38,24 @@ def read_certificate(data: bytes) -> x509.Certificate:
         raise CertificateRejected("it is no certificate") from error
 
 
+def read_certificates(data: bytes) -> list[x509.Certificate]:
+    """Read all certificates of a file, PEM, or the one of a file in DER. Raises CertificateRejected."""
+    if not _BEGIN.search(_text(data)):
+        return [read_certificate(data)]
+    _, blocks = _blocks(data)
+    try:
+        found = [
+            x509.load_der_x509_certificate(_decoded(content))
+            for label, content in blocks
+            if label in _LABELS[CERTIFICATE]
+        ]
+    except UNREADABLE as error:
+        raise CertificateRejected("one of its blocks is no certificate") from error
+    if not found:
+        raise CertificateRejected("it holds no certificate")
+    return found
+
+
 def read_request(data: bytes) -> x509.CertificateSigningRequest:
     """Read a PKCS#10 request. Raises CertificateRejected."""
     try:
@@ -56,16 +74,11 @@ def read_crl(data: bytes) -> x509.CertificateRevocationList:
 
 def der_of(data: bytes, wanted: str) -> bytes:
     """Return the DER of the one object of a kind that a file holds. Raises CertificateRejected."""
-    text = _text(data)
-    begun, blocks = _BEGIN.findall(text), _BLOCK.findall(text)
-    if not begun and data.startswith(_DER_SEQUENCE):  # which is the digit 0, too: text may begin so
+    if data.startswith(_DER_SEQUENCE) and not _BEGIN.search(
+        _text(data)
+    ):  # which is the digit 0, too: text may begin so
         return data
-    if any(label.endswith("PRIVATE KEY") for label in begun):
-        raise CertificateRejected(
-            "it holds a PRIVATE KEY, which belongs in no file that is handed over; whoever has had the file has the key"
-        )
-    if len(begun) != len(blocks):
-        raise CertificateRejected("it begins a block of PEM that does not end")
+    begun, blocks = _blocks(data)
     found = [content for label, content in blocks if label in _LABELS[wanted]]
     if not found:
         held = f"it holds {', '.join(dict.fromkeys(begun))}, and" if begun else "it is"
@@ -73,6 +86,19 @@ def der_of(data: bytes, wanted: str) -> bytes:
     if len(found) > 1:
         raise CertificateRejected(f"it holds {len(found)} of the kind {wanted}: give a file with the one that is meant")
     return _decoded(found[0])
+
+
+def _blocks(data: bytes) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return what begins in a file, and its blocks with what each is called. Raises CertificateRejected."""
+    text = _text(data)
+    begun, blocks = _BEGIN.findall(text), _BLOCK.findall(text)
+    if any(label.endswith("PRIVATE KEY") for label in begun):
+        raise CertificateRejected(
+            "it holds a PRIVATE KEY, which belongs in no file that is handed over; whoever has had the file has the key"
+        )
+    if len(begun) != len(blocks):
+        raise CertificateRejected("it begins a block of PEM that does not end")
+    return begun, blocks
 
 
 def _text(data: bytes) -> str:

@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keystore.curve import ORDER, compressed, verifying_point
 from keystore.transcript import transcript
@@ -40,6 +41,21 @@ class VerifyingKey:
             raise InvalidSignature("the other half of s")
         verify_ecdsa(self.x509, (r, s), transcript("sig", self.data, message))
 
+    @property
+    def spki(self) -> bytes:
+        """Return the key as X.509 has it: its SubjectPublicKeyInfo, DER."""
+        return self.x509.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    def verify_text(self, signature: bytes, text: bytes) -> None:
+        """Verify what `sign_text` gives, in its one form. Raises cryptography.exceptions.InvalidSignature."""
+        try:
+            r, s = decode_dss_signature(signature)
+        except ValueError as error:
+            raise InvalidSignature("this is no signature in DER") from error
+        if s > ORDER // 2 or encode_dss_signature(r, s) != signature:
+            raise InvalidSignature("a signature has one form")
+        verify_ecdsa(self.x509, (r, s), text)
+
     def __eq__(self, other: object) -> bool:
         """Compare by bytes."""
         return isinstance(other, VerifyingKey) and self.data == other.data
@@ -65,6 +81,16 @@ class SigningKey:
         """Return S_PRK over a transcript: r || s, 64 bytes. Raises hsm.errors.HsmError of a key in a token."""
         r, s = sign_ecdsa(self.x509, transcript("sig", self.verifying_key.data, message))
         return written(r, min(s, ORDER - s))
+
+    def sign_text(self, text: bytes) -> bytes:
+        """Sign a text that others' tools verify (C2SP signed-note, type 0x02): DER, of the text itself, s at most n/2.
+
+        Raises ValueError for what could be taken for a transcript, and HsmError of a key in a token.
+        """
+        if b"\0" in text or not text.endswith(b"\n"):
+            raise ValueError("a transcript has zeros in it, and a text has none and ends its last line")
+        r, s = sign_ecdsa(self.x509, text)
+        return encode_dss_signature(r, min(s, ORDER - s))
 
     def __repr__(self) -> str:
         """Show the public half alone."""

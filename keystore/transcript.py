@@ -1,11 +1,13 @@
 """The transcript encoding T: the one form in which anything is signed, hashed, or bound to a seal.
 
 T(label, f1..fn) = "medunion/v1" || 0x00 || F(label) || F(f1) || ... || F(fn), with F(x) = u32be(len x) || x.
-The number of fields is fixed per label. A transcript is only ever produced: nothing parses one (docs/protocol.md, 1).
+The number of fields is fixed per label. A transcript is only ever produced: nothing parses one (docs/protocol.md, 1)
+but a judge, who makes again what was signed (7).
 """
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 PREFIX = b"medunion/v1\x00"
 LENGTH_BYTES = 4
@@ -39,7 +41,16 @@ def listing(elements: Sequence[bytes]) -> bytes:
 
 def transcript(label: str, *fields: bytes) -> bytes:
     """Return T(label, fields)."""
-    return PREFIX + frame(text(label)) + b"".join(map(frame, fields))
+    parts = [_begun(label)]
+    for field in fields:
+        parts += len(field).to_bytes(LENGTH_BYTES, "big"), field
+    return b"".join(parts)
+
+
+@lru_cache(256)
+def _begun(label: str) -> bytes:
+    """Return how the transcripts of a label begin: labels are few, and written in this code."""
+    return PREFIX + frame(text(label))
 
 
 def digest(data: bytes) -> bytes:

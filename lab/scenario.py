@@ -94,4 +94,4 @@ def _afterwards(world: World, findings: Findings) -> None:
 def verify_log(world: World, findings: Findings, label: str) -> None:
     """Check the chain of a server's audit log."""
     said = world.servers[label].run("log", "--verify", expect=None)
-    findings.that(f"the audit log of {label} verifies", "the chain holds" in said, said)
+    findings.that(f"the audit log of {label} verifies", "the tree holds" in said, said)

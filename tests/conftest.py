@@ -17,6 +17,19 @@ from tests.simulator import Federation, lent, simulated
 USER_PIN = "user-pin-4711"
 SO_PIN = "officer-pin-0815"
 _numbers = itertools.count(1)
+_LONG = (
+    "clients",
+    "crash",
+    "e2e",
+    "browser",
+    "lab",
+    "contract/other_tokens",
+    "benchmarks",
+    "deploy",
+    "mutants",
+    "ceremony",
+)
+"""Directories of long tests. They begin first: whoever has ended its own takes others' last ones, and those are short then."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,6 +40,18 @@ def pytest_configure(config: pytest.Config) -> None:
     watch(config)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put long tests first, each file's together and in its order."""
+    tests = config.rootpath / "tests"
+    long = [tests / name for name in _LONG]
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, directory in enumerate(long) if item.path.is_relative_to(directory)), len(long))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,9 +1,12 @@
-"""What a hospital sends as M_EMR, put together without a hospital."""
+"""What a hospital sends as M_EMR, put together without a hospital; and what a doctor deposits."""
 
 from itertools import pairwise
 
+from federation.protocol.consultation import InConsultation
 from federation.protocol.frames import Piece, padded_size
-from federation.v1.record_pb2 import PART_KIND_ATTACHMENT, RecordEntry, RecordManifest, RecordPart
+from federation.protocol.record import Intent
+from federation.v1.diagnosis_pb2 import DiagnosisDelivery
+from federation.v1.record_pb2 import PART_KIND_ATTACHMENT, Deposit, RecordEntry, RecordManifest, RecordPart
 from keystore.transcript import digest, frame
 
 
@@ -35,3 +38,26 @@ def cut(content: bytes, *places: int) -> list[Piece]:
     edges = [0, *places, len(content)]
     whole = [Piece(content[start:end]) for start, end in pairwise(edges)]
     return [*whole[:-1], Piece(whole[-1].content, padded_size(len(content)) - len(content))]
+
+
+def deposit_of(consultation: InConsultation, d5: DiagnosisDelivery, intent: Intent, *, now: int) -> Deposit:
+    """Give STO of P:wang's consultation with D:chen, before it is sent."""
+    p2 = consultation.delivery
+    return Deposit(
+        patient_id="P:wang",
+        doctor_id="D:chen",
+        sent_at=now,
+        blind=intent.blind,
+        scope=intent.scope,
+        access=intent.shown.access,
+        consultation_digest=consultation.session.transcript_hash,
+        biosignal_size_bytes=len(consultation.biosignal),
+        biosignal_digest=p2.biosignal_digest,
+        biosignal_sent_at=p2.sent_at,
+        biosignal_signature=p2.signature,
+        diagnosis_size_bytes=len(d5.diagnosis),
+        diagnosis_digest=digest(d5.diagnosis),
+        based_on=d5.based_on,
+        diagnosis_sent_at=d5.sent_at,
+        diagnosis_signature=d5.signature,
+    )

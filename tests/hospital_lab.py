@@ -1,9 +1,7 @@
 """A hospital that really serves: TLS on loopback, SQLite, blobs, its keys in a SoftHSM token; the rest of the federation is
 tests/simulator.py, in memory. The doctor's side is the protocol itself over the stubs."""
 
-import asyncio
 import queue
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,7 +22,7 @@ from federation.hospital.outbox import Outbox
 from federation.hospital.roster import checked_span, planned, put_on_roster, shown_duty, take_off_roster
 from federation.hospital.services import Hospital
 from federation.party.member import Member
-from federation.processes.hospital import Listening, listen
+from federation.processes.hospital import listen
 from federation.protocol.calls import PUBLISH
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.record import Established, Intent, Received, Slice
@@ -40,13 +38,14 @@ from federation.v1.publication_pb2 import Publication, PublicationReceipt
 from federation.v1.record_pb2 import PURPOSE_STORE, Deposit, OpenSessionRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.v1.statement_pb2 import KeyStatement, SignedStatement
-from federation.wire.channel import open_channel
+from federation.wire.channel import channel_options
 from federation.wire.server import LeafRotation
 from federation.wire.status import from_rpc_error
 from federation.wire.workers import Workers
 from keystore import x509 as issuing
 from keystore.party import CloudKeys, HospitalKeys
 from keystore.transcript import digest, listing
+from tests.serving import SECONDS, Serving, running
 from tests.simulator import Federation
 
 DATA = Path(__file__).parent / "data"
@@ -57,8 +56,9 @@ SETTINGS = HospitalSettings(
     "H:alpha", "127.0.0.1:0", "localhost:1", TokenSettings("pkcs11:"), departments=("cardiology", "neurology")
 )
 """What of a hospital's settings it is composed by; its token is the simulated federation's."""
-SECONDS = 20.0
 MILLISECOND = timedelta(milliseconds=1)
+FIXED_WINDOW: tuple[str, str | int] = ("grpc.http2.bdp_probe", 0)
+"""A reader whose window isn't widened by how quick its machine is: what is on its way to it has a bound."""
 DOCTORS = ("D:chen", "D:roe")
 """Who is on duty here from the beginning, in all departments, for two weeks."""
 OWN_CLASSES = ("cardiology", "neurology")
@@ -179,50 +179,16 @@ class HospitalLab:
         ca = issuing.issue_identity_ca(root, cloud.tls_ca_key, request, "H:alpha", now=now)
         leaf = LeafRotation(lambda at: issuing.issue_leaf(ca, self.keys.tls_ca_key, "H:alpha", now=at))
         root_pem = root.public_bytes(Encoding.PEM)
-        with _running(
-            lambda workers: listen(self.hospital, self.settings, "127.0.0.1:0", leaf, root_pem, workers)
-        ) as port:
-            channel = open_channel(f"127.0.0.1:{port}", "H:alpha", root_pem)
-            try:
+
+        def build(workers: Workers) -> Serving:
+            listening = listen(self.hospital, self.settings, "127.0.0.1:0", leaf, root_pem, workers)
+            return listening.server, listening.stop
+
+        with running(build) as port:
+            credentials = grpc.ssl_channel_credentials(root_certificates=root_pem)
+            options = [*channel_options("H:alpha"), FIXED_WINDOW]
+            with grpc.secure_channel(f"127.0.0.1:{port}", credentials, options=options) as channel:
                 yield Client(self.federation, channel)
-            finally:
-                channel.close()
-
-
-@contextmanager
-def _running(build: Callable[[Workers], Listening]) -> Iterator[int]:
-    """Run a server in a thread with an event loop of its own; give its port."""
-    ports: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
-    loop = asyncio.new_event_loop()
-    stopped = asyncio.Event()
-
-    async def run() -> None:
-        workers = Workers(4, 64)
-        listening = build(workers)
-        await listening.server.start()
-        ports.put(listening.server.port)
-        await stopped.wait()
-        await listening.stop(timedelta(seconds=0.2))
-        workers.close()
-
-    def body() -> None:
-        try:
-            loop.run_until_complete(run())
-        except BaseException as error:
-            ports.put(error)
-            raise
-        finally:
-            loop.close()
-
-    thread = threading.Thread(target=body, daemon=True)
-    thread.start()
-    port = ports.get(timeout=SECONDS)
-    assert isinstance(port, int), port
-    try:
-        yield port
-    finally:
-        loop.call_soon_threadsafe(stopped.set)
-        thread.join(SECONDS)
 
 
 class Session:
@@ -276,11 +242,17 @@ class Client:
         return awaiting.receive(session.receive().reply, verifier, now=federation.clock.now)
 
     def read(
-        self, intent: Intent, sink: Callable[[bytes], object] | None = None, doctor=None
+        self,
+        intent: Intent,
+        sink: Callable[[bytes], object] | None = None,
+        doctor=None,
+        known_size: int = 0,
+        before=None,
     ) -> tuple[bytes, Received]:
         """D3, H1, D4, H2: M_EMR (unless a sink takes it), and its signed end."""
         with self.session() as session:
-            state, frame = self.establish(session, intent, doctor).query(now=self.federation.clock.now)
+            established = self.establish(session, intent, doctor)
+            state, frame = established.query(now=self.federation.clock.now, known_size=known_size, before=before)
             return self.receive_record(session, state, frame, sink)
 
     def receive_record(self, session, state, frame, sink=None) -> tuple[bytes, Received]:

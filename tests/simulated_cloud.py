@@ -1,6 +1,6 @@
 """The public cloud, the medical authority and the clock of the in-memory federation (tests/simulator.py)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -9,29 +9,30 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.errors import Authorization
 from federation.party.epochs import EpochKeeper, Lifetimes
+from federation.party.lists import FollowedLists
 from federation.party.member import Member
 from federation.protocol import search
 from federation.protocol.access import Allowed, Receiver
-from federation.protocol.anchors import Anchors, Lists, periods_of, serial_entry
-from federation.protocol.authorities import pin_crl
+from federation.protocol.anchors import Anchors, Lists, key_entry, periods_of, serial_entry
+from federation.protocol.authorities import crls_beside, pin_crl
 from federation.protocol.bundle import TrustedBundle, issue, issue_next
 from federation.protocol.index import BlindIndex, Location
 from federation.protocol.registration import LiveRegistration, TicketTerms, receive_request, restate
+from federation.protocol.revocations import Change, WholeSet, prefix_of
 from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.verifier import EncryptionKey, Verifier
 from federation.store.party import ReplayMemory
 from federation.v1 import search_pb2
-from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle
+from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle, WatchDirectoryResponse
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
-from federation.v1.search_pb2 import IndexRow
 from federation.v1.statement_pb2 import (
     ROLE_DOCTOR,
     ROLE_HOSPITAL,
     CrlPin,
     KeyStatement,
-    RevocationList,
+    RevocationExcerpt,
+    RevocationHead,
     SignedStatement,
-    Sweep,
 )
 from hsm import Token
 from keystore import x509 as issuing
@@ -67,6 +68,7 @@ class Authority:
         self.key = token.generate_signing("authority")
         self.certificate = issuing.create_authority(self.key, authority_id, now=clock.moment)
         self.doctor_ids = ["D:*"]
+        self.crl_url: str | None = None
         self.revoked: list[issuing.RevokedCertificate] = []
         self.crl_number = 0
         self._crl = b""
@@ -101,6 +103,7 @@ class Authority:
             authority_id=self.authority_id,
             certificate=self.certificate.public_bytes(Encoding.DER),
             doctor_ids=self.doctor_ids,
+            crl_url=self.crl_url,
         )
 
 
@@ -124,6 +127,7 @@ class Cloud:
     authority: Authority
     entropy: Callable[[int], bytes]
     sequence: int = 0
+    published: tuple[GetDirectoryResponse, WholeSet] | None = None
     revoked_serials: list[bytes] = field(default_factory=list)
     revoked_statements: list[bytes] = field(default_factory=list)
     sweeps: dict[bytes, int] = field(default_factory=dict)
@@ -195,32 +199,86 @@ class Cloud:
     def anchors(self) -> Anchors:
         return self.bundle.anchors
 
-    def revocation_list(self) -> SignedStatement:
+    @property
+    def revoked(self) -> WholeSet:
+        """What is revoked now."""
+        entries = [
+            *map(serial_entry, self.revoked_serials),
+            *self.revoked_statements,
+            *map(key_entry, self.revoked_keys),
+        ]
+        swept = [Change(whose, before) for whose, before in self.sweeps.items()]
+        return WholeSet.from_changes([*map(Change, entries), *swept])
+
+    def revocation_head(self) -> SignedStatement:
         self.sequence += 1
-        now = self.clock.now
-        content = RevocationList(
+        now, revoked = self.clock.now, self.revoked
+        content = RevocationHead(
             sequence=self.sequence,
             this_update=now,
             next_update=now + 3_600_000,
-            serials=map(serial_entry, self.revoked_serials),
-            statements=self.revoked_statements,
-            sweeps=[Sweep(patient_digest=whose, before=before) for whose, before in self.sweeps.items()],
-            key_ids=self.revoked_keys,
+            root=revoked.root,
+            entries=revoked.entries,
+            revision=self.sequence,
             bundle_sequence=self.bundle.sequence,
             crls=[authority.pin() for authority in self.authorities],
         )
         return sign_statement("rl", content, self.keys.signing_key)
 
+    def excerpt(self, *entries: bytes) -> RevocationExcerpt:
+        """Give the shards of these entries under a head of now."""
+        return self.revoked.excerpt(self.revocation_head(), map(prefix_of, entries))
+
+    def shards(self, prefixes: Sequence[int], held_crls: Sequence[bytes] = ()) -> RevocationExcerpt:
+        """Give these shards, and the CRLs but those, as the newest directory that was handed out has them."""
+        directory, revoked = self._published()
+        excerpt = revoked.excerpt(directory.revocation_head, prefixes)
+        excerpt.certificate_revocation_lists.extend(crls_beside(directory.certificate_revocation_lists, held_crls))
+        return excerpt
+
+    def _published(self) -> tuple[GetDirectoryResponse, WholeSet]:
+        if self.published is None:
+            self.directory()
+        assert self.published is not None
+        return self.published
+
+    def all_shards(self, held_crls: Sequence[bytes]) -> list[RevocationExcerpt]:
+        """Give all shards of the newest directory that was handed out, and its CRLs but those."""
+        directory, revoked = self._published()
+        head, crls = directory.revocation_head, crls_beside(directory.certificate_revocation_lists, held_crls)
+        shards = [shard.message(prefix) for prefix, shard in enumerate(revoked.shards)]
+        parts = (RevocationExcerpt(head=head, shards=shards[at : at + 32]) for at in range(0, len(shards), 32))
+        return [RevocationExcerpt(head=head, certificate_revocation_lists=crls), *parts]
+
+    def changes(self, directory: GetDirectoryResponse) -> WatchDirectoryResponse:
+        """Give a directory whole, as what a follower does not have."""
+        return WatchDirectoryResponse(
+            cloud_encryption_key_statement=directory.cloud_encryption_key_statement,
+            revocation_head=directory.revocation_head,
+            certificate_revocation_lists=directory.certificate_revocation_lists,
+            trust_bundle=directory.trust_bundle,
+        )
+
+    def hand_over(self, directory: GetDirectoryResponse, member: Member) -> None:
+        """Hand a directory to a member: a hospital takes all shards with it, others ask for those that they need."""
+        if isinstance(member.lists, FollowedLists):
+            member.lists.follow(self.changes(directory), self.bundles_after, self.all_shards)
+        else:
+            member.update(directory, self.bundles_after, self.shards)
+
     def directory(self) -> GetDirectoryResponse:
-        return GetDirectoryResponse(
+        directory = GetDirectoryResponse(
             cloud_encryption_key_statement=self.epochs.current(self.clock.now),
-            revocation_list=self.revocation_list(),
+            revocation_head=self.revocation_head(),
             certificate_revocation_lists=[self.authority.crl()],
             trust_bundle=self.bundle.signed,
         )
+        self.published = directory, self.revoked
+        return directory
 
     def verifier(self) -> Verifier:
-        return Verifier(self.anchors, Lists.read(self.anchors, self.revocation_list(), (self.authority.crl(),)))
+        crls = (self.authority.crl(),)
+        return Verifier(self.anchors, Lists.read(self.anchors, self.revocation_head(), crls, self.revoked))
 
     def encryption_key(self) -> EncryptionKey:
         return self.verifier().cloud_encryption_key(self.epochs.current(self.clock.now), now=self.clock.now)
@@ -245,14 +303,14 @@ class Cloud:
         credential = accepted.credential(serial, now=now)
         issued = self.keys.issuing.issue(credential)
         key_statement, reply = accepted.answer(
-            credential, issued, self.keys.signing_key, self.revocation_list(), now=now
+            credential, issued, self.keys.signing_key, self.excerpt(serial_entry(serial)), now=now
         )
         shared = issued.shared_key(member.identity, serial)
         self.shared_keys[member.identity] = serial, shared
         issued.wipe()
         registered = waiting.receive(reply, self.anchors, (self.authority.crl(),), member.freshness, now=now)
         member.install(registered, certificate)
-        member.update(self.directory(), self.bundles_after)
+        self.hand_over(self.directory(), member)
         if role == ROLE_HOSPITAL:
             self.hospitals[member.identity] = key_statement, applicant.encryption_key_statement
 
@@ -267,30 +325,37 @@ class Cloud:
         name = self.index.names(patient_id, location)[0]
         self.rows.setdefault(name.row_key, {})[name.row_id] = self.index.seal(name, location)
 
-    def index_rows(self, patient_id: str, classes: tuple[str, ...], allowed: Allowed) -> tuple[IndexRow, ...]:
+    def locations(self, patient_id: str, classes: tuple[str, ...], allowed: Allowed) -> list[Location]:
+        """Return where records are that an access shows, in the order of their classes."""
         found = []
         for name in classes:
             key = self.index.patients(patient_id)[0].row_key(name)
             for row_id, sealed in self.rows.get(key, {}).items():
                 location = self.index.reveal(key, row_id, sealed)
-                if not allowed.shows(location.hospital_id, name, location.handle.hex(), location.sensitivity):
-                    continue
-                key_statement, encryption_key = self.hospitals[location.hospital_id]
-                found.append(
-                    IndexRow(
-                        hospital_id=location.hospital_id,
-                        department_id=location.department_id,
-                        address="localhost:3",
-                        key_statement=key_statement,
-                        encryption_key_statement=encryption_key,
-                        handle=location.handle,
-                    )
-                )
-        return tuple(found)
+                if allowed.shows(location.hospital_id, name, location.handle.hex(), location.sensitivity):
+                    found.append(location)
+        return found
 
-    def answer(self, opening: SealedOpening) -> SealedReply:
-        """Take D2 and answer C, as the search service does."""
-        now, verifier = self.clock.now, self.verifier()
+    def page(self, found: list[Location], after: int) -> search.Findings:
+        """Put on a page what it holds of the locations behind the first so many."""
+        page, taken = search.Page(), after
+        for location in found[after:]:
+            key_statement, encryption_key = self.hospitals[location.hospital_id]
+            hospital = search_pb2.IndexHospital(
+                hospital_id=location.hospital_id,
+                address="localhost:3",
+                key_statement=key_statement,
+                encryption_key_statement=encryption_key,
+            )
+            if not page.take(hospital, location.department_id, location.handle):
+                break
+            taken += 1
+        outcome = search_pb2.SEARCH_OUTCOME_FOUND if found else search_pb2.SEARCH_OUTCOME_NONE
+        return search.Findings(outcome, page.hospitals, b"%d" % taken if taken < len(found) else b"")
+
+    def answer(self, opening: SealedOpening, verifier: Verifier | None = None) -> SealedReply:
+        """Take D2 and answer C, as the search service does, by lists that are made now unless some are at hand."""
+        now, verifier = self.clock.now, verifier or self.verifier()
         claimed = search.receive_query(opening, self.epochs, verifier, now=now)
         serial, shared = self.shared_keys.get(claimed.claimed_asker, (None, bytes(32)))
         pending = claimed.verify(serial, shared, verifier, now=now)
@@ -300,9 +365,6 @@ class Cloud:
         except Authorization as error:
             findings = query.refusal(error)
         else:
-            rows = self.index_rows(query.query.patient_id, classes, allowed)
-            outcome = search_pb2.SEARCH_OUTCOME_FOUND if rows else search_pb2.SEARCH_OUTCOME_NONE
-            pages = [rows[start : start + search.ROWS_PER_PAGE] for start in range(0, len(rows), search.ROWS_PER_PAGE)]
-            page = pages[query.query.page] if query.query.page < len(pages) else ()
-            findings = search.Findings(outcome, page, max(1, len(pages)))
+            found = self.locations(query.query.patient_id, classes, allowed)
+            findings = self.page(found, int(query.query.after or 0))
         return query.answer(findings, CLOUD_ID, self.keys.signing_key, now=now)

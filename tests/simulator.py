@@ -6,6 +6,7 @@ In place of mocks: tests drive the parties step by step, change what they want c
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -17,16 +18,25 @@ from federation.protocol.consent import Shift, Terms, make_duty, make_grant
 from federation.protocol.consultation import code_digest
 from federation.protocol.handshake import AwaitingReply, ReceivedOpening
 from federation.protocol.parties import Party
+from federation.protocol.revocation import entries_of_room
 from federation.protocol.shown import Shown
 from federation.protocol.statements import peek_statement
 from federation.protocol.verifier import Peer
 from federation.store.party import Epochs, Settings
+from federation.store.revocations import KeptShards
 from federation.v1 import record_pb2
 from federation.v1.access_pb2 import Access, Consent, OwnAccess, ShownDuty
 from federation.v1.consultation_pb2 import GetRoomResponse
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.record_pb2 import Scope
-from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT, Grant, KeyStatement, SignedStatement
+from federation.v1.statement_pb2 import (
+    ROLE_DOCTOR,
+    ROLE_HOSPITAL,
+    ROLE_PATIENT,
+    Grant,
+    KeyStatement,
+    SignedStatement,
+)
 from hsm import Token, TokenUri, open_token, pin_from_value
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys
 from keystore.transcript import digest
@@ -38,14 +48,18 @@ __all__ = ["BIOMETRIC_PASSWORD", "CLASSES", "CLOUD_ID", "START", "Authority", "C
 
 BIOMETRIC_PASSWORD = bytes(range(32))
 
+
 TokenFactory = Callable[[str], Token]
 
 
 class Federation:
     """One cloud, one authority, two hospitals, a doctor and a patient, all registered."""
 
-    def __init__(self, make_token: TokenFactory, entropy: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, make_token: TokenFactory, entropy: Callable[[int], bytes], grace: timedelta = timedelta(0)
+    ) -> None:
         self.make_token = make_token
+        self.grace = grace
         self.entropy = entropy
         self.clock = Clock()
         self.members: list[Member] = []
@@ -72,7 +86,9 @@ class Federation:
 
     def new_member(self, identity: str, keys: PartyKeys) -> Member:
         database = new_database()
-        return Member(identity, keys, Settings(database), Epochs(database), self.cloud.bundle)
+        shards = KeptShards(database) if identity.startswith("H:") else None
+        kept = Settings(database), Epochs(database)
+        return Member(identity, keys, *kept, self.cloud.bundle, shards=shards, grace=self.grace)
 
     def new_hospital(self, hospital_id: str) -> Member:
         member = self.new_member(hospital_id, HospitalKeys.create(self.make_token("hospital")))
@@ -82,7 +98,7 @@ class Federation:
 
     def new_doctor(self, doctor_id: str) -> Member:
         member = self.new_member(doctor_id, PartyKeys.create(self.make_token("doctor")))
-        member.update(self.cloud.directory())
+        self.cloud.hand_over(self.cloud.directory(), member)
         certificate = self.authority.certify(member.keys, doctor_id)
         self.cloud.register(member, ROLE_DOCTOR, certificate, certificate)
         self.members.append(member)
@@ -98,7 +114,7 @@ class Federation:
         """Hand the newest lists and trust bundles to these members, or to all."""
         directory = self.cloud.directory()
         for member in members or self.members:
-            member.update(directory, self.cloud.bundles_after)
+            self.cloud.hand_over(directory, member)
 
     def renew(self, member: Member) -> None:
         """Let a member register again by itself, with what it registered with."""
@@ -113,14 +129,14 @@ class Federation:
     def room(self, doctor: Member | None = None) -> tuple[GetRoomResponse, bytes]:
         """What the relay serves of the doctor, and the digest in the doctor's code."""
         party = self.party(doctor or self.doctor)
-        statement = party.self_.key_statement
+        statement, duty = party.self_.key_statement, self.duty(doctor or self.doctor)
         room = GetRoomResponse(
             key_statement=statement,
             doctor_certificate=party.certificate,
             encryption_key_statement=party.encryption_key_statement,
-            revocation_list=self.cloud.revocation_list(),
+            revocations=self.cloud.excerpt(*entries_of_room(statement, party.encryption_key_statement, duty)),
             certificate_revocation_list=self.authority.crl(),
-            duty=self.duty(doctor or self.doctor),
+            duty=duty,
         )
         return room, code_digest(statement.statement, statement.signature, party.certificate)
 
@@ -226,7 +242,7 @@ class Federation:
         self,
         grant: SignedStatement | None,
         department_class: str = "*",
-        page: int = 0,
+        after: bytes = b"",
         doctor: Member | None = None,
         patient: Member | None = None,
     ) -> tuple[search.AwaitingAnswer, SealedOpening]:
@@ -234,16 +250,16 @@ class Federation:
         doctor, patient = doctor or self.doctor, patient or self.patient
         return search.ask(
             self.party(doctor),
-            search.Question(self.shown(grant, patient, doctor), department_class, page),
+            search.Question(self.shown(grant, patient, doctor), department_class, after),
             self.cloud.encryption_key(),
             doctor.verifier(),
             now=self.clock.now,
             entropy=self.entropy,
         )
 
-    def search(self, grant: SignedStatement | None, department_class: str = "*", page: int = 0) -> search.Answer:
+    def search(self, grant: SignedStatement | None, department_class: str = "*", after: bytes = b"") -> search.Answer:
         """D2, C."""
-        awaiting, opening = self.ask(grant, department_class, page)
+        awaiting, opening = self.ask(grant, department_class, after)
         return awaiting.receive(self.cloud.answer(opening), self.doctor.verifier(), now=self.clock.now)
 
     def address(self, hospital: Member) -> Peer:

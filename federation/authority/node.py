@@ -22,6 +22,7 @@ from hsm import PinProvider, Token
 from keystore.errors import CertificateRejected, GenerationUnknown
 from keystore.generations import label_of, purpose_and_number
 from keystore.policies import MEDICAL_AUTHORITY, POLICIES
+from keystore.transcript import digest
 from keystore.x509 import RevokedCertificate, create_authority, issue_crl, issue_doctor_certificate
 
 _CERTIFICATE = "authority.der"
@@ -169,6 +170,12 @@ class MedicalAuthority:
             certificates = tuple(replace(c, revoked_at=now) if c.serial in chosen else c for c in ledger.certificates)
             self._file.write(replace(ledger, certificates=certificates))
         return sorted(chosen)
+
+    @property
+    def crl_name(self) -> str:
+        """Return under which name lists are published: one for each key, for each signs the list of what it certified."""
+        name = authority_id_of(self.certificate).partition(":")[2]
+        return f"{name}-{digest(self.certificate.public_bytes(Encoding.DER)).hex()[:8]}.crl"
 
     def crl(self) -> x509.CertificateRevocationList:
         """Issue the next CRL. Its number is taken before the list is made, so no two lists share one."""

@@ -31,7 +31,7 @@ from federation.store.party import Settings
 from federation.store.records import Records
 from federation.store.shelves import Shelf
 from federation.v1.directory_pb2 import GetDirectoryResponse
-from federation.v1.statement_pb2 import RevocationList
+from federation.v1.statement_pb2 import RevocationHead
 from hsm import PinProvider, Token
 from keystore.party import CloudKeys, HospitalKeys
 
@@ -180,4 +180,4 @@ def _list_number(node: _Node) -> int:
     kept = Settings(node.database).get(DIRECTORY)
     if kept is None:
         return 0
-    return peek_statement(RevocationList, GetDirectoryResponse.FromString(kept).revocation_list).sequence
+    return peek_statement(RevocationHead, GetDirectoryResponse.FromString(kept).revocation_head).sequence

@@ -21,12 +21,14 @@ from federation.clock import system_clock
 from federation.cloud.node import PublicCloudNode
 from federation.party.audit import OK, Audit, AuditEvent
 from federation.party.node_directory import NodeDirectory, open_node_token, password_file
+from federation.protocol.time import Instant
 from federation.settings import BlobSettings, CloudSettings, DatabaseSettings, HospitalSettings, TokenSettings
 from federation.store.backup import put, put_blobs, require_empty
 from federation.store.database import Database
 from federation.store.errors import BackupRejected
 from federation.store.file_shelf import FileShelf
-from federation.store.party import Log
+from federation.store.log import Log
+from federation.store.witnessed import Witnessed
 from hsm import PinProvider, Token
 from keystore.party import IDENTITY, CloudKeys, HospitalKeys
 
@@ -162,8 +164,11 @@ def _amend(
     """Write into the log that this is a restored node, and let the public cloud take up what its members have heard."""
     manifest, now = checked.manifest, system_clock()
     made_at = datetime.fromtimestamp(manifest.made_at / 1000, UTC).isoformat(timespec="seconds")
-    detail = f"backup {manifest.digest} of {made_at}, {manifest.log_entries} entries of the log"
-    Audit(Log(database), keys.sealing).record(AuditEvent("RESTORED", OK, detail=detail), now=now)
+    detail = f"backup {manifest.digest} of {made_at}, {manifest.log_entries} entries of the log; {_anew(database, now)}"
+    Audit(Log(database), keys.sealing, where=manifest.identity).record(
+        AuditEvent("RESTORED", OK, detail=detail), now=now
+    )
+    Witnessed(database).doubt()
     if isinstance(checked.settings, CloudSettings):
         node = PublicCloudNode(checked.destination.directory, checked.settings, database, token)
         if witnesses:
@@ -171,6 +176,17 @@ def _amend(
         else:
             floor_without(node, manifest, now=now)
         node.publish()
+
+
+def _anew(database: Database, now: Instant) -> str:
+    """Let the log go on under a number that it never had, and say after what.
+
+    Its witnesses have seen heads of what is lost, and a head without that would be a fork.
+    """
+    book = Log(database)
+    size, before = book.sequence(), book.state().number
+    number = book.begin_anew(now=now)
+    return f"number {number} of the log goes on after {size} entries of number {before}, root {book.root(size).hex()}"
 
 
 def _has_other_identity(manifest: Manifest, keys: CloudKeys | HospitalKeys) -> bool:

@@ -20,6 +20,7 @@ from federation.settings import BlobSettings, CloudSettings, ConfigError, Databa
 from federation.store.database import Database
 from federation.store.errors import StoreError
 from federation.store.party import Epochs, Settings
+from federation.store.revocations import KeptShards
 from hsm import PinProvider, Token
 from hsm.errors import HsmError
 from keystore.errors import KeystoreError
@@ -179,6 +180,7 @@ class Examined:
             self.directory.trust(),
             protocol.freshness,
             protocol.lifetimes,
+            KeptShards(database) if self.directory.letter == "H" else None,
         )
 
     @property

@@ -1,14 +1,14 @@
 """A node in its federation: trust bundle, certificates and lists, how full those are, its registration, and the clock."""
 
 import ctypes
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 
 from federation.check.findings import Examined, Finding, Verdict
 from federation.cloud.directory import crls_and_pins
-from federation.cloud.revocation import Capacity, capacities, capacities_of
+from federation.cloud.revocation import Capacity
 from federation.errors import FutureDated, Rejected, StaleMessage, StaleRevocationList
 from federation.hospital.tls import TlsIdentity
 from federation.party.cloud_client import CloudClient
@@ -40,6 +40,7 @@ _TOLD: Mapping[RevocationKind, str] = {
     "statement": "statements",
     "key": "encryption keys",
     "sweep": "patients who took everything back",
+    "heard": "entries that a restored cloud has from hospitals",
 }
 _PAGE = "docs/operations.md, Medunion revocation list filling"
 
@@ -54,7 +55,7 @@ def trust(examined: Examined) -> Iterator[Finding]:
     member = examined.need_member()
     examined.trust = newest = member.trust.newest()
     yield Finding("trust", Verdict.OK, f"{_named(newest)}; it began with number {pinned.sequence}")
-    ends_at = member.trust.lease(member.verifier().lists.revocations).ends_at
+    ends_at = member.trust.lease(member.verifier().lists.head).ends_at
     yield _until("trust", "it may be used without the public cloud", ends_at, examined, "see that the cloud is reached")
 
 
@@ -135,7 +136,10 @@ def _authorities(anchors: Anchors, lists: Lists, now: datetime) -> Iterator[Find
             end = current_crl(authority, lists.crls, now).next_update_utc
         except StaleRevocationList:
             says, do = f"there is no current list of {name}: its doctors are refused", "medunion public-cloud crl"
-            yield Finding("certificates", Verdict.WRONG, says, f"{do}, with the list of `medunion authority crl`")
+            where = f"; it is fetched from {authority.crl_url}" if authority.crl_url else ""
+            yield Finding(
+                "certificates", Verdict.WRONG, says, f"{do}, with the list of `medunion authority crl`{where}"
+            )
         else:
             yield Finding("certificates", Verdict.OK, f"the list of {name} is current until {end:%Y-%m-%d %H:%M}")
     if not anchors.authorities:
@@ -157,18 +161,16 @@ def _ends(name: str, certificate: x509.Certificate, now: datetime, do: str) -> F
 
 
 def revocations(examined: Examined) -> Iterator[Finding]:
-    """Count what is revoked: the public cloud in its book, a hospital on the list in hand. A full list lets nobody be revoked."""
+    """Count what is revoked: the public cloud in its book, a hospital by the head in hand. A full list lets nobody be revoked."""
     if isinstance(examined.settings, CloudSettings):
         counted = Survey(examined.need_database()).revocations(now=examined.clock())
-        leaves_at = {kind: it.first_leaves_at for kind, it in counted.items()}
-        found = capacities({kind: it.entries for kind, it in counted.items()})
-        yield from _capacity_findings(found, f"see {_PAGE}", leaves_at, full=Verdict.WRONG)
+        first = min((it.first_leaves_at for it in counted.values()), default=None)
+        capacity = Capacity(sum(it.entries for it in counted.values()), examined.settings.most_revocations)
+        yield _capacity_finding(capacity, {kind: it.entries for kind, it in counted.items()}, first)
     if isinstance(examined.settings, HospitalSettings):
-        listed = examined.need_member().verifier().lists.revocations
-        if listed is not None:
-            # Nothing of the hospital's is wrong: it is another's to put right.
-            do = f"tell the public cloud's operator ({_PAGE})"
-            yield from _capacity_findings(capacities_of(listed), do, {}, full=Verdict.NOTE)
+        head = examined.need_member().verifier().lists.head
+        if head is not None:
+            yield Finding("revocations", Verdict.OK, f"the revocation list has {head.entries} entries")
 
 
 def restrictions(examined: Examined) -> Iterator[Finding]:
@@ -183,27 +185,15 @@ def restrictions(examined: Examined) -> Iterator[Finding]:
         yield Finding("restrictions", Verdict.OK, "every hospital has what its patients hide")
 
 
-def _capacity_findings(
-    found: Sequence[Capacity], do: str, leaves_at: Mapping[RevocationKind, int], *, full: Verdict
-) -> Iterator[Finding]:
-    high = [capacity for capacity in found if capacity.is_high]
-    for capacity in high:
-        verdict = full if capacity.is_full else Verdict.NOTE
-        means = (
-            "it is full, and no more can be revoked" if capacity.is_full else "when it is full no more can be revoked"
-        )
-        leaves = (
-            f"; the first leaves at {_moment(leaves_at[capacity.kind]):%Y-%m-%d %H:%M}"
-            if capacity.kind in leaves_at
-            else ""
-        )
-        yield Finding("revocations", verdict, f"{_told(capacity)} on the revocation list: {means}{leaves}", do)
-    if not high:
-        yield Finding("revocations", Verdict.OK, f"the list has room: {', '.join(map(_told, found))}")
-
-
-def _told(capacity: Capacity) -> str:
-    return f"{capacity.entries} of {capacity.most} {_TOLD[capacity.kind]}"
+def _capacity_finding(capacity: Capacity, kinds: Mapping[RevocationKind, int], first: int | None) -> Finding:
+    told = ", ".join(f"{number} {_TOLD[kind]}" for kind, number in kinds.items())
+    of_what = f"{capacity.entries} of {capacity.most} entries{f' ({told})' if told else ''}"
+    if not capacity.is_high:
+        return Finding("revocations", Verdict.OK, f"the revocation list has room: {of_what}")
+    means = "it is full, and no more can be revoked" if capacity.is_full else "when it is full no more can be revoked"
+    leaves = "" if first is None else f"; the first leaves at {_moment(first):%Y-%m-%d %H:%M}"
+    verdict = Verdict.WRONG if capacity.is_full else Verdict.NOTE
+    return Finding("revocations", verdict, f"{of_what} on the revocation list: {means}{leaves}", f"see {_PAGE}")
 
 
 def registration(examined: Examined) -> Iterator[Finding]:
@@ -250,7 +240,7 @@ def clock(examined: Examined) -> Iterator[Finding]:
 
 def _by_list(examined: Examined, cloud: CloudClient) -> Iterable[Finding]:
     lists = cloud.refresh(examined.need_member())
-    listed, now = lists.revocations, examined.clock()
+    listed, now = lists.head, examined.clock()
     skew = milliseconds(examined.freshness.skew)
     if listed is not None and now + skew < listed.this_update:
         return [_off(f"behind the public cloud's by {_seconds(listed.this_update - now)} or more")]

@@ -1,11 +1,9 @@
 """A node and those it talks to: dialled by TLS as a call would, so that what is wrong is told apart."""
 
 import os
-import socket
 import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
 from datetime import timedelta
 
 import grpc
@@ -19,14 +17,14 @@ from federation.protocol.statements import ROLE_NAMES
 from federation.settings import CloudSettings, HospitalSettings
 from federation.store.registrations import Registrations
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
-from federation.wire.channel import ANYWHERE, Dialling, Resolved, dialling_of, open_channel
+from federation.wire.channel import ANYWHERE, Dialling, dialling_of, open_channel
+from federation.wire.connecting import connected
 from keystore.x509 import tls_name
 
 PATIENCE = timedelta(seconds=5)
 AT_ONCE = 8
 _ANY_PORT = ":0"
 _PROXY_NAMES = ("grpc_proxy", "https_proxy", "http_proxy", "all_proxy")
-_MOST_PROXY_BYTES = 4096
 _CHECK = "/grpc.health.v1.Health/Check"
 
 
@@ -106,7 +104,7 @@ def dial(address: str, identity: str, root_pem: bytes, dialling: Dialling = ANYW
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
     try:
-        with _connected(address, dialling) as connection:
+        with connected(address, dialling, PATIENCE) as connection:
             context.wrap_socket(connection, server_hostname=tls_name(identity)).close()
     except ssl.SSLCertVerificationError as error:
         raise TlsUntrusted(f"its certificate is not good for {identity}: {error.verify_message}") from error
@@ -114,30 +112,6 @@ def dial(address: str, identity: str, root_pem: bytes, dialling: Dialling = ANYW
         raise Unavailable("nobody answers in time") from error
     except (OSError, ValueError) as error:
         raise Unavailable(f"no connection: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _connected(address: str, dialling: Dialling) -> socket.socket:
-    """Connect as a channel does: to what was resolved and checked, or through the proxy by CONNECT (RFC 9110, 9.3.6)."""
-    if dialling.proxy is None:
-        return _first_that_answers(dialling.checked(address))
-    asked = dialling.target(address).connect_to
-    with ExitStack() as on_failure:
-        connection = on_failure.enter_context(_first_that_answers(ANYWHERE.checked(dialling.proxy)))
-        connection.sendall(f"CONNECT {asked} HTTP/1.1\r\nHost: {asked}\r\n\r\n".encode())
-        head = b""
-        while not head.endswith(b"\r\n\r\n") and len(head) < _MOST_PROXY_BYTES:
-            head += connection.recv(1) or b"\r\n\r\n"
-        if head.split(b" ")[1:2] != [b"200"]:
-            raise Unavailable(f"the proxy {dialling.proxy} does not connect to {asked}")
-        on_failure.pop_all()
-        return connection
-
-
-def _first_that_answers(places: list[Resolved]) -> socket.socket:
-    for _, place in places[:-1]:
-        with suppress(OSError):
-            return socket.create_connection(place, PATIENCE.total_seconds())
-    return socket.create_connection(places[-1][1], PATIENCE.total_seconds())
 
 
 def _as_peer(examined: Examined) -> Finding:

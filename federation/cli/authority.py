@@ -15,6 +15,11 @@ from federation.cli.options import EXISTING, OutputFile, TokenChoice, directory_
 from federation.party.certificates import read_certificate, read_request
 from federation.party.node_directory import NodeDirectory
 from federation.settings import MemberSettings
+from federation.store.publishing import publish
+from federation.store.shelves import require_shelf
+
+CRL_TYPE = "application/pkix-crl"
+"""RFC 2585, section 4.2."""
 
 Opened = AbstractContextManager[MedicalAuthority]
 authority_node = node_options(open_authority, MemberSettings)
@@ -74,13 +79,33 @@ def revoke(opened: Opened, doctor: str) -> None:
 
 @authority.command()
 @authority_node
-@_output
-def crl(opened: Opened, output: Path) -> None:
-    """Issue the next list of revoked certificates; it holds for 24 hours."""
+@click.option("--output", type=OutputFile(), help="File to write it to, DER, to be carried by hand.")
+@click.option(
+    "--publish",
+    "places",
+    multiple=True,
+    metavar="URL",
+    help="Where the public cloud fetches it: file:///directory, or s3://bucket/prefix?endpoint=...; repeat.",
+)
+def crl(opened: Opened, output: Path | None, places: tuple[str, ...]) -> None:
+    """Issue the next list of revoked certificates; it holds for 24 hours.
+
+    Published, it has the same name each time: it is what the URL ends with that the public cloud is told
+    (`medunion public-cloud authority add --crl-url`).
+    """
+    if output is None and not places:
+        raise click.UsageError("Say where it goes: --output FILE, --publish URL, or both.")
+    for place in places:
+        require_shelf(place)
     with opened as node:
-        listed = node.crl()
-    safefiles.replace(output, listed.public_bytes(Encoding.DER))
-    click.echo(f"The list, with {len(listed)} revoked, is {output}.")
+        listed, name = node.crl(), node.crl_name
+    content, told = listed.public_bytes(Encoding.DER), f"The list, with {len(listed)} revoked, is"
+    if output is not None:
+        safefiles.replace(output, content)
+        click.echo(f"{told} {output}.")
+    for place in places:
+        publish(place, name, content, CRL_TYPE)
+        click.echo(f"{told} published as {name}.")
 
 
 @authority.command("import-ceremony")

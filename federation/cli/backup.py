@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 import safefiles
-from federation.backup.make import Reporter, make_backup
+from federation.backup.make import Reporter, make_backup, role_of
 from federation.backup.manifest import ROLES, Manifest
 from federation.backup.restore import Destination, read_manifest, restore
+from federation.backup.series import Series
 from federation.backup.witness import Witness, heard
 from federation.cli.options import (
     EXISTING,
@@ -27,6 +28,7 @@ from federation.cli.options import (
     pin_options,
     token_options,
 )
+from federation.clock import system_clock
 from federation.hospital.node import HospitalNode
 from federation.party.node_directory import NodeDirectory
 from federation.party.tokens import token_settings_of
@@ -37,8 +39,17 @@ _BACKUP = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.command()
 @directory_option
+@click.option("--out", type=click.Path(path_type=Path), help="Directory to make, which is not there yet.")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Directory to make, which is not there yet."
+    "--into",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Directory in which one is made that is named by the node and the time, as a timer needs it.",
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --into: remove this node's older ones there, when the new one is whole, until N are left.",
 )
 @click.option(
     "--copy-blobs/--list-blobs",
@@ -46,16 +57,37 @@ _BACKUP = click.Path(exists=True, file_okay=False, path_type=Path)
     help="Copy the records' blobs, or only read and list them where they are; by default files are copied, a bucket is not.",
 )
 @pin_options
-def backup(directory: NodeDirectory, out: Path, copy_blobs: bool | None, pin: PinChoice) -> None:
+def backup(
+    directory: NodeDirectory,
+    out: Path | None,
+    into: Path | None,
+    keep: int | None,
+    copy_blobs: bool | None,
+    pin: PinChoice,
+) -> None:
     """Back up a public cloud or a hospital, while it serves: database, records, settings.
 
     No private key is in a backup: its manifest names those that are needed.
+
+    \b
+    Examples:
+      medunion backup --directory alpha --out /backups/alpha-2027-03-01
+      medunion backup --directory alpha --into /backups --keep 14
     """
+    if (out is None) == (into is None):
+        raise click.UsageError("Give either --out or --into.")
+    if keep is not None and into is None:
+        raise click.UsageError("--keep goes with --into.")
     provider = pin.provider(token_settings_of(directory))
+    series = None if into is None else Series(into.resolve(), directory.settings(role_of(directory).settings).identity)
+    target = series.next(system_clock()) if series is not None else Path(out or "").resolve()
     with _reporter() as reporter:
-        manifest = make_backup(directory, provider, out.resolve(), reporter, copy_blobs=copy_blobs)
+        manifest = make_backup(directory, provider, target, reporter, copy_blobs=copy_blobs)
     _show(manifest)
-    click.echo(f"\nKeep this digest apart from the backup:\n\n    {manifest.digest}\n")
+    click.echo(f"\n{target}\nKeep this digest apart from the backup:\n\n    {manifest.digest}\n")
+    if series is not None and keep is not None:
+        for gone in series.keep(keep):
+            click.echo(f"{gone} is removed.")
 
 
 @click.command("restore")

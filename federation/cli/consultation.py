@@ -24,13 +24,15 @@ from federation.person.consent_words import grant_lines
 from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.errors import NoAnswer
 from federation.person.fetching import Missing
+from federation.person.places import Brought
 from federation.person.records import FetchedRecord
 from federation.person.visit_words import (
+    MORE_THAN_READ,
     allows,
     arrival_words,
+    brought_words,
     duty_words,
     earlier_receipt_words,
-    more_pages_words,
     refused_words,
 )
 from federation.protocol.consultation import AwaitingReceipt, InConsultation
@@ -143,13 +145,21 @@ class Visit:
             say("\nWithout consent to look for records, none is looked for.")
             return
         try:
-            locations = self.client.search(consultation, on_more=_tell_more)
+            brought: list[Brought] = []
+            locations = self.client.search(consultation, on_more=_tell_more, on_brought=brought.append)
         except FederationError as error:
             say(f"\nThe public cloud could not be asked where records are. {plain(error)}")
             say("RECORDS FROM ELSEWHERE MAY BE MISSING; the visit goes on without them.")
             return
+        for one in brought:
+            say(f"\n{brought_words(one.as_of)}")
+            tell_missing(one.missing)
         if not locations:
-            say("\nNo record of this patient is known yet.")
+            say(
+                "\nNo record of this patient is known yet."
+                if not brought
+                else "\nNo record of this patient can be had now."
+            )
             return
         say(f"\n{counted(len(locations), 'record')} found:")
         for location in locations:
@@ -162,8 +172,7 @@ class Visit:
         self.records.extend(fetched(fetch, locations, self.plan.most_fetched_bytes, missing))
         self.records = [record for record in self.records if self._is_shown(record)]
         self.chart.show()
-        for hospital_id, fault in missing.items():
-            say(f"\nRECORDS AT {hospital_id} ARE MISSING; the visit goes on without them. {plain(fault)}")
+        tell_missing(missing)
 
     def _is_shown(self, record: FetchedRecord) -> bool:
         """Show a record and save it. One that can't be shown is not read, and no diagnosis rests on it."""
@@ -355,8 +364,8 @@ def _require_signable(doctor_id: DoctorId, conclusion: str, codes: Sequence[Codi
         raise click.BadParameter(fault_of(error), param_hint=option) from None
 
 
-def _tell_more(pages: int) -> None:
-    say(f"\n{more_pages_words(pages)}")
+def _tell_more() -> None:
+    say(f"\n{MORE_THAN_READ}")
 
 
 def _tell_refused(reason: str) -> None:
@@ -367,3 +376,9 @@ def _tell_refused(reason: str) -> None:
 
 def _tell_receipt(patient_id: str, receipt: DiagnosisReceipt) -> None:
     say(earlier_receipt_words(patient_id, receipt.sent_at))
+
+
+def tell_missing(missing: Missing) -> None:
+    """Say from which hospitals no records came, and why."""
+    for hospital_id, fault in missing.items():
+        say(f"\nRECORDS AT {hospital_id} ARE MISSING; the visit goes on without them. {plain(fault)}")

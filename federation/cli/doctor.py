@@ -3,7 +3,7 @@
 import sys
 import time
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -12,8 +12,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli import terminal
 from federation.cli.consultation import Desk, Plan
-from federation.cli.doctor_desk import desk
-from federation.cli.doctor_emergency import emergency
 from federation.cli.options import (
     EXISTING,
     TOKEN_URI_FILE,
@@ -21,6 +19,7 @@ from federation.cli.options import (
     PinChoice,
     TokenChoice,
     directory_option,
+    moment,
     node_options,
     pin_options,
     token_options,
@@ -29,7 +28,6 @@ from federation.cli.options import (
 from federation.cli.rotation import rotate_group
 from federation.cli.terminal import say
 from federation.clinical.report import Coding
-from federation.clinical.text import counted
 from federation.errors import FederationError, RenewalNotDue
 from federation.party import certificates
 from federation.party.node_directory import NodeDirectory
@@ -41,6 +39,8 @@ from federation.person.node import OpenDoctor, init_doctor, open_doctor, write_r
 from federation.person.profile import DoctorSettings
 from federation.person.records import MOST_FETCHED_BYTES
 from federation.person.visit_words import duty_words
+from federation.protocol.consultation import CONSULTATION_LIFE
+from federation.protocol.time import milliseconds
 from federation.rotation.person import FORGETTABLE, PURPOSES, doctor_rotation
 from federation.settings import ConfigError
 from federation.v1.statement_pb2 import ROLE_DOCTOR
@@ -53,17 +53,10 @@ Opened = AbstractContextManager[OpenDoctor]
 doctor_client = node_options(open_doctor, DoctorSettings)
 
 
-@click.group(cls=terminal.ClientGroup)
-def doctor() -> None:
-    """See patients, read their records under their consent, and sign diagnoses."""
+rotate = rotate_group(doctor_client, doctor_rotation, PURPOSES, FORGETTABLE)
 
 
-doctor.add_command(rotate_group(doctor_client, doctor_rotation, PURPOSES, FORGETTABLE))
-doctor.add_command(emergency)
-doctor.add_command(desk)
-
-
-@doctor.command()
+@click.command()
 @directory_option
 @click.option("--trust", type=EXISTING, required=True, help="The federation's trust bundle.")
 @click.option("--id", "--identity", "identity", required=True, help="Who you are: D:name.")
@@ -80,7 +73,7 @@ def init(directory: NodeDirectory, trust: Path, identity: str, token: TokenChoic
     say(f"  medunion doctor register --directory {directory.path} --certificate FILE")
 
 
-@doctor.command()
+@click.command()
 @doctor_client
 @click.option("--certificate", type=EXISTING, required=True, help="Your certificate, DER or PEM.")
 def register(opened: Opened, certificate: Path) -> None:
@@ -92,14 +85,15 @@ def register(opened: Opened, certificate: Path) -> None:
             try:
                 party = renew_registration(member, cloud, data, certificate=data)
             except RenewalNotDue as error:
-                say(f"{member.identity} is registered already. {plain(error)}")
+                from_on = moment(cloud.clock() + milliseconds(error.retry_after))
+                say(f"{member.identity} is registered already. {plain(error)} Ask again from {from_on} on.")
                 return
         else:
             party = register_member(member, cloud, ROLE_DOCTOR, data, None, certificate=data)
     say(f"{party.identity} is registered.")
 
 
-@doctor.command()
+@click.command()
 @directory_option
 @pin_options
 def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
@@ -111,7 +105,7 @@ def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
     say(f"  medunion doctor register --directory {directory.path} --certificate FILE")
 
 
-@doctor.command()
+@click.command()
 @directory_option
 @click.option("--hospital", "hospital_id", required=True, help="Your hospital: H:name.")
 @click.option("--address", required=True, help="Where your hospital is dialled: host:port.")
@@ -200,7 +194,7 @@ def consult(
         Desk(opened.client, opened.member.doctor_id, plan).run()
 
 
-@doctor.command()
+@click.command()
 @directory_option
 @click.option("--hospital", "hospital_id", required=True, help="Your hospital: H:name.")
 @click.option("--address", required=True, help="Where your hospital is dialled: host:port.")
@@ -213,7 +207,7 @@ def duty(directory: NodeDirectory, hospital_id: str, address: str, dial_only: tu
     say(f"{duty_words(stated)}.")
 
 
-@doctor.command()
+@click.command()
 @directory_option
 @terminal.dial_only_option
 @pin_options
@@ -238,19 +232,19 @@ def deposit(directory: NodeDirectory, dial_only: tuple[str, ...], pin: PinChoice
         raise click.exceptions.Exit(1)
 
 
-@doctor.group()
+@click.group()
 def evidence() -> None:
     """What you could show a judge."""
 
 
 @evidence.command("export")
 @doctor_client
-@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
-def export(opened: Opened, target: Path) -> None:
-    """Write every signature that you hold, and what it covers, to files in TARGET, unencrypted."""
+@terminal.only_option
+@click.argument("target", type=OutputFile())
+def export(opened: Opened, numbers: tuple[int, ...], target: Path) -> None:
+    """Write every signature that you hold, and what it covers, to the file TARGET, unencrypted: for a judge."""
     with opened as node:
-        count = terminal.export_evidence(node.client.book, target)
-    say(f"{counted(count, 'exhibit')} written to {target}.")
+        terminal.export_evidence(node.client.book, target, numbers)
 
 
 def read_certificate(path: Path) -> bytes:
@@ -315,13 +309,18 @@ def _require_for_several(until: datetime | None, *, code_per_patient: bool, give
         raise click.UsageError("--code-per-patient goes with --until.")
 
 
-def _seconds_until(until: datetime) -> float:
-    """Return how long it is until a time of this day, by the clock of who typed it. Raises BadParameter."""
-    now = datetime.now().astimezone()
-    seconds = (now.replace(hour=until.hour, minute=until.minute, second=0, microsecond=0) - now).total_seconds()
-    if seconds <= 0:
-        raise click.BadParameter(f"it is past {until:%H:%M} already", param_hint="--until")
-    return seconds
+def _seconds_until(until: datetime, now: datetime | None = None) -> float:
+    """Return how long it is until a time of this day, or of the night that follows, by the clock of who typed it.
+
+    Raises BadParameter for one that is past, and comes again later than a room lasts.
+    """
+    now = now or datetime.now().astimezone()
+    left = now.replace(hour=until.hour, minute=until.minute, second=0, microsecond=0) - now
+    if left <= timedelta():
+        left += timedelta(days=1)
+        if left > CONSULTATION_LIFE:
+            raise click.BadParameter(f"it is past {until:%H:%M} already", param_hint="--until")
+    return left.total_seconds()
 
 
 def _held(pin: Pin) -> PinProvider:

@@ -3,7 +3,7 @@
 It is asked for with a reason and a note; a second clinician signs at the same desk, or on a machine of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,20 +13,21 @@ import click
 import safefiles
 from federation.cli import terminal
 from federation.cli.doctor_options import ClientChoice, client_options
-from federation.cli.fetched_records import require_empty, show_fetched
+from federation.cli.fetched_records import require_empty, show_directly, show_fetched
 from federation.cli.options import EXISTING, IdentityParameter, OutputFile, gather_options
 from federation.cli.terminal import say, yes_option
 from federation.cli.text_file import read_text
 from federation.clinical.text import counted, printable
+from federation.errors import RevocationShardMissing, Unavailable
 from federation.party.node_directory import NodeDirectory
 from federation.person.emergencies import Declared, DoctorEmergencies
 from federation.person.emergency_words import FOLLOWS, asked_words, declared_words, until_words
 from federation.person.node import OpenDoctor
 from federation.person.profile import DoctorSettings
 from federation.person.records import MOST_FETCHED_BYTES
-from federation.person.visit_words import more_pages_words
+from federation.person.visit_words import MORE_THAN_READ
 from federation.protocol.consent import Declaration
-from federation.words import local_time
+from federation.words import local_time, plain
 from keystore.identities import ANY, DoctorId, HospitalId, PatientId
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -80,6 +81,14 @@ def declaration_options(command: F) -> F:
 
 READING = (
     click.option(
+        "--ask",
+        "directly",
+        type=(IdentityParameter("hospital"), IdentityParameter("address")),
+        multiple=True,
+        metavar="HOSPITAL HOST:PORT",
+        help="Ask this hospital itself where the public cloud does not answer; may be repeated.",
+    ),
+    click.option(
         "--save", type=click.Path(file_okay=False, path_type=Path), help="Save what is read there, unencrypted."
     ),
     click.option(
@@ -115,6 +124,7 @@ def read(
     address: str,
     declaration: Callable[[DoctorId | None], Declaration],
     second_directory: Path | None,
+    directly: Sequence[tuple[str, str]],
     save: Path | None,
     most_megabytes: float,
     yes: bool,
@@ -128,13 +138,13 @@ def read(
     with client.opened() as opened:
         declared = _declare(opened, declaration(named), HospitalId(duty_at), address, yes=yes)
         if second is None:
-            _read(opened.client.emergencies, declared, save, most_megabytes)
+            _read(opened.client.emergencies, declared, directly, save, most_megabytes)
             return
     # One after the other: a process has the software tokens of one directory at a time.
     with second.opened() as seconding:
         declared = _second(seconding, declared, yes=yes)
     with client.opened() as opened:
-        _read(opened.client.emergencies, declared, save, most_megabytes)
+        _read(opened.client.emergencies, declared, directly, save, most_megabytes)
 
 
 @emergency.command()
@@ -189,13 +199,19 @@ def second(client: ClientChoice, file: Path, yes: bool) -> None:
 @client_options
 @click.argument("file", type=EXISTING)
 @reading_options
-def open_command(client: ClientChoice, file: Path, save: Path | None, most_megabytes: float) -> None:
+def open_command(
+    client: ClientChoice,
+    file: Path,
+    directly: Sequence[tuple[str, str]],
+    save: Path | None,
+    most_megabytes: float,
+) -> None:
     """Find and read the records by an emergency of yours that was seconded, in its FILE, or again within its hour."""
     declared = Declared.read(file)
     if save is not None:
         require_empty(save, "--save")
     with client.opened() as opened:
-        _read(opened.client.emergencies, declared, save, most_megabytes)
+        _read(opened.client.emergencies, declared, directly, save, most_megabytes)
 
 
 @emergency.command("list")
@@ -238,7 +254,12 @@ def _declare(opened: OpenDoctor, declaration: Declaration, duty_at: HospitalId, 
     say(asked_words(asker, declaration.patient_id, declaration.hospital, declaration.reason_code))
     say(FOLLOWS)
     terminal.confirm("Declare this emergency?", yes=yes)
-    return opened.client.emergencies.declare(declaration, duty_at, address)
+    try:
+        return opened.client.emergencies.declare(declaration, duty_at, address)
+    except RevocationShardMissing:
+        # The cloud does not answer: who is in a room of the hospital's relay may ask that for what was revoked.
+        opened.client.open_room(duty_at, address)
+        return opened.client.emergencies.declare(declaration, duty_at, address)
 
 
 def _second(opened: OpenDoctor, declared: Declared, *, yes: bool) -> Declared:
@@ -249,19 +270,39 @@ def _second(opened: OpenDoctor, declared: Declared, *, yes: bool) -> Declared:
     return opened.client.emergencies.second(declared)
 
 
-def _read(emergencies: DoctorEmergencies, declared: Declared, save: Path | None, most_megabytes: float) -> None:
-    locations = emergencies.find(declared, _tell_more)
+def _read(
+    emergencies: DoctorEmergencies,
+    declared: Declared,
+    directly: Sequence[tuple[str, str]],
+    save: Path | None,
+    most_megabytes: float,
+) -> None:
+    try:
+        locations = emergencies.find(declared, _tell_more)
+    except Unavailable as error:
+        if not directly:
+            raise
+        say(
+            f"\nThe public cloud does not answer. {plain(error)} OTHER HOSPITALS MAY HAVE MORE than those that are asked."
+        )
+        _give_notice(declared, save)
+        show_directly(partial(emergencies.fetch_directly, declared), directly, most_megabytes, save, MARK)
+        return
     if not locations:
         say("\nNo record of this patient is known.")
         return
     say(f"\n{counted(len(locations), 'record')} found:")
     for location in locations:
         say(f"  {location.department_id} at {location.address}")
-    if save is not None:
-        notice = f"These copies were read in an emergency, without the patient's consent.\n{declared_words(declared)}\n"
-        terminal.write_new(save / NOTICE, notice.encode())
+    _give_notice(declared, save)
     show_fetched(partial(emergencies.fetch, declared), locations, most_megabytes, save, MARK)
 
 
-def _tell_more(pages: int) -> None:
-    say(f"\n{more_pages_words(pages)}")
+def _give_notice(declared: Declared, save: Path | None) -> None:
+    if save is not None:
+        notice = f"These copies were read in an emergency, without the patient's consent.\n{declared_words(declared)}\n"
+        terminal.write_new(save / NOTICE, notice.encode())
+
+
+def _tell_more() -> None:
+    say(f"\n{MORE_THAN_READ}")

@@ -71,11 +71,15 @@ def explain(name: str | None, is_list: bool, entry: BinaryIO | None) -> None:
 
 def told_as(rule: Rule) -> tuple[str, str]:
     """Return what who asks is told of it: in a search, and in a session with a hospital; nothing where it is not told there."""
+    of_sessions: Mapping[type[FederationError], str] = {
+        row.error: row.name for row in OUTCOMES if row.error and row.search is None
+    }
     if not issubclass(rule.error, Authorization):
-        return "", next(row.name for row in OUTCOMES if row.error is rule.error)
+        return "", of_sessions[rule.error]
     refused = rule.error(rule.reason)
     in_session = session_outcome(refused)
-    return of_search(search_outcome(refused)).name, _REJECTED if in_session is None else of_session(in_session).name
+    told = _REJECTED if in_session is None else of_session(in_session).name
+    return "" if rule.error in of_sessions else of_search(search_outcome(refused)).name, told
 
 
 def _all() -> Iterator[str]:
@@ -190,6 +194,7 @@ def _of_access(entry: Mapping[str, str]) -> Iterator[str]:
     )
     yield _line("Did", f"{what}, {scope}")
     yield _line("Showed", _shown(entry))
+    yield from _request_of(entry)
     yield from _came_of(entry["reason"])
 
 
@@ -200,11 +205,15 @@ def _shown(entry: Mapping[str, str]) -> str:
 
 
 def _of_other(entry: Mapping[str, str]) -> Iterator[str]:
-    method, request = entry.get("method"), entry.get("request_id")
+    method = entry.get("method")
     yield _line("What", entry["kind"] + (f" of a call of {method}" if method else ""))
-    if request:
-        yield _line("Request", request)
+    yield from _request_of(entry)
     yield from _came_of(entry["reason"])
+
+
+def _request_of(entry: Mapping[str, str]) -> Iterator[str]:
+    if entry.get("request_id"):
+        yield _line("Request", entry["request_id"])
 
 
 def _came_of(reason: str) -> Iterator[str]:

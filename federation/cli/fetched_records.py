@@ -1,7 +1,7 @@
 """Records that were fetched: what came, in words for who asked for it, saved if asked, and all of it as one chart."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +15,11 @@ from federation.clinical.chart import Source, chart_of, text_of
 from federation.clinical.errors import ClinicalError
 from federation.clinical.fhir import load_resource
 from federation.clinical.text import counted, printable
+from federation.errors import FederationError, NoSuchRecord
 from federation.person.fetching import Fetch, Gathering, Missing, is_note, part_name
-from federation.person.records import Allowance, FetchedRecord
+from federation.person.records import Allowance, FetchedRecord, Progress
 from federation.protocol.search import RecordLocation
+from federation.store.errors import StoreError
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry
 from federation.words import local_time, plain, sentence, size
 
@@ -73,14 +75,46 @@ def show_fetched(
 ) -> None:
     """Fetch records, save each if asked, under names that begin with a mark, and show all. Exit code 1 if some did not come."""
     missing: Missing = {}
+    _show(fetched(fetch, locations, round(most_megabytes * 1_000_000), missing), save, mark)
+    _require_all(missing)
+
+
+Ask = Callable[[str, str, Progress, Allowance], FetchedRecord]
+"""Asks a hospital itself for all that it has, by its name and address."""
+
+
+def show_directly(
+    ask: Ask, hospitals: Sequence[tuple[str, str]], most_megabytes: float, save: Path | None, mark: str = ""
+) -> None:
+    """Ask these hospitals, by name and address, for all that they have; then as `show_fetched`."""
+    missing, allowance = Missing(), Allowance(round(most_megabytes * 1_000_000))
+
+    def each() -> Iterator[FetchedRecord]:
+        with terminal.transfer("fetching from") as progress:
+            for hospital_id, address in hospitals:
+                try:
+                    yield ask(hospital_id, address, progress, allowance)
+                except NoSuchRecord:
+                    say(f"\n{hospital_id} has no record of this patient that it shows.")
+                except (FederationError, StoreError) as error:
+                    missing[hospital_id] = error
+
+    _show(each(), save, mark)
+    _require_all(missing)
+
+
+def _show(records: Iterator[FetchedRecord], save: Path | None, mark: str) -> None:
     chart = ToChart()
-    for record in fetched(fetch, locations, round(most_megabytes * 1_000_000), missing):
+    for record in records:
         try:
             with terminal.going_on(f"a record from {record.hospital_id}"):
                 show_record(record, chart, save, mark)
         finally:
             record.close()
     chart.show()
+
+
+def _require_all(missing: Missing) -> None:
     for hospital_id, fault in missing.items():
         say(f"\nRECORDS AT {hospital_id} ARE MISSING. {plain(fault)}")
     if missing:

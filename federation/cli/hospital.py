@@ -8,33 +8,42 @@ from pathlib import Path
 import click
 import segno
 
-from federation.cli.groups import LazyGroup
+from federation.cli.audit_log import Wanted, accesses_options, log_options, show_log, write_accesses
+from federation.cli.log_heads import (
+    archive_options,
+    begin_anew,
+    heads_options,
+    settle,
+    settle_options,
+    show_heads,
+    write_archive,
+)
 from federation.cli.options import (
     EXISTING,
     F,
     TokenChoice,
-    accesses_options,
     ask_ticket,
     blobs_option,
     database_options,
     directory_option,
     gather_options,
     keys_in_token_option,
-    log_options,
     moment,
     node_options,
-    show_log,
+    reason_option,
     tell_unfinished,
     token_options,
-    write_accesses,
 )
 from federation.cli.rotation import pace_option, rotate_group, told
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
+from federation.clock import system_clock
 from federation.hospital.node import HospitalNode, init_hospital
 from federation.hospital.outbox import publish_again as walk_again
+from federation.party.certificates import read_crl
 from federation.party.node_directory import NodeDirectory, read_trust, require_digest
 from federation.party.reencryption import Pace, walked
 from federation.party.registration import parse_ticket, ticket_text
+from federation.party.signed_heads import SignedHeads
 from federation.processes.hospital import serve
 from federation.processes.worker import WorkerSlot
 from federation.protocol.bundle import TrustedBundle
@@ -93,24 +102,10 @@ _HOSPITAL = (
 )
 
 
-_LAZY = {
-    "duty": "federation.cli.hospital_duty:duty",
-    "emergencies": "federation.cli.hospital_emergencies:emergencies",
-    "guardian": "federation.cli.hospital_guardian:guardian",
-    "import": "federation.cli.hospital_import:import_records",
-    "records": "federation.cli.records:records",
-}
+rotate = rotate_group(hospital_node, hospital_rotation, PURPOSES, FORGETTABLE)
 
 
-@click.group(cls=LazyGroup, lazy=_LAZY)
-def hospital() -> None:
-    """Make, register and run a hospital."""
-
-
-hospital.add_command(rotate_group(hospital_node, hospital_rotation, PURPOSES, FORGETTABLE))
-
-
-@hospital.command()
+@click.command()
 @directory_option
 @hospital_options
 @keys_in_token_option
@@ -136,7 +131,7 @@ def init(
     )
 
 
-@hospital.command()
+@click.command()
 @hospital_node
 @click.option("--ticket", help="The ticket of the public cloud's operator; it is asked for if it is left out.")
 @click.option(
@@ -150,7 +145,7 @@ def register(opened: Opened, ticket: str | None, licence: Path) -> None:
         click.echo(f"{node.settings.identity} is registered.")
 
 
-@hospital.command("serve")
+@click.command("serve")
 @serve_options
 def serve_command(serving: Serving) -> None:
     """Serve doctors and patients until SIGTERM or SIGINT; at SIGUSR2 a successor takes over."""
@@ -173,7 +168,7 @@ def serve_command(serving: Serving) -> None:
     )
 
 
-@hospital.command()
+@click.command()
 @hospital_node
 @click.argument("patient_id", metavar="P:ID")
 @click.option("--qr/--no-qr", default=True, help="Show the ticket as QR code too.")
@@ -187,16 +182,60 @@ def ticket(opened: Opened, patient_id: str, qr: bool) -> None:
         segno.make(text, micro=False).terminal(compact=True)
 
 
-@hospital.command()
+@click.command()
 @hospital_node
 @log_options
-def log(opened: Opened, after: int, verify: bool) -> None:
-    """Show who was given, or refused, what: one entry a line, as JSON."""
+def log(opened: Opened, wanted: Wanted, verify: bool) -> None:
+    """Show who was given, or refused, what: one entry a line, as JSON.
+
+    \b
+    Examples:
+      medunion hospital log --directory alpha --since 2027-03-01T07:00 --patient P:johnnie
+      medunion hospital log --directory alpha --reason REJECTED --reason GRANT_EXPIRED --follow
+      medunion hospital log --directory alpha --request-id 0123456789abcdef | medunion explain --entry -
+    """
     with opened as node:
-        show_log(node.hospital.audit, after, verify=verify)
+        heads = SignedHeads.of(node.database, node.keys, node.book, system_clock()) if verify else None
+        show_log(node.hospital.audit, wanted, heads)
 
 
-@hospital.command()
+@click.command()
+@hospital_node
+@archive_options
+def log_archive(opened: Opened, target: Path) -> None:
+    """Write what a directory lacks of the log: its tree as tlog-tiles, for anyone, and its sealed entries."""
+    with opened as node:
+        write_archive(node.hospital.audit, node.hospital.own_log, target)
+
+
+@click.command()
+@hospital_node
+@heads_options
+def log_heads(opened: Opened, as_json: bool) -> None:
+    """Show the log's head and who cosigned it, others' heads that are kept here, and heads that contradict each other."""
+    with opened as node:
+        show_heads(node.hospital.own_log, node.hospital.witness, as_json=as_json)
+
+
+@click.command()
+@hospital_node
+@settle_options
+def log_settle(opened: Opened, finding_id: bytes, reason: str) -> None:
+    """Note that what contradicts was seen to: it alarms no more, and stays as evidence."""
+    with opened as node:
+        settle(node.hospital.audit, node.hospital.witness, finding_id, reason)
+
+
+@click.command()
+@hospital_node
+@reason_option
+def log_anew(opened: Opened, reason: str) -> None:
+    """Begin the log anew under the next number, after a restore that lost entries which its witnesses know of."""
+    with opened as node:
+        begin_anew(node.hospital.audit, node.hospital.own_log, reason)
+
+
+@click.command()
 @hospital_node
 @accesses_options
 def accesses(opened: Opened, patient_id: str, fhir: Path) -> None:
@@ -205,7 +244,17 @@ def accesses(opened: Opened, patient_id: str, fhir: Path) -> None:
         write_accesses(node.hospital.audit, node.settings.identity, patient_id, fhir)
 
 
-@hospital.command()
+@click.command()
+@hospital_node
+@click.argument("file", type=EXISTING)
+def crl(opened: Opened, file: Path) -> None:
+    """Take an authority's newer list of revoked certificates, while the public cloud is silent; servers have it in minutes."""
+    with opened as node:
+        authority_id, number = node.member.bring_crl(read_crl(file), system_clock())
+    click.echo(f"List {number} of {authority_id} is taken; servers here have it within ten minutes, or started anew.")
+
+
+@click.command()
 @hospital_node
 @click.option("--publish", is_flag=True, help="Attempt what is due now.")
 def outbox(opened: Opened, publish: bool) -> None:
@@ -217,7 +266,7 @@ def outbox(opened: Opened, publish: bool) -> None:
         click.echo(f"{node.stores.outbox.size()} waiting.")
 
 
-@hospital.command()
+@click.command()
 @pace_option
 @hospital_node
 def publish_again(opened: Opened, per_second: float) -> None:

@@ -4,8 +4,7 @@ Each step is left out if it is done already, so that whatever was cut off, or fa
 """
 
 import secrets
-import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli.ceremony import pinned
 from federation.cli.hospital import HospitalPlan, hospital_options
+from federation.cli.next_steps import Typing, left_for_cloud, left_for_hospital, tell
 from federation.cli.options import (
     EXISTING,
     TOKEN_URI_FILE,
@@ -30,6 +30,7 @@ from federation.cli.options import (
     token_options,
 )
 from federation.cli.public_cloud import founding_options
+from federation.cli.typed_again import require_as_founded, require_as_made
 from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
 from federation.hospital.node import HospitalNode, init_hospital
 from federation.party.certificates import authority_id_of, read_certificate, read_crl
@@ -40,10 +41,8 @@ from federation.party.tokens import CONSEQUENCES, missing_for, token_settings_of
 from federation.protocol.authorities import scopes_of
 from federation.settings import (
     BlobSettings,
-    CloudSettings,
     ConfigError,
     DatabaseSettings,
-    HospitalSettings,
     TokenSettings,
 )
 from federation.store.errors import AlreadyStored
@@ -57,14 +56,6 @@ _PIN_CREDENTIAL = click.option(
     metavar="NAME",
     help="Let the settings name this systemd credential, in place of the PIN's file.",
 )
-
-
-@dataclass(frozen=True)
-class Task:
-    """Something that is left to do: what, and the command where there is one."""
-
-    says: str
-    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,8 +185,8 @@ def init_public_cloud(
     lists = [(path, read_crl(path)) for path in crls]
     held, made = keys.held(CLOUD_ROOT), directory.is_initialised
     if made:
-        require_same_identity(directory, directory.settings(CloudSettings).identity, founding.identity)
-    settings, pin = _token(directory, token, keys, founding.identity, "public-cloud", pin_credential)
+        require_as_founded(directory, founding, database, token.uri, pin_credential)
+    settings, pin, typing = _token(directory, token, keys, founding.identity, "public-cloud", pin_credential)
     if not made:
         tls_ca = read_certificate(tls_ca_certificate) if tls_ca_certificate else held.tls_ca if held else None
         tell_unfinished(directory)
@@ -204,7 +195,7 @@ def init_public_cloud(
     _done(f"{founding.identity} is founded; its settings are in {directory.settings_file}.")
     with open_public_cloud(directory, pin) as node:
         _recognise(node, recognised, lists)
-        _tell(left_for_cloud(node))
+        tell(left_for_cloud(node, typing))
     _warn_of(keys)
 
 
@@ -258,8 +249,8 @@ def init_hospital_command(
     if ticket_file is not None and not made:
         parse_ticket(ticket)  # before any key is made; a hospital that is registered needs none
     if made:
-        require_same_identity(directory, directory.settings(HospitalSettings).identity, plan.identity)
-    settings, pin = _token(directory, token, keys, plan.identity, "hospital", pin_credential)
+        require_as_made(directory, plan, database, blobs, token.uri, pin_credential)
+    settings, pin, typing = _token(directory, token, keys, plan.identity, "hospital", pin_credential)
     if not made:
         whole = replace(plan.settings(settings, bundle), database=database, blobs=blobs)
         tell_unfinished(directory)
@@ -268,7 +259,7 @@ def init_hospital_command(
     with HospitalNode(directory, pin) as node:
         if licence is not None:
             _register(node, licence, ticket)
-        _tell(left_for_hospital(node))
+        tell(left_for_hospital(node, typing))
     _warn_of(keys)
     if plan.trust_digest is None:
         click.echo(f"Nobody compared the trust bundle's digest yet: ask for it by another way. {bundle.digest.hex()}")
@@ -281,8 +272,11 @@ def _register(node: HospitalNode, licence: Path, ticket: str) -> None:
 
 def _token(
     directory: NodeDirectory, choice: TokenChoice, keys: KeysChoice, identity: str, role: str, credential: str | None
-) -> tuple[TokenSettings, PinProvider]:
-    """Return the token, tried, and its PIN, which is asked for once. A node that is made has the one of its settings."""
+) -> tuple[TokenSettings, PinProvider, Typing]:
+    """Return the token, tried; its PIN, which is asked for once; and how commands are typed for it.
+
+    A node that is made has the token of its settings.
+    """
     if directory.is_initialised:
         settings, chosen = token_settings_of(directory), choice
     else:
@@ -292,7 +286,8 @@ def _token(
     pin = pin_from_value(chosen.pin.provider(settings)().reveal())
     require_able(role, settings, pin)
     _done(f"The token can do what a {role} needs: {settings.uri}")
-    return settings, pin
+    pin_file = chosen.pin.pin_file.resolve() if chosen.pin.pin_file else None
+    return settings, pin, Typing.of(directory.path, settings, pin_file)
 
 
 def _keys_of(keys: KeysChoice, held: CeremonyKeys | None, kind: Callable[[Token], K]) -> Callable[[Token], K] | None:
@@ -312,15 +307,6 @@ def _done(words: str) -> None:
     click.echo(f"done  {words}")
 
 
-def _tell(tasks: Iterable[Task]) -> None:
-    click.echo("\nWhat is left to do:")
-    for number, task in enumerate(tasks, start=1):
-        click.echo(f"{number:3}. {task.says}")
-        if task.command:
-            click.echo(f"       {task.command}")
-    click.echo()
-
-
 def _warn_of(keys: KeysChoice) -> None:
     if keys.development:
         click.echo("This is a development token: its keys are files of this machine. Real patients need a real token.")
@@ -336,70 +322,3 @@ def require_able(role: str, settings: TokenSettings, pin: PinProvider) -> None:
     if missing:
         lacks = "; ".join(f"{it.ability.value}: {CONSEQUENCES[it.ability]}" for it in missing)
         raise ConfigError(f"token.uri: this token can't do what a {role} needs. It lacks {lacks}")
-
-
-def require_same_identity(directory: NodeDirectory, kept: str, identity: str) -> None:
-    """Require that the node of a directory is the one that is named. Raises ConfigError."""
-    if kept != identity:
-        raise ConfigError(f"{directory.settings_file} is {kept}'s: {identity} needs a directory of its own")
-
-
-def left_for_cloud(node: PublicCloudNode) -> Iterator[Task]:
-    """Yield what a public cloud's operator has to do yet, in order."""
-    directory = node.directory.path
-    authorities = node.authorities()
-    if not authorities:
-        yield Task(
-            "Recognise a medical authority: without one, no doctor can register.",
-            command("public-cloud authority add", directory, "CERTIFICATE", "DOCTORS"),
-        )
-    for it in authorities:
-        if not it.crl:
-            yield Task(
-                f"Take the first list of {it.authority_id}: until then its doctors are refused.",
-                command("public-cloud crl", directory, "LIST"),
-            )
-    yield from _then_serve("public-cloud", directory)
-    bundle = node.trust()
-    yield Task(
-        f"Give {node.directory.trust_file} to everybody, and its digest by another way: {bundle.digest.hex()}",
-        f"medunion trust show {shlex.quote(str(node.directory.trust_file))}",
-    )
-    yield Task(
-        "Make a ticket for each hospital; its operator needs it, and the digest above.",
-        command("public-cloud invite", directory, "H:NAME"),
-    )
-
-
-def left_for_hospital(node: HospitalNode) -> Iterator[Task]:
-    """Yield what a hospital's operator has to do yet, in order."""
-    directory, bundle = node.directory.path, node.bundle
-    if not node.member.is_registered:
-        yield Task(
-            f"Ask the operator of {bundle.content.cloud_id} for a ticket for {node.settings.identity}: at the cloud,",
-            f"medunion public-cloud invite --directory DIRECTORY {node.settings.identity}",
-        )
-    if not node.member.is_registered or node.identity_ca is None:
-        yield Task(
-            "Register with it, and have the TLS identity certified.",
-            command("hospital register", directory, "--licence", "LICENCE"),
-        )
-    yield from _then_serve("hospital", directory)
-    yield Task(
-        "Bring in the records that are there.",
-        command("hospital import", directory, "--patient", "P:NAME", "--department", "H:NAME/CLASS", "BUNDLE.json"),
-    )
-    yield Task("Register patients: a ticket for each, at the desk.", command("hospital ticket", directory, "P:NAME"))
-
-
-def _then_serve(kind: str, directory: Path) -> Iterator[Task]:
-    yield Task("Look whether everything it needs is there.", command("check", directory))
-    yield Task("Serve.", command(f"{kind} serve", directory))
-    yield Task(
-        "Back it up, every day; the keys apart (docs/backup.md).", command("backup", directory, "--out", "PLACE")
-    )
-
-
-def command(name: str, directory: Path, *rest: str) -> str:
-    """Return a command as it is typed."""
-    return shlex.join(["medunion", *name.split(), "--directory", str(directory), *rest])

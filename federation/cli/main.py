@@ -8,24 +8,25 @@ from typing import Final
 
 import click
 
-from federation.cli.groups import MedunionGroup
+from federation.cli.groups import Lazy, MedunionGroup
 
 _GROUPS = {
-    "authority": "federation.cli.authority:authority",
-    "backup": "federation.cli.backup:backup",
-    "ceremony": "federation.cli.ceremony:ceremony",
-    "check": "federation.cli.check:check",
-    "doctor": "federation.cli.doctor:doctor",
-    "explain": "federation.cli.explain:explain",
-    "health": "federation.cli.health:health",
-    "hospital": "federation.cli.hospital:hospital",
-    "init": "federation.cli.init:init",
-    "patient": "federation.cli.patient:patient",
-    "public-cloud": "federation.cli.public_cloud:public_cloud",
-    "restore": "federation.cli.backup:restore_command",
-    "token": "federation.cli.token:token",
-    "trust": "federation.cli.trust:trust",
-    "witness": "federation.cli.backup:witness",
+    "authority": Lazy("federation.cli.authority:authority", "Certify doctors, and take certificates back."),
+    "backup": Lazy("federation.cli.backup:backup", "Back up a node while it serves."),
+    "ceremony": Lazy("federation.cli.nouns:ceremony", "Make, rotate and destroy keys before witnesses."),
+    "check": Lazy("federation.cli.check:check", "Try everything that a node needs, and say what to do."),
+    "doctor": Lazy("federation.cli.nouns:doctor", "See patients, read their records, sign diagnoses."),
+    "evidence": Lazy("federation.cli.evidence:evidence", "Judge what somebody shows as evidence, offline."),
+    "explain": Lazy("federation.cli.explain:explain", "Say what a refusal means, and what to do about it."),
+    "health": Lazy("federation.cli.health:health", "Ask a node that serves how it is."),
+    "hospital": Lazy("federation.cli.nouns:hospital", "Make, register and run a hospital."),
+    "init": Lazy("federation.cli.init:init", "Set a public cloud or a hospital up, step by step."),
+    "patient": Lazy("federation.cli.nouns:patient", "Visit doctors, give consent, read your records."),
+    "public-cloud": Lazy("federation.cli.nouns:public_cloud", "Run the public cloud of a federation."),
+    "restore": Lazy("federation.cli.backup:restore_command", "Put a node back from a backup."),
+    "token": Lazy("federation.cli.nouns:token", "Look at tokens, try and initialise them, audit their keys."),
+    "trust": Lazy("federation.cli.trust:trust", "Look at a trust bundle; bring one up to date by a file."),
+    "witness": Lazy("federation.cli.backup:witness", "Write down what a hospital last heard of the public cloud."),
 }
 
 _PR_SET_DUMPABLE: Final = 4  # prctl(2)

@@ -3,7 +3,6 @@
 A PIN is never an argument: `--pin-file`, `--pin-fd`, the settings' file, or the prompt.
 """
 
-import json
 import os
 import pwd
 import secrets
@@ -19,16 +18,13 @@ from typing import Any, Protocol, TypeVar, cast
 import click
 
 import safefiles
-from federation.clinical.text import counted
-from federation.clock import system_clock
-from federation.party.access_export import accesses_as_fhir
-from federation.party.audit import Audit
 from federation.party.key_provisioning import is_unfinished
 from federation.party.node_directory import NodeDirectory, stored_pin
+from federation.protocol.parsing import is_address
 from federation.settings import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from hsm import Pin, PinProvider, TokenUri, pin_from_fd, pin_from_file, pin_from_prompt
 from hsm.softhsm import SoftHsm
-from keystore.identities import PatientId, is_identity
+from keystore.identities import is_identity
 
 HANDLE_BYTES = 16
 
@@ -233,22 +229,6 @@ def moment(at: int | None) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def log_options(command: F) -> F:
-    """Add `--after` and `--verify`, for `show_log`."""
-    after = click.option("--after", type=click.IntRange(min=0), default=0, help="Show entries after this number.")
-    verify = click.option("--verify", is_flag=True, help="Check the chain of the whole log first.")
-    return after(verify(command))
-
-
-def show_log(audit: Audit, after: int, *, verify: bool) -> None:
-    """Show the audit log, one entry a line, as JSON. Raises StoredRecordCorrupt."""
-    if verify:
-        click.echo(f"{audit.verify()} entries, the chain holds", err=True)
-    for entry in audit.entries(after=after):
-        shown = {"sequence": entry.sequence, "at": moment(entry.at)} | vars(entry.event)
-        click.echo(json.dumps(shown, default=bytes.hex))
-
-
 class IdentityParameter(click.ParamType[str]):
     """An identity of a kind ("patient", "hospital", "department class"), or one of these words."""
 
@@ -262,6 +242,18 @@ class IdentityParameter(click.ParamType[str]):
         if value not in self._words and not is_identity(self.name, value):
             either = "".join(f"{word}, or " for word in self._words)
             self.fail(f"{value!r} is not {either}the id of a {self.name}", param, ctx)
+        return value
+
+
+class AddressParameter(click.ParamType[str]):
+    """Where a node is dialled: host:port."""
+
+    name = "host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Return the text. Raises BadParameter."""
+        if not is_address(str(value)):
+            self.fail(f"{value!r} is not an address, host:port", param, ctx)
         return value
 
 
@@ -296,22 +288,6 @@ class OutputFile(click.Path):
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             self.fail(f"{path} can't be written", param, ctx)
         return path
-
-
-def accesses_options(command: F) -> F:
-    """Add `--patient` and `--fhir`, for `write_accesses`."""
-    whose = click.option(
-        "--patient", "patient_id", type=IdentityParameter("patient"), required=True, help="Whose, P:ID."
-    )
-    target = click.option("--fhir", type=OutputFile(), required=True, help="The file: a FHIR R4 Bundle, JSON.")
-    return whose(target(command))
-
-
-def write_accesses(audit: Audit, recorded_by: str, patient_id: str, target: Path) -> None:
-    """Write every access to a patient's records as AuditEvents. Raises StoredRecordCorrupt, OSError."""
-    bundle, count = accesses_as_fhir(audit, recorded_by, PatientId(patient_id), now=system_clock())
-    safefiles.replace(target, bundle)
-    click.echo(f"{counted(count, 'AuditEvent')} of accesses to records of {patient_id} written to {target}")
 
 
 DIRECTORY_OPTION = click.option(

@@ -8,16 +8,12 @@ from federation.cli import terminal
 from federation.cli.biosignals import read_biosignal
 from federation.cli.consent_options import consent_options, require_published
 from federation.cli.options import EXISTING, OutputFile, ask_ticket, directory_option
-from federation.cli.patient_accesses import accesses, tell_of_emergencies
-from federation.cli.patient_app import app
-from federation.cli.patient_grants import grants, mandate, read_consent, revoke
-from federation.cli.patient_hiding import hidden, hide, show_again
+from federation.cli.patient_accesses import tell_of_emergencies
+from federation.cli.patient_grants import read_consent
 from federation.cli.patient_options import SENSOR, Opened, deputy_option, patient_client, sensor_option
-from federation.cli.patient_records import records
 from federation.cli.patient_visit import Plan, Visit, show_diagnosis
 from federation.cli.rotation import rotate_group
 from federation.cli.terminal import say
-from federation.clinical.text import counted
 from federation.errors import FederationError
 from federation.party.node_directory import NodeDirectory
 from federation.party.registration import parse_ticket
@@ -39,17 +35,10 @@ LOOK_SECONDS = 1.0
 """How long it looks for an amendment, which mostly never comes."""
 
 
-@click.group(cls=terminal.ClientGroup)
-def patient() -> None:
-    """Visit doctors, give and take back consent, read your diagnoses and records."""
+rotate = rotate_group(patient_client, patient_rotation, PURPOSES, FORGETTABLE)
 
 
-patient.add_command(rotate_group(patient_client, patient_rotation, PURPOSES, FORGETTABLE))
-for command in (app, grants, revoke, mandate, records, accesses, hide, show_again, hidden):
-    patient.add_command(command)
-
-
-@patient.command()
+@click.command()
 @directory_option
 @click.option("--trust", type=EXISTING, required=True, help="The federation's trust bundle.")
 @click.option("--id", "--identity", "identity", required=True, help="Who you are: P:name.")
@@ -66,7 +55,7 @@ def enrol(directory: NodeDirectory, trust: Path, identity: str, sensor: Path) ->
     say(f"  medunion patient register --directory {directory.path}")
 
 
-@patient.command()
+@click.command()
 @patient_client
 @click.option("--ticket", help="The ticket from the desk; it is asked for if it is left out.")
 def register(opened: Opened, ticket: str | None) -> None:
@@ -78,7 +67,7 @@ def register(opened: Opened, ticket: str | None) -> None:
     say(f"{party.identity} is registered.")
 
 
-@patient.command()
+@click.command()
 @directory_option
 @click.argument("code")
 @click.option("--ecg", type=EXISTING, help="An ECG, DICOM, of at most 16 MiB.")
@@ -147,7 +136,7 @@ def visit(
         tell_of_emergencies(opened.client)
 
 
-@patient.command()
+@click.command()
 @directory_option
 @terminal.dial_only_option
 @sensor_option
@@ -174,16 +163,16 @@ def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path
         show_diagnosis(diagnosis)
 
 
-@patient.group()
+@click.group()
 def evidence() -> None:
     """What you could show a judge."""
 
 
 @evidence.command("export")
 @patient_client
-@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
-def export(opened: Opened, target: Path) -> None:
-    """Write every signature that you hold, and what it covers, to files in TARGET, unencrypted."""
+@terminal.only_option
+@click.argument("target", type=OutputFile())
+def export(opened: Opened, numbers: tuple[int, ...], target: Path) -> None:
+    """Write every signature that you hold, and what it covers, to the file TARGET, unencrypted: for a judge."""
     with opened as node:
-        count = terminal.export_evidence(node.client.book, target)
-    say(f"{counted(count, 'exhibit')} written to {target}.")
+        terminal.export_evidence(node.client.book, target, numbers)

@@ -18,12 +18,22 @@ from federation.clinical.text import counted
 from federation.clock import system_clock
 from federation.errors import FederationError
 from federation.party.node_directory import NodeDirectory
-from federation.person.access_log import accesses_as_fhir
-from federation.person.accesses import EMERGENCIES_UNASKED, AccessList, AccessReading, ToldAccess, emergency_words
+from federation.person.accesses import (
+    EMERGENCIES_UNASKED,
+    FORKED,
+    KEPT_AS_EVIDENCE,
+    AccessList,
+    AccessReading,
+    ToldAccess,
+    emergency_words,
+)
 from federation.person.node import open_patient
 from federation.person.patient import PatientClient
 from federation.protocol.access_log import GROUND_NAMES, KIND_NAMES
+from federation.protocol.judged_logs import OF_LOGS
+from federation.protocol.log_head import Origin
 from federation.protocol.time import Instant
+from federation.protocol.told_log import ToldLog
 from federation.words import local_time, plain
 from keystore.identities import PatientId
 
@@ -42,6 +52,11 @@ from keystore.identities import PatientId
 )
 @json_option
 @click.option("--fhir", type=OutputFile(), help="Write them there, too, as a FHIR R4 Bundle of AuditEvents, JSON.")
+@click.option(
+    "--evidence",
+    type=OutputFile(),
+    help="Write what logs told you there, too, at this look and before, with what proves it: for a judge, unencrypted.",
+)
 @click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
 @terminal.dial_only_option
 @sensor_option
@@ -52,6 +67,7 @@ def accesses(
     named: tuple[tuple[str, str], ...],
     as_json: bool,
     fhir: Path | None,
+    evidence: Path | None,
     trace: Path | None,
     dial_only: tuple[str, ...],
     sensor: Path | None,
@@ -62,19 +78,23 @@ def accesses(
     """
     with terminal.trace_file(trace) as file, open_patient(directory, sensor, file, dial_only=dial_only) as opened:
         reader, cloud_id = PatientId(opened.member.identity), opened.member.anchors.cloud_id
-        reading = AccessReading(opened.client, reader, cloud_id, deputy_for, say)
+        reading = AccessReading(opened.client, reader, cloud_id, deputy_for, say, on_page=_tell_of_page)
         found = reading.all(named)
         listed = replace(found, told=[one for one in found.told if since is None or one.access.at >= since])
         for party_id, error in found.missing.items():
-            say(f"WHO ASKED AT {party_id} IS MISSING. {plain(error)}")
+            kept = f" {KEPT_AS_EVIDENCE}" if isinstance(error, FORKED) else ""
+            say(f"WHO ASKED AT {party_id} IS MISSING. {plain(error)}{kept}")
         if fhir is not None:
-            read = [one.access for one in listed.told]
-            safefiles.replace(fhir, accesses_as_fhir(listed.patient_id, read, now=system_clock()))
-            say(f"{counted(len(read), 'AuditEvent')} written to {fhir}.")
+            safefiles.replace(fhir, listed.as_fhir(now=system_clock()))
+            say(f"{counted(len(listed.told), 'AuditEvent')} written to {fhir}.")
         reading.remember()
+        if evidence is not None:
+            terminal.export_evidence(opened.client.book, evidence, kinds=OF_LOGS)
     if as_json:
         missing = {party_id: error.reason for party_id, error in found.missing.items()}
-        click.echo(json.dumps({"accesses": [_as_json(one) for one in listed.told], "missing": missing}))
+        told = [_as_json(one) for one in listed.told]
+        logs = [_log_as_json(party_id, log) for party_id, log in listed.logs.items()]
+        click.echo(json.dumps({"accesses": told, "missing": missing, "logs": logs, "warnings": listed.warnings}))
     else:
         _show(listed)
     if found.missing:
@@ -93,6 +113,13 @@ def tell_of_emergencies(client: PatientClient) -> None:
         say("`medunion patient accesses` says what was read.")
 
 
+def _tell_of_page(told: ToldLog) -> None:
+    """Say how far a log is read that takes more than one answer."""
+    if told.older is not None and told.entries:
+        author_id = Origin.read(told.head.head.origin).author_id
+        say(f"{len(told.entries)} of {told.entries[0].number} entries of {author_id} read; the older ones are next.")
+
+
 def _row(told: ToldAccess) -> tuple[str, ...]:
     """Return an access as a line of the table."""
     access = told.access
@@ -103,7 +130,7 @@ def _row(told: ToldAccess) -> tuple[str, ...]:
         told.what,
         f"at {access.party_id}",
         told.by,
-        told.ended,
+        told.ended + (f"; {told.remark}" if told.remark else ""),
     )
 
 
@@ -121,7 +148,23 @@ def _as_json(told: ToldAccess) -> dict[str, Any]:
         "by": told.by,
         "reason": entry.reason,
         "authorization": entry.authorization.hex(),
+        "leaf": entry.leaf_index,
+        "remark": told.remark,
         "new": told.is_new,
+    }
+
+
+def _log_as_json(party_id: str, log: ToldLog) -> dict[str, Any]:
+    """Return by what a log is proved, for programs."""
+    head = log.head.head
+    return {
+        "where": party_id,
+        "origin": head.origin,
+        "head": head.size,
+        "root": head.root.hex(),
+        "cosigned_by": log.cosigners,
+        "began_anew": log.begins_anew,
+        "older": log.older,
     }
 
 
@@ -135,6 +178,12 @@ def _show(listed: AccessList) -> None:
         _table(others)
     if not listed.told:
         say("Nobody accessed the records.")
+    for words in (*listed.proofs, *listed.warnings):
+        say(words)
+    for hospital_id in listed.with_older:
+        say(f"{hospital_id} HAS OLDER ENTRIES that were not read.")
+    if one_sided := sum(one.is_one_sided for one in listed.told):
+        say(f"IN A HOSPITAL'S LOG AND NOT IN THE PUBLIC CLOUD'S: {counted(one_sided, 'reading')}.")
     if new := sum(one.is_new for one in listed.told):
         say(f"New since the last look: {new}.")
 

@@ -1,6 +1,5 @@
 """`medunion patient records add`: a note or a document of one's own, into one's record at a hospital."""
 
-from mimetypes import guess_type
 from pathlib import Path
 
 import click
@@ -12,15 +11,13 @@ from federation.cli.terminal import say
 from federation.clinical.text import printable
 from federation.party.node_directory import NodeDirectory
 from federation.person.documents import WHO_READS
-from federation.person.fetching import NOTE_TYPE
+from federation.person.fetching import NOTE_TYPE, media_type_of
 from federation.person.node import open_patient
 from federation.protocol.documents import MOST_DOCUMENT_BYTES, NewDocument
 from federation.protocol.statements import SENSITIVITIES
 from federation.v1.statement_pb2 import POWER_ADD
 from federation.words import size
 from keystore.identities import HospitalId, PatientId
-
-UNKNOWN_TYPE = "application/octet-stream"
 
 
 @click.command()
@@ -105,4 +102,4 @@ def _content(note: str | None, path: Path | None, media_type: str | None) -> tup
         content = file.read(MOST_DOCUMENT_BYTES + 1)
     if len(content) > MOST_DOCUMENT_BYTES:
         raise click.BadParameter(f"{path} has more than {size(MOST_DOCUMENT_BYTES)}", param_hint="--file")
-    return media_type or guess_type(path.name)[0] or UNKNOWN_TYPE, content
+    return media_type or media_type_of(path.name), content

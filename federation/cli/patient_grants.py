@@ -28,6 +28,7 @@ from federation.person.consent_words import (
 from federation.person.consents import MOST_FILE_BYTES, KeptGrant
 from federation.person.errors import NoSuchGrant
 from federation.person.node import OpenPatient
+from federation.person.visit_words import WAITS
 from federation.protocol.access import LONGEST_MANDATE
 from federation.protocol.anchors import Anchors
 from federation.protocol.statements import POWER_NAMES
@@ -70,19 +71,19 @@ def revoke(
     if bool(numbers) + last + everything != 1:
         raise click.UsageError("Give numbers as `grants` shows them, or --last, or --all.")
     with opened as node:
-        consents = node.client.consents
+        consents, acts = node.client.consents, node.client.acts
         if everything:
-            consents.sweep(deputy_for or PatientId(node.member.identity))
+            is_known = acts.sweep(deputy_for or PatientId(node.member.identity))
             say(
                 f"Everything that was signed in the name of {deputy_for or node.member.identity} until now is taken back:"
             )
             say("consents and mandates, and what deputies granted by them.")
         else:
             chosen = [_newest(node, deputy_for)] if last else [consents.grant(it, deputy_for) for it in numbers]
-            consents.revoke(chosen)
+            is_known = acts.revoke(chosen)
             for kept in chosen:
                 say(f"No. {kept.number}, for {grantee_words(kept.grant.grantee)}.")
-    say(f"Taken back. {KNOWN_BY}")
+    say(f"Taken back. {KNOWN_BY}" if is_known else WAITS)
 
 
 @click.group()

@@ -7,6 +7,7 @@ from federation.cli.patient_options import Opened, deputy_option, patient_client
 from federation.cli.terminal import say
 from federation.person.hiding import Hiding, hiding_lines
 from federation.person.node import OpenPatient
+from federation.person.visit_words import WAITS
 from federation.protocol.access import Hidden
 from keystore.identities import ANY, PatientId
 
@@ -46,7 +47,11 @@ def hide(
         raise click.UsageError("A record is named with its hospital: --record HANDLE --hospital H:NAME.")
     hidden = Hidden(hospital or ANY, department or ANY, record.hex() if record else ANY)
     with opened as node:
-        _show(node.client.hiding.hide(_whose(node, deputy_for), hidden, emergency_overrides))
+        hiding = node.client.acts.hide(_whose(node, deputy_for), hidden, emergency_overrides)
+        if hiding is None:
+            say(WAITS)
+        else:
+            _show(hiding)
 
 
 @click.command("show-again")

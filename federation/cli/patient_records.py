@@ -21,6 +21,7 @@ from federation.party.node_directory import NodeDirectory
 from federation.person.node import open_patient
 from federation.person.patient import PatientClient
 from federation.person.records import MOST_FETCHED_BYTES
+from federation.person.visit_words import MORE_THAN_READ
 from federation.protocol.search import RecordLocation
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.statement_pb2 import POWER_READ
@@ -162,5 +163,5 @@ def save(asking: Asking, target: Path, most_megabytes: float) -> None:
         found.show(target, most_megabytes)
 
 
-def _tell_more(pages: int) -> None:
-    say(f"The public cloud knows of more records than are read: {pages} pages more. SOME RECORDS ARE MISSING.")
+def _tell_more() -> None:
+    say(MORE_THAN_READ)

@@ -19,6 +19,7 @@ from federation.person.consent_words import NOTHING_BEYOND, grant_lines, grantee
 from federation.person.consents import HeldDeputyship, KeptGrant, NewGrant
 from federation.person.patient import REPLY_SECONDS, Diagnosis, Offer, PatientClient
 from federation.person.room_view import RoomView
+from federation.person.visit_words import handed_words
 from federation.protocol.time import milliseconds
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.statement_pb2 import POWER_GRANT
@@ -125,6 +126,7 @@ class Visit:
             offer,
             answer_seconds=max(REPLY_SECONDS, plan.patience_seconds),
             waiting=_Patience().tell,
+            on_handed=lambda handed: say(handed_words(handed.as_of, handed.hospitals)),
         )
         sent = f"your biosignal ({size(len(plan.biosignal.data))})" if plan.biosignal.data else "no biosignal"
         say(f"{waiting.doctor_id} knows that you are here, and has {sent}.")

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -13,34 +14,43 @@ import click
 import segno
 
 import safefiles
+from federation.cli.audit_log import Wanted, accesses_options, log_options, show_log, write_accesses
+from federation.cli.log_heads import (
+    archive_options,
+    begin_anew,
+    heads_options,
+    settle,
+    settle_options,
+    show_heads,
+    write_archive,
+)
 from federation.cli.options import (
     EXISTING,
     F,
     OutputFile,
     TokenChoice,
-    accesses_options,
     database_options,
     directory_option,
     gather_options,
+    json_option,
     keys_in_token_option,
-    log_options,
     moment,
     named_bytes,
     node_options,
     operator,
     reason_option,
-    show_log,
     tell_unfinished,
     token_options,
-    write_accesses,
 )
 from federation.cli.rotation import rotate_group
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
+from federation.clock import system_clock
 from federation.cloud.index_rows import count_rows_of, purge_rows_of
 from federation.cloud.node import DEPARTMENT_CLASSES, Founding, PublicCloudNode, found, open_public_cloud
 from federation.party.certificates import read_certificate, read_crl
 from federation.party.node_directory import NodeDirectory, trust_to_json
 from federation.party.registration import ticket_text
+from federation.party.signed_heads import SignedHeads
 from federation.processes.cloud import serve as serve_public_cloud
 from federation.processes.worker import WorkerSlot
 from federation.protocol.identities import require_identity
@@ -64,14 +74,13 @@ def founding_options(command: F) -> F:
     """Add what the founder of a federation decides, as a Founding named `founding`."""
 
     def gather(values: dict[str, Any]) -> dict[str, Any]:
-        address, peer_address = values.pop("address"), values.pop("peer_address")
         founding = Founding(
             identity=values.pop("identity"),
             realm=values.pop("realm"),
-            address=address,
-            peer_address=peer_address,
-            public_listen=values.pop("listen") or address,
-            peer_listen=values.pop("peer_listen") or peer_address,
+            address=values.pop("address"),
+            peer_address=values.pop("peer_address"),
+            public_listen=values.pop("listen"),
+            peer_listen=values.pop("peer_listen"),
             department_classes=values.pop("classes") or DEPARTMENT_CLASSES,
         )
         return {"founding": founding}
@@ -90,16 +99,10 @@ _FOUNDING = (
 )
 
 
-@click.group("public-cloud")
-def public_cloud() -> None:
-    """Run the public cloud of a federation."""
-
-
 rotate = rotate_group(cloud_node, cloud_rotation, PURPOSES, FORGETTABLE)
-public_cloud.add_command(rotate)
 
 
-@public_cloud.command()
+@click.command()
 @directory_option
 @founding_options
 @keys_in_token_option
@@ -130,7 +133,7 @@ def init(
     click.echo(f"{made} once its medical authorities are added.")
 
 
-@public_cloud.command()
+@click.command()
 @serve_options
 def serve(serving: Serving) -> None:
     """Serve until SIGTERM or SIGINT; calls under way may end first. At SIGUSR2 a successor takes over."""
@@ -155,7 +158,7 @@ def serve(serving: Serving) -> None:
     )
 
 
-@public_cloud.command()
+@click.command()
 @cloud_node
 @click.argument("hospital")
 def invite(opened: Opened, hospital: str) -> None:
@@ -166,7 +169,7 @@ def invite(opened: Opened, hospital: str) -> None:
     segno.make(ticket_text(ticket), micro=False).terminal(compact=True)
 
 
-@public_cloud.group("authority")
+@click.group("authority")
 def authority() -> None:
     """Say whose certificates make a doctor legal."""
 
@@ -175,28 +178,46 @@ def authority() -> None:
 @cloud_node
 @click.argument("certificate", type=EXISTING)
 @click.argument("doctors", nargs=-1, required=True)
-def authority_add(opened: Opened, certificate: Path, doctors: tuple[str, ...]) -> None:
+@click.option(
+    "--crl-url", help="Where it publishes its lists: https://..., or file:///... on this machine; '' for by hand alone."
+)
+def authority_add(opened: Opened, certificate: Path, doctors: tuple[str, ...], crl_url: str | None) -> None:
     """Recognise the medical authority of CERTIFICATE, for DOCTORS alone; members follow within seconds.
 
     DOCTORS are IDs (D:chen), or beginnings of IDs with a * behind (D:alpha.*); 'D:*' is every doctor. Typed again, it changes
-    them: who is no longer among them is refused.
+    them: who is no longer among them is refused. With --crl-url the cloud fetches the authority's lists by itself.
     """
     with opened as node:
-        authority_id = node.add_authority(read_certificate(certificate), doctors)
-    click.echo(
-        f"{authority_id} is recognised. No doctor can register before its first list: `medunion public-cloud crl`."
-    )
+        authority_id = node.add_authority(read_certificate(certificate), doctors, crl_url)
+    first = "its lists are fetched while the cloud serves" if crl_url else "take it by `medunion public-cloud crl`"
+    click.echo(f"{authority_id} is recognised. No doctor can register before its first list: {first}.")
 
 
 @authority.command("list")
 @cloud_node
-def authority_list(opened: Opened) -> None:
+@json_option
+def authority_list(opened: Opened, as_json: bool) -> None:
     """Show whose certificates make which doctors legal; one that rotates its key stands there twice."""
     with opened as node:
-        for it in node.authorities():
-            digest = hashlib.sha256(it.certificate).hexdigest()
-            crl = f"list {it.crl_number}" if it.crl else "no list"
-            click.echo(f"{it.authority_id}  {digest}  {crl}  for {' '.join(it.doctor_ids) or 'nobody'}")
+        found: list[dict[str, Any]] = [
+            {
+                "authority": it.authority_id,
+                "certificate_digest": hashlib.sha256(it.certificate).hexdigest(),
+                "crl_number": it.crl_number if it.crl else None,
+                "doctors": list(it.doctor_ids),
+                "crl_url": it.crl_url,
+            }
+            for it in node.authorities()
+        ]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for it in found:
+        crl = "no list" if it["crl_number"] is None else f"list {it['crl_number']}"
+        where = f"  at {it['crl_url']}" if it["crl_url"] else ""
+        click.echo(
+            f"{it['authority']}  {it['certificate_digest']}  {crl}  for {' '.join(it['doctors']) or 'nobody'}{where}"
+        )
 
 
 @authority.command("remove")
@@ -209,7 +230,7 @@ def authority_remove(opened: Opened, certificate: Path) -> None:
     click.echo(f"This certificate of {authority_id} is recognised no longer; members know within seconds.")
 
 
-@public_cloud.command()
+@click.command()
 @cloud_node
 @click.argument("file", type=EXISTING)
 def crl(opened: Opened, file: Path) -> None:
@@ -219,7 +240,7 @@ def crl(opened: Opened, file: Path) -> None:
     click.echo(f"List {number} of {authority_id} is taken; members have it within seconds.")
 
 
-@public_cloud.command()
+@click.command()
 @cloud_node
 @click.argument("identity", required=False)
 @click.option("--serial", help="Revoke one credential, which a newer one may have followed, by its serial in hex.")
@@ -233,7 +254,7 @@ def revoke(opened: Opened, identity: str | None, serial: str | None) -> None:
         click.echo(f"The credential {credential.hex()} is revoked; the next list names it within seconds.")
 
 
-@public_cloud.command()
+@click.command()
 @cloud_node
 @click.argument("hospital")
 @click.argument("guardianship")
@@ -250,7 +271,7 @@ def _id16(text: str, what: str) -> bytes:
     return named_bytes(text, 16, f"a {what} is 32 hex digits")
 
 
-@public_cloud.command()
+@click.command()
 @cloud_node
 @click.option("--output", type=OutputFile(), help="File to write it to, if not standard output.")
 def trust(opened: Opened, output: Path | None) -> None:
@@ -263,16 +284,60 @@ def trust(opened: Opened, output: Path | None) -> None:
         safefiles.replace(output, bundle.encode())
 
 
-@public_cloud.command()
+@click.command()
 @cloud_node
 @log_options
-def log(opened: Opened, after: int, verify: bool) -> None:
-    """Show the audit log, one entry a line, as JSON."""
+def log(opened: Opened, wanted: Wanted, verify: bool) -> None:
+    """Show the audit log, one entry a line, as JSON.
+
+    \b
+    Examples:
+      medunion public-cloud log --directory cloud --since 2027-03-01T07:00 --patient P:johnnie
+      medunion public-cloud log --directory cloud --reason REJECTED --reason GRANT_EXPIRED --follow
+      medunion public-cloud log --directory cloud --request-id 0123456789abcdef | medunion explain --entry -
+    """
     with opened as node:
-        show_log(node.cloud.audit, after, verify=verify)
+        heads = SignedHeads.of(node.database, node.cloud.keys, node.book, system_clock()) if verify else None
+        show_log(node.cloud.audit, wanted, heads)
 
 
-@public_cloud.command()
+@click.command()
+@cloud_node
+@archive_options
+def log_archive(opened: Opened, target: Path) -> None:
+    """Write what a directory lacks of the log: its tree as tlog-tiles, for anyone, and its sealed entries."""
+    with opened as node:
+        write_archive(node.cloud.audit, node.cloud.own_log, target)
+
+
+@click.command()
+@cloud_node
+@heads_options
+def log_heads(opened: Opened, as_json: bool) -> None:
+    """Show the log's head and who cosigned it, others' heads that are kept here, and heads that contradict each other."""
+    with opened as node:
+        show_heads(node.cloud.own_log, node.cloud.witness, as_json=as_json)
+
+
+@click.command()
+@cloud_node
+@settle_options
+def log_settle(opened: Opened, finding_id: bytes, reason: str) -> None:
+    """Note that what contradicts was seen to: it alarms no more, and stays as evidence."""
+    with opened as node:
+        settle(node.cloud.audit, node.cloud.witness, finding_id, reason)
+
+
+@click.command()
+@cloud_node
+@reason_option
+def log_anew(opened: Opened, reason: str) -> None:
+    """Begin the log anew under the next number, after a restore that lost entries which its witnesses know of."""
+    with opened as node:
+        begin_anew(node.cloud.audit, node.cloud.own_log, reason)
+
+
+@click.command()
 @cloud_node
 @accesses_options
 def accesses(opened: Opened, patient_id: str, fhir: Path) -> None:
@@ -300,7 +365,7 @@ def prepare(purpose: str, generate: bool, certificate: Path | None, opened: Open
         click.echo(_AWAY)
 
 
-@public_cloud.command()
+@click.command()
 @cloud_node
 @click.option(
     "--days", type=click.IntRange(min=0), default=90, show_default=True, help="Keep registrations so long after."
@@ -322,7 +387,7 @@ def retention(opened: Opened, days: int, confirm: bool, reason: str) -> None:
         _tell(removed)
 
 
-@public_cloud.command()
+@click.command()
 @cloud_node
 @click.argument("hospital_id", metavar="H:ID")
 @click.option("--patient", "patient_id", metavar="P:ID", help="Only what it says of this patient.")

@@ -366,9 +366,9 @@ def _policy(node: HospitalNode, handle: bytes) -> int | None:
     return node.hospital.retention.keep_until(newest.department_class, newest.stored_at)
 
 
-def _why(node: HospitalNode, logged: int) -> str:
-    """Return what the log says at an entry; nothing if it was given up in a rotation."""
-    event = next(node.hospital.audit.entries(after=logged - 1)).event
+def _why(node: HospitalNode, logged: bytes) -> str:
+    """Return what the log says in an entry; nothing if it was given up in a rotation, or its time was over."""
+    event = node.hospital.audit.entry_of(logged).event
     return f": {event.detail}" if isinstance(event, AuditEvent) and event.detail else ""
 
 

@@ -211,6 +211,11 @@ def _say(purpose: str, it: Generation, what: str) -> None:
 def _show(lines: Iterable[Status]) -> None:
     for line in lines:
         left = ", ".join(f"{count} {words}" for words, count in line.left.items() if count) or "nothing"
-        since = f"since {moment(line.active_from)}" if line.active_from is not None else "not activated"
+        since = "not activated" if line.active_from is None else f"since {_since(line.active_from)}"
         until = f", until {moment(line.retired_at)}" if line.retired_at is not None else ""
         click.echo(f"{line.purpose:<14} {line.number:>3}  {line.state:<9} {since}{until}; under it: {left}")
+
+
+def _since(active_from: int) -> str:
+    """Return since when a generation is active; the first is from before any moment."""
+    return "the node was made" if active_from == 0 else moment(active_from)

@@ -4,7 +4,7 @@ import io
 import ipaddress
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,19 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 import safefiles
-from federation.cli.groups import TellingGroup
-from federation.clinical.text import printable, without_control
+from federation.clinical.text import counted, printable, without_control
 from federation.person.evidence import EvidenceBook
 from federation.person.records import Progress as OnProgress
-from federation.words import EXPECTED, plain, sentence
-
-
-class ClientGroup(TellingGroup):
-    """Commands of a person: refusals in plain words."""
-
-    def told(self, error: BaseException) -> click.ClickException:
-        """Return a refusal in plain words, with exit code 1."""
-        return click.ClickException(plain(error))
+from federation.protocol.exhibit import read_file
+from federation.words import EXPECTED, sentence
 
 
 def say(words: str = "") -> None:
@@ -88,14 +80,26 @@ def transfer(words: str) -> Iterator[OnProgress]:
         yield show
 
 
-def export_evidence(book: EvidenceBook, directory: Path) -> int:
-    """Write every exhibit to a file of its own, mode 0600; return how many. Raises OSError."""
-    safefiles.make_directory(directory)
-    count = 0
-    for name, content in book.files():
-        write_new(directory / name, content)
-        count += 1
-    return count
+def export_evidence(
+    book: EvidenceBook, target: Path, numbers: Collection[int] = (), kinds: Collection[str] = ()
+) -> None:
+    """Write the exhibits of these numbers or kinds, or all, to a file, mode 0600. Raises BadParameter, OSError, SealBroken."""
+    content = book.file(numbers, kinds)
+    found = len(read_file(content))
+    if found < len(set(numbers)):
+        raise click.BadParameter("there are not so many exhibits", param_hint="--only")
+    safefiles.replace(target, content)
+    say(f"{counted(found, 'exhibit')} written to {target}.")
+
+
+only_option = click.option(
+    "--only",
+    "numbers",
+    type=click.IntRange(min=1),
+    multiple=True,
+    metavar="N",
+    help="This exhibit alone, by its number among all; may be repeated.",
+)
 
 
 def write_new(path: Path, content: bytes | Iterable[bytes]) -> None:

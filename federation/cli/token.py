@@ -48,7 +48,9 @@ from federation.party.tokens import (
     try_token,
 )
 from federation.settings import ConfigError, TokenSettings
-from federation.store.party import Epochs, Log, Settings
+from federation.store.log import Log
+from federation.store.party import Epochs, Settings
+from federation.store.revocations import KeptShards
 from federation.wire.channel import dialling_of
 from hsm import Pin, PinProvider, TokenUri, Trial, pin_from_fd, pin_from_file, pin_from_prompt
 from hsm.errors import TokenExists, TokenNotFound
@@ -129,12 +131,7 @@ def _provider(file: Path | None, descriptor: int | None, what: str) -> PinProvid
     return pin_from_prompt(what)
 
 
-@click.group()
-def token() -> None:
-    """Look at tokens, try them, initialise them, audit their keys."""
-
-
-@token.command("list")
+@click.command("list")
 @click.option(
     "--module",
     "modules",
@@ -185,7 +182,7 @@ def _number(number: int | None, otherwise: str = "not said") -> str:
     return otherwise if number is None else str(number)
 
 
-@token.command("check")
+@click.command("check")
 @click.option("--role", required=True, type=click.Choice(sorted(NEEDED)), help="Whose token it is to be.")
 @_optional_directory
 @token_options
@@ -244,7 +241,7 @@ def _is_missed(role: str, trial: Trial) -> bool:
     return not trial.works and trial.ability in NEEDED[role] | OPTIONAL[role]
 
 
-@token.command("keys")
+@click.command("keys")
 @_optional_directory
 @token_options
 @json_option
@@ -294,7 +291,7 @@ def _show_key(key: AuditedKey) -> None:
         click.echo(f"    FINDING {finding.says} [{finding.reason}]")
 
 
-@token.command("init")
+@click.command("init")
 @click.option("--module", required=True, type=_PIN_FILE, help="The PKCS#11 module, by absolute path.")
 @click.option("--label", required=True, help="The label that the token gets.")
 @click.option("--serial", help="Serial number of the token; without it, the module's first blank one.")
@@ -351,7 +348,7 @@ def _of_serial(module: Path, serial: str) -> FoundToken:
     raise TokenNotFound(surveyed.fault or f"The module has no token of serial number {serial}.")
 
 
-@token.command("change-pin")
+@click.command("change-pin")
 @_optional_directory
 @token_options
 @click.option("--new-pin-file", type=_PIN_FILE, help="File with the new PIN, mode 0600.")
@@ -375,7 +372,7 @@ def change_pin(
         click.echo(f"{kept} may hold the old one: put the new one there")
 
 
-@token.command("init-softhsm")
+@click.command("init-softhsm")
 @directory_option
 @click.option("--label", required=True, help="The token's label.")
 @click.option("--pin-file", type=_PIN_FILE, required=True, help="File with its PIN.")
@@ -387,7 +384,7 @@ def init_softhsm(directory: NodeDirectory, label: str, pin_file: Path) -> None:
     click.echo(make_development_token(directory, label, pin_file))
 
 
-@token.command("hand-over")
+@click.command("hand-over")
 @directory_option
 @pin_options
 @click.option("--output", required=True, type=OutputFile(), help="The new file for the maker's tool.")
@@ -420,7 +417,7 @@ def hand_over(
     click.echo(f"  medunion token taken-over --directory {directory.path}")
 
 
-@token.command("taken-over")
+@click.command("taken-over")
 @directory_option
 @pin_options
 def taken_over(directory: NodeDirectory, pin: PinChoice) -> None:
@@ -436,8 +433,8 @@ def taken_over(directory: NodeDirectory, pin: PinChoice) -> None:
             return
         with CloudClient(member.trust.newest, dialling=dialling_of(settings.dialling)) as cloud:
             cloud.refresh(member)
-        now = system_clock()
-        party = member.take_over(now)
+            now = system_clock()
+            party = member.take_over(now)  # which asks for the shard of its credential
         if party is not None:
             audit.record(AuditEvent("SECRET-TAKEN-OVER", OK, detail=party.serial.hex()), now=now)
     click.echo(
@@ -463,6 +460,13 @@ def _opened_member(directory: NodeDirectory, pin: PinChoice) -> Iterator[tuple[M
         kept, protocol = Settings(database), settings.protocol
         keys = kind.keys(opened, StoredGenerations(kept))
         member = Member(
-            settings.identity, keys, kept, Epochs(database), directory.trust(), protocol.freshness, protocol.lifetimes
+            settings.identity,
+            keys,
+            kept,
+            Epochs(database),
+            directory.trust(),
+            protocol.freshness,
+            protocol.lifetimes,
+            KeptShards(database) if directory.letter == "H" else None,
         )
-        yield member, Audit(Log(database), member.sealing), settings
+        yield member, Audit(Log(database), member.sealing, where=member.identity), settings

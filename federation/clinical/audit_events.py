@@ -26,8 +26,11 @@ from federation.clinical.strictjson import dump
 
 PROFILES = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit"
 SEQUENCE = f"{OURS}/StructureDefinition/log-sequence"
+LIST_AGE = f"{OURS}/StructureDefinition/revocation-list-age"
+"""In seconds."""
 SCOPE = f"{OURS}/department-class"
 GROUND = f"{OURS}/CodeSystem/ground"
+PROOF = f"{OURS}/StructureDefinition/log-proof"
 
 SUCCEEDED, REFUSED, FAILED = "0", "4", "8"
 """AuditEvent.outcome: success; a minor failure, which a denied access is; a serious one, ours."""
@@ -54,11 +57,27 @@ _PURPOSES = {"consent": "TREAT", "own": "PATRQT", "deputy": "PATRQT", "emergency
 
 
 @dataclass(frozen=True, slots=True)
+class LogProof:
+    """By what its patient's device proved an entry: leaf `leaf` of the log `origin`, below its head of `size` and `root`.
+
+    `cosigners` are the witnesses whose signatures hold under that head.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+    leaf: int
+    cosigners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedAccess:
     """An entry of the access log of `recorded_by`: who was given, or denied, what.
 
     `kind` is SEARCH, READ, STORE, LOG or ADD; `scope` a department class or `*`; `ground` "consent", "own", "deputy", "emergency"
-    or "none"; `authorization` H(access), 32 bytes, or none where nothing was shown; `reason` BEGUN, OK or an error's.
+    or "none"; `authorization` H(access), 32 bytes, or none where nothing was shown; `reason` BEGUN, OK or an error's;
+    `proof` is there where whoever exports has checked one;
+    `list_age_seconds` how old the revocation list was that it was decided by, None where the log does not say.
     """
 
     sequence: int
@@ -72,6 +91,8 @@ class RecordedAccess:
     reason: str
     detail: str
     recorded_by: str
+    proof: LogProof | None = None
+    list_age_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +140,11 @@ def _event(access: RecordedAccess) -> dict[str, Any]:
     profile = {"meta": {"profile": [f"{PROFILES}.{pattern.profile}"]}} if is_profiled else {}
     return profile | {
         "resourceType": "AuditEvent",
-        "extension": [{"url": SEQUENCE, "valuePositiveInt": access.sequence}],
+        "extension": [
+            {"url": SEQUENCE, "valuePositiveInt": access.sequence},
+            *_proof(access.proof),
+            *_list_age(access),
+        ],
         "type": _coding(("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest", "Restful Operation")),
         "subtype": [_coding(("http://hl7.org/fhir/restful-interaction", pattern.interaction, pattern.interaction))],
         "action": pattern.action,
@@ -136,6 +161,20 @@ def _event(access: RecordedAccess) -> dict[str, Any]:
         },
         "entity": [_patient(access), _asked_for(access, pattern), *_authorization(access)],
     }
+
+
+def _proof(proof: LogProof | None) -> list[dict[str, Any]]:
+    """Return by what an entry is proved; nothing where nobody checked. Sizes are text: FHIR's integers end at 2^31."""
+    if proof is None:
+        return []
+    told = ("origin", proof.origin), ("size", str(proof.size)), ("root", proof.root.hex()), ("leaf", str(proof.leaf))
+    said = (*told, *(("cosignedBy", witness) for witness in proof.cosigners))
+    return [{"url": PROOF, "extension": [{"url": url, "valueString": text} for url, text in said]}]
+
+
+def _list_age(access: RecordedAccess) -> list[dict[str, Any]]:
+    age = access.list_age_seconds
+    return [] if age is None else [{"url": LIST_AGE, "valueUnsignedInt": age}]
 
 
 def _purpose(ground: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from federation.clinical.bundles import collection
-from federation.clinical.fhir import CheckedBundle, load_resource, validate_bundle
+from federation.clinical.fhir import CheckedBundle, read_resource, validate_bundle
 from federation.clinical.identity import instant, patient_reference, require_subject
 from federation.clinical.report import require_status
 from federation.clinical.strictjson import dump
@@ -22,14 +22,16 @@ def encounter_bundle(
     takes the place of another. Raises WrongSubject if one of them isn't about this patient, WrongStatus if the report says
     otherwise, and what validate_bundle raises.
     """
-    if observation:
-        require_subject(load_resource(observation, "Observation"), patient_id)
-    signed = load_resource(report, "DiagnosticReport")
-    require_subject(signed, patient_id)
+    # Each is one JSON value by itself before it goes into another; what is in it is validated once, where it stands.
+    observed = [read_resource(observation, "Observation")] if observation else []
+    signed = read_resource(report, "DiagnosticReport")
+    contents = (observation, report) if observation else (report,)
+    bundle = collection((dump(_encounter(patient_id, recorded)), *contents), instant(recorded))
+    summary = validate_bundle(bundle)
+    for resource in (*observed, signed):
+        require_subject(resource, patient_id)
     require_status(signed, is_amended=is_amended)
-    observed = (observation,) if observation else ()
-    bundle = collection((dump(_encounter(patient_id, recorded)), *observed, report), instant(recorded))
-    return CheckedBundle(bundle, validate_bundle(bundle))
+    return CheckedBundle(bundle, summary)
 
 
 def _encounter(patient_id: str, recorded: datetime) -> dict[str, Any]:

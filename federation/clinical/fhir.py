@@ -32,11 +32,20 @@ def validate_resource(data: bytes, resource_type: str) -> None:
 
 def load_resource(data: bytes, resource_type: str) -> dict[str, Any]:
     """Return the resource in `data`, as validate_resource checks it."""
+    resource = read_resource(data, resource_type)
+    faults, count = faults_of(resource)
+    if faults:
+        raise FhirInvalid(faults, count, other_version(resource))
+    return resource
+
+
+def read_resource(data: bytes, resource_type: str) -> dict[str, Any]:
+    """Return the one resource of this type in `data`, of which nothing else is checked.
+
+    Raises FhirTooLarge, NotJson, or FhirInvalid for another kind.
+    """
     resource = parse(data, BUNDLE if resource_type == "Bundle" else RESOURCE)
     if not isinstance(resource, dict) or resource.get("resourceType") != resource_type:
         wrong_kind = f"must be a JSON object with resourceType {resource_type}"
         raise FhirInvalid([Fault(resource_type, resource_type, wrong_kind)])
-    faults, count = faults_of(resource)
-    if faults:
-        raise FhirInvalid(faults, count, other_version(resource))
     return resource

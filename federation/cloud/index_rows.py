@@ -11,13 +11,13 @@ from federation.cloud.services import Authenticated, Cloud
 from federation.errors import DepartmentForeign, FieldInvalid, Limit
 from federation.protocol.access import Allowed, Hidden
 from federation.protocol.calls import PUBLISH
-from federation.protocol.index import BlindName, BlindPatient, Location
+from federation.protocol.index import BlindIndex, BlindName, BlindPatient, Location
 from federation.protocol.sealing import after_opening
 from federation.protocol.search import ROWS_PER_PAGE
 from federation.protocol.statements import SENSITIVITY_NAMES, sign_statement
 from federation.protocol.time import Instant
 from federation.store.errors import StoreError, StoreLimit
-from federation.store.rows import Act, RowBound, RowName, RowOwner, SealedRow, Unwanted, Wanted
+from federation.store.rows import Act, RowBound, RowName, RowOwner, RowPlace, SealedRow, Unwanted, Wanted
 from federation.v1.publication_pb2 import (
     PUBLICATION_ACTION_ADD,
     Publication,
@@ -36,6 +36,9 @@ from keystore.transcript import digest
 MOST_MOVED = 32
 """Rows that one search moves: it has somebody who waits for it."""
 
+ROWS_PER_TURN = 64
+"""Of one hospital, before the next one has its turn: with as many of each there is room for nine hospitals of usual size."""
+
 
 def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> PublishResponse:
     """Add or withdraw one row for the calling hospital. Raises Rejected."""
@@ -47,7 +50,8 @@ def publish(cloud: Cloud, request: PublishRequest, calling: str | None) -> Publi
     _apply(cloud, call, now)
     if call.payload.action == PUBLICATION_ACTION_ADD:
         # After the row is there (federation/cloud/restriction.py); again, for a hospital that publishes anew what it restored.
-        cloud.restrictions.let_have(PatientId(call.payload.patient_id), [call.sender.hospital_id], again=True)
+        book = cloud.restrictions.asked_by(call.sender.identity)
+        book.let_have(PatientId(call.payload.patient_id), [call.sender.hospital_id], again=True)
     receipt = PublicationReceipt(publication_digest=digest(call.opened.plaintext), done_at=now)
     return PublishResponse(receipt=sign_statement("puback", receipt, cloud.keys_by_time.signing_key(now)))
 
@@ -74,7 +78,7 @@ def _apply(cloud: Cloud, call: Authenticated[Publication], now: Instant) -> None
     change = put_row if publication.action == PUBLICATION_ACTION_ADD else withdraw_row
     try:
         with call.acting("PUBLICATION", detail, now=now) as act:
-            change(cloud, PatientId(publication.patient_id), location, act=act)
+            change(cloud, PatientId(publication.patient_id), location, act=act, asker=call.sender.identity)
     except StoreLimit as error:
         # Neither overload nor anonymous: the operator has to find out whose rows these are.
         operations.warning("patient-rows-full")
@@ -83,23 +87,28 @@ def _apply(cloud: Cloud, call: Authenticated[Publication], now: Instant) -> None
 
 
 @dataclass(frozen=True)
-class LocationPage:
-    """A page of a patient's rows, and how many pages there are."""
+class Rows:
+    """Rows of a patient with their places, opened as they are taken; and the last one's place where more may be behind."""
 
-    locations: Sequence[Location]
-    pages: int
+    opened: Iterator[tuple[RowPlace, Location]]
+    last: RowPlace | None
 
 
-def put_row(cloud: Cloud, patient_id: PatientId, location: Location, *, act: Act | None = None) -> None:
+def put_row(
+    cloud: Cloud, patient_id: PatientId, location: Location, *, act: Act | None = None, asker: str = ""
+) -> None:
     """Keep a row under the active generation; its own under older ones give way. Raises StoreLimit beyond the bound."""
-    name, *older = names = cloud.blind_index.names(patient_id, location)
+    index = cloud.blind_index.asked_by(asker)
+    name, *older = names = index.names(patient_id, location)
     bound = RowBound([_owner(it) for it in names], cloud.most_rows_per_patient)
-    cloud.stores.index.upsert(_row(cloud, name, location), replaces=[_named(it) for it in older], bound=bound, act=act)
+    cloud.stores.index.upsert(_row(index, name, location), replaces=[_named(it) for it in older], bound=bound, act=act)
 
 
-def withdraw_row(cloud: Cloud, patient_id: PatientId, location: Location, *, act: Act | None = None) -> None:
+def withdraw_row(
+    cloud: Cloud, patient_id: PatientId, location: Location, *, act: Act | None = None, asker: str = ""
+) -> None:
     """Take a row out, whatever generation it is under."""
-    names = cloud.blind_index.names(patient_id, location)
+    names = cloud.blind_index.asked_by(asker).names(patient_id, location)
     cloud.stores.index.withdraw(*map(_named, names), act=act)
 
 
@@ -108,32 +117,39 @@ def owners(cloud: Cloud, patient_id: PatientId, hospital_id: HospitalId) -> Sequ
     return [RowOwner(it.bucket, it.hospital_key(hospital_id)) for it in cloud.blind_index.patients(patient_id)]
 
 
-def hospitals_of(cloud: Cloud, patient_id: PatientId) -> Sequence[HospitalId]:
+def hospitals_of(cloud: Cloud, patient_id: PatientId, asker: str = "") -> Sequence[HospitalId]:
     """Return the hospitals that have rows of a patient, of any class that is published. Raises Corrupt."""
+    index = cloud.blind_index.asked_by(asker)
     everything = Allowed("own", (ANY,), (ANY,), SENSITIVITY_SECRET)
     classes = sorted(cloud.verifier.anchors.department_classes)
-    wanted = [_wanted(it, classes, everything) for it in cloud.blind_index.patients(patient_id)]
-    return sorted({_revealed(cloud, row).hospital_id for row in cloud.stores.index.one_of_each(wanted)})
+    wanted = [_wanted(it, classes, everything) for it in index.patients(patient_id)]
+    return sorted({_revealed(index, row).hospital_id for row in cloud.stores.index.one_of_each(wanted)})
 
 
 def look_up(
-    cloud: Cloud, patient_id: PatientId, classes: Iterable[str], allowed: Allowed, page: int = 0
-) -> LocationPage:
-    """Return a page of where those of a patient's records of these classes are that an access shows. Raises Corrupt.
+    cloud: Cloud,
+    patient_id: PatientId,
+    classes: Iterable[str],
+    allowed: Allowed,
+    after: RowPlace | None = None,
+    asker: str = "",
+) -> Rows:
+    """Return where those of a patient's records of these classes are that an access shows: a page's worth behind a place.
 
     No other row is read, so neither pages nor time tell of one. Each hospital has its turn, so that none that has many rows
-    pushes the others' back. Rows of older generations move first.
+    pushes the others' back. Rows of older generations move first, where a search begins: from there on the order stays.
+    Opening a row raises Corrupt.
     """
-    index, named = cloud.stores.index, list(classes)
-    patients = cloud.blind_index.patients(patient_id)
+    index, named, blind_index = cloud.stores.index, list(classes), cloud.blind_index.asked_by(asker)
+    patients = blind_index.patients(patient_id)
     wanted = [_wanted(it, named, allowed) for it in patients]
-    if len(wanted) > 1:
-        _move(cloud, patients[0], index.older(wanted[1:], than=patients[0].generation, limit=MOST_MOVED))
-    found = index.page(wanted, offset=page * ROWS_PER_PAGE, limit=ROWS_PER_PAGE)
-    places = [_revealed(cloud, row) for row in found.rows]
+    if len(wanted) > 1 and after is None:
+        _move(cloud, blind_index, patients[0], index.older(wanted[1:], than=patients[0].generation, limit=MOST_MOVED))
+    found = index.page(wanted, rows_a_turn=ROWS_PER_TURN, limit=ROWS_PER_PAGE, after=after)
+    opened = ((place, _revealed(blind_index, row)) for place, row in found)
     # What a row is found by is the database's word; what is sealed in it is this cloud's.
-    shown = [it for it in places if _shows(allowed, it)]
-    return LocationPage(shown, max(1, -(-found.total // ROWS_PER_PAGE)))
+    shown = ((place, it) for place, it in opened if _shows(allowed, it))
+    return Rows(shown, found[-1][0] if len(found) == ROWS_PER_PAGE else None)
 
 
 def _wanted(patient: BlindPatient, classes: Sequence[str], allowed: Allowed) -> Wanted:
@@ -162,22 +178,22 @@ def _shows(allowed: Allowed, place: Location) -> bool:
     return allowed.shows(place.hospital_id, class_of(place.department_id), place.handle.hex(), place.sensitivity)
 
 
-def _move(cloud: Cloud, active: BlindPatient, older: Iterable[SealedRow]) -> None:
+def _move(cloud: Cloud, index: BlindIndex, active: BlindPatient, older: Iterable[SealedRow]) -> None:
     """Name rows under the active generation. A failure fails no search: they are there under the old ones."""
     try:
         for row in older:
-            place = _revealed(cloud, row)
-            cloud.stores.index.move(row, _row(cloud, active.name(place), place))
+            place = _revealed(index, row)
+            cloud.stores.index.move(row, _row(index, active.name(place), place))
     except (StoreError, HsmError) as error:
         operations.failure("index-rows-not-moved", error)
 
 
-def _revealed(cloud: Cloud, row: SealedRow) -> Location:
-    return cloud.blind_index.reveal(row.row_key, row.row_id, row.sealed)
+def _revealed(index: BlindIndex, row: SealedRow) -> Location:
+    return index.reveal(row.row_key, row.row_id, row.sealed)
 
 
-def _row(cloud: Cloud, name: BlindName, location: Location) -> SealedRow:
-    sealed = cloud.blind_index.seal(name, location)
+def _row(index: BlindIndex, name: BlindName, location: Location) -> SealedRow:
+    sealed = index.seal(name, location)
     return SealedRow(name.bucket, name.row_key, name.row_id, name.hospital_key, name.level, sealed, name.generation)
 
 

@@ -4,16 +4,17 @@ import hashlib
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.cloud.rekey import restate
+from federation.cloud.rekey import is_restatement_due, restate
 from federation.cloud.services import Cloud, as_datetime
 from federation.errors import CredentialExpired, FieldInvalid
+from federation.party.audit import OK, AuditEvent
 from federation.party.epochs import as_signed, as_stored
 from federation.protocol.calls import CERTIFY_TLS, RENEW, TICKET
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES, sign_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import VerifiedParty, open_encryption_key
-from federation.store.rows import Act, Beside, Ticket
+from federation.store.rows import Act, Beside, Registration, Ticket
 from federation.v1 import membership_pb2 as pb
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, EncryptionKeyStatement, SignedStatement
 from federation.wire.roles import require_same_hospital
@@ -32,22 +33,21 @@ def put_encryption_key(cloud: Cloud, request: pb.PutEncryptionKeyRequest) -> pb.
     address = call.payload.address if call.payload.HasField("address") else None
     kept = as_stored(call.payload.encryption_key_statement)
     with call.acting("RENEWAL", f"{call.sender.identity} key {statement.key_id.hex()}", now=now) as act:
-        cloud.stores.registrations.renew(call.sender.identity, kept, address, act=act)
+        renewed = cloud.stores.registrations.renew(call.sender.identity, kept, address, act=act)
     receipt = pb.RenewalReceipt(key_id=statement.key_id, done_at=now)
     return pb.PutEncryptionKeyResponse(
         receipt=sign_statement("ekack", receipt, cloud.keys_by_time.signing_key(now)),
-        key_statement=_newest_key_statement(cloud, call.sender.identity, now),
+        key_statement=_newest_key_statement(cloud, renewed, now),
     )
 
 
-def _newest_key_statement(cloud: Cloud, identity: str, now: Instant) -> SignedStatement | None:
+def _newest_key_statement(cloud: Cloud, renewed: Registration, now: Instant) -> SignedStatement | None:
     """Return KS_X by the PRK_C of now, signed anew here if the walk has not come to it yet."""
-    live = cloud.live(identity, now=now)
-    if live is None:
-        return None
-    restate(cloud, live, now=now)
-    newest = cloud.live(identity, now=now)
-    return None if newest is None else as_signed(newest.key_statement)
+    live: Registration | None = renewed
+    if is_restatement_due(cloud, renewed, now=now):
+        restate(cloud, renewed, now=now)
+        live = cloud.live(renewed.identity, now=now)
+    return as_signed(live.key_statement) if live is not None and now <= live.not_after else None
 
 
 def _own_encryption_key(payload: pb.EncryptionKeyRenewal, owner: VerifiedParty, now: Instant) -> EncryptionKeyStatement:
@@ -72,8 +72,8 @@ def certify_tls_identity(cloud: Cloud, request: pb.CertifyTlsIdentityRequest) ->
             hospital_id,
             now=as_datetime(now),
         )
-    call.admit(now=now)
-    cloud.record("TLS-IDENTITY", f"{hospital_id} certificate {certificate.serial_number:x}", now=now)
+    event = AuditEvent("TLS-IDENTITY", OK, detail=f"{hospital_id} certificate {certificate.serial_number:x}")
+    cloud.take(call.pending, event, now=now)
     return pb.CertifyTlsIdentityResponse(certificate=certificate.public_bytes(Encoding.DER))
 
 

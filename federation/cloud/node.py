@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import safefiles
 from federation.clock import Clock, system_clock
+from federation.cloud.authority_lists import AuthorityLists
 from federation.cloud.directory import DirectoryPublisher, DirectoryVersion, ListLife
 from federation.cloud.membership import new_ticket
 from federation.cloud.revocation import (
@@ -24,13 +25,16 @@ from federation.errors import CredentialLive
 from federation.party.audit import Audit
 from federation.party.budgets import ServerBudgets
 from federation.party.certificates import authority_id_of
+from federation.party.crls import crl_fetcher
 from federation.party.database_owner import claim, require_free, require_owner
 from federation.party.epochs import EpochKeeper, as_signed, as_stored
 from federation.party.generations import StoredGenerations
 from federation.party.key_provisioning import finish, make_keys
+from federation.party.log_heads import OwnLog
 from federation.party.node_directory import NodeDirectory, open_node_token
 from federation.party.patients import Patients
 from federation.party.restrictions import RestrictionBook
+from federation.party.witness import Witness
 from federation.protocol.anchors import periods_of, serial_entry
 from federation.protocol.authorities import scopes_of
 from federation.protocol.bundle import TrustedBundle, issue, pin
@@ -41,20 +45,27 @@ from federation.settings import CloudSettings, ConfigError, DatabaseSettings, To
 from federation.store.accesses import Accesses
 from federation.store.budgets import Budgets
 from federation.store.database import Database
-from federation.store.directory import Authorities, RevocationBook, TrustChain
+from federation.store.directory import Authorities, TrustChain
 from federation.store.errors import NotStored
+from federation.store.followed import FollowedLogs
 from federation.store.index import Index
-from federation.store.party import Epochs, Log, ReplayMemory, Settings
+from federation.store.log import Log
+from federation.store.log_heads import LogHeads
+from federation.store.party import Epochs, ReplayMemory, Settings
 from federation.store.registrations import Registrations
 from federation.store.restrictions import Restrictions
+from federation.store.revocations import RevocationBook
 from federation.store.rows import StoredAuthority
+from federation.store.time_stamps import TimeStamps
+from federation.store.witnessed import LogFindings, Witnessed
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, Credential
+from federation.wire.fetching import require_url
 from hsm import PinProvider, Token
 from keystore.errors import CertificateRejected
 from keystore.generations import Generations
 from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys
-from keystore.x509 import create_tls_ca, crl_number, is_signed_by, require_tls_ca
+from keystore.x509 import create_tls_ca, require_tls_ca
 
 DEPARTMENT_CLASSES = (
     "anaesthesia",
@@ -82,14 +93,14 @@ OFFLINE_GRACE = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Founding:
-    """What the founder of a federation decides."""
+    """What the founder of a federation decides. It listens where it is dialled, unless it is said where."""
 
     identity: str
     realm: str
     address: str
     peer_address: str
-    public_listen: str
-    peer_listen: str
+    public_listen: str | None = None
+    peer_listen: str | None = None
     department_classes: tuple[str, ...] = DEPARTMENT_CLASSES
     tls_ca: x509.Certificate | None = None
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
@@ -109,9 +120,8 @@ def found(
     if directory.is_initialised:
         raise ConfigError(f"{directory.settings_file} is there already: this directory has a node")
     require_identity("cloud", founding.identity)
-    settings = CloudSettings(
-        founding.identity, founding.public_listen, founding.peer_listen, token_settings, founding.database
-    )
+    listen, peer_listen = founding.public_listen or founding.address, founding.peer_listen or founding.peer_address
+    settings = CloudSettings(founding.identity, listen, peer_listen, token_settings, founding.database)
     require_valid(settings)
     directory.create()
     with directory.database(founding.database) as database, open_node_token(token_settings, pin) as token:
@@ -209,6 +219,7 @@ class PublicCloudNode:
             freshness,
             _list_life(settings),
         )
+        log, signers = Log(database), KeysByTime(keys, self.book)
         self.cloud = Cloud(
             identity=settings.identity,
             keys=keys,
@@ -217,16 +228,39 @@ class PublicCloudNode:
             epochs=epochs,
             trust=self._trust,
             publisher=publisher,
-            audit=Audit(Log(database), keys.sealing, Patients(Accesses(database), keys.index)),
+            audit=Audit(log, keys.sealing, Patients(Accesses(database), keys.index), where=settings.identity),
             restrictions=RestrictionBook(Restrictions(database), keys.index, keys.sealing),
             freshness=freshness,
             ticket_life=timedelta(hours=settings.ticket_hours),
             renewal_stretch=timedelta(days=settings.renewal_days),
             most_rows_per_patient=settings.most_rows_per_patient,
+            most_revocations=settings.most_revocations,
             emergency=settings.emergency.policy,
             budgets=ServerBudgets(settings.budgets, Budgets(database), keys.index),
+            own_log=OwnLog(
+                identity=settings.identity,
+                realm=lambda: self._trust.newest().anchors.realm,
+                log=log,
+                heads=LogHeads(database),
+                stamps=TimeStamps(database),
+                settings=self.stored_settings,
+                signing_key=signers.signing_key,
+                key_statement=lambda: None,
+                clock=clock,
+            ),
+            witness=Witness(
+                identity=settings.identity,
+                verifier=lambda: publisher.current.verifier,
+                signing_key=signers.signing_key,
+                witnessed=Witnessed(database),
+                findings=LogFindings(database),
+                followed=FollowedLogs(database),
+                clock=clock,
+            ),
             clock=clock,
         )
+        fetcher = crl_fetcher(settings.crls, settings.dialling, files=True)
+        self.crls = AuthorityLists(self.cloud, self._authorities, fetcher)
 
     def invite(self, hospital_id: str) -> tuple[bytes, Instant]:
         """Make a ticket for a hospital, and say when it goes. Raises FieldInvalid."""
@@ -235,15 +269,23 @@ class PublicCloudNode:
         act = self.cloud.act("TICKET", f"{hospital_id} by the operator", now=now)
         return new_ticket(self.cloud, ROLE_NAMES[ROLE_HOSPITAL], hospital_id, "operator", act, now=now)
 
-    def add_authority(self, certificate: x509.Certificate, doctor_ids: Sequence[str]) -> str:
+    def add_authority(
+        self, certificate: x509.Certificate, doctor_ids: Sequence[str], crl_url: str | None = None
+    ) -> str:
         """Recognise a medical authority for these doctors, sign the next trust bundle, and return the authority's id.
 
-        A certificate that is recognised already has this scope from now on. Raises CertificateRejected, FieldInvalid.
+        Its lists are fetched from the URL, https or a file of this machine; the empty one is none. A certificate that is
+        recognised already has this scope from now on, and another URL if one is given. Raises CertificateRejected,
+        FieldInvalid.
         """
         authority_id = require_identity("authority", authority_id_of(certificate))
         scopes = scopes_of(doctor_ids)
-        act = self.cloud.act("AUTHORITY", f"{authority_id} for {' '.join(scopes)}", now=self.cloud.clock())
-        self._authorities.put(authority_id, certificate.public_bytes(Encoding.DER), scopes, act=act)
+        if crl_url:
+            require_url(crl_url, files=True)
+        detail = f"{authority_id} for {' '.join(scopes)}{f', lists at {crl_url}' if crl_url else ''}"
+        act = self.cloud.act("AUTHORITY", detail, now=self.cloud.clock())
+        der = certificate.public_bytes(Encoding.DER)
+        self._authorities.put(authority_id, der, scopes, crl_url=crl_url, act=act)
         self.publish()
         return authority_id
 
@@ -262,21 +304,8 @@ class PublicCloudNode:
         return self._authorities.all()
 
     def put_crl(self, crl: x509.CertificateRevocationList) -> tuple[str, int]:
-        """Take an authority's newer CRL; return the authority and the number. Raises CertificateRejected, AlreadyStored.
-
-        An authority whose key is rotated has a CRL of each: the one that signed this says whose it is.
-        """
-        certified = [(it, x509.load_der_x509_certificate(it.certificate)) for it in self._authorities.all()]
-        named = [(it, certificate) for it, certificate in certified if certificate.subject == crl.issuer]
-        signed = [(it, certificate) for it, certificate in named if is_signed_by(crl, certificate)]
-        if not named:
-            raise CertificateRejected("the list comes from no medical authority of this federation")
-        authority, certificate = (signed or named)[0]
-        number = crl_number(crl, certificate)
-        act = self.cloud.act("CRL", f"{authority.authority_id} number {number}", now=self.cloud.clock())
-        der = crl.public_bytes(Encoding.DER)
-        self._authorities.put_crl(authority.authority_id, authority.certificate, der, number, act=act)
-        return authority.authority_id, number
+        """Take an authority's newer CRL; return the authority and the number. Raises CertificateRejected, AlreadyStored."""
+        return self.crls.take(crl)
 
     def revoke(self, identity: str) -> list[bytes]:
         """Revoke a party's credentials and let its identity register again; return the serials. Raises NotStored, Limit.
@@ -289,13 +318,14 @@ class PublicCloudNode:
         while True:
             now, registrations, book = self.cloud.clock(), stores.registrations, stores.revocations
             live, superseded = registrations.live(identity), registrations.superseded(identity, now=now)
-            listed = frozenset(book.current(now=now).serials)
+            serials = [*(it.serial for it in superseded), *([] if live is None else [live.serial])]
+            listed = book.listed(map(serial_entry, serials))
             left = [it for it in superseded if serial_entry(it.serial) not in listed]
             if live is None and not left:
                 raise NotStored(f"{identity} has no live registration")
             # Revoked before it ends: a crash in between leaves a registration that nobody accepts, and the command can run again.
             if live is not None and serial_entry(live.serial) not in listed:
-                require_room_for_live(book.current(now=now))
+                require_room_for_live(self.cloud)
                 revoke_credential(self.cloud, identity, live.serial, live.not_after, now=now)
             for it in left:
                 self._revoke_superseded(identity, it.serial, it.not_after, now)
@@ -326,13 +356,20 @@ class PublicCloudNode:
         revoke_guardianship(self.cloud, hospital, guardianship_id, now=self.cloud.clock())
 
     def _revoke_superseded(self, identity: str, serial: bytes, not_after: Instant, now: Instant) -> None:
-        stores = self.cloud.stores
-        require_room_for_superseded(stores.revocations.current(now=now))
+        require_room_for_superseded(self.cloud)
         revoke_credential(self.cloud, identity, serial, not_after, now=now)
 
     def trust(self) -> TrustedBundle:
         """Return the newest trust bundle."""
         return self._trust.newest()
+
+    def move(self, address: str, peer_address: str, why: str) -> TrustedBundle:
+        """Sign the next trust bundle with other addresses of this cloud, and return it. Raises MalformedMessage, StoreError."""
+        now = self.cloud.clock()
+        act = self.cloud.act("MOVED", f"{address}, for hospitals {peer_address}; {why}", now=now)
+        bundle = self._trust.move(address, peer_address, act, now)
+        self.publish()
+        return bundle
 
     def publish(self) -> DirectoryVersion:
         """Sign anew whatever has changed, bundle and lists, and let `trust.json` follow. Raises StoreError, HsmError."""

@@ -10,7 +10,7 @@ from federation.store.rows import Beside
 
 def receiver_for(cloud: Cloud, asker: VerifiedParty, shown: Shown, *, now: Instant) -> Receiver:
     """Return what is known here of what somebody shows. Raises Corrupt."""
-    restriction = cloud.restrictions.of(shown.patient_id)
+    restriction = cloud.restrictions.asked_by(asker.identity).of(shown.patient_id)
     exhausted = cloud.budgets.exhausted(asker.identity, shown, now=now)
     return Receiver(restriction.hidden, restriction.emergency_overrides, exhausted, cloud.emergency)
 

@@ -11,11 +11,11 @@ renew at will would hoard credentials, each good for a year, until the revocatio
 import hmac
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from federation.cloud.revocation import require_room_for_renewal, revoke_credential
-from federation.cloud.services import ROLES, Cloud
+from federation.cloud.services import ROLES, Cloud, as_datetime
 from federation.errors import (
     AlreadyRegistered,
     ChallengeInvalid,
@@ -25,7 +25,7 @@ from federation.errors import (
     TicketInvalid,
 )
 from federation.party.epochs import as_signed, as_stored
-from federation.protocol.anchors import serial_entry
+from federation.protocol.anchors import is_revoked, serial_entry
 from federation.protocol.registration import (
     AcceptedRequest,
     LiveRegistration,
@@ -34,6 +34,7 @@ from federation.protocol.registration import (
     attribute_of,
     receive_request,
 )
+from federation.protocol.revocations import prefix_of
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import ROLE_NAMES, peek_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
@@ -50,7 +51,7 @@ from federation.wire import operations
 from keystore.errors import UnusableNonce
 from keystore.generations import State
 from keystore.issuing import Issued, IssuingKey
-from keystore.keyring import Indexing
+from keystore.keyring import Indexing, Together
 from keystore.transcript import digest, text, transcript
 
 ANSWER_KEPT = timedelta(minutes=10)
@@ -62,10 +63,8 @@ CHALLENGE_LIFE = timedelta(minutes=5)
 _CHALLENGE_CLEAR, _CHALLENGE_MAC = 8, 8
 
 MOST_STANDING = 2
-"""Superseded credentials of one identity that hold at a time: the oldest falls before there is another."""
-
-MOST_BY_ITSELF = 6
-"""Superseded credentials whose time is not over, the fallen ones among them, beside which a member's own reasons count."""
+"""Superseded credentials of one identity that hold at a time. A member's own reasons wait for a place among them; where the
+cloud's clock or rotation asks for a renewal, the oldest falls."""
 
 ANSWER_LOST_AFTER = timedelta(minutes=10)
 """When a reg1 is no longer answered again: a member that has not got the answer by then needs another credential."""
@@ -140,7 +139,7 @@ def _completed(
             credential,
             issued,
             cloud.keys_by_time.signing_key(now),
-            cloud.publisher.current.revocation_list,
+            cloud.publisher.current.excerpt([prefix_of(serial_entry(serial))]),
             now=now,
         )
         shared_key = issued.shared_key(accepted.request.identity, serial)
@@ -207,6 +206,7 @@ def _registration(
     request = accepted.request
     credential = peek_statement(KeyStatement, statement).credential
     issued = Credential.FromString(credential)
+    context = shared_key_context(request.identity, issued.serial)
     return Registration(
         role=ROLE_NAMES[request.role],
         identity=request.identity,
@@ -216,7 +216,7 @@ def _registration(
         verifying_key=request.verifying_key,
         key_statement=as_stored(statement),
         encryption_key_statement=as_stored(request.encryption_key_statement),
-        sealed_shared_key=cloud.keys.sealing.seal(shared_key, shared_key_context(request.identity, issued.serial)),
+        sealed_shared_key=cloud.keys.sealing.seal(shared_key, context, Together(context)),
         not_before=issued.not_before,
         not_after=issued.not_after,
         address=_address_of(cloud, accepted),
@@ -259,7 +259,7 @@ def _meanwhile(accepted: AcceptedRequest) -> Iterator[None]:
 
 
 def shared_key_context(identity: str, serial: bytes) -> bytes:
-    """Return what K_X is sealed with: T("kx", ID_X, serial)."""
+    """Return what K_X is sealed with, in a batch of its own: T("kx", ID_X, serial)."""
     return transcript("kx", text(identity), serial)
 
 
@@ -296,51 +296,68 @@ def _challenge_covered(clear: bytes) -> bytes:
     return transcript("challenge", clear)
 
 
-@dataclass(frozen=True)
-class _Past:
-    """The superseded credentials of an identity whose time is not over, the one that ends first in front."""
-
-    unexpired: Sequence[Superseded]
-    standing: Sequence[Superseded]
-
-
 def require_due(cloud: Cloud, accepted: AcceptedRequest, *, now: Instant) -> None:
-    """Require a reason to renew that the cloud sees itself, and let the oldest credential fall where too many would stand.
+    """Require a reason to renew that the cloud sees itself, or a place for what the member itself has a reason to replace.
 
-    Raises RenewalNotDue, which a member that has proved its live PRK_X may hear, and Limit.
+    Where the clock or the cloud asks for it, the oldest credential falls before too many would stand; nothing that a member
+    chooses puts anything on the revocation list. Raises RenewalNotDue, which a member that has proved its live PRK_X may hear,
+    with the wait until there is a reason or a place; and Limit.
     """
     live = accepted.renewed
     if live is None:
         return
-    past = _past(cloud, live, now)
-    if not _is_due(cloud, live, now) and not _is_own_choice(accepted, live, past, now):
-        raise RenewalNotDue("the live credential is good: no reason to renew it is known here")  # reg1.19
-    for oldest in past.standing[: 1 - MOST_STANDING]:
-        require_room_for_renewal(cloud.stores.revocations.current(now=now))  # reg1.20
-        revoke_credential(cloud, live.identity, oldest.serial, oldest.not_after, now=now)
+    standing = _standing(cloud, live, now)
+    if _is_due(cloud, live, now):
+        for oldest in standing[: 1 - MOST_STANDING]:
+            require_room_for_renewal(cloud)  # reg1.20
+            revoke_credential(cloud, live.identity, oldest.serial, oldest.not_after, now=now)
+        return
+    due_at = _due_at(cloud, live)
+    if not _is_own_choice(accepted, live, standing, now):
+        raise _not_due("the live credential is good: no reason to renew it is known here", due_at, now)  # reg1.19
+    if len(standing) >= MOST_STANDING:
+        free_at = min(due_at, standing[-MOST_STANDING].not_after + 1)
+        raise _not_due("two credentials that this one followed still stand", free_at, now)  # reg1.19
+
+
+def _not_due(why: str, from_on: Instant, now: Instant) -> RenewalNotDue:
+    refusal = RenewalNotDue(f"{why}; ask again from {as_datetime(from_on):%Y-%m-%d %H:%M} UTC on")
+    refusal.retry_after = timedelta(milliseconds=from_on - now)
+    return refusal
 
 
 def _is_due(cloud: Cloud, live: VerifiedParty, now: Instant) -> bool:
     """Return whether the federation's clock or the cloud's own rotation asks for it: then nobody can bring it about."""
-    credential = Credential.FromString(live.credential)
-    issuers = cloud.verifier.anchors.issuers
-    issuer_is_active = issuers.state(live.issuer_public_key, now=now) is State.ACTIVE
-    return not issuer_is_active or credential.not_after - milliseconds(cloud.renewal_stretch) <= now
+    issuer_is_active = cloud.verifier.anchors.issuers.state(live.issuer_public_key, now=now) is State.ACTIVE
+    return not issuer_is_active or _due_at(cloud, live) <= now
 
 
-def _is_own_choice(accepted: AcceptedRequest, live: VerifiedParty, past: _Past, now: Instant) -> bool:
-    """Return whether the member has a reason of its own, and has not had too many: another PRK_X or Cert_D, a lost answer."""
+def _due_at(cloud: Cloud, live: VerifiedParty) -> Instant:
+    return Credential.FromString(live.credential).not_after - milliseconds(cloud.renewal_stretch)
+
+
+def _is_own_choice(
+    accepted: AcceptedRequest, live: VerifiedParty, standing: Sequence[Superseded], now: Instant
+) -> bool:
+    """Return whether the member has a reason of its own: another PRK_X or Cert_D, or an answer that it lost."""
     request, issued_at = accepted.request, Credential.FromString(live.credential).not_before
-    has_reason = (
+    return (
         request.verifying_key != live.verifying_key
         or (request.role == ROLE_DOCTOR and attribute_of(request.role, request.evidence) != live.attribute)
-        or (bool(past.standing) and issued_at + milliseconds(ANSWER_LOST_AFTER) <= now)
+        or (bool(standing) and issued_at + milliseconds(ANSWER_LOST_AFTER) <= now)
     )
-    return has_reason and len(past.unexpired) < MOST_BY_ITSELF
 
 
-def _past(cloud: Cloud, live: VerifiedParty, now: Instant) -> _Past:
+def _standing(cloud: Cloud, live: VerifiedParty, now: Instant) -> Sequence[Superseded]:
+    """Return the superseded credentials of an identity that anybody would still take, the one that ends first in front."""
     unexpired = cloud.stores.registrations.superseded(live.identity, now=now)
-    listed = cloud.stores.revocations.current(now=now)
-    revoked = frozenset(listed.serials)
-    return _Past(unexpired, [it for it in unexpired if serial_entry(it.serial) not in revoked])
+    revoked = cloud.stores.revocations.listed(serial_entry(it.serial) for it in unexpired)
+    return [it for it in unexpired if serial_entry(it.serial) not in revoked and not _fell_with_its_issuer(cloud, it)]
+
+
+def _fell_with_its_issuer(cloud: Cloud, superseded: Superseded) -> bool:
+    kept = cloud.stores.registrations.credential_of(superseded.serial)
+    if kept is None:  # the log has every serial: what it lacks is counted
+        return False
+    period = cloud.verifier.anchors.issuers.at(Credential.FromString(kept).not_before)
+    return period is not None and is_revoked(period)

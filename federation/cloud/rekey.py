@@ -14,7 +14,6 @@ from federation.errors import FederationError
 from federation.party.epochs import as_signed, as_stored
 from federation.party.reencryption import Steps, reseal_epochs, sealed_under
 from federation.protocol import registration as protocol
-from federation.protocol.index import row_context
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
 from federation.store.errors import NotStored
@@ -23,6 +22,7 @@ from federation.store.rows import Registration, SealedRow
 from federation.v1.statement_pb2 import KeyStatement
 from federation.wire import operations
 from keystore.errors import SealBroken
+from keystore.keyring import Together
 from keystore.party import IDENTITY, ISSUING
 
 
@@ -55,14 +55,18 @@ def restate(cloud: Cloud, registration: Registration, *, now: Instant) -> bool:
 
     It is verified before: nothing that was put into the store gets a signature. Raises Authentication, MalformedMessage.
     """
-    kept = as_signed(registration.key_statement)
-    active = cloud.book.read().active(IDENTITY, now)
-    if _stated_under(cloud, registration) == active.number:
+    if not is_restatement_due(cloud, registration, now=now):
         return False
+    kept = as_signed(registration.key_statement)
     anchors = cloud.verifier.anchors
     verified = anchors.open("ks", KeyStatement, kept)
     anew = protocol.restate(verified, cloud.keys_by_time.signing_key(now), now=now)
     return cloud.stores.registrations.restate(registration.identity, registration.key_statement, as_stored(anew))
+
+
+def is_restatement_due(cloud: Cloud, registration: Registration, *, now: Instant) -> bool:
+    """Return whether another PRK_C than the active one signed a KS."""
+    return _stated_under(cloud, registration) != cloud.book.read().active(IDENTITY, now).number
 
 
 def count_stated(cloud: Cloud, generation: int) -> int:
@@ -115,14 +119,15 @@ def forget_rows(cloud: Cloud, generation: int) -> int:
 
 
 def _reseal_shared_key(cloud: Cloud, it: Registration) -> bool:
-    anew = cloud.keys.sealing.reseal(it.sealed_shared_key, shared_key_context(it.identity, it.serial))
+    context = shared_key_context(it.identity, it.serial)
+    anew = cloud.keys.sealing.reseal(it.sealed_shared_key, context, Together(context))
     if anew == it.sealed_shared_key:
         return False
     return cloud.stores.registrations.reseal(it.identity, it.sealed_shared_key, anew)
 
 
 def _reseal_row(cloud: Cloud, row: SealedRow) -> bool:
-    anew = cloud.keys.sealing.reseal(row.sealed, row_context(row.row_key, row.row_id))
+    anew = cloud.blind_index.reseal(row.row_key, row.row_id, row.sealed)
     return anew != row.sealed and cloud.stores.index.reseal(row, anew)
 
 

@@ -6,6 +6,7 @@ whichever comes first.
 
 from federation.cloud import index_rows
 from federation.cloud.services import Authenticated, Cloud
+from federation.party.restrictions import RestrictionBook
 from federation.protocol.calls import FETCH_RESTRICTIONS, RESTRICT
 from federation.protocol.restriction import (
     MOST_DUE,
@@ -43,10 +44,11 @@ def restrict(cloud: Cloud, request: RestrictRequest, rate: RateBound) -> Restric
         asked = require_restricting(call.payload, call.sender, cloud.verifier, now=now)
     rate.require(call.sender.identity)  # rst.8
     _state(cloud, call, asked, now)
-    holders = index_rows.hospitals_of(cloud, asked.patient_id)
-    cloud.restrictions.let_have(asked.patient_id, holders)
+    holders = index_rows.hospitals_of(cloud, asked.patient_id, call.sender.identity)
+    book = cloud.restrictions.asked_by(call.sender.identity)
+    book.let_have(asked.patient_id, holders)
     plaintext, signing_key = call.opened.plaintext, cloud.keys_by_time.signing_key(now)
-    standings = _standings(cloud, asked.patient_id)
+    standings = _standings(book, asked.patient_id)
     reply = answer_restricting(asked, plaintext, standings, cloud.identity, signing_key, now=now)
     return RestrictResponse(reply=reply)
 
@@ -67,12 +69,13 @@ def _state(cloud: Cloud, call: Authenticated[RestrictionCall], asked: Restrictin
         return
     by = "" if call.sender.identity == asked.patient_id else f" by {call.sender.identity}"
     with call.acting("RESTRICTED", f"{asked.patient_id}{by}: number {stated.number}", now=now) as act:
-        cloud.restrictions.keep(asked.patient_id, stated.number, asked.shown, follows=call.payload.follows, act=act)
+        book = cloud.restrictions.asked_by(call.sender.identity)
+        book.keep(asked.patient_id, stated.number, asked.shown, follows=call.payload.follows, act=act)
 
 
-def _standings(cloud: Cloud, patient_id: PatientId) -> Standings:
-    deliveries = cloud.restrictions.deliveries(patient_id)
-    return Standings(cloud.restrictions.shown_of(patient_id), deliveries.made, deliveries.due)
+def _standings(book: RestrictionBook, patient_id: PatientId) -> Standings:
+    deliveries = book.deliveries(patient_id)
+    return Standings(book.shown_of(patient_id), deliveries.made, deliveries.due)
 
 
 def fetch_restrictions(

@@ -1,9 +1,9 @@
-"""Revocation: a party takes back what it stated, an operator a credential or a guardianship; and the room of the list for each.
+"""Revocation: a party takes back what it stated, an operator a credential or a guardianship; and the room of the list.
 
-Everybody fetches the list whole, so it is bounded; a full one takes no more (docs/scaling.md).
+Its bound is what every hospital holds in memory (`most_revocations`), some 35 bytes an entry; a full list takes no more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from federation.cloud.directory import KEPT_AFTER_END
@@ -13,33 +13,15 @@ from federation.protocol.anchors import serial_entry, statement_entry, sweep_ent
 from federation.protocol.calls import REVOKE
 from federation.protocol.registration import CREDENTIAL_LIFE
 from federation.protocol.revocation import TakenBack, require_revocable, sender_role
+from federation.protocol.revocations import prefix_of
 from federation.protocol.sealing import after_opening
 from federation.protocol.time import Instant, milliseconds
 from federation.store.errors import StoreLimit
-from federation.store.rows import Act, RevocationKind, Revocations
+from federation.store.rows import Act
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.revocation_pb2 import Revocation, RevokeRequest, RevokeResponse
-from federation.v1.statement_pb2 import RevocationList
 from federation.wire.limits import RateBound
 from keystore.identities import HospitalId
-
-MOST_ENTRIES = 4096 - 128
-"""Serials, and statements, that may be revoked at a time. A list names 4,096 of each (protos/federation/v1/statement.proto), so
-calls that count serials at the same moment find room for all: a longer list could not be signed, and without one everybody
-refuses. Statements and sweeps are counted in the transaction that adds them."""
-
-MOST_KEY_IDS = 1024
-"""Encryption keys that a list names."""
-
-MOST_SWEEPS = 1024
-"""Patients of whom a list takes everything back."""
-
-MOST: Mapping[RevocationKind, int] = {
-    "serial": MOST_ENTRIES,
-    "statement": MOST_ENTRIES,
-    "key": MOST_KEY_IDS,
-    "sweep": MOST_SWEEPS,
-}
 
 HIGH = 0.8
 """The part of its room from which on a list is told of: what is left is the time to do something about it, and not for a member's
@@ -58,7 +40,12 @@ def revoke(cloud: Cloud, request: RevokeRequest, rate: RateBound) -> RevokeRespo
         rate.require(call.sender.identity, max(1, len(statements)))  # rev.11
     with call.acting("REVOKED", _told(call, statements), now=now) as act:
         _take_back(cloud, call.payload, statements, act, now)
-    return RevokeResponse(revocation_list=cloud.publisher.refresh(now).revocation_list)
+    version = cloud.publisher.refresh(now)
+    return RevokeResponse(revocations=version.excerpt(map(prefix_of, _entries(call.payload, statements))))
+
+
+def _entries(payload: Revocation, statements: Sequence[TakenBack]) -> Sequence[bytes]:
+    return [it.entry for it in statements] or [sweep_entry(payload.owner_id)]
 
 
 def _authenticated(cloud: Cloud, opening: SealedOpening, *, now: Instant) -> Authenticated[Revocation]:
@@ -78,11 +65,11 @@ def _take_back(cloud: Cloud, payload: Revocation, statements: Sequence[TakenBack
     try:
         if statements:
             expiring = {it.entry: _leaves_at(it.validity.not_after, now) for it in statements}
-            book.take_back(expiring, at=now, most=MOST_ENTRIES, act=act)
+            book.take_back(expiring, at=now, most=cloud.most_revocations, act=act)
         else:
             before, leaves_at = payload.before, _last_use(max(payload.before, now)) + milliseconds(KEPT_AFTER_END)
             digest = sweep_entry(payload.owner_id)
-            book.sweep(digest, before, expires_at=leaves_at, at=now, most=MOST_SWEEPS, act=act)
+            book.sweep(digest, before, expires_at=leaves_at, at=now, most=cloud.most_revocations, act=act)
     except StoreLimit as error:
         raise Limit("the revocation list is full") from error  # rev.12
 
@@ -109,7 +96,7 @@ def revoke_guardianship(cloud: Cloud, hospital_id: HospitalId, guardianship_id: 
     entry = statement_entry("guardian", hospital_id, guardianship_id)
     leaves_at = _last_use(now) + milliseconds(KEPT_AFTER_END)
     try:
-        cloud.stores.revocations.take_back({entry: leaves_at}, at=now, most=MOST_ENTRIES, act=act)
+        cloud.stores.revocations.take_back({entry: leaves_at}, at=now, most=cloud.most_revocations, act=act)
     except StoreLimit as error:
         raise Limit("the revocation list is full") from error
 
@@ -123,9 +110,8 @@ def revoke_credential(cloud: Cloud, identity: str, serial: bytes, not_after: Ins
 
 @dataclass(frozen=True)
 class Capacity:
-    """How many entries of a kind there are, and at most."""
+    """How many entries the list has, and at most."""
 
-    kind: RevocationKind
     entries: int
     most: int
 
@@ -136,42 +122,25 @@ class Capacity:
 
     @property
     def is_full(self) -> bool:
-        """Return whether nothing more of the kind is revoked."""
+        """Return whether nothing more is revoked."""
         return self.entries >= self.most
 
 
-def capacities(counted: Mapping[RevocationKind, int]) -> list[Capacity]:
-    """Return how full a list of so many entries is, by kind."""
-    return [Capacity(kind, counted.get(kind, 0), most) for kind, most in MOST.items()]
-
-
-def capacities_of(listed: RevocationList) -> list[Capacity]:
-    """Return how full a list is, by kind."""
-    return capacities(
-        {
-            "serial": len(listed.serials),
-            "statement": len(listed.statements),
-            "key": len(listed.key_ids),
-            "sweep": len(listed.sweeps),
-        }
-    )
-
-
-def require_room_for_live(book: Revocations) -> None:
+def require_room_for_live(cloud: Cloud) -> None:
     """Raise Limit where no live credential can be revoked."""
-    _require_room(len(book.serials), MOST_ENTRIES)
+    _require_room(cloud, cloud.most_revocations)
 
 
-def require_room_for_superseded(book: Revocations) -> None:
+def require_room_for_superseded(cloud: Cloud) -> None:
     """Raise Limit where no credential can be revoked that another one followed."""
-    _require_room(len(book.serials), MOST_ENTRIES - KEPT_FOR_LIVE)
+    _require_room(cloud, cloud.most_revocations - KEPT_FOR_LIVE)
 
 
-def require_room_for_renewal(book: Revocations) -> None:
+def require_room_for_renewal(cloud: Cloud) -> None:
     """Raise Limit where no renewal may let an earlier credential fall."""
-    _require_room(len(book.serials), int(HIGH * MOST_ENTRIES))
+    _require_room(cloud, int(HIGH * cloud.most_revocations))
 
 
-def _require_room(entries: int, most: int) -> None:
-    if entries >= most:
+def _require_room(cloud: Cloud, most: int) -> None:
+    if cloud.stores.revocations.entries() >= most:
         raise Limit("the revocation list is full")

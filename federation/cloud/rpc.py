@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from federation.cloud.directory import DirectoryFeed
+from federation.cloud.directory import DirectoryFeed, Held
 from federation.cloud.index_rows import publish
 from federation.cloud.membership import certify_tls_identity, issue_ticket, put_encryption_key
 from federation.cloud.registration import open_registration, register
@@ -13,8 +13,12 @@ from federation.cloud.search import search
 from federation.cloud.services import Cloud
 from federation.protocol.parsing import check
 from federation.v1.directory_pb2 import (
+    GetAllRevocationShardsRequest,
+    GetAllRevocationShardsResponse,
     GetDirectoryRequest,
     GetDirectoryResponse,
+    GetRevocationShardsRequest,
+    GetRevocationShardsResponse,
     GetTrustBundlesRequest,
     GetTrustBundlesResponse,
     WatchDirectoryRequest,
@@ -81,12 +85,31 @@ class DirectoryServicer(_Servicer, DirectoryServiceServicer):
 
     async def GetDirectory(  # noqa: N802 - the name in the proto
         self,
-        request: GetDirectoryRequest,  # noqa: ARG002 - empty
+        request: GetDirectoryRequest,
         context: ServicerContext,  # noqa: ARG002 - anyone may call
     ) -> GetDirectoryResponse:
-        """Return the directory as it stands."""
-        version = self._cloud.publisher.current
-        return version.directory
+        """Return the directory as it stands, without the CRLs that the asker has."""
+        check(request)
+        return self._cloud.publisher.current.beside(request.held_crls)
+
+    async def GetRevocationShards(  # noqa: N802
+        self,
+        request: GetRevocationShardsRequest,
+        context: ServicerContext,  # noqa: ARG002 - anyone may call
+    ) -> GetRevocationShardsResponse:
+        """Return the shards that are asked for, with their paths and the CRLs that the asker does not have."""
+        check(request)
+        return self._cloud.publisher.current.answer(request)
+
+    async def GetAllRevocationShards(  # noqa: N802
+        self,
+        request: GetAllRevocationShardsRequest,
+        context: ServicerContext,  # noqa: ARG002 - anyone may call
+    ) -> AsyncIterator[GetAllRevocationShardsResponse]:
+        """Yield all shards of one moment, and the CRLs that the asker does not have."""
+        check(request)
+        for excerpt in self._cloud.publisher.current.all_shards(request.held_crls):
+            yield GetAllRevocationShardsResponse(revocations=excerpt)
 
     async def GetTrustBundles(  # noqa: N802
         self,
@@ -100,13 +123,16 @@ class DirectoryServicer(_Servicer, DirectoryServiceServicer):
 
     async def WatchDirectory(  # noqa: N802
         self,
-        request: WatchDirectoryRequest,  # noqa: ARG002 - empty
+        request: WatchDirectoryRequest,
         context: ServicerContext,  # noqa: ARG002 - anyone may call
     ) -> AsyncIterator[WatchDirectoryResponse]:
-        """Yield the directory at once, and again at each change."""
+        """Yield what the follower does not have at once, and what has changed at each change."""
+        check(request)
+        held = Held(frozenset(request.held_crls), request.revision)
         version = await self._feed.after(0)
         while version is not None:
-            yield WatchDirectoryResponse(directory=version.directory)
+            changes, held = version.changes(held)
+            yield changes
             version = await self._feed.after(version.sequence)
 
 

@@ -16,7 +16,9 @@ from federation.errors import NotRegistered
 from federation.party.audit import OK, Audit, AuditEvent, budgeted
 from federation.party.budgets import ServerBudgets
 from federation.party.epochs import EpochKeeper, as_signed
+from federation.party.log_heads import OwnLog
 from federation.party.restrictions import RestrictionBook
+from federation.party.witness import Witness
 from federation.protocol.access import AccessEvent, EmergencyPolicy
 from federation.protocol.calls import Call
 from federation.protocol.index import BlindIndex
@@ -25,11 +27,11 @@ from federation.protocol.sealing import Opened, after_opening
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import VerifiedParty, Verifier
-from federation.store.directory import RevocationBook
 from federation.store.errors import AlreadyAdmitted
 from federation.store.index import Index
 from federation.store.party import ReplayMemory
 from federation.store.registrations import Registrations
+from federation.store.revocations import RevocationBook
 from federation.store.rows import NOTHING, Act, Admission, Beside, Registration
 from federation.v1 import statement_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening
@@ -69,8 +71,11 @@ class Cloud:
     ticket_life: timedelta
     renewal_stretch: timedelta
     most_rows_per_patient: int
+    most_revocations: int
     emergency: EmergencyPolicy | None
     budgets: ServerBudgets
+    own_log: OwnLog
+    witness: Witness
     clock: Clock
 
     @property
@@ -115,7 +120,7 @@ class Cloud:
 
     def admit(self, pending: Pending[S], *, now: Instant) -> S:
         """Keep a message's replay key, after every other check. Raises Rejected for one that was taken before."""
-        # call.7, D2.9
+        # call.7
         return pending.admit(self.stores.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
 
     def record(self, kind: str, detail: str, *, now: Instant, reason: str = OK) -> None:
@@ -126,9 +131,15 @@ class Cloud:
         """Return what the store writes with a change: the audit log's entry. Neither is there without the other."""
         return Act(self.audit.entry(AuditEvent(kind, OK, detail=detail), now=now, beside=beside))
 
-    def record_access(self, event: AccessEvent, beside: Beside = NOTHING, *, now: Instant) -> None:
-        """Write an access to the audit log, and what goes with it, before its answer goes out. Raises BudgetExhausted."""
-        self.audit.record(event, now=now, beside=beside)
+    def take(
+        self, pending: Pending[S], event: AccessEvent | AuditEvent, beside: Beside = NOTHING, *, now: Instant
+    ) -> S:
+        """Keep a message's replay key in one transaction with the log's entry of what it leads to, before its answer goes out.
+
+        Raises Rejected for one that was taken before, BudgetExhausted.
+        """
+        # call.7, D2.9
+        return self.audit.take(pending, event, now=now, beside=beside)
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,7 +5,7 @@ processes sign: the first to keep a number has it, and the others begin again fr
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -19,7 +19,7 @@ from federation.protocol.bundle import TrustedBundle, issue_next, pin
 from federation.protocol.time import Instant
 from federation.store.directory import Authorities, TrustChain
 from federation.store.errors import AlreadyStored
-from federation.store.rows import StoredAuthority
+from federation.store.rows import Act, StoredAuthority
 from federation.store.transactions import tries
 from federation.v1.directory_pb2 import MedicalAuthority, TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
@@ -93,17 +93,34 @@ class TrustOffice:
 
         Raises what `federation.protocol.bundle.issue_next` finds wrong with it, Unavailable, StoreError, HsmError.
         """
+        return self._signed(lambda newest: newest, None, now)
+
+    def move(self, address: str, peer_address: str, act: Act, now: Instant) -> TrustedBundle:
+        """Sign the next bundle with other addresses of the cloud, if they are others; the log's entry is kept with it.
+
+        Raises as `refresh`.
+        """
+
+        def moved(newest: TrustBundle) -> TrustBundle:
+            content = TrustBundle()
+            content.CopyFrom(newest)
+            content.cloud_address, content.cloud_peer_address = address, peer_address
+            return content
+
+        return self._signed(moved, act, now)
+
+    def _signed(self, decided: Callable[[TrustBundle], TrustBundle], act: Act | None, now: Instant) -> TrustedBundle:
         for _ in tries():
             newest = self.newest()
             # Never before the newest one's own moment: clocks that differ would undo each other's bundles for ever.
             moment = max(now, newest.content.issued_at)
             # Read after the chain: what this process saw earlier can't become the bundle that follows another's newer one.
-            content = composed(newest.content, self._book.reread(), self._authorities.all(), moment)
+            content = composed(decided(newest.content), self._book.reread(), self._authorities.all(), moment)
             if content == newest.content:
                 return newest
             following = issue_next(newest, content, self._keys.signing_key(moment), now=moment)
             try:
-                self._chain.put(following.sequence, as_stored(following.signed))
+                self._chain.put(following.sequence, as_stored(following.signed), act=act)
             except AlreadyStored:
                 continue
             return following
@@ -123,11 +140,19 @@ def composed(
     content.tls_ca_certificates.extend(_tls_cas(generations, moment))
     content.medical_authorities.extend(
         MedicalAuthority(
-            authority_id=authority.authority_id, certificate=authority.certificate, doctor_ids=authority.doctor_ids
+            authority_id=authority.authority_id,
+            certificate=authority.certificate,
+            doctor_ids=authority.doctor_ids,
+            crl_url=_told_to_all(authority.crl_url),
         )
         for authority in authorities
     )
     return content
+
+
+def _told_to_all(crl_url: str | None) -> str | None:
+    """Return a URL that others can use: a file of this machine is nobody else's."""
+    return crl_url if crl_url is not None and crl_url.startswith("https:") else None
 
 
 def _tls_cas(generations: Generations, moment: Instant) -> list[bytes]:

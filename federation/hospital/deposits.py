@@ -88,7 +88,7 @@ def _kept(hospital: Hospital, deposit: AcceptedDeposit, act: Act, now: Instant) 
         sensitivity=encounter.summary.sensitivity,
     )
     receipt = deposit.receipt(handle, metadata.version, now=now)
-    with hospital.vault.draft() as draft:
+    with hospital.vault.asked_by(deposit.received.request.asker.identity).draft() as draft:
         draft.add(_ENCOUNTER, [encounter.content])
         if deposit.biosignal:
             draft.add(_BIOSIGNAL, [deposit.biosignal])
@@ -155,7 +155,7 @@ def store(
             entry = new_entry(
                 hospital.identity, metadata, hospital.sealing, now=metadata.stored_at, entropy=hospital.entropy
             )
-        hospital.stores.records.add(record, outbox=entry, answer=answer, act=act)
+        hospital.stores.records.add(record, blobs=draft.blobs, outbox=entry, answer=answer, act=act)
     except AlreadyStored:
         # The same message in another session was faster; or the same encounter or document is kept under another T, whose
         # receipt was lost; or another amendment came first.

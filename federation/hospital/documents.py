@@ -54,16 +54,16 @@ def keep_document(hospital: Hospital, received: ReceivedDocument) -> SignedState
     now = hospital.clock()
     receiver = receiver_for(hospital, received.request.asker, Shown.of(received.own), now=now, is_budgeted=False)
     logged = received.decide(verifier_for(hospital, received.own), receiver, now=now)
-    _require_room(hospital, PatientId(received.own.patient_id))
+    asker = received.request.asker.identity
+    _require_room(hospital, PatientId(received.own.patient_id), asker)
     # Logged with the record, in one transaction, as a deposit is.
     act = Act(hospital.audit.entry(logged.event, now=now))
     return _kept(hospital, logged.recorded(), act, now)
 
 
-def _require_room(hospital: Hospital, patient_id: PatientId) -> None:
-    keys = hospital.vault.patient_keys(patient_id)
-    held = hospital.stores.records.find(keys, department_class=None, handles=[])
-    if len(held) >= MOST_RECORDS:
+def _require_room(hospital: Hospital, patient_id: PatientId, asker: str) -> None:
+    keys = hospital.vault.asked_by(asker).patient_keys(patient_id)
+    if hospital.stores.records.count_of(keys, most=MOST_RECORDS) >= MOST_RECORDS:
         raise Limit(f"of a patient with {MOST_RECORDS} records here no document of its own is taken")  # OWN.17
 
 
@@ -82,7 +82,7 @@ def _kept(hospital: Hospital, document: AcceptedDocument, act: Act, now: Instant
         sensitivity=SENSITIVITY_NAMES[own.sensitivity],
     )
     receipt = document.received.receipt(metadata.handle, metadata.version, now=now)
-    with hospital.vault.draft() as draft:
+    with hospital.vault.asked_by(document.received.request.asker.identity).draft() as draft:
         draft.add(_REFERENCE, [reference.content])
         draft.add(label, [document.content])
         draft.add(_EVIDENCE, [_evidence(document, now)])

@@ -92,7 +92,8 @@ def accesses_in(hospital: Hospital, kept: KeptEmergency) -> Iterator[AuditEntry]
     Another emergency of the same two within the hour is among it. Raises Corrupt.
     """
     said = kept.statement
-    for entry in hospital.audit.entries(after=kept.row.logged - 1):
+    first = hospital.audit.entry_of(kept.row.logged)
+    for entry in hospital.audit.entries(after=first.sequence - 1):
         if entry.at > kept.row.declared_at + _LOGGED_UNTIL:
             return
         event = entry.event

@@ -94,7 +94,7 @@ def keep_record(hospital: Hospital, files: RecordFiles, checked: CheckedBundle, 
             hospital.identity, metadata, hospital.sealing, now=metadata.stored_at, entropy=hospital.entropy
         )
         act = Act(hospital.audit.entry(AuditEvent("IMPORT", OK, detail=metadata.handle.hex()), now=metadata.stored_at))
-        hospital.stores.records.add(record, outbox=entry, answer=None, act=act)
+        hospital.stores.records.add(record, blobs=draft.blobs, outbox=entry, answer=None, act=act)
     return metadata.handle
 
 

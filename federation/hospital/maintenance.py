@@ -1,6 +1,6 @@
 """What a hospital does beside answering: follow the directory, empty the outbox, renew its encryption keys, sweep."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,13 +14,15 @@ from federation.hospital.restrictions import take_restrictions
 from federation.hospital.roster import sweep_roster
 from federation.hospital.services import Hospital
 from federation.party.chores import Chore, ChoreRunner
+from federation.party.lists import FollowedLists
 from federation.party.member import Member
+from federation.protocol.anchors import Lists
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
-from federation.v1.directory_pb2 import GetDirectoryResponse
+from federation.v1.directory_pb2 import WatchDirectoryResponse
 from federation.v1.membership_pb2 import RenewalReceipt
 from federation.v1.restrictions_pb2 import DueRestriction, HeldRestriction
-from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
+from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationExcerpt, SignedStatement
 from federation.wire import operations
 
 OUTBOX_EVERY = timedelta(seconds=1)
@@ -38,15 +40,19 @@ _FOLLOWER, _OUTBOX, _RESTRICTIONS = "follower", "outbox", "restrictions"
 class PublicCloud(Protocol):
     """The public cloud, as a hospital's maintenance calls it."""
 
-    def directory(self) -> GetDirectoryResponse:
-        """Fetch the directory."""
+    def refresh(self, member: Member) -> Lists:
+        """Bring the member's trust bundle and lists up to date."""
         ...
 
     def bundles_after(self, sequence: int) -> Sequence[SignedStatement]:
         """Fetch the next trust bundles after a number."""
         ...
 
-    def watch(self) -> AbstractContextManager[Iterator[GetDirectoryResponse]]:
+    def all_shards(self, held_crls: Sequence[bytes]) -> Iterable[RevocationExcerpt]:
+        """Fetch all shards of one moment, and the CRLs but those."""
+        ...
+
+    def watch(self, held: FollowedLists) -> AbstractContextManager[Iterator[WatchDirectoryResponse]]:
         """Follow the directory."""
         ...
 
@@ -119,13 +125,16 @@ class Maintenance:
 
     def follow_once(self) -> None:
         """Take the directory and its changes until the stream ends."""
-        with self.cloud.watch() as directories:
-            for directory in directories:
-                self.hospital.member.update(directory, self.cloud.bundles_after)
+        lists = self.hospital.member.lists
+        if not isinstance(lists, FollowedLists):
+            raise TypeError("a hospital follows the whole revocation list")
+        with self.cloud.watch(lists) as stream:
+            for changes in stream:
+                lists.follow(changes, self.cloud.bundles_after, self.cloud.all_shards)
 
     def take_directory(self) -> None:
         """Take the directory as it is."""
-        self.hospital.member.update(self.cloud.directory(), self.cloud.bundles_after)
+        self.cloud.refresh(self.hospital.member)
 
     def announce(self) -> bool:
         """Put EK_HPC and the address to the cloud unless it has them; begin the next epoch if it is due."""

@@ -18,14 +18,17 @@ from federation.hospital.vault import Vault
 from federation.party.audit import OK, Audit, AuditEvent
 from federation.party.budgets import ServerBudgets
 from federation.party.cloud_client import CloudClient, IssuedTicket
+from federation.party.crls import crl_fetcher
 from federation.party.database_owner import claim, require_free, require_owner
 from federation.party.generations import StoredGenerations
 from federation.party.key_provisioning import finish, make_keys
+from federation.party.log_heads import OwnLog
 from federation.party.member import Member
 from federation.party.node_directory import NodeDirectory, open_node_token
 from federation.party.patients import Patients
 from federation.party.registration import Due, register, renew_registration, renewal_due, restatement_due
 from federation.party.restrictions import RestrictionBook
+from federation.party.witness import Witness
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy
@@ -36,12 +39,18 @@ from federation.store.blobs import BlobStore
 from federation.store.budgets import Budgets
 from federation.store.database import Database
 from federation.store.emergencies import Emergencies
+from federation.store.followed import FollowedLogs
 from federation.store.guardianships import Guardianships
-from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
+from federation.store.log import Log
+from federation.store.log_heads import LogHeads
+from federation.store.party import Epochs, Evidence, ReplayMemory, Settings
 from federation.store.records import OutboxEntries, Records, RecordsAdministration
 from federation.store.restrictions import Restrictions
+from federation.store.revocations import KeptShards
 from federation.store.rooms import Rooms
 from federation.store.roster import Shifts
+from federation.store.time_stamps import TimeStamps
+from federation.store.witnessed import LogFindings, Witnessed
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, SignedStatement
 from federation.wire import operations
 from federation.wire.channel import dialling_of
@@ -55,8 +64,9 @@ LICENCE = "licence"
 ANY_PORT = ":0"
 JOIN_SECONDS = 5.0
 
-ASK_AGAIN_AFTER = timedelta(hours=1)
-"""How long a hospital whose renewal is not due to the public cloud goes on with what it has, unless it has another reason."""
+ASK_AGAIN_AFTER, LONGEST_UNASKED = timedelta(hours=1), timedelta(days=1)
+"""How long a hospital whose renewal is not due to the public cloud goes on with what it has, unless it has another reason: as
+long as the cloud says, between these."""
 
 
 def init_hospital(
@@ -129,6 +139,8 @@ class HospitalNode:
                 directory.trust(),
                 self.settings.protocol.freshness,
                 self.settings.protocol.lifetimes,
+                KeptShards(database),
+                self.settings.revocation.grace,
             )
             self.hospital = compose(self.settings, member, self.keys, database, blobs, clock)
             self.tls = TlsIdentity(self.keys, self.book, kept, lambda: (self.member, self.cloud), clock)
@@ -208,14 +220,20 @@ class HospitalNode:
                 raise NotRegistered("the licence is not kept here: run `medunion hospital register --licence` again")
             try:
                 renew_registration(member, self.cloud, licence)
-            except RenewalNotDue:
-                self._not_due_yet = due, now + milliseconds(ASK_AGAIN_AFTER)
+            except RenewalNotDue as refusal:
+                wait = min(LONGEST_UNASKED, max(ASK_AGAIN_AFTER, refusal.retry_after))
+                self._not_due_yet = due, now + milliseconds(wait)
                 operations.info("renewal-not-due", why=due)
                 return None
             self.hospital.audit.record(AuditEvent("REGISTERED-AGAIN", OK, detail=due), now=self.clock())
         elif restatement_due(member, now):
             self.cloud.renew(member)
         return due
+
+    def follow_authorities(self) -> None:
+        """Ask the medical authorities for their lists, where the cloud is silent."""
+        fetcher = crl_fetcher(self.settings.crls, self.settings.dialling)
+        self.member.follow_authorities(fetcher, self.clock())
 
     def issue_ticket(self, patient_id: str) -> IssuedTicket:
         """Get a ticket for a patient whom the desk has identified."""
@@ -265,12 +283,19 @@ def compose(
         guardianships=Guardianships(database),
         emergencies=Emergencies(database),
     )
+    log = Log(database)
     return Hospital(
         member=member,
         sealing=keys.sealing,
         vault=Vault(keys, blobs, entropy),
         stores=stores,
-        audit=Audit(Log(database), keys.sealing, Patients(Accesses(database), keys.index)),
+        audit=Audit(
+            log,
+            keys.sealing,
+            Patients(Accesses(database), keys.index),
+            where=settings.identity,
+            listed_at=lambda: member.listed_at,
+        ),
         restrictions=RestrictionBook(Restrictions(database), keys.index, keys.sealing),
         departments=department_ids(settings),
         clock=clock,
@@ -279,4 +304,24 @@ def compose(
         most_relay_bytes=round(settings.relay_gigabytes * 10**9),
         emergency=settings.emergency.policy,
         budgets=ServerBudgets(settings.budgets, Budgets(database), keys.index),
+        own_log=OwnLog(
+            identity=settings.identity,
+            realm=lambda: member.anchors.realm,
+            log=log,
+            heads=LogHeads(database),
+            stamps=TimeStamps(database),
+            settings=stores.settings,
+            signing_key=lambda _: member.signing_key,
+            key_statement=lambda: member.key_statement,
+            clock=clock,
+        ),
+        witness=Witness(
+            identity=settings.identity,
+            verifier=member.verifier,
+            signing_key=lambda _: member.signing_key,
+            witnessed=Witnessed(database),
+            findings=LogFindings(database),
+            followed=FollowedLogs(database),
+            clock=clock,
+        ),
     )

@@ -14,7 +14,7 @@ def receiver_for(hospital: Hospital, asker: Peer, shown: Shown, *, now: Instant,
 
     Raises Corrupt.
     """
-    restriction = hospital.restrictions.of(shown.patient_id)
+    restriction = hospital.restrictions.asked_by(asker.identity).of(shown.patient_id)
     exhausted = hospital.budgets.exhausted(asker.identity, shown, now=now) if is_budgeted else frozenset[str]()
     return Receiver(restriction.hidden, restriction.emergency_overrides, exhausted, hospital.emergency)
 

@@ -179,7 +179,7 @@ def correct_record(
         # From here on the commit may have happened whatever is heard of it: the sweep removes what is of no record.
         draft.keep()
         try:
-            keep_version(hospital, record, action, _published_anew(hospital, before, metadata))
+            keep_version(hospital, record, action, _published_anew(hospital, before, metadata), blobs=draft.blobs)
         except AlreadyStored as error:
             draft.discard()
             raise Conflict("another correction of this record came first; look at it, then correct that") from error
@@ -187,11 +187,21 @@ def correct_record(
 
 
 def keep_version(
-    hospital: Hospital, record: StoredRecord, action: OperatorAction, outbox: OutboxEntry | None = None
+    hospital: Hospital,
+    record: StoredRecord,
+    action: OperatorAction,
+    outbox: OutboxEntry | None = None,
+    *,
+    blobs: Sequence[str],
 ) -> None:
-    """Keep another version of a record. Raises RecordErased, NoSuchRecord, AlreadyStored if that version is there."""
+    """Keep another version of a record, whose parts are in these blobs.
+
+    Raises RecordErased, NoSuchRecord, AlreadyStored if that version is there.
+    """
     entry = _entry(hospital, "CORRECTED", record.handle, action, f"version {record.version}")
-    _on_file(hospital, record.handle, lambda: hospital.stores.administration.correct(record, entry, outbox))
+    _on_file(
+        hospital, record.handle, lambda: hospital.stores.administration.correct(record, entry, outbox, blobs=blobs)
+    )
 
 
 def _published_anew(hospital: Hospital, before: StoredRecord, metadata: RecordMetadata) -> OutboxEntry | None:

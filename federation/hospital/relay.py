@@ -13,30 +13,34 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.errors import BundleStale, Conflict, Limit, MissingField, NoSuchRoom, OutOfOrder, StaleRevocationList
-from federation.hospital.roster import require_on_duty, shown_duty
-from federation.hospital.services import Hospital
+from federation.hospital.roster import duty_of, require_on_duty
+from federation.hospital.services import Held, Hospital
 from federation.party.epochs import as_signed, as_stored
-from federation.protocol.authorities import current_crl
+from federation.protocol.authorities import crls_beside, current_crl
 from federation.protocol.consultation import receive_room_request, verify_close
 from federation.protocol.doctor_certificate import authority_of, read_certificate
 from federation.protocol.parsing import check
+from federation.protocol.revocation import entries_of_room
+from federation.protocol.revocations import prefix_of, require_prefixes
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds
-from federation.protocol.verifier import Peer
-from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
-from federation.store.rows import StoredRoom
+from federation.protocol.verifier import Peer, Verifier
+from federation.store.errors import AlreadyAdmitted, AlreadyStored, NotStored, OutOfSequence, StoreLimit
+from federation.store.rows import Admission, StoredRoom, StoredShift
 from federation.v1.consultation_pb2 import (
     CloseRoomRequest,
     FollowFramesRequest,
     FollowFramesResponse,
     GetRoomRequest,
     GetRoomResponse,
+    GetRoomShardsRequest,
+    GetRoomShardsResponse,
     OpenRoomRequest,
     OpenRoomResponse,
     PutFrameRequest,
     RelayFrame,
 )
-from federation.v1.statement_pb2 import KeyStatement
+from federation.v1.statement_pb2 import Credential, KeyStatement
 
 ROOM_LIFE = timedelta(hours=12)
 MOST_ROOMS_PER_DOCTOR = 64
@@ -72,14 +76,17 @@ def open_room(hospital: Hospital, request: OpenRoomRequest) -> OpenRoomResponse:
     Raises precisely what is wrong with the request, NotOnDuty, Limit for too many rooms.
     """
     now = hospital.clock()
-    pending = receive_room_request(request, hospital.identity, hospital.member.verifier(), now=now)
-    pending.require(lambda asked: require_on_duty(hospital, asked.identity))  # OpenRoom.6
-    # OpenRoom.7
-    holder = pending.admit(hospital.stores.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
-    duty = shown_duty(hospital, holder.identity, holder.party.verifying_key)
+    verifier = hospital.member.verifier()
+    pending = receive_room_request(request, hospital.identity, verifier, now=now)
+    holder = pending.begun
+    shift = require_on_duty(hospital, holder.identity, verifier.lists)  # OpenRoom.6
+    duty = duty_of(hospital, shift, holder.party.verifying_key)
     room = _room(holder, hospital.entropy(16), now + milliseconds(ROOM_LIFE))
+    admission = Admission(pending.replay_key, now, pending.keep_until)
     try:
-        hospital.stores.rooms.open(room, now=now, most_per_doctor=MOST_ROOMS_PER_DOCTOR)
+        hospital.stores.rooms.open(room, now=now, most_per_doctor=MOST_ROOMS_PER_DOCTOR, admission=admission)
+    except AlreadyAdmitted:
+        pending.admit(inserted=False)  # OpenRoom.7
     except StoreLimit as error:
         raise Limit("this doctor has too many rooms open") from error  # OpenRoom.8
     return OpenRoomResponse(room_id=room.room_id, expires_at=room.expires_at, duty=duty)
@@ -92,18 +99,33 @@ def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
     """
     check(request)  # GetRoom.1
     room = require_room(hospital, request.room_id)  # GetRoom.2
-    require_holder(hospital, room)  # GetRoom.2
-    directory = hospital.member.directory
-    if directory is None:
+    if hospital.member.verifier().lists.signed is None:
         raise StaleRevocationList("no revocation list is at hand")  # GetRoom.3
+    shift = require_holder(hospital, room)  # GetRoom.2
+    duty = duty_of(hospital, shift, _key_of(room))
+    looked_up = entries_of_room(as_signed(room.key_statement), as_signed(room.encryption_key_statement), duty)
     return GetRoomResponse(
         key_statement=as_signed(room.key_statement),
         doctor_certificate=room.doctor_certificate,
         encryption_key_statement=as_signed(room.encryption_key_statement),
-        revocation_list=directory.revocation_list,
+        revocations=hospital.member.verifier().lists.excerpt(map(prefix_of, looked_up)),
         certificate_revocation_list=_crl_for(hospital, read_certificate(room.doctor_certificate)),
-        duty=shown_duty(hospital, room.doctor_id, _key_of(room)),
+        duty=duty,
     )
+
+
+def get_room_shards(hospital: Hospital, request: GetRoomShardsRequest) -> GetRoomShardsResponse:
+    """Return shards of the revocation list to who knows a room's number, and the CRLs that it does not have.
+
+    Raises FieldInvalid, NoSuchRoom, StaleRevocationList, RevocationShardMissing.
+    """
+    check(request)  # GetRoomShards.1
+    prefixes = require_prefixes(request.prefixes)  # GetRoomShards.2
+    require_room(hospital, request.room_id)  # GetRoomShards.3
+    lists = hospital.member.verifier().lists
+    excerpt = lists.excerpt(prefixes)  # GetRoomShards.4
+    excerpt.certificate_revocation_lists.extend(crls_beside(lists.counted, request.held_crls))
+    return GetRoomShardsResponse(revocations=excerpt)
 
 
 def close_room(hospital: Hospital, request: CloseRoomRequest) -> None:
@@ -144,16 +166,37 @@ def require_room(hospital: Hospital, room_id: bytes) -> StoredRoom:
     return room
 
 
-def require_holder(hospital: Hospital, room: StoredRoom) -> None:
-    """Decide anew on the doctor of a room, by the lists and the roster of now.
+def require_holder(hospital: Hospital, room: StoredRoom) -> StoredShift:
+    """Decide anew on the doctor of a room, by the lists and the roster of now; return the shift in which it works.
 
     Lists that are stale end no room: nothing rests on the relay, and whoever uses it has lists to look at, too. Raises
     Authentication for one who is revoked or over, NotOnDuty.
     """
-    verifier = hospital.member.verifier()
+    bundle = hospital.member.trust.newest()
+    verifier, now = hospital.member.verifier(), hospital.clock()
+    exactly = room.key_statement, room.doctor_certificate, verifier.lists.sequence, bundle.sequence
     with suppress(StaleRevocationList, BundleStale):
-        verifier.doctor(as_signed(room.key_statement), room.doctor_certificate, now=hospital.clock())  # room.2
-    require_on_duty(hospital, room.doctor_id)  # room.3
+        held = hospital.room_doctors.of(exactly, lambda: _held(verifier, room, now))
+        if not held.contains(now):
+            _held(verifier, room, now)  # room.2
+    return require_on_duty(hospital, room.doctor_id, verifier.lists)  # room.3
+
+
+def _held(verifier: Verifier, room: StoredRoom, now: Instant) -> Held:
+    """Make CRED(D) of a room's doctor, with its Cert_D, and say until when nothing of it changes by time alone.
+
+    Raises Authentication, StaleRevocationList.
+    """
+    doctor = verifier.doctor(as_signed(room.key_statement), room.doctor_certificate, now=now)
+    statement, credential = peek_statement(KeyStatement, doctor.key_statement), Credential.FromString(doctor.credential)
+    certificate = read_certificate(room.doctor_certificate)
+    authority = authority_of(certificate, verifier.anchors.authorities)
+    # Of the CRLs another one may be current later.
+    crls = (crl for known in verifier.lists.crls.values() for crl in known)
+    turns = (moment for crl in crls for moment in (crl.last_update_utc, crl.next_update_utc) if moment is not None)
+    ends = [certificate.not_valid_after_utc, authority.certificate.not_valid_after_utc, *turns]
+    moments = [statement.not_after, credential.not_after, *(int(end.timestamp() * 1000) for end in ends)]
+    return Held(now, min(moment for moment in moments if moment > now))
 
 
 def require_open_room(hospital: Hospital, room_id: bytes) -> None:

@@ -13,10 +13,13 @@ from federation.hospital.services import Hospital
 from federation.party.audit import OK, AuditEvent
 from federation.party.epochs import as_signed, as_stored
 from federation.protocol.access import LONGEST_DUTY, Validity
+from federation.protocol.anchors import Lists
 from federation.protocol.consent import Shift, make_duty
 from federation.protocol.duty import receive_duty_request
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Party
+from federation.protocol.revocation import entries_of_duty
+from federation.protocol.revocations import prefix_of
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.store.rows import Act, StoredShift
@@ -136,12 +139,11 @@ def take_off_roster(hospital: Hospital, shift: StoredShift, by: str) -> bool:
     return hospital.stores.shifts.end(shift.shift_id, at=now, act=Act(hospital.audit.entry(event, now=now)))
 
 
-def require_on_duty(hospital: Hospital, doctor_id: str) -> StoredShift:
+def require_on_duty(hospital: Hospital, doctor_id: str, lists: Lists) -> StoredShift:
     """Return the shift in which a doctor works here now; of several the one in most departments, then the longest.
 
-    Raises NotOnDuty.
+    One that these lists take back is none. Raises NotOnDuty.
     """
-    lists = hospital.member.verifier().lists
     found = [
         shift
         for shift in hospital.stores.shifts.on(doctor_id, now=hospital.clock())
@@ -154,9 +156,14 @@ def require_on_duty(hospital: Hospital, doctor_id: str) -> StoredShift:
 
 
 def get_duty(hospital: Hospital, request: GetDutyRequest) -> GetDutyResponse:
-    """State the duty of the doctor who asks. Raises precisely what is wrong with the request, NotOnDuty."""
+    """State the duty of the doctor who asks, and show that it stands.
+
+    Raises precisely what is wrong with the request, NotOnDuty, StaleRevocationList.
+    """
     doctor = receive_duty_request(request, hospital.identity, hospital.member.verifier(), now=hospital.clock())
-    return GetDutyResponse(duty=shown_duty(hospital, doctor.identity, doctor.verifying_key))  # GetDuty.5
+    duty = shown_duty(hospital, doctor.identity, doctor.verifying_key)  # GetDuty.5
+    looked_up = map(prefix_of, entries_of_duty(duty))
+    return GetDutyResponse(duty=duty, revocations=hospital.member.verifier().lists.excerpt(looked_up))
 
 
 def shown_duty(hospital: Hospital, doctor_id: str, verifying_key: bytes) -> ShownDuty:
@@ -164,7 +171,15 @@ def shown_duty(hospital: Hospital, doctor_id: str, verifying_key: bytes) -> Show
 
     Raises NotOnDuty, NotRegistered, Authentication if the hospital's own credential fell.
     """
-    shift = require_on_duty(hospital, doctor_id)
+    lists = hospital.member.verifier().lists
+    return duty_of(hospital, require_on_duty(hospital, doctor_id, lists), verifying_key)
+
+
+def duty_of(hospital: Hospital, shift: StoredShift, verifying_key: bytes) -> ShownDuty:
+    """Return the duty of a shift of now, for this key of its doctor, with KS_HPC.
+
+    Raises NotOnDuty if it was ended meanwhile, NotRegistered, Authentication if the hospital's own credential fell.
+    """
     party = hospital.member.party(hospital.clock())
     duty = _fitting(shift, party, verifying_key) or _stated(hospital, shift, party, verifying_key)
     return ShownDuty(duty=duty, key_statement=party.self_.key_statement)

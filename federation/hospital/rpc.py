@@ -14,6 +14,7 @@ from federation.hospital.relay import (
     RelaySpace,
     close_room,
     get_room,
+    get_room_shards,
     next_frames,
     open_room,
     put_frame,
@@ -21,13 +22,22 @@ from federation.hospital.relay import (
 )
 from federation.hospital.roster import get_duty
 from federation.hospital.services import Hospital
-from federation.hospital.sessions import Received, RecordStream, answer, open_session, require_asker, take_frame
+from federation.hospital.sessions import (
+    Received,
+    RecordStream,
+    answer,
+    open_session,
+    require_asker,
+    take_frame,
+)
 from federation.hospital.standing import Standing
 from federation.hospital.waiters import MailboxPoller, Waiters
 from federation.party.audit import OK
 from federation.protocol.parsing import check
 from federation.protocol.parties import reason_of
 from federation.protocol.record import AwaitingRequest
+from federation.protocol.revocation import entries_of_keys
+from federation.protocol.revocations import prefix_of
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     DIRECTION_TO_PATIENT,
@@ -37,6 +47,8 @@ from federation.v1.consultation_pb2 import (
     FollowFramesResponse,
     GetRoomRequest,
     GetRoomResponse,
+    GetRoomShardsRequest,
+    GetRoomShardsResponse,
     OpenRoomRequest,
     OpenRoomResponse,
     PutFrameRequest,
@@ -53,7 +65,7 @@ from federation.v1.record_pb2 import (
     OpenSessionResponse,
 )
 from federation.v1.record_pb2_grpc import RecordServiceServicer
-from federation.wire.call_guard import cut_of_this_call
+from federation.wire.cut import cut_of_this_call
 from federation.wire.limits import RateBound, caller_of_peer
 from federation.wire.roles import ServicerContext, calling_hospital
 from federation.wire.workers import Workers
@@ -95,7 +107,7 @@ class RecordServicer(RecordServiceServicer):
         if isinstance(answered, RecordStream):
             async with aclosing(self._sent(answered)) as frames:
                 async for frame in frames:
-                    yield OpenSessionResponse(frame=frame)
+                    yield frame  # type: ignore[misc] # serialised already: the call guard passes it on
         else:
             yield OpenSessionResponse(frame=answered)
 
@@ -125,7 +137,7 @@ class RecordServicer(RecordServiceServicer):
                     received = await self._taken(received, requests)
             return await self._workers.run(answer, self._hospital, received)
 
-    async def _sent(self, record: RecordStream) -> AsyncGenerator[SessionFrame, None]:
+    async def _sent(self, record: RecordStream) -> AsyncGenerator[bytes, None]:
         """Yield the frames of a record as long as it may go on, and log how it ended.
 
         Between frames it ends by itself. A reader that takes nothing keeps it from getting there: then the call is cut.
@@ -143,7 +155,7 @@ class RecordServicer(RecordServiceServicer):
                     if frame.last:
                         # All of it is out: who leaves on the last frame has it whole.
                         outcome = OK
-                    yield frame
+                    yield frame.message
         except Exception as error:
             outcome = reason_of(error)
             raise
@@ -189,10 +201,13 @@ async def _next(requests: AsyncIterator[OpenSessionRequest], content: str) -> Op
 
 
 def _statements(hospital: Hospital) -> GetHospitalResponse:
-    party = hospital.member.party(hospital.clock())
-    return GetHospitalResponse(
-        key_statement=party.self_.key_statement, encryption_key_statement=party.encryption_key_statement
-    )
+    party, lists = hospital.member.party(hospital.clock()), hospital.member.verifier().lists
+    key_statement, encryption_key = party.self_.key_statement, party.encryption_key_statement
+    answer = GetHospitalResponse(key_statement=key_statement, encryption_key_statement=encryption_key)
+    if lists.signed is not None:
+        looked_up = map(prefix_of, entries_of_keys(key_statement, encryption_key))
+        answer.revocations.CopyFrom(lists.excerpt(looked_up))
+    return answer
 
 
 class RelayServicer(RelayServiceServicer):
@@ -214,6 +229,10 @@ class RelayServicer(RelayServiceServicer):
         self._stopping = True
         self._waiters.wake_all()
 
+    async def settle(self) -> None:
+        """End what a server that has stopped leaves under way."""
+        await self._poller.end()
+
     async def OpenRoom(self, request: OpenRoomRequest, context: ServicerContext) -> OpenRoomResponse:  # noqa: N802 - gRPC's name
         """Open a room for a registered doctor who is on duty."""
         del context
@@ -223,6 +242,13 @@ class RelayServicer(RelayServiceServicer):
         """Return a room's doctor."""
         del context
         return await self._workers.run(get_room, self._hospital, request)
+
+    async def GetRoomShards(  # noqa: N802 - gRPC's name
+        self, request: GetRoomShardsRequest, context: ServicerContext
+    ) -> GetRoomShardsResponse:
+        """Return shards of the revocation list."""
+        del context
+        return await self._workers.run(get_room_shards, self._hospital, request)
 
     async def PutFrame(self, request: PutFrameRequest, context: ServicerContext) -> PutFrameResponse:  # noqa: N802 - gRPC's name
         """Keep a frame and wake its followers."""

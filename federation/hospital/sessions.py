@@ -7,7 +7,7 @@ what, after how many bytes.
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from federation.errors import Authorization, FederationError, Limit, NoSuchRecord, Rejected
 from federation.hospital.deposits import keep_deposit
@@ -17,6 +17,9 @@ from federation.hospital.receiver import beside, receiver_for
 from federation.hospital.records_administration import why_absent
 from federation.hospital.services import Hospital
 from federation.hospital.vault import KINDS, Vault
+from federation.hospital.witnessing import await_witness
+from federation.party.patients import LogPlace
+from federation.party.told_logs import Telling, tell
 from federation.protocol import record as protocol
 from federation.protocol.access import Allowed
 from federation.protocol.anchors import Lists
@@ -27,14 +30,23 @@ from federation.protocol.parties import reason_of
 from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedDocument, ReceivedQuery, Release
 from federation.protocol.shown import Shown
 from federation.protocol.statements import SENSITIVITIES
+from federation.store.accesses import LAST
 from federation.store.rows import StoredRecord
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply, SessionFrame
-from federation.v1.record_pb2 import SESSION_OUTCOME_NO_RECORD, RecordEntry, RecordManifest, RecordPart
-from federation.v1.statement_pb2 import SENSITIVITY_UNSPECIFIED
+from federation.v1.record_pb2 import (
+    SESSION_OUTCOME_NO_RECORD,
+    OpenSessionResponse,
+    RecordEntry,
+    RecordManifest,
+    RecordPart,
+)
+from federation.v1.statement_pb2 import SENSITIVITY_NORMAL, SENSITIVITY_UNSPECIFIED
 from keystore.identities import HospitalId, PatientId
 from keystore.transcript import frame
 
 MOST_RECORDS = 64
+NO_CLASS, NO_HANDLE = "", ""
+"""No record has them: in the place of a class that is hidden, so that as many are asked for."""
 
 Received = ReceivedQuery | ReceivedDeposit | ReceivedDocument
 
@@ -89,7 +101,7 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
     receiver = receiver_for(hospital, asker, shown, now=now)
     logged = query.decide(verifier_for(hospital, query.query), receiver, now=now)
     # Before this access is one of them.
-    manifest = log_manifest(hospital, PatientId(query.query.patient_id)) if query.is_for_log else None
+    manifest = log_manifest(hospital, query) if query.is_for_log else None
     hospital.audit.record(logged.event, now=now, beside=beside(hospital, asker, shown, now=now))
     release = logged.recorded()
     if manifest is not None:
@@ -99,27 +111,48 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
         # "Not on file", "no such record", hidden, withdrawn and erased are one answer.
         hospital.audit.record(query.event(why_absent(hospital, list(query.query.scope.handles))), now=now)
         return query.refuse(SESSION_OUTCOME_NO_RECORD, now=now)  # D4.13
-    manifest = manifest_of(hospital.vault, records, PatientId(query.query.patient_id), hospital.identity)
-    contents = content_of(hospital.vault, manifest, records)
+    if logged.event.ground == "emergency":
+        await_witness(hospital, logged.event)
+    vault = hospital.vault.asked_by(asker.identity)
+    manifest = manifest_of(vault, records, PatientId(query.query.patient_id), hospital.identity)
+    contents = content_of(vault, manifest, records)
     return RecordStream(hospital, query, release, lists, contents, records)
 
 
 def _on_file(hospital: Hospital, release: Release) -> Sequence[StoredRecord]:
-    """Return the records of the scope that are on file for who asks: all of the patient's are looked at, whatever is shown."""
-    query = release.query
-    found = hospital.stores.records.find(
-        hospital.vault.patient_keys(PatientId(query.patient_id)),
-        department_class=None,
-        handles=list(query.scope.handles),
-    )
+    """Return the records of the scope that are on file for who asks.
+
+    The store is asked one thing, whatever of it is hidden, withdrawn, another's or never was, and however much the patient has.
+    """
+    query, allowed, records = release.query, release.allowed, hospital.stores.records
+    keys = hospital.vault.asked_by(release.request.asker.identity).patient_keys(PatientId(query.patient_id))
+    if query.scope.handles:
+        found = records.of_handles(keys, query.scope.handles)
+    else:
+        classes = [name if _is_open(hospital, allowed, name) else NO_CLASS for name in release.classes]
+        words = [word for word, level in SENSITIVITIES.items() if level <= allowed.highest_sensitivity]
+        # What is hidden by its handle is left out below.
+        found = records.of_classes(keys, classes, words, most=MOST_RECORDS + 1 + len(allowed.hidden))
     wanted = [record for record in found if record.department_class in release.classes]
-    return [record for record in wanted if _is_shown(hospital, release.allowed, record)]
+    return [record for record in wanted if _is_shown(hospital, allowed, record)]
+
+
+def _is_open(hospital: Hospital, allowed: Allowed, department_class: str) -> bool:
+    return allowed.shows(hospital.identity, department_class, NO_HANDLE, SENSITIVITY_NORMAL)
 
 
 def _is_shown(hospital: Hospital, allowed: Allowed, record: StoredRecord) -> bool:
     # A word that is unknown here is of no sensitivity that anybody is shown.
     sensitivity = SENSITIVITIES.get(record.sensitivity, SENSITIVITY_UNSPECIFIED)
     return allowed.shows(hospital.identity, record.department_class, record.handle.hex(), sensitivity)
+
+
+@dataclass(frozen=True, repr=False)
+class Outgoing:
+    """A frame as it goes out: an OpenSessionResponse, serialised by the thread that sealed it."""
+
+    message: bytes
+    last: bool
 
 
 class RecordStream:
@@ -147,7 +180,7 @@ class RecordStream:
         self._logging = threading.Lock()
         self._logged = False
 
-    def next(self) -> SessionFrame | None:
+    def next(self) -> Outgoing | None:
         """Return the next frame, decided anew if a list has come since the last; None after the last.
 
         An access that no longer holds, or shows these records no more, is the outcome in a last frame. Raises Rejected for a
@@ -162,15 +195,15 @@ class RecordStream:
             self._is_over = True
             self.log(reason_of(error))
             if isinstance(error, Authorization | NoSuchRecord):
-                return _refusal(self._hospital, self._release, error)
+                return _last(_refusal(self._hospital, self._release, error))
             raise
         if piece is None:
             self._is_over = True
             version = max((record.version for record in self._records), default=0)
-            return self._release.end(version, now=self._hospital.clock())
-        self._release, frame = self._release.slice(piece, now=self._hospital.clock())
-        self._sent_bytes += len(frame.sealed)
-        return frame
+            return _last(self._release.end(version, now=self._hospital.clock()))
+        self._release, sliced = self._release.slice(piece, now=self._hospital.clock())
+        self._sent_bytes += len(sliced.sealed)
+        return Outgoing(sliced.serialised_in(OpenSessionResponse(), "frame"), last=False)
 
     def require_still_allowed(self) -> None:
         """Decide anew. Raises Authorization, Rejected, and logs it: what is on its way ends here, with the frame that is next."""
@@ -207,11 +240,15 @@ class RecordStream:
             raise NoSuchRecord("the patient hides what is being sent")
 
 
+def _last(frame: SessionFrame) -> Outgoing:
+    return Outgoing(OpenSessionResponse(frame=frame).SerializeToString(), last=True)
+
+
 def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: PatientId, hospital_id: HospitalId) -> bytes:
     """List these records. Raises Limit if one answer does not hold them; the asker may name fewer by their handles."""
     if len(records) > MOST_RECORDS:
         # D4.14
-        raise Limit(f"one answer holds {MOST_RECORDS} records, and here are {len(records)}: ask for some by handle")
+        raise Limit(f"one answer holds {MOST_RECORDS} records, and here are more: ask for some by handle")
     manifest = RecordManifest(
         patient_id=patient_id, hospital_id=hospital_id, records=(_entry(vault, record) for record in records)
     )
@@ -221,10 +258,23 @@ def manifest_of(vault: Vault, records: Sequence[StoredRecord], patient_id: Patie
     return serialised
 
 
-def log_manifest(hospital: Hospital, patient_id: PatientId) -> bytes:
-    """List the newest accesses to a patient's records, as far as one answer holds them; none is an empty list. Raises Corrupt."""
-    accesses, _ = hospital.audit.log_of(patient_id, limit=protocol.MOST_LOGGED)
-    manifest = RecordManifest(patient_id=patient_id, hospital_id=hospital.identity, accesses=accesses)
+def log_manifest(hospital: Hospital, query: ReceivedQuery) -> bytes:
+    """List the newest accesses to a patient's records, or those before a leaf, proved, as far as one answer holds them.
+
+    Raises Corrupt, StoreError, HsmError.
+    """
+    asked = query.query
+    patient_id = PatientId(asked.patient_id)
+    place = LogPlace(min(asked.before + 1, LAST)) if asked.HasField("before") else None
+    telling = Telling(patient_id, protocol.MOST_LOGGED, protocol.LOGGED_ROOM, asked.known_size, place)
+    page = tell(hospital.own_log, hospital.audit, telling, query.request.signing_key)
+    manifest = RecordManifest(
+        patient_id=patient_id,
+        hospital_id=hospital.identity,
+        accesses=page.accesses,
+        log_head=page.log_head,
+        next=None if page.after is None else page.after.sequence - 1,
+    )
     return manifest.SerializeToString(deterministic=True)
 
 

@@ -81,11 +81,12 @@ class Standing:
 
     async def _watch(self) -> None:
         while True:
+            # First, for who begins was decided on just now: a call that is over before the first look costs none.
+            await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self._look()
             except Exception as error:  # noqa: BLE001 - nobody would be looked at any more, silently
                 operations.failure("standing-not-looked-at", error)
-            await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
         grounds, now = await self._newest(), time.monotonic()

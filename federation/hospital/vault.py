@@ -2,11 +2,15 @@
 
 Nothing of a record is readable from the disk and the database without the hospital's token: the patient is an HMAC; its ID_P,
 names, media types and digests of parts are sealed. What is sealed is bound to its place: a record does not pass for another's.
+Key and list of a version are one batch, which opens no other record: who asks for it makes the token be asked once.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
+from functools import cache
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +24,7 @@ from federation.store.rows import StoredPart, StoredRecord
 from federation.v1 import record_pb2 as pb
 from keystore.errors import SealBroken
 from keystore.identities import NO_DOCTOR, DepartmentId, DoctorId, PatientId, class_of
+from keystore.keyring import Together
 from keystore.party import HospitalKeys
 from keystore.transcript import text, transcript, u64
 
@@ -64,19 +69,24 @@ class RecordMetadata:
 class Vault:
     """Seals records and opens them again."""
 
-    def __init__(self, keys: HospitalKeys, blobs: BlobStore, entropy: Entropy) -> None:
+    def __init__(self, keys: HospitalKeys, blobs: BlobStore, entropy: Entropy, asker: str = "") -> None:
         """Keep blobs there, under keys that these keys wrap."""
         self._keys = keys
         self._blobs = blobs
         self._entropy = entropy
+        self._asker = asker
+
+    def asked_by(self, asker: str) -> "Vault":
+        """Return the same, for a party that was proved to ask: what the token gave is remembered for it alone."""
+        return Vault(self._keys, self._blobs, self._entropy, asker)
 
     def patient_key(self, patient_id: PatientId) -> bytes:
-        """Return HMAC(index key, T("pat", ID_P)) under the active index key: what a new record of the patient is found by."""
-        return self._keys.index.mac(_patient_context(patient_id))
+        """Return HMAC(W, T("pat")), W of the active index key and ID_P: what a new record of the patient is found by."""
+        return self._names(patient_id)[0][1]
 
     def patient_keys(self, patient_id: PatientId) -> Sequence[bytes]:
         """Return the same under every index key that is not revoked: what all records of the patient are found by."""
-        return [tag for _, tag in self._keys.index.macs(_patient_context(patient_id))]
+        return [name for _, name in self._names(patient_id)]
 
     def draft(self) -> "Draft":
         """Begin a record, with a fresh key."""
@@ -84,7 +94,7 @@ class Vault:
 
     def seal(self, metadata: RecordMetadata, key: bytes, parts: Sequence[StoredPart]) -> StoredRecord:
         """Wrap a record's key, and seal its list of parts and whose they are, under the active keys."""
-        generation, patient_key = self._keys.index.macs(_patient_context(metadata.patient_id))[0]
+        generation, patient_key = self._names(metadata.patient_id)[0]
         described = [asdict(part) | {"digest": part.digest.hex()} for part in parts]
         deposited = {
             "doctor": metadata.doctor_id,
@@ -100,6 +110,8 @@ class Vault:
             metadata.stored_at,
             metadata.sensitivity,
         )
+        place = _key_context(metadata.handle, metadata.version)
+        together = Together(place, self._asker)
         return StoredRecord(
             handle=metadata.handle,
             version=metadata.version,
@@ -107,8 +119,8 @@ class Vault:
             department_id=metadata.department_id,
             department_class=class_of(metadata.department_id),
             stored_at=metadata.stored_at,
-            wrapped_key=self._keys.records.seal(key, _key_context(metadata.handle, metadata.version)),
-            sealed_parts=self._keys.records.seal(listed, bound),
+            wrapped_key=self._keys.records.seal(key, place, together),
+            sealed_parts=self._keys.records.seal(listed, bound, together),
             generation=generation,
             keep_until=metadata.keep_until,
             sensitivity=metadata.sensitivity,
@@ -148,8 +160,17 @@ class Vault:
         self._blobs.remove(name)
 
     def remove_orphans(self, records: Records, *, older_than: Instant) -> int:
-        """Remove blobs of no record, last written before `older_than`: what a crash left. Return how many."""
-        known = {part.blob for record in records.all() for part in self.parts(record)}
+        """Remove blobs of no record, last written before `older_than`: what a crash left. Return how many.
+
+        The store says which blobs are of a record. What it does not know is looked for in every record before it goes: the
+        store's word alone destroys nothing, and every record's list is opened only when something was left.
+        """
+        named = cache(lambda: {part.blob for record in records.all() for part in self.parts(record)})
+
+        def known(names: Sequence[str]) -> AbstractSet[str]:
+            listed = records.blobs_among(names)
+            return listed if len(listed) == len(names) else listed | named()
+
         return self._blobs.remove_orphans(known, older_than=older_than)
 
     def _contents(self, parts: Sequence[StoredPart], key: bytes) -> Iterator[bytes]:
@@ -157,14 +178,14 @@ class Vault:
             yield from self._blobs.reader(part.blob, key)
 
     def _key(self, record: StoredRecord) -> bytes:
-        return self._open(record.wrapped_key, _key_context(record.handle, record.version))
+        return self._open(record, record.wrapped_key, _key_context(record.handle, record.version))
 
     def _listed(self, record: StoredRecord) -> tuple[RecordMetadata, list[StoredPart]]:
         department_id = DepartmentId(record.department_id)
         bound = _parts_context(
             record.handle, record.version, record.patient_key, department_id, record.stored_at, record.sensitivity
         )
-        listed = json.loads(self._open(record.sealed_parts, bound))
+        listed = json.loads(self._open(record, record.sealed_parts, bound))
         parts = [StoredPart(**part | {"digest": bytes.fromhex(part["digest"])}) for part in listed["parts"]]
         metadata = RecordMetadata(
             patient_id=PatientId(listed["patient"]),
@@ -180,9 +201,13 @@ class Vault:
         )
         return metadata, parts
 
-    def _open(self, sealed: bytes, associated_data: bytes) -> bytes:
+    def _names(self, patient_id: PatientId) -> Sequence[tuple[int, bytes]]:
+        return self._keys.index.names("pat", patient_id, asker=self._asker)
+
+    def _open(self, record: StoredRecord, sealed: bytes, associated_data: bytes) -> bytes:
+        together = Together(_key_context(record.handle, record.version), self._asker)
         try:
-            return self._keys.records.open(sealed, associated_data)
+            return self._keys.records.open(sealed, associated_data, together)
         except SealBroken as error:
             raise Corrupt("a record does not open under this hospital's token") from error
 
@@ -199,10 +224,12 @@ class Draft:
 
     def add(self, label: PartLabel, chunks: Iterable[bytes]) -> StoredPart:
         """Write a part, in bounded memory. Raises StoreUnavailable, and whatever the chunks raise; then no blob stays."""
+        hasher = hashlib.sha256()
         with self._blobs.writer(self._key) as writer:
             for chunk in chunks:
+                hasher.update(chunk)
                 writer.write(chunk)
-        part = StoredPart(label.kind, label.name, label.media_type, writer.size_bytes, writer.digest, writer.name)
+        part = StoredPart(label.kind, label.name, label.media_type, writer.size_bytes, hasher.digest(), writer.name)
         self._parts.append(part)
         return part
 
@@ -210,6 +237,11 @@ class Draft:
     def parts(self) -> Sequence[StoredPart]:
         """Return what was written."""
         return self._parts
+
+    @property
+    def blobs(self) -> Sequence[str]:
+        """Return the names of the blobs in which it was written."""
+        return [part.blob for part in self._parts]
 
     def sealed(self, metadata: RecordMetadata) -> StoredRecord:
         """Return the record as it is to be stored."""
@@ -244,10 +276,6 @@ def rekey_records(records: Records, vault: Vault) -> Steps:
 def count_wrapped_under(records: Records, vault: Vault, generation: int) -> int:
     """Count the versions of records that need a generation of the wrapping key."""
     return sum(vault.wrapped_under(record, generation) for record in records.all())
-
-
-def _patient_context(patient_id: PatientId) -> bytes:
-    return transcript("pat", text(patient_id))
 
 
 def _key_context(handle: bytes, version: int) -> bytes:

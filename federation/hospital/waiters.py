@@ -74,6 +74,12 @@ class MailboxPoller:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._poll())
 
+    async def end(self) -> None:
+        """Look no more, before the event loop ends."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
     async def _poll(self) -> None:
         before: Mapping[bytes, int] = {}
         while rooms := self._waiters.rooms:

@@ -33,6 +33,26 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "medunion_database_connections_in_use": ("Connections of the pool on loan.", ()),
     "medunion_database_connections_limit": ("Connections that the pool gives.", ()),
     "medunion_log_entries": ("Entries of the access log.", ()),
+    "medunion_log_cosigned_timestamp_seconds": (
+        "When the newest head of the log was last seen to be cosigned by enough witnesses.",
+        (),
+    ),
+    "medunion_log_never_cosigned_seconds": (
+        "For how long witnesses have been asked, where too few have ever cosigned a head of the log; else 0.",
+        (),
+    ),
+    "medunion_followed_log_silent_seconds": (
+        "For how long the log that is silent for longest, of those that are followed here, has shown no newer head.",
+        (),
+    ),
+    "medunion_log_findings": (
+        "Heads of logs that contradict each other and that nobody has settled, by kind.",
+        ("kind",),
+    ),
+    "medunion_log_waiting": ("Entries that wait for their number in it.", ()),
+    "medunion_log_waiting_seconds": ("For how long the oldest of them has waited.", ()),
+    "medunion_log_head_entries": ("Entries that the newest signed head of the log covers.", ()),
+    "medunion_log_head_timestamp_seconds": ("When it was signed.", ()),
     "medunion_outbox_entries": ("Publications that the public cloud has not acknowledged.", ()),
     "medunion_outbox_oldest_seconds": ("For how long at least the oldest of them has waited.", ()),
     "medunion_emergencies_unreviewed": (
@@ -44,10 +64,11 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "medunion_registrations": ("Live registrations, as counted within five minutes.", ("role",)),
     "medunion_revocation_list_sequence": ("Number of the revocation list in hand.", ()),
     "medunion_revocation_list_issued_timestamp_seconds": ("When it was signed.", ()),
-    "medunion_revocation_list_end_timestamp_seconds": ("When it ends, and everything is refused.", ()),
-    "medunion_revocation_list_entries": ("What the list in hand names, by kind.", ("kind",)),
-    "medunion_revocation_list_entries_limit": ("Entries of a kind that there may be.", ("kind",)),
-    "medunion_revocation_list_room": ("Entries of a kind for which there is room; at 0 no more is revoked.", ("kind",)),
+    "medunion_revocation_list_end_timestamp_seconds": ("When it ends.", ()),
+    "medunion_revocation_grace_end_timestamp_seconds": ("When everything is refused, unless a newer one has come.", ()),
+    "medunion_revocation_list_entries": ("How many entries the list in hand has.", ()),
+    "medunion_revocation_list_entries_limit": ("Entries that the public cloud lets there be.", ()),
+    "medunion_revocation_list_room": ("Entries for which there is room; at 0 no more is revoked.", ()),
     "medunion_crl_end_timestamp_seconds": (
         "When an authority's CRL ends, and its doctors are refused.",
         ("authority",),

@@ -7,15 +7,18 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from federation.cloud.revocation import capacities_of
+from federation.cloud.revocation import Capacity
 from federation.errors import StaleRevocationList
 from federation.hospital.outbox import pause_after
 from federation.monitor.monitor import Target
 from federation.monitor.readings import Reading
+from federation.party.log_heads import OwnLog
+from federation.party.witness import FINDINGS, Witness
 from federation.processes.worker import WorkerSlot
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.authorities import Authority, current_crl
 from federation.protocol.bundle import TrustedBundle
+from federation.protocol.verifier import Verifier
 from federation.store.inspection import Survey, Unreviewed, Waiting
 from federation.store.party import Settings
 from federation.v1.statement_pb2 import Credential
@@ -32,9 +35,9 @@ T = TypeVar("T")
 
 CLOUD_SERVICES = frozenset(
     f"federation.v1.{name}Service"
-    for name in ("Directory", "Membership", "Registration", "Search", "Revocation", "Restriction", "Publication")
+    for name in ("Directory", "Membership", "Registration", "Search", "Revocation", "Restriction", "Publication", "Log")
 )
-HOSPITAL_SERVICES = frozenset({"federation.v1.RecordService", "federation.v1.RelayService"})
+HOSPITAL_SERVICES = frozenset(f"federation.v1.{name}Service" for name in ("Record", "Relay", "Log"))
 ASK_CLOUD_EVERY = timedelta(seconds=10)
 ASK_CLOUD_PATIENCE = timedelta(seconds=4)
 
@@ -55,6 +58,7 @@ def cloud_target(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers, 
     def lists() -> Iterator[Reading]:
         verifier = cloud.publisher.current.verifier
         yield from list_readings(verifier.lists, verifier.anchors, now=cloud.clock())
+        yield from room_readings(Capacity(verifier.lists.require_head().entries, cloud.most_revocations))
         yield bundle_reading(cloud.trust.newest())
 
     def certificates() -> Iterator[Reading]:
@@ -70,7 +74,8 @@ def cloud_target(node: "PublicCloudNode", leaf: LeafRotation, workers: Workers, 
         dependencies=own_dependencies(cloud.keys.token, Settings(node.database), survey),
         services=CLOUD_SERVICES,
         sources={
-            "database": lambda: database_readings(survey),
+            "database": lambda: database_readings(survey, now=cloud.clock()),
+            "log": lambda: log_readings(cloud.own_log, cloud.witness),
             "registrations": lambda: registration_readings(counted()),
             "lists": lists,
             "certificates": certificates,
@@ -85,7 +90,7 @@ def hospital_target(node: "HospitalNode", workers: Workers, slot: WorkerSlot) ->
     member, survey = node.member, Survey(node.database)
 
     def kept() -> Iterator[Reading]:
-        yield from database_readings(survey)
+        yield from database_readings(survey, now=node.clock())
         yield from outbox_readings(survey.outbox(), now=node.clock())
         yield from emergency_readings(survey.unreviewed(), now=node.clock())
         yield Reading("medunion_rooms_open", survey.rooms_open(now=node.clock()))
@@ -93,6 +98,7 @@ def hospital_target(node: "HospitalNode", workers: Workers, slot: WorkerSlot) ->
     def lists() -> Iterator[Reading]:
         verifier = member.verifier()
         yield from list_readings(verifier.lists, verifier.anchors, now=node.clock())
+        yield from grace_readings(verifier)
         yield bundle_reading(node.bundle)
 
     def certificates() -> Iterator[Reading]:
@@ -114,6 +120,7 @@ def hospital_target(node: "HospitalNode", workers: Workers, slot: WorkerSlot) ->
         services=HOSPITAL_SERVICES,
         sources={
             "database": kept,
+            "log": lambda: log_readings(node.hospital.own_log, node.hospital.witness),
             "lists": lists,
             "certificates": certificates,
             "slot": lambda: slot_readings(slot),
@@ -154,27 +161,60 @@ def _members(token: Token) -> Iterator[Dependency]:
             )
 
 
-def database_readings(survey: Survey) -> Iterator[Reading]:
+def database_readings(survey: Survey, *, now: int) -> Iterator[Reading]:
     """Return the numbers of the database and the log."""
     pool = survey.pool()
     yield Reading("medunion_database_connections_in_use", pool.in_use)
     yield Reading("medunion_database_connections_limit", pool.limit)
+    waiting, head = survey.log_waiting(now=now), survey.log_head()
     yield Reading("medunion_log_entries", survey.log_entries())
+    yield Reading("medunion_log_waiting", waiting.number)
+    yield Reading("medunion_log_waiting_seconds", waiting.oldest_ms / 1000)
+    if head is not None:
+        yield Reading("medunion_log_head_entries", head.size)
+        yield Reading("medunion_log_head_timestamp_seconds", head.at / 1000)
+
+
+def log_readings(own: OwnLog, witness: Witness) -> Iterator[Reading]:
+    """Return whether the log has its witnesses, and what was found of others' logs and of this one."""
+    cosigned_at = own.cosigned_at
+    if cosigned_at is not None:
+        yield Reading("medunion_log_cosigned_timestamp_seconds", cosigned_at / 1000)
+    yield Reading("medunion_log_never_cosigned_seconds", _seconds_since(own.asked_at, own.clock()))
+    silent_since = witness.followed.silent_since()
+    yield Reading("medunion_followed_log_silent_seconds", _seconds_since(silent_since, own.clock()))
+    found = witness.findings.open_by_kind()
+    for kind in FINDINGS:
+        yield Reading("medunion_log_findings", found.get(kind, 0), (kind,))
+
+
+def _seconds_since(then: int | None, now: int) -> float:
+    return 0.0 if then is None else max(0, now - then) / 1000
 
 
 def list_readings(lists: Lists, anchors: Anchors, *, now: int) -> Iterator[Reading]:
     """Return the revocation list in hand and the authorities' CRLs."""
-    if lists.revocations is not None:
-        listed = lists.revocations
+    if lists.head is not None:
+        listed = lists.head
         yield Reading("medunion_revocation_list_sequence", listed.sequence)
         yield Reading("medunion_revocation_list_issued_timestamp_seconds", listed.this_update / 1000)
         yield Reading("medunion_revocation_list_end_timestamp_seconds", listed.next_update / 1000)
-        for capacity in capacities_of(listed):
-            yield Reading("medunion_revocation_list_entries", capacity.entries, (capacity.kind,))
-            yield Reading("medunion_revocation_list_entries_limit", capacity.most, (capacity.kind,))
-            yield Reading("medunion_revocation_list_room", max(0, capacity.most - capacity.entries), (capacity.kind,))
+        yield Reading("medunion_revocation_list_entries", listed.entries)
     for authority in anchors.authorities:
         yield Reading("medunion_crl_end_timestamp_seconds", _crl_end(authority, lists, now), (authority.authority_id,))
+
+
+def grace_readings(verifier: Verifier) -> Iterator[Reading]:
+    """Return until when a hospital goes on by the revocation list in hand, though that is over by then."""
+    if verifier.lists.head is not None:
+        end = verifier.lists.head.next_update + verifier.grace.length_ms
+        yield Reading("medunion_revocation_grace_end_timestamp_seconds", end / 1000)
+
+
+def room_readings(capacity: Capacity) -> Iterator[Reading]:
+    """Return how much of the revocation list's room is left."""
+    yield Reading("medunion_revocation_list_entries_limit", capacity.most)
+    yield Reading("medunion_revocation_list_room", max(0, capacity.most - capacity.entries))
 
 
 def _crl_end(authority: Authority, lists: Lists, now: int) -> float:

@@ -51,7 +51,7 @@ class Tracing:
         self._provider.shutdown()
 
     def _parent(self, start: CallStart) -> Context:
-        parent = start.metadata.get(TRACE_PARENT)
+        parent = dict(start.metadata).get(TRACE_PARENT)
         if not (self._continue_peers and start.is_peer and isinstance(parent, str)):
             return Context()
         # tracestate and baggage stay behind: they are free text of the caller's.

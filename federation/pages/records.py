@@ -17,6 +17,7 @@ from federation.clinical.fhir import load_resource
 from federation.clinical.summary import summary_of
 from federation.pages.stage import Cancelled, Progress
 from federation.person.fetching import Gathering, part_name, withheld
+from federation.person.finding import OnMore
 from federation.person.records import Allowance, FetchedRecord
 from federation.person.records import Progress as OnProgress
 from federation.protocol.search import RecordLocation
@@ -32,8 +33,8 @@ Tell = Callable[[Progress], None]
 class Source(Protocol):
     """By what records are found and fetched."""
 
-    def find(self, on_more: Callable[[int], None]) -> Sequence[RecordLocation]:
-        """Return where they are; `on_more` is told how many pages of the answer were not read."""
+    def find(self, on_more: OnMore) -> Sequence[RecordLocation]:
+        """Return where they are; `on_more` is told of more than was read."""
         ...
 
     def fetch(
@@ -84,12 +85,13 @@ class Part:
 class Records:
     """What is known of a patient's records. `source`, `gathering`, `fetched` and `charted` are the worker's; pages read the rest.
 
-    `missing` says why a hospital's did not come, `withheld` how many each left out of its answer.
+    `is_cut` says that the public cloud knows of more than was read, `missing` why a hospital's did not come, `withheld` how many
+    each left out of its answer.
     """
 
     source: Source
     locations: tuple[RecordLocation, ...]
-    unread_pages: int
+    is_cut: bool
     gathering: Gathering
     fetched: tuple[FetchedRecord, ...] = ()
     parts: tuple[Part, ...] = ()
@@ -170,10 +172,10 @@ class Records:
 
 def find(source: Source, most_bytes: int) -> Records:
     """Ask where records are. Raises FederationError."""
-    unread: list[int] = []
-    locations = tuple(source.find(unread.append))
+    more: list[bool] = []
+    locations = tuple(source.find(lambda: more.append(True)))
     gathering = Gathering(source.fetch, Allowance(most_bytes))
-    return Records(source, locations, sum(unread), gathering, places=_places(locations, set()))
+    return Records(source, locations, bool(more), gathering, places=_places(locations, set()))
 
 
 def content_of(record: FetchedRecord, part: Part) -> Iterator[bytes]:

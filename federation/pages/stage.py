@@ -19,6 +19,7 @@ from threading import Condition
 from typing import Any, Final, Generic, TypeVar
 
 from federation.pages.errors import MovedOn
+from federation.person.interruption import Interruption
 
 S = TypeVar("S")
 
@@ -87,6 +88,8 @@ class Stage(Generic[S]):
         self._is_locked = False
         self._is_stopped = False
         self._listeners: set[Callable[[], None]] = set()
+        self.interruption = Interruption()
+        """Set as soon as there is something else to do than what a state waits for: a longer wait than a slice ends with it."""
 
     @property
     def snapshot(self) -> Snapshot[S]:
@@ -116,6 +119,7 @@ class Stage(Generic[S]):
             if any(it.cancels for it in self._waiting) or (self._is_busy and not command.cancels):
                 raise MovedOn
             self._waiting.append(command)
+            self.interruption.set()
             self._changed.notify_all()
         return command.seen_through
 
@@ -165,6 +169,8 @@ class Stage(Generic[S]):
                 locking, command = self._locking, None
                 if locking is None and self._waiting:
                     command = self._running = self._waiting.popleft()
+                elif locking is None and not self._is_stopped:
+                    self.interruption.clear()
             if locking is not None:
                 self._lock(locking)
             elif command is not None:
@@ -249,6 +255,7 @@ class Stage(Generic[S]):
         with self._changed:
             if not self._is_locked:
                 self._is_locked, self._locking = True, locking
+                self.interruption.set()
                 self._refuse_waiting()
                 self._changed.notify_all()
                 self._announce()
@@ -279,6 +286,7 @@ class Stage(Generic[S]):
         """End the worker after what it does now, which ends at its next `tell`, and every stream of events."""
         with self._changed:
             self._is_stopped = True
+            self.interruption.set()
             self._refuse_waiting()
             self._changed.notify_all()
             self._announce()

@@ -32,4 +32,5 @@ def _accesses(entries: Iterable[AuditEntry], recorded_by: str, patient_id: Patie
                 reason=event.reason,
                 detail=event.detail,
                 recorded_by=recorded_by,
+                list_age_seconds=event.list_age_seconds,
             )

@@ -1,8 +1,8 @@
 """Budgets of a server: of how many patients a doctor, all who are on duty at a hospital, or its desk, get something in a day or
 a month.
 
-who   = HMAC(index key, T("budget-doctor", ID_D)) or HMAC(index key, T("budget-hospital", ID_HPC))
-whom  = HMAC(index key, T("budget-patient", ID_P))
+who   = HMAC(W of ID_D, T("budget-doctor")) or HMAC(W of ID_HPC, T("budget-hospital"))
+whom  = HMAC(W of ID_P, T("budget-patient")), W = HMAC(index key, T("identity", ID))
 
 Days and months are those of this server's clock, in UTC. An access counts in the one in which it is decided on.
 """
@@ -21,7 +21,6 @@ from federation.store.rows import Claim
 from federation.wire import operations
 from keystore.identities import HospitalId, PatientId
 from keystore.keyring import Indexing
-from keystore.transcript import text, transcript
 
 KEPT = timedelta(days=1)
 """How long a day or month that is over is kept: a clock that is set back meets what was counted."""
@@ -65,11 +64,11 @@ class ServerBudgets:
             return ()
         whose = {DOCTOR: doctor_id, HOSPITAL: _hospital_of(shown)}
         who_keys = {
-            it: self._keys(f"budget-{it}", identity)
+            it: self._keys(f"budget-{it}", identity, doctor_id)
             for it, identity in whose.items()
             if identity is not None and any(budget.whose == it for budget in budgets)
         }
-        patient_keys = self._keys("budget-patient", shown.patient_id)
+        patient_keys = self._keys("budget-patient", shown.patient_id, doctor_id)
         return tuple(
             _claim(budget, who_keys[budget.whose], patient_keys, now) for budget in budgets if budget.whose in who_keys
         )
@@ -77,7 +76,12 @@ class ServerBudgets:
     def ticket_claims(self, hospital_id: HospitalId, patient_id: PatientId, *, now: Instant) -> tuple[Claim, ...]:
         """Return what a ticket for a patient costs the desk of a hospital."""
         return tuple(
-            _claim(budget, self._keys("budget-hospital", hospital_id), self._keys("budget-patient", patient_id), now)
+            _claim(
+                budget,
+                self._keys("budget-hospital", hospital_id, hospital_id),
+                self._keys("budget-patient", patient_id, hospital_id),
+                now,
+            )
             for budget in self._budgets
             if budget.kind == TICKETS
         )
@@ -93,8 +97,8 @@ class ServerBudgets:
         """Forget what was counted of days and months that are over, some at a time."""
         self._store.forget(now=now - milliseconds(KEPT))
 
-    def _keys(self, label: str, identity: str) -> tuple[bytes, ...]:
-        return tuple(tag for _, tag in self._index.macs(transcript(label, text(identity))))
+    def _keys(self, label: str, identity: str, asker: str) -> tuple[bytes, ...]:
+        return tuple(name for _, name in self._index.names(label, identity, asker=asker))
 
 
 def day_of(now: Instant) -> Period:

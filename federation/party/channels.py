@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -30,6 +30,56 @@ RESOLVED_SECONDS = 60.0
 
 def _unchanged(channel: grpc.Channel) -> grpc.Channel:
     return channel
+
+
+class AddressedChannel(grpc.Channel):
+    """A channel whose methods know the address that was dialled: where nobody answers, it is what somebody has to look at."""
+
+    def __init__(self, channel: grpc.Channel, address: str) -> None:
+        """Call by this channel, which was opened to that address."""
+        self._channel = channel
+        self._address = address
+
+    def unary_unary(self, *path: Any, **how: Any) -> Any:  # noqa: ANN401 - gRPC's own
+        """Return a method as the channel does."""
+        return self._addressed(self._channel.unary_unary(*path, **how))
+
+    def unary_stream(self, *path: Any, **how: Any) -> Any:  # noqa: ANN401
+        """Return a method as the channel does."""
+        return self._addressed(self._channel.unary_stream(*path, **how))
+
+    def stream_unary(self, *path: Any, **how: Any) -> Any:  # noqa: ANN401
+        """Return a method as the channel does."""
+        return self._addressed(self._channel.stream_unary(*path, **how))
+
+    def stream_stream(self, *path: Any, **how: Any) -> Any:  # noqa: ANN401
+        """Return a method as the channel does."""
+        return self._addressed(self._channel.stream_stream(*path, **how))
+
+    def subscribe(self, *given: Any, **how: Any) -> None:  # noqa: ANN401
+        """Be told of its connectivity."""
+        self._channel.subscribe(*given, **how)
+
+    def unsubscribe(self, *given: Any) -> None:  # noqa: ANN401
+        """Be told no more."""
+        self._channel.unsubscribe(*given)
+
+    def close(self) -> None:
+        """Close it."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def _addressed(self, method: Any) -> Any:  # noqa: ANN401
+        setattr(method, _ADDRESS, self._address)
+        return method
+
+
+_ADDRESS = "medunion_address"
 
 
 @dataclass(frozen=True)
@@ -76,7 +126,7 @@ class ChannelPool:
             if kept is None or (kept.target, kept.root_pem) != (target, root_pem) or kept.leaf is not leaf:
                 self._retire(kept)
                 opened = channel_to(target, identity, root_pem, leaf)
-                kept = _Open(self._opened(opened), target, root_pem, leaf)
+                kept = _Open(AddressedChannel(self._opened(opened), address), target, root_pem, leaf)
                 self._open[place] = kept
             return kept.channel
 
@@ -110,20 +160,24 @@ class ChannelPool:
 
 
 @contextmanager
-def peer_errors() -> Iterator[None]:
+def peer_errors(method: object) -> Iterator[None]:
     """Raise the refusal that a peer sent as the class it has there; Unavailable and its like where there is none.
 
-    Not chained: the cause of a `Rejected` is the peer's secret, and gRPC's own error says nothing more.
+    Where nobody answers a method of an `AddressedChannel`, the error says at which address. Not chained: the cause of a
+    `Rejected` is the peer's secret, and gRPC's own error says nothing more.
     """
     try:
         yield
     except grpc.RpcError as error:
-        raise from_rpc_error(error) from None
+        refusal = from_rpc_error(error)
+        if isinstance(refusal, Unavailable):
+            refusal.address = getattr(method, _ADDRESS, "")
+        raise refusal from None
 
 
 def call(
     method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, *, seconds: float = CALL_SECONDS
 ) -> Response:
     """Make a call with a deadline. Raises the peer's refusal, or Unavailable."""
-    with peer_errors():
+    with peer_errors(method):
         return method(request, timeout=seconds)

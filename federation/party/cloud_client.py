@@ -13,11 +13,12 @@ from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from federation.clock import Clock, system_clock, system_entropy
-from federation.errors import AnswerMismatch, Unavailable, UnknownKeyId
+from federation.errors import AnswerMismatch, RevocationShardMissing, Unavailable, UnknownKeyId
 from federation.party.channels import ChannelPool, call, peer_errors
+from federation.party.lists import FollowedLists
 from federation.party.member import Member
 from federation.protocol import search as protocol
-from federation.protocol.anchors import Lists
+from federation.protocol.anchors import Lists, read_excerpt
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.calls import (
     CERTIFY_TLS,
@@ -39,14 +40,16 @@ from federation.protocol.restriction import (
     receive_due,
     receive_standings,
 )
-from federation.protocol.revocation import STATEMENT_KINDS, peek_taken_back
+from federation.protocol.revocation import STATEMENT_KINDS, TakenBack, peek_taken_back
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
 from federation.protocol.verifier import EncryptionKey
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.directory_pb2 import (
+    GetAllRevocationShardsRequest,
     GetDirectoryRequest,
     GetDirectoryResponse,
+    GetRevocationShardsRequest,
     GetTrustBundlesRequest,
     WatchDirectoryRequest,
     WatchDirectoryResponse,
@@ -84,7 +87,7 @@ from federation.v1.revocation_pb2 import Revocation, RevokedStatement, RevokeReq
 from federation.v1.revocation_pb2_grpc import RevocationServiceStub
 from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
-from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
+from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationExcerpt, SignedStatement
 from federation.wire.channel import ANYWHERE, Dialling
 from keystore.identities import PatientId
 from keystore.transcript import digest
@@ -97,6 +100,9 @@ CLOUD_KEY_KEPT_MS = 60_000
 """How long a verified EK_C is used without asking again."""
 
 HEALTH_SECONDS = 3.0
+
+ALL_SHARDS_SECONDS = 600.0
+"""How long it may take to fetch all shards: 35 MB at a million entries."""
 
 WATCH_SECONDS = 3600.0
 """How long one stream of the directory lives; its follower then opens the next."""
@@ -145,9 +151,22 @@ class CloudClient:
         content = self._trust().content
         return self._channels.get(content.cloud_address, content.cloud_id)
 
-    def directory(self) -> GetDirectoryResponse:
-        """Fetch EK_C, the revocation list and the authorities' CRLs; nothing of it is verified yet."""
-        return call(DirectoryServiceStub(self._channel).GetDirectory, GetDirectoryRequest())
+    def directory(self, held_crls: Sequence[bytes] = ()) -> GetDirectoryResponse:
+        """Fetch EK_C, the head of the revocation list and the authorities' CRLs but those; nothing of it is verified yet."""
+        return call(DirectoryServiceStub(self._channel).GetDirectory, GetDirectoryRequest(held_crls=held_crls))
+
+    def shards(self, prefixes: Sequence[int], held_crls: Sequence[bytes]) -> RevocationExcerpt:
+        """Fetch the shards of these prefixes, and the authorities' CRLs but those; nothing of them is verified yet."""
+        request = GetRevocationShardsRequest(prefixes=prefixes, held_crls=held_crls)
+        return call(DirectoryServiceStub(self._channel).GetRevocationShards, request).revocations
+
+    def all_shards(self, held_crls: Sequence[bytes]) -> Iterator[RevocationExcerpt]:
+        """Fetch all shards of one moment, in parts, and the authorities' CRLs but those; nothing of it is verified yet."""
+        fetch = DirectoryServiceStub(self._channel).GetAllRevocationShards
+        stream = fetch(GetAllRevocationShardsRequest(held_crls=held_crls), timeout=ALL_SHARDS_SECONDS)
+        with peer_errors(fetch):
+            for answer in stream:
+                yield answer.revocations
 
     def answers(self) -> bool:
         """Return whether the cloud serves. Raises Unavailable and its like when it does not answer at all."""
@@ -166,14 +185,23 @@ class CloudClient:
 
         Raises what is wrong with a false bundle, SignatureInvalid, MalformedMessage for a false directory.
         """
-        return member.update(self.directory(), self.bundles_after)
+        if not isinstance(member.lists, FollowedLists):
+            directory = self.directory(member.lists.held_crls)
+            lists = member.update(directory, self.bundles_after, self.shards)
+            # It can act then, also where the cloud does not answer any more.
+            member.lists.want(member.own_entries)
+            return lists
+        with self.watch(member.lists) as changes:
+            return member.lists.follow(next(changes), self.bundles_after, self.all_shards)
 
     @contextmanager
-    def watch(self) -> Iterator[Iterator[GetDirectoryResponse]]:
-        """Follow the directory: one message at once, and another at each change. Leaving the block ends the stream."""
-        stream = DirectoryServiceStub(self._channel).WatchDirectory(WatchDirectoryRequest(), timeout=WATCH_SECONDS)
+    def watch(self, held: FollowedLists) -> Iterator[Iterator[WatchDirectoryResponse]]:
+        """Follow the directory: one message at once, and another with each change. Leaving the block ends the stream."""
+        follow = DirectoryServiceStub(self._channel).WatchDirectory
+        request = WatchDirectoryRequest(held_crls=held.held_crls, revision=held.revision)
+        stream = follow(request, timeout=WATCH_SECONDS)
         try:
-            yield _directories(stream)
+            yield _reported(follow, stream)
         finally:
             stream.cancel()
 
@@ -182,8 +210,8 @@ class CloudClient:
         now = self.clock()
         if self._cloud_key is not None and 0 <= now - self._cloud_key[0] < CLOUD_KEY_KEPT_MS:
             return self._cloud_key[1]
-        directory = self.directory()
-        member.update(directory, self.bundles_after)
+        self.refresh(member)
+        directory = member.directory or GetDirectoryResponse()
         key = member.verifier().cloud_encryption_key(directory.cloud_encryption_key_statement, now=now)
         self._cloud_key = now, key
         return key
@@ -278,14 +306,14 @@ class CloudClient:
         )
         stub = RevocationServiceStub(self._channel)
 
-        def send(opening: SealedOpening) -> SignedStatement:
-            return call(stub.Revoke, RevokeRequest(opening=opening)).revocation_list
+        def send(opening: SealedOpening) -> RevocationExcerpt:
+            return call(stub.Revoke, RevokeRequest(opening=opening)).revocations
 
-        signed, _ = self._sealed(member, REVOKE, payload, send)
-        lists, now = Lists.read(member.anchors, signed, ()), self.clock()  # rev.13
+        excerpt, _ = self._sealed(member, REVOKE, payload, send)
+        lists = read_excerpt(member.anchors, excerpt, ())  # rev.13
         # What is over by itself the list may have forgotten already.
-        missing = [it for it in taken if now < it.validity.not_after and not it.is_named_by(lists)]
-        if missing or lists.swept_before(owner) < (before or 0):
+        expected = [it for it in taken if self.clock() < it.validity.not_after]
+        if not _names_all(lists, expected, owner, before):
             raise AnswerMismatch("the revocation list of the answer does not name what was taken back")  # rev.14
         self.refresh(member)
         return lists
@@ -394,7 +422,13 @@ class CloudClient:
         return issued
 
 
-def _directories(stream: Iterator[WatchDirectoryResponse]) -> Iterator[GetDirectoryResponse]:
-    with peer_errors():
-        for answer in stream:
-            yield answer.directory
+def _names_all(lists: Lists, taken: Sequence[TakenBack], owner: str, before: Instant | None) -> bool:
+    try:
+        return all(it.is_named_by(lists) for it in taken) and (not before or lists.swept_before(owner) >= before)
+    except RevocationShardMissing:
+        return False
+
+
+def _reported(method: object, stream: Iterator[WatchDirectoryResponse]) -> Iterator[WatchDirectoryResponse]:
+    with peer_errors(method):
+        yield from stream

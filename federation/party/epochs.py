@@ -5,7 +5,7 @@ is stated by one verifying key of the party: when that one is replaced, the next
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,8 +19,11 @@ from keystore.errors import EpochKeyUnknown
 from keystore.party import PartyKeys
 from keystore.signatures import SigningKey
 from keystore.transcript import digest
+from remembered import Memory
 
 EPOCH_LIFE = timedelta(days=7)
+EPOCHS = "epochs"
+"""What is remembered of them (remembered.py)."""
 RENEW_BEFORE_END = timedelta(days=1)
 KEPT_AFTER_END = timedelta(minutes=5)
 
@@ -50,6 +53,7 @@ class EpochKeeper:
         self._store = store
         self._signer = signer or (lambda: keys.signing_key)
         self._lifetimes = lifetimes or Lifetimes()
+        self._stored = Memory[None, Sequence[StoredEpoch]](EPOCHS)
         self._open: dict[bytes, DecryptionKey] = {}
         self._held: set[bytes] = set()
         self._lock = threading.Lock()
@@ -59,8 +63,16 @@ class EpochKeeper:
         signer = signing_key or self._signer()
         newest = self._newest(signer)
         if newest is None or newest.not_after <= now:
+            self._stored.forget()  # another process may have begun one
+            newest = self._newest(signer)
+        if newest is None or newest.not_after <= now:
             return self.rotate(now, signer)
         return as_signed(newest.statement)
+
+    @property
+    def key_ids(self) -> Sequence[bytes]:
+        """Return the key ids of all epochs that are kept."""
+        return [epoch.key_id for epoch in self._store.all()]
 
     def is_due(self, now: Instant) -> bool:
         """Return whether the next epoch should begin: near the end of this one, or where one token alone could open it."""
@@ -86,6 +98,7 @@ class EpochKeeper:
         signed = sign_statement("ek", statement, signer)
         stored = StoredStatement(signed.statement, signed.signature)
         self._store.put(StoredEpoch(epoch.key.key_id, epoch.token_label, epoch.sealed_seed, stored, not_after))
+        self._stored.forget()
         return signed
 
     def sweep(self, now: Instant) -> int:
@@ -97,6 +110,7 @@ class EpochKeeper:
         for epoch in ended:
             self._keys.end_epoch(epoch.token_label)
             self._store.drop(epoch.key_id)
+        self._stored.forget()
         kept = {epoch.key_id for epoch in self._store.all()}
         with self._lock:
             self._open = {key_id: key for key_id, key in self._open.items() if key_id in kept}
@@ -117,7 +131,8 @@ class EpochKeeper:
 
     def _newest(self, signer: SigningKey) -> StoredEpoch | None:
         named = _digest_of(signer)
-        return next((it for it in self._store.all() if _stated_by(it) == named and self._is_held(it)), None)
+        stored = self._stored.of(None, self._store.all)
+        return next((it for it in stored if _stated_by(it) == named and self._is_held(it)), None)
 
     def _is_held(self, epoch: StoredEpoch) -> bool:
         """Return whether the key is there: it is not if the token was restored in place of one that died (ADR 17)."""

@@ -3,7 +3,6 @@
 Several processes change them by comparison: a change is made to what was read, and made again if another one came first.
 """
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -11,8 +10,9 @@ from federation.errors import Unavailable
 from federation.store.party import Settings
 from federation.store.transactions import PATIENCE_SECONDS, tries
 from keystore.generations import Generations
+from remembered import TABLE, Memory
 
-REREAD_SECONDS = 1.0
+REREAD_SECONDS = TABLE["generations"].seconds
 """How long a process may work with what it has read: so long others take to follow a change."""
 
 _NAME = "generations"
@@ -25,21 +25,15 @@ class StoredGenerations:
     def __init__(self, settings: Settings, seconds: Callable[[], float] = time.monotonic) -> None:
         """Keep them among these settings. `seconds` is a clock that only goes forward."""
         self._settings = settings
-        self._seconds = seconds
-        self._lock = threading.Lock()
-        self._known: tuple[float, Generations] | None = None
+        self._known: Memory[None, Generations] = Memory("generations", seconds)
 
     def read(self) -> Generations:
         """Return the generations as they stood a second ago or later. Raises StoreError, GenerationsBroken."""
-        with self._lock:
-            if self._known is None or self._seconds() - self._known[0] >= REREAD_SECONDS:
-                asked_at = self._seconds()
-                self._known = asked_at, self._newest()[1]
-            return self._known[1]
+        return self._known.of(None, lambda: self._newest()[1])
 
     def reread(self) -> Generations:
         """Return the generations as they stand now, and go on with them. Raises StoreError, GenerationsBroken."""
-        self._forget()
+        self._known.forget()
         return self.read()
 
     def change(self, step: Callable[[Generations], Generations]) -> Generations:
@@ -52,7 +46,7 @@ class StoredGenerations:
             changed = step(newest)
             value = (sequence + 1).to_bytes(_SEQUENCE_BYTES, "big") + changed.to_json()
             if changed == newest or self._settings.advance(_NAME, sequence + 1, value):
-                self._forget()
+                self._known.forget()
                 return changed
         raise Unavailable("other processes change the generations faster than this one")
 
@@ -61,7 +55,3 @@ class StoredGenerations:
         if value is None:
             return 0, Generations()
         return int.from_bytes(value[:_SEQUENCE_BYTES], "big"), Generations.from_json(value[_SEQUENCE_BYTES:])
-
-    def _forget(self) -> None:
-        with self._lock:
-            self._known = None

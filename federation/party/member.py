@@ -2,14 +2,21 @@
 
 import json
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
+
+from cryptography import x509
 
 from federation.errors import Authentication, NotRegistered
+from federation.party.crls import FetchedCrls
 from federation.party.epochs import EpochKeeper, Lifetimes
+from federation.party.grace import LateClock
 from federation.party.hand_over import HandOver, HandOverAwaited
+from federation.party.lists import AskingLists, AskShards, FollowedLists
 from federation.party.trust import Between, TrustKeeper
-from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.anchors import Anchors, Lists, key_entry, serial_entry
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.doctor_certificate import authority_id_of
 from federation.protocol.identities import Identified
@@ -19,24 +26,22 @@ from federation.protocol.statements import peek_statement
 from federation.protocol.time import Freshness, Instant
 from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.store.party import Epochs, Settings
+from federation.store.revocations import KeptShards
 from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, Role, SignedStatement
+from federation.wire.fetching import Fetcher
 from hsm.errors import ImportRefused
 from keystore.errors import GenerationUnknown, SealBroken
-from keystore.keyring import Sealing
+from keystore.keyring import Sealing, Together
 from keystore.party import PartyKeys
 from keystore.signatures import SigningKey
 from keystore.transcript import text, transcript
 
 _KEY_STATEMENT = "key-statement"
 _CERTIFICATE = "certificate"
-_DIRECTORY = "directory"
 _FORMER = "former-credentials"
 _REQUEST = "registration-under-way"
 _HAND_OVER = "registration-secret-to-hand-over"
-
-_NO_LIST = -1
-"""Below the sequence of every list."""
 
 
 class Member(Identified):
@@ -51,17 +56,26 @@ class Member(Identified):
         bundle: TrustedBundle,
         freshness: Freshness | None = None,
         lifetimes: Lifetimes | None = None,
+        shards: KeptShards | None = None,
+        grace: timedelta = timedelta(0),
     ) -> None:
-        """Put a party together from its token, its store and the trust bundle that it pinned."""
+        """Put a party together from its token, its store and the trust bundle that it pinned; a hospital keeps all `shards`.
+
+        `grace` is how long it goes on by a revocation list that is over.
+        """
         self.identity = identity
         self.keys = keys
         self.trust = TrustKeeper(settings, bundle)
         self.freshness = freshness or Freshness()
         self.epochs = EpochKeeper(identity, keys, epochs, lifetimes, signer=lambda: self.signing_key)
+        self._fetched_crls = FetchedCrls(settings)
+        self._late = LateClock(settings, grace)
         self._settings = settings
         self._lock = threading.RLock()
         self._party: tuple[tuple[SignedStatement, int, bytes], Party] | None = None
-        self._lists: tuple[tuple[int, int], Lists] | None = None
+        self.lists: AskingLists | FollowedLists = (
+            AskingLists(settings, self.trust) if shards is None else FollowedLists(settings, self.trust, shards)
+        )
 
     @property
     def anchors(self) -> Anchors:
@@ -80,12 +94,7 @@ class Member(Identified):
         After a rotation that is the older one, until the member has registered again.
         """
         kept = self._settings.get(_KEY_STATEMENT)
-        # Another token's KS names no key of ours: this party has to register anew (ADR 17).
-        with suppress(GenerationUnknown):
-            if kept is not None:
-                named = peek_statement(KeyStatement, SignedStatement.FromString(kept)).verifying_key
-                return self.keys.signing_key_for(named)
-        return self.keys.signing_key
+        return self._signing_key_by(None if kept is None else SignedStatement.FromString(kept))
 
     def applicant(
         self,
@@ -229,18 +238,23 @@ class Member(Identified):
         return any(self.sealing.generation_of(sealed) == generation for sealed in kept if sealed)
 
     def _keep_sealed(self, name: str, content: bytes | None) -> None:
-        self._settings.put(name, b"" if content is None else self.sealing.seal(content, self._contexts[name]))
+        self._settings.put(name, b"" if content is None else self.sealing.seal(content, *self._bound(name)))
 
     def _open_kept(self, name: str) -> bytes | None:
         kept = self._settings.get(name)
-        return self.sealing.open(kept, self._contexts[name]) if kept else None
+        return self.sealing.open(kept, *self._bound(name)) if kept else None
 
     def _reseal(self, name: str) -> bool:
         kept = self._settings.get(name)
         if not kept or self.sealing.generation_of(kept) == self.sealing.generation:
             return False
-        self._settings.put(name, self.sealing.reseal(kept, self._contexts[name]))
+        self._settings.put(name, self.sealing.reseal(kept, *self._bound(name)))
         return True
+
+    def _bound(self, name: str) -> tuple[bytes, Together]:
+        """Return what a setting is sealed with, in a batch of its own."""
+        context = self._contexts[name]
+        return context, Together(context)
 
     @property
     def is_registered(self) -> bool:
@@ -268,14 +282,23 @@ class Member(Identified):
 
     def party(self, now: Instant) -> Party:
         """Return the party to act as. Raises NotRegistered, BundleStale, Authentication if its own credential fell."""
-        statement, lists, signed = self.epochs.current(now), self._current_lists(), self.key_statement
-        self.trust.require_usable(lists.revocations, now=now)
+        signed, lists = self.key_statement, self.lists.current()
+        statement = self.epochs.current(now, self._signing_key_by(signed))
+        self.trust.require_usable(lists.head, now=now)
+        self._late.note(lists, now)
         known = statement, lists.sequence, signed.statement
         with self._lock:
             if self._party is None or self._party[0] != known:
                 # Every new list is asked about this party too: one that was revoked stops acting.
                 self._party = known, self._load(statement, signed, now)
             return self._party[1]
+
+    def _signing_key_by(self, kept: SignedStatement | None) -> SigningKey:
+        # Another token's KS names no key of ours: this party has to register anew (ADR 17).
+        with suppress(GenerationUnknown):
+            if kept is not None:
+                return self.keys.signing_key_for(peek_statement(KeyStatement, kept).verifying_key)
+        return self.keys.signing_key
 
     def _load(self, encryption_key_statement: SignedStatement, signed: SignedStatement, now: Instant) -> Party:
         own = replace(self._own(signed, now), authority_id=self._authority_id())
@@ -293,29 +316,48 @@ class Member(Identified):
 
     def verifier(self) -> Verifier:
         """Return the checks with the newest lists."""
-        return Verifier(self.anchors, self._current_lists(), self.freshness)
+        anchors = self.anchors
+        lists = self._fetched_crls.beside(anchors, self.lists.current())
+        return Verifier(anchors, lists, self.freshness, self._late.grace(lists))
 
-    def update(self, directory: GetDirectoryResponse, between: Between | None = None) -> Lists:
-        """Follow the trust bundle of a directory, then take its list if that is newer; return the lists that now hold.
+    @property
+    def listed_at(self) -> Instant | None:
+        """Return the time of the head of the revocation list at hand, None without one."""
+        head = self.lists.current().head
+        return None if head is None else head.this_update
 
-        `between` fetches the bundles that this party has missed. A party never goes back to an older bundle or list.
-        Raises what is wrong with the bundle, SignatureInvalid, MalformedMessage; then nothing was taken.
+    def bring_crl(self, crl: x509.CertificateRevocationList, now: Instant) -> tuple[str, int]:
+        """Take a medical authority's list that was carried here; return whose, and its number. Raises CertificateRejected."""
+        return self._fetched_crls.bring(crl, self.anchors, self.lists.current(), now=now)
+
+    def follow_authorities(self, fetcher: Fetcher, now: Instant) -> None:
+        """Fetch the medical authorities' lists where the cloud has been silent; what was fetched counts from now on."""
+        self._fetched_crls.follow(fetcher, self.anchors, self.lists.current(), now=now)
+
+    def update(
+        self, directory: GetDirectoryResponse, between: Between | None = None, ask: AskShards | None = None
+    ) -> Lists:
+        """Follow the trust bundle of a directory, then take its lists if those are newer; return the lists that now hold.
+
+        `between` fetches the bundles that this party has missed, `ask` is whom to ask for shards. A party never goes back to
+        an older bundle or list. Raises what is wrong with the bundle, SignatureInvalid, MalformedMessage; then nothing was taken.
         """
-        if directory.HasField("trust_bundle"):  # a relay hands on lists alone
-            self.trust.take(directory.trust_bundle, between)
-        bundle = self.trust.newest()
-        lists = Lists.read(bundle.anchors, directory.revocation_list, tuple(directory.certificate_revocation_lists))
-        kept = directory.SerializeToString(deterministic=True)
-        if self._settings.advance(_DIRECTORY, lists.sequence, kept):
-            with self._lock:
-                self._lists = (lists.sequence, bundle.sequence), lists
-        return self._current_lists()
+        return self.lists.update(directory, between, ask)
+
+    @property
+    def own_entries(self) -> Sequence[bytes]:
+        """Return the entries of the revocation list by which this party, or a key of its own, would be out."""
+        kept = self._settings.get(_KEY_STATEMENT)
+        if kept is None:
+            return []
+        statement = peek_statement(KeyStatement, SignedStatement.FromString(kept))
+        serial = serial_entry(Credential.FromString(statement.credential).serial)
+        return [serial, *map(key_entry, self.epochs.key_ids)]
 
     @property
     def directory(self) -> GetDirectoryResponse | None:
         """Return the newest directory that was taken."""
-        kept = self._settings.get(_DIRECTORY)
-        return None if kept is None else GetDirectoryResponse.FromString(kept)
+        return self.lists.directory
 
     def _holds_secret(self) -> bool:
         statement = peek_statement(KeyStatement, self.key_statement)
@@ -347,20 +389,6 @@ class Member(Identified):
         labels = {_REQUEST: "registration", _HAND_OVER: "hand-over"}
         return {name: transcript(label, text(self.identity)) for name, label in labels.items()}
 
-    def _current_lists(self) -> Lists:
-        """Return the lists of the newest directory that was taken, by whichever process, under the newest trust bundle."""
-        bundle, at_hand = self.trust.newest(), self._lists
-        if at_hand is None or at_hand[0][1] != bundle.sequence:
-            at_hand = (_NO_LIST, bundle.sequence), Lists()
-        newer = self._settings.newer(_DIRECTORY, at_hand[0][0])
-        if newer is None:
-            return at_hand[1]
-        sequence, kept = newer
-        with self._lock:
-            if self._lists is None or self._lists[0] != (sequence, bundle.sequence):
-                self._lists = (sequence, bundle.sequence), _read_lists(kept, bundle.anchors)
-            return self._lists[1]
-
 
 def _awaited() -> HandOverAwaited:
     return HandOverAwaited(
@@ -368,11 +396,3 @@ def _awaited() -> HandOverAwaited:
         " `medunion token hand-over --directory DIR --output FILE`, import FILE by the token's maker's tool, destroy"
         " FILE, and then `medunion token taken-over --directory DIR`"
     )
-
-
-def _read_lists(kept: bytes, anchors: Anchors) -> Lists:
-    """Read what was kept: nothing is at hand of a list whose PRK_C has been revoked since."""
-    directory = GetDirectoryResponse.FromString(kept)
-    with suppress(Authentication):
-        return Lists.read(anchors, directory.revocation_list, tuple(directory.certificate_revocation_lists))
-    return Lists()

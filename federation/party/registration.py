@@ -1,7 +1,8 @@
 """Registering with the public cloud (Chen et al. 2020, eq. 2-10), for hospitals, doctors and patients alike.
 
 The ticket for it, 16 bytes, is shown once, at an enrolment desk or by the cloud's operator, as text and as QR, and typed or
-scanned elsewhere. A member registers again by itself: before its credential ends, when its PK or its own key is rotated (ADR 18).
+scanned elsewhere; the text ends with a check, so that what is mistyped is refused where it is typed. A member registers again by
+itself: before its credential ends, when its PK or its own key is rotated (ADR 18).
 
 A crash between the cloud's commit and the import of S_X would leave a party that is registered and can't act. So reg1 is kept
 until its answer is taken: the cloud gives the same answer to the same reg1 for 10 minutes.
@@ -47,27 +48,29 @@ SPREAD = timedelta(days=1)
 """Over how long the members of a federation spread their renewals after a rotation of s, each at a moment of its own."""
 
 TICKET_BYTES = 16
+_TICKET_LETTERS = 28
+"""35 of each 40 bits: the ticket's 128, and the first 12 of its SHA-256."""
 _GROUP = 4
-_PADDING = "=" * 6
 
 Pause = Callable[[float], None]
 
 
 def ticket_text(ticket: bytes) -> str:
-    """Write a ticket in base32 (RFC 4648, section 6), in groups of four: `ABCD-EFGH-...`, 26 letters and digits."""
-    letters = base64.b32encode(ticket).decode().rstrip("=")
-    return "-".join(letters[start : start + _GROUP] for start in range(0, len(letters), _GROUP))
+    """Write a ticket and the first 12 bits of its SHA-256 in base32 (RFC 4648, section 6), in groups of four: `ABCD-EFGH-...`."""
+    letters = base64.b32encode(ticket + hashlib.sha256(ticket).digest()[:2]).decode()[:_TICKET_LETTERS]
+    return "-".join(letters[start : start + _GROUP] for start in range(0, _TICKET_LETTERS, _GROUP))
 
 
 def parse_ticket(text: str) -> bytes:
     """Read a ticket; case, white space and dashes are no part of it. Raises TicketInvalid."""
     letters = "".join(text.upper().replace("-", " ").split())
     try:
-        ticket = base64.b32decode(letters + _PADDING)
+        # The last letter that is not written completes 18 bytes, of which the ticket is the first 16.
+        ticket = base64.b32decode(f"{letters}A===")[:TICKET_BYTES]
     except (binascii.Error, ValueError) as error:
-        raise TicketInvalid("this is no ticket: it has 26 letters and digits, in groups of four") from error
+        raise TicketInvalid("this is no ticket: it has 28 letters and digits, in groups of four") from error
     if len(ticket) != TICKET_BYTES or ticket_text(ticket).replace("-", "") != letters:
-        raise TicketInvalid("this ticket is damaged: it has 26 letters and digits, in groups of four")
+        raise TicketInvalid("this ticket is mistyped: look at it again, all 28 letters and digits")
     return ticket
 
 

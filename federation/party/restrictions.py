@@ -1,13 +1,14 @@
 """What patients hide, as the public cloud and every hospital keep it: sealed, under an HMAC of ID_P, verified before.
 
-patient key = HMAC(index key, T("restriction", ID_P))
+patient key = HMAC(W, T("restriction")), W = HMAC(index key, T("identity", ID_P))
 
 Whoever asks about a patient must not learn by the time that it takes whether there is a restriction: what is looked up, opened
-and read is as much where there is none.
+and read is as much where there is none. So a patient's restriction, and the decoy in its place, are a batch of their own: the
+token is asked for the one as for the other, and what a process remembers of it, for who asks alone, is the same.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from federation.errors import Corrupt, FederationError, RestrictionSuperseded
 from federation.party.reencryption import Steps, sealed_under
@@ -21,18 +22,22 @@ from federation.v1.statement_pb2 import SignedStatement
 from federation.wire import operations
 from keystore.errors import SealBroken
 from keystore.identities import ANY, HospitalId, PatientId
-from keystore.keyring import Indexing, Sealing
-from keystore.transcript import text, transcript
+from keystore.keyring import Indexing, Sealing, Together
+from keystore.transcript import transcript
 
 
 @dataclass(frozen=True)
 class RestrictionBook:
-    """The restrictions in a store, under these keys of the token."""
+    """The restrictions in a store, under these keys of the token; and who asks now."""
 
     store: Restrictions
     index: Indexing
     sealing: Sealing
-    _decoys: dict[int, bytes] = field(default_factory=dict, repr=False, compare=False)
+    asker: str = ""
+
+    def asked_by(self, asker: str) -> "RestrictionBook":
+        """Return the same, for a party that was proved to ask: what the token gave is remembered for it alone."""
+        return replace(self, asker=asker)
 
     def of(self, patient_id: PatientId) -> Restriction:
         """Return what a patient hides. Raises Corrupt: what does not open hides everything."""
@@ -53,7 +58,7 @@ class RestrictionBook:
         Raises RestrictionSuperseded unless its number is above that one's, and where it is said what it follows, that stands.
         """
         (generation, key), *older = self._keys(patient_id)
-        sealed = self.sealing.seal(shown.SerializeToString(deterministic=True), _context(key))
+        sealed = self._sealed(shown.SerializeToString(deterministic=True), key)
         row = StoredRestriction(key, number, sealed, generation)
         try:
             self.store.put(row, older=[it for _, it in older], follows=follows, act=act)
@@ -74,8 +79,11 @@ class RestrictionBook:
 
     def delivered(self, hospital_id: HospitalId, held: Sequence[HeldRestriction]) -> None:
         """Note what a hospital has taken."""
-        for one in held:
-            self.store.delivered(hospital_id, one.reference, one.number)
+        self.store.delivered(hospital_id, [(one.reference, one.number) for one in held])
+
+    def forget_hospital(self, hospital_id: HospitalId) -> int:
+        """Forget what a hospital that leaves has, or is to have; say of how many patients."""
+        return self.store.forget_hospital(hospital_id)
 
     def due_at(self, hospital_id: HospitalId, *, now: int, limit: int) -> Sequence[DueRestriction]:
         """Hand out some of what is due at a hospital. One that does not open is told to the operator, and stays due."""
@@ -102,31 +110,34 @@ class RestrictionBook:
         return sealed_under((row.sealed for row in self.store.walk()), self.sealing, generation)
 
     def _looked_up(self, patient_id: PatientId) -> tuple[ShownRestriction, bool]:
-        keys = self._keys(patient_id)
-        row = self.store.of([key for _, key in keys])
-        shown = self._opened(*((row.sealed, row.patient_key) if row is not None else (self._decoy(), _NOBODY)))
+        keys = [key for _, key in self._keys(patient_id)]
+        row = self.store.of(keys)
+        shown = self._opened(
+            *((row.sealed, row.patient_key) if row is not None else (self._sealed(_DECOY, keys[0]), keys[0]))
+        )
         if row is not None and peek_restriction(shown).patient_id != patient_id:
             raise Corrupt("a restriction is not of whom the store says")
         return shown, row is not None
 
     def _keys(self, patient_id: PatientId) -> Sequence[tuple[int, bytes]]:
-        return self.index.macs(transcript("restriction", text(patient_id)))
+        return self.index.names("restriction", patient_id, asker=self.asker)
 
     def _opened(self, sealed: bytes, patient_key: bytes) -> ShownRestriction:
         try:
-            return ShownRestriction.FromString(self.sealing.open(sealed, _context(patient_key)))
+            return ShownRestriction.FromString(
+                self.sealing.open(sealed, _context(patient_key), self._together(patient_key))
+            )
         except SealBroken as error:
             raise Corrupt("a restriction does not open under this party's token") from error
 
-    def _decoy(self) -> bytes:
-        """Return what is opened where there is none: sealed under the active key, as large as one is."""
-        generation = self.sealing.generation
-        if generation not in self._decoys:
-            self._decoys[generation] = self.sealing.seal(_DECOY, _context(_NOBODY))
-        return self._decoys[generation]
+    def _sealed(self, shown: bytes, patient_key: bytes) -> bytes:
+        return self.sealing.seal(shown, _context(patient_key), self._together(patient_key))
+
+    def _together(self, patient_key: bytes) -> Together:
+        return Together(patient_key, self.asker)
 
     def _reseal(self, row: StoredRestriction) -> bool:
-        anew = self.sealing.reseal(row.sealed, _context(row.patient_key))
+        anew = self.sealing.reseal(row.sealed, _context(row.patient_key), self._together(row.patient_key))
         return anew != row.sealed and self.store.reseal(row, anew)
 
     def _name_anew(self, row: StoredRestriction) -> bool:
@@ -134,12 +145,9 @@ class RestrictionBook:
             return False
         shown = self._opened(row.sealed, row.patient_key)
         (generation, key), *_ = self._keys(peek_restriction(shown).patient_id)
-        sealed = self.sealing.seal(shown.SerializeToString(deterministic=True), _context(key))
+        sealed = self._sealed(shown.SerializeToString(deterministic=True), key)
         return self.store.move(row, StoredRestriction(key, row.number, sealed, generation))
 
-
-_NOBODY = bytes(32)
-"""The key under which a decoy is sealed: no HMAC that anybody has."""
 
 _DECOY = ShownRestriction(
     restriction=SignedStatement(
@@ -156,6 +164,7 @@ _DECOY = ShownRestriction(
     ),
     key_statement=SignedStatement(statement=bytes(384), signature=bytes(64)),
 ).SerializeToString()
+"""What is opened where there is none: as large as one is."""
 
 
 def _context(patient_key: bytes) -> bytes:

@@ -23,10 +23,8 @@ from federation.settings import CloudSettings, ConfigError, DatabaseSettings, Ho
 from federation.store.directory import TrustChain
 from federation.store.party import Settings
 from federation.v1.directory_pb2 import GetTrustBundlesResponse
-from federation.v1.statement_pb2 import RevocationList, SignedStatement
-
-REREAD_SECONDS = 1.0
-"""How long a process may work with what it has read: so long others take to follow what one of them took."""
+from federation.v1.statement_pb2 import RevocationHead, SignedStatement
+from remembered import Memory
 
 Between = Callable[[int], Sequence[SignedStatement]]
 """Fetches the bundles after a number, oldest first, perhaps not all of them at once. Raises FederationError."""
@@ -46,18 +44,13 @@ class TrustKeeper:
     ) -> None:
         """Begin with the bundle that was handed over, or what has followed it since. `seconds` only goes forward."""
         self._settings = settings
-        self._seconds = seconds
         self._lock = threading.Lock()
         self._newest = pinned
-        self._read_at: float | None = None
+        self._known: Memory[None, TrustedBundle] = Memory("trust bundle", seconds)
 
     def newest(self) -> TrustedBundle:
         """Return the newest bundle that was taken. Raises StoreError."""
-        with self._lock:
-            if self._read_at is None or self._seconds() - self._read_at >= REREAD_SECONDS:
-                self._read_at = self._seconds()
-                self._newest = self._kept(self._newest)
-            return self._newest
+        return self._known.of(None, lambda: self._kept_or(self._newest))
 
     def take(self, signed: SignedStatement, between: Between | None = None) -> TrustedBundle:
         """Follow to the bundle that a directory names, over those between, and return the one that now holds.
@@ -72,26 +65,29 @@ class TrustKeeper:
             current = self._kept_after(follow_all(current, _required(between, current.sequence)))
         return self._kept_after(follow(current, signed)) if current.sequence < target else current
 
-    def lease(self, revocations: RevocationList | None) -> BundleLease:
+    def lease(self, revocations: RevocationHead | None) -> BundleLease:
         """Return how long the bundle may be used, by the newest list that is at hand."""
         lease = BundleLease.of(self.newest())
         return lease if revocations is None else lease.heard(revocations)
 
-    def require_usable(self, revocations: RevocationList | None, *, now: Instant) -> None:
+    def require_usable(self, revocations: RevocationHead | None, *, now: Instant) -> None:
         """Require the newest bundle's grace not to be over. Raises BundleStale."""
         self.lease(revocations).require_usable(now=now)
 
     def _kept_after(self, followed: TrustedBundle) -> TrustedBundle:
         kept = followed.signed.SerializeToString(deterministic=True)
         self._settings.advance(_NAME, followed.sequence, kept)
-        with self._lock:
-            self._newest = self._kept(followed)
-            return self._newest
+        newest = self._kept_or(followed)
+        self._known.forget()
+        return newest
 
-    def _kept(self, at_hand: TrustedBundle) -> TrustedBundle:
-        """Return what the store has if it is newer. Who can write to a party's own store needs no forged bundle."""
+    def _kept_or(self, at_hand: TrustedBundle) -> TrustedBundle:
+        """Go on with what the store has if it is newer. Who can write to a party's own store needs no forged bundle."""
         newer = self._settings.newer(_NAME, at_hand.sequence)
-        return at_hand if newer is None else pin(SignedStatement.FromString(newer[1]))
+        found = at_hand if newer is None else pin(SignedStatement.FromString(newer[1]))
+        with self._lock:
+            self._newest = max(self._newest, found, key=lambda bundle: bundle.sequence)
+            return self._newest
 
 
 def _required(between: Between | None, sequence: int) -> Sequence[SignedStatement]:

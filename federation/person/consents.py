@@ -3,7 +3,8 @@
 All of it lies in the patient's evidence. Numbers count what was given from this profile: the oldest is 1, and stays 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias
@@ -11,14 +12,15 @@ from typing import TypeAlias
 from google.protobuf.message import DecodeError
 
 from federation.clock import Clock
-from federation.errors import DeputyExpired, DeputyInvalid, DeputyRevoked, MalformedMessage
+from federation.errors import DeputyExpired, DeputyInvalid, DeputyRevoked, MalformedMessage, RevocationShardMissing
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.person import exhibits
 from federation.person.errors import NoDeputy, NoSuchGrant, NoSuchMandate
-from federation.person.evidence import EvidenceBook, KeptExhibit
+from federation.person.evidence import EvidenceBook
 from federation.protocol import access
 from federation.protocol.access import Grantee, Power
+from federation.protocol.anchors import statement_entry, sweep_entry
 from federation.protocol.consent import (
     Terms,
     make_grant,
@@ -27,6 +29,7 @@ from federation.protocol.consent import (
     peek_deputyship,
     read_grant,
 )
+from federation.protocol.exhibit import KeptExhibit
 from federation.protocol.parsing import check, field_rule
 from federation.protocol.parties import Entropy, Party
 from federation.protocol.shown import is_taken_back, stating_role
@@ -105,18 +108,30 @@ class Consents:
     """The consents, mandates and deputyships of one patient's profile."""
 
     def __init__(
-        self, member: Member, cloud: CloudClient, book: EvidenceBook, *, clock: Clock, entropy: Entropy
+        self,
+        member: Member,
+        cloud: CloudClient,
+        book: EvidenceBook,
+        is_waiting: Callable[[access.Grant], bool] = lambda _grant: False,
+        *,
+        clock: Clock,
+        entropy: Entropy,
     ) -> None:
-        """Keep them in this book, and take them back at this cloud."""
+        """Keep them in this book, and take them back at this cloud; `is_waiting` says which wait to be taken back."""
         self._member = member
         self._cloud = cloud
         self._book = book
+        self._is_waiting = is_waiting
         self._clock = clock
         self._entropy = entropy
 
     def grants(self) -> list[KeptGrant]:
         """Return the consents that were given from this profile, in the order of giving, by the newest lists at hand."""
-        return [self._kept_grant(number, kept) for number, kept in enumerate(self._book.all("grant"), start=1)]
+        kept = list(self._book.all("grant"))
+        # All at once, where somebody answers.
+        with suppress(RevocationShardMissing):
+            self._member.lists.want(entry for one in kept for entry in _entries(one))
+        return [self._kept_grant(number, one) for number, one in enumerate(kept, start=1)]
 
     def grant(self, number: int, patient_id: PatientId | None = None) -> KeptGrant:
         """Return the consent of this number, and of this patient if one is named. Raises NoSuchGrant."""
@@ -143,12 +158,11 @@ class Consents:
         for patient_id, revoked in by_patient.items():
             self._revoke(patient_id, revoked)
 
-    def sweep(self, patient_id: PatientId) -> None:
-        """Take back everything that was signed in this patient's name until now: its grants and mandates, its deputies' too.
+    def sweep(self, patient_id: PatientId, before: Instant) -> None:
+        """Take back everything that was signed in this patient's name before then: grants and mandates, its deputies' too.
 
         Raises the cloud's refusal, NoDeputy.
         """
-        before = self._clock() + 1  # what was signed in this very millisecond, too
         if patient_id == self._member.identity:
             self._cloud.revoke(self._member, (), before=before)
         else:
@@ -229,7 +243,7 @@ class Consents:
         stated = peek_statement(Grant, signed)
         grant, deputyship = read_grant(stated), exhibits.deputyship_in(kept.exhibit.openings)
         lists = self._member.verifier().lists
-        is_revoked = lists.is_taken_back("grant", grant.patient_id, grant.id, grant.stated_at)
+        is_revoked = _as_known(lambda: lists.is_taken_back("grant", grant.patient_id, grant.id, grant.stated_at))
         return KeptGrant(
             number=number,
             grant=grant,
@@ -238,7 +252,9 @@ class Consents:
             signed=signed,
             deputyship=deputyship,
             # What a deputy granted ends with what made it one.
-            is_revoked=is_revoked or (deputyship is not None and self._is_taken_back(peek_deputyship(deputyship))),
+            is_revoked=is_revoked
+            or self._is_waiting(grant)
+            or (deputyship is not None and self._is_taken_back(peek_deputyship(deputyship))),
         )
 
     def _kept_mandate(self, number: int, kept: KeptExhibit) -> KeptMandate:
@@ -256,7 +272,20 @@ class Consents:
         return HeldDeputyship(shown, exhibit.signer, says, self._is_taken_back(says))
 
     def _is_taken_back(self, deputyship: access.Deputyship) -> bool:
-        return is_taken_back(deputyship, self._member.verifier().lists)
+        return _as_known(lambda: is_taken_back(deputyship, self._member.verifier().lists))
+
+
+def _as_known(look_up: Callable[[], bool]) -> bool:
+    """Return whether something is known here to be taken back: what is told is not what hospitals decide by."""
+    with suppress(RevocationShardMissing):
+        return look_up()
+    return False
+
+
+def _entries(kept: KeptExhibit) -> Iterator[bytes]:
+    grant = peek_statement(Grant, SignedStatement(statement=kept.exhibit.message, signature=kept.exhibit.signature))
+    yield statement_entry("grant", grant.patient_id, grant.grant_id)
+    yield sweep_entry(grant.patient_id)
 
 
 def consent_of(kept: KeptGrant, signer: Party) -> Consent:

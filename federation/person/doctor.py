@@ -21,6 +21,7 @@ from federation.person.evidence import EvidenceBook
 from federation.person.finding import OnMore, RecordFinder
 from federation.person.hospital_session import SessionOpener
 from federation.person.maintenance import follow
+from federation.person.places import OnBrought, locations_brought
 from federation.person.profile import Profile
 from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress, open_spool
 from federation.person.relay import Connect, Mailbox
@@ -49,7 +50,7 @@ from federation.v1.envelope_pb2 import SealedOpening, SessionFrame, SessionRefus
 from federation.v1.record_pb2 import DepositReceipt
 from federation.wire.coarse import until_answer
 from keystore.errors import KeystoreError
-from keystore.identities import ANY, HospitalId, PatientId
+from keystore.identities import ANY, HospitalId, PatientId, class_of
 from keystore.transcript import digest
 
 ROOM_SECONDS = 12 * 3600.0
@@ -172,11 +173,13 @@ class DoctorClient:
         channel = self._connect(address, hospital_id)
         answer = call(RelayServiceStub(channel).OpenRoom, request)
         self._trace.note("room", self._member.identity, hospital_id, request)
+        mailbox = Mailbox(channel, answer.room_id, pb.DIRECTION_TO_PATIENT)
+        # Before the first look-up: the cloud may not answer.
+        self._member.lists.ask_beside(mailbox.shards)
         duty = self._duties.take(answer.duty, hospital_id, address)
         statement = request.key_statement
         digest = code_digest(statement.statement, statement.signature, party.certificate)
         code = DoctorCode(address, hospital_id, answer.room_id, digest)
-        mailbox = Mailbox(channel, answer.room_id, pb.DIRECTION_TO_PATIENT)
         return DoctorRoom(code, answer.expires_at, mailbox, duty)
 
     def close_room(self, room: DoctorRoom) -> None:
@@ -221,12 +224,14 @@ class DoctorClient:
         self,
         consultation: InConsultation,
         department_class: str | None = None,
-        on_more: OnMore = lambda _pages: None,
+        on_more: OnMore = lambda: None,
+        on_brought: OnBrought | None = None,
     ) -> list[RecordLocation]:
         """Ask the public cloud where the patient's records are: every page, of one class or of all that the grant covers.
 
-        No record yet is an empty list. `on_more` is told of a search that has more pages than are read.
-        Raises GrantMissing without a grant, Authorization for what is wrong with it.
+        No record yet is an empty list. `on_more` is told of a search that has more pages than are read. Where the cloud does not
+        answer, and only then, what the patient brought takes its place, and `on_brought` is told; without it, nothing does.
+        Raises GrantMissing without a grant, Authorization for what is wrong with it, and as `read_places`.
         """
         grant = consultation.shown.claimed_grant
         if grant is None:
@@ -234,7 +239,17 @@ class DoctorClient:
         self._refreshed()
         asked = [department_class] if department_class else _classes(grant)
         shown = self._duties.refreshed(consultation.shown)
-        return self._finder.find(shown, asked, consultation.session.session_id, on_more)
+        try:
+            return self._finder.find(shown, asked, consultation.session.session_id, on_more)
+        except Unavailable:
+            if on_brought is None or consultation.places is None:
+                raise
+            now = self._clock()
+            brought = locations_brought(
+                consultation.places, consultation.patient_id, grant, self._member, self._connect, now
+            )
+        on_brought(brought)
+        return [it for it in brought.locations if department_class in (None, ANY, class_of(it.department_id))]
 
     def fetch(
         self,

@@ -52,6 +52,8 @@ class Duties:
         self._trace.note("duty?", self._member.identity, hospital_id, request)
         answer = call(RecordServiceStub(self._connect(address, hospital_id)).GetDuty, request)
         self._trace.note("duty", hospital_id, self._member.identity, answer)
+        with suppress(FederationError):  # what is wrong with the hospital's shards, or older, does not count
+            self._member.lists.take(answer.revocations)
         return self.take(answer.duty, hospital_id, address)
 
     def at_hand(self, hospital_id: HospitalId, address: str) -> ShownDuty:

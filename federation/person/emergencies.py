@@ -149,6 +149,17 @@ class DoctorEmergencies:
         shown = Shown.in_emergency(declared.patient_id, declared.shown)
         return self._fetcher.fetch(shown, locations, progress, allowance)
 
+    def fetch_directly(
+        self, declared: Declared, hospital_id: HospitalId, address: str, progress: Progress, allowance: Allowance
+    ) -> FetchedRecord:
+        """Fetch what a hospital has of the patient by asking it itself: for where the public cloud does not answer.
+
+        Raises NoSuchRecord where it has nothing, and as `fetch`.
+        """
+        self._require_own(declared)
+        shown = Shown.in_emergency(declared.patient_id, declared.shown)
+        return self._fetcher.fetch_directly(shown, hospital_id, address, progress, allowance)
+
     def kept(self) -> list[tuple[Declared, str]]:
         """Return the emergencies that this doctor declared, each with its note, the oldest first."""
         found = [_read(content) for _, content in self._files.all()]

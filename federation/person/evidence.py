@@ -4,116 +4,14 @@ An exhibit holds the exact bytes that were signed, the signature, and whatever s
 needs no session key and no server. Exhibits lie in the party's store, sealed under its token's key.
 """
 
-import base64
-import io
-import json
-import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
 
 from federation.party.member import Member
-from federation.protocol.statements import Signed
+from federation.protocol.exhibit import Exhibit, KeptExhibit, write_file
 from federation.protocol.time import Instant
 from federation.store.party import Evidence
 from federation.store.rows import StoredEvidence
-from federation.v1.statement_pb2 import SignedStatement
 from keystore.transcript import text, transcript
-
-_FORMAT = "medunion-evidence/1"
-_KINDS = {"stoack": "STOACK"}
-"""What an exhibit is called where its label is written otherwise."""
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """One signature and what it takes to judge it.
-
-    `signed` is the transcript T(...) under the signature; `message` the exact bytes of the message that its fields come from,
-    where that is more than the transcript holds; `openings` what else opens its digests (the diagnosis, a grant, c_P's blind).
-    """
-
-    kind: str
-    signer: str
-    signed: bytes
-    signature: bytes
-    message: bytes = b""
-    key_statement: SignedStatement | None = None
-    encryption_key_statement: SignedStatement | None = None
-    certificate: bytes = b""
-    openings: dict[str, bytes] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls,
-        signed: Signed,
-        signer: str,
-        *,
-        key_statement: SignedStatement | None = None,
-        encryption_key_statement: SignedStatement | None = None,
-        certificate: bytes = b"",
-        openings: dict[str, bytes] | None = None,
-    ) -> "Exhibit":
-        """Make one of what a step signed or verified; its kind is the label."""
-        return cls(
-            kind=_KINDS.get(signed.label, signed.label),
-            signer=signer,
-            signed=signed.transcript,
-            signature=signed.signature,
-            message=signed.message,
-            key_statement=key_statement,
-            encryption_key_statement=encryption_key_statement,
-            certificate=certificate,
-            openings=openings or {},
-        )
-
-    def __repr__(self) -> str:
-        return f"Exhibit(kind={self.kind!r}, signer={self.signer!r})"
-
-
-@dataclass(frozen=True)
-class KeptExhibit:
-    """An exhibit, when it was received (ms), and the sequence of the revocation list that held then."""
-
-    exhibit: Exhibit
-    reference: bytes
-    received_at: Instant
-    list_sequence: int
-
-    def to_json(self) -> str:
-        """Write it for a judge: base64 for bytes, statements as their exact bytes and signature."""
-        exhibit = self.exhibit
-        content = {
-            "format": _FORMAT,
-            "kind": exhibit.kind,
-            "signer": exhibit.signer,
-            "received_at_ms": self.received_at,
-            "revocation_list_sequence": self.list_sequence,
-            "signed": _encode(exhibit.signed),
-            "signature": _encode(exhibit.signature),
-            "message": _encode(exhibit.message),
-            "key_statement": _statement(exhibit.key_statement),
-            "encryption_key_statement": _statement(exhibit.encryption_key_statement),
-            "certificate": _encode(exhibit.certificate),
-            "openings": {name: _encode(value) for name, value in exhibit.openings.items()},
-        }
-        return json.dumps(content, indent=1)
-
-    @classmethod
-    def from_json(cls, data: str, reference: bytes) -> "KeptExhibit":
-        """Read what `to_json` wrote."""
-        content = json.loads(data)
-        exhibit = Exhibit(
-            kind=content["kind"],
-            signer=content["signer"],
-            signed=base64.b64decode(content["signed"]),
-            signature=base64.b64decode(content["signature"]),
-            message=base64.b64decode(content["message"]),
-            key_statement=_read_statement(content["key_statement"]),
-            encryption_key_statement=_read_statement(content["encryption_key_statement"]),
-            certificate=base64.b64decode(content["certificate"]),
-            openings={name: base64.b64decode(value) for name, value in content["openings"].items()},
-        )
-        return cls(exhibit, reference, content["received_at_ms"], content["revocation_list_sequence"])
 
 
 class EvidenceBook:
@@ -135,20 +33,15 @@ class EvidenceBook:
         """Yield the exhibits, or one kind's, the oldest first. Raises SealBroken for one that was altered."""
         for name, reference, sealed, at in self._store.all(kind):
             opened = self._member.sealing.open(sealed, self._context(name, reference, at))
-            yield KeptExhibit.from_json(opened.decode(), reference)
+            yield KeptExhibit.from_json(opened.decode())
 
-    def files(self) -> Iterator[tuple[str, bytes]]:
-        """Yield every exhibit as a file for a judge: a name of ours, and JSON. Raises as `all`."""
-        for count, kept in enumerate(self.all(), start=1):
-            yield f"{count:04}-{kept.exhibit.kind}.json", kept.to_json().encode()
+    def file(self, numbers: Collection[int] = (), kinds: Collection[str] = ()) -> bytes:
+        """Return the file for a judge: of all exhibits, or of those of these numbers, from 1, the oldest first, or kinds.
 
-    def zipped(self) -> bytes:
-        """Return these files as one zip. Raises as `all`."""
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in self.files():
-                archive.writestr(name, content)
-        return packed.getvalue()
+        Raises as `all`.
+        """
+        kept = [it for it in enumerate(self.all(), start=1) if not kinds or it[1].exhibit.kind in kinds]
+        return write_file(one for number, one in kept if not numbers or number in numbers)
 
     def context_of(self, piece: StoredEvidence) -> bytes:
         """Return what a piece is sealed with, for sealing it anew."""
@@ -156,21 +49,3 @@ class EvidenceBook:
 
     def _context(self, kind: str, reference: bytes, at: Instant) -> bytes:
         return transcript("evidence", text(self._member.identity), text(kind), reference, at.to_bytes(8, "big"))
-
-
-def _encode(value: bytes) -> str:
-    return base64.b64encode(value).decode()
-
-
-def _statement(signed: SignedStatement | None) -> dict[str, str] | None:
-    if signed is None:
-        return None
-    return {"statement": _encode(signed.statement), "signature": _encode(signed.signature)}
-
-
-def _read_statement(content: dict[str, str] | None) -> SignedStatement | None:
-    if content is None:
-        return None
-    return SignedStatement(
-        statement=base64.b64decode(content["statement"]), signature=base64.b64decode(content["signature"])
-    )

@@ -1,18 +1,30 @@
 """What each message leaves as evidence: the signature that a step made or verified, and whose key made it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from federation.person.evidence import Exhibit
 from federation.protocol import record, search
 from federation.protocol.consent import deputyship_statement
-from federation.protocol.consultation import AwaitingReceipt, Diagnosed, InConsultation
+from federation.protocol.consultation import (
+    AwaitingDiagnosis,
+    AwaitingReceipt,
+    Diagnosed,
+    InConsultation,
+    biosignal_transcript,
+)
+from federation.protocol.exhibit import Exhibit
 from federation.protocol.handshake import Session
+from federation.protocol.judged_logs import ACCESS, access_openings, fork_exhibit
+from federation.protocol.notes import read_note
 from federation.protocol.shown import Shown
 from federation.protocol.statements import Signed
+from federation.protocol.time import Instant
 from federation.protocol.verifier import Peer, VerifiedParty
-from federation.v1.access_pb2 import Access, Deputyship, ShownDuty
+from federation.v1.access_pb2 import Access, AccessEntry, Deputyship, ProvedHead, ShownDuty
+from federation.v1.consultation_pb2 import BiosignalDelivery
 from federation.v1.record_pb2 import Deposit, OwnDocument
 from federation.v1.statement_pb2 import SignedStatement
+from keystore.identities import PatientId
+from keystore.transcript import digest
 
 
 def of_opening(session: Session) -> Exhibit:
@@ -29,6 +41,30 @@ def of_biosignal(state: InConsultation) -> Exhibit:
     """Name P2, at the doctor: the patient's data and consent, for this doctor."""
     openings = {"doctor_certificate": state.session.own.certificate}
     return _of_party(state.signed, state.patient, openings=openings)
+
+
+def of_own_biosignal(state: AwaitingDiagnosis, biosignal: bytes, shown: Shown, sent_at: Instant) -> Exhibit:
+    """Name P2, at the patient: D5 covers H of its signature, so by it a diagnosis says whose it is."""
+    doctor, biosignal_digest = state.doctor, digest(biosignal)
+    covered = biosignal_transcript(
+        state.transcript_hash,
+        doctor.doctor_id,
+        doctor.certificate,
+        shown.patient_id,
+        biosignal_digest,
+        shown.grant_digest,
+        sent_at,
+    )
+    message = BiosignalDelivery(
+        biosignal_size_bytes=len(biosignal),
+        biosignal_digest=biosignal_digest,
+        patient_id=shown.patient_id,
+        sent_at=sent_at,
+        signature=state.biosignal_signature,
+        consent=shown.consent,
+    )
+    signed = Signed("P2", covered, state.biosignal_signature, message.SerializeToString(deterministic=True))
+    return _of_party(signed, state.patient.self_, openings={"doctor_certificate": doctor.certificate})
 
 
 def of_grant(grant: SignedStatement, signer: VerifiedParty, deputyship: Deputyship | None = None) -> Exhibit:
@@ -81,6 +117,27 @@ def of_receipt(signed: Signed, patient: VerifiedParty) -> Exhibit:
 def of_deposit(signed: Signed, hospital: VerifiedParty, deposit: Deposit | OwnDocument) -> Exhibit:
     """Name STOACK, at the doctor, or the author of a document: the hospital keeps it."""
     return _of_party(signed, hospital, openings={"deposit": deposit.SerializeToString(deterministic=True)})
+
+
+def of_accesses(
+    head: ProvedHead,
+    entries: Iterable[AccessEntry],
+    patient_id: PatientId,
+    party_id: str,
+    key_statement: SignedStatement | None,
+) -> Exhibit:
+    """Name what a log told its patient, at that patient: entries, each with its proof, the head, and who cosigned it."""
+    note = read_note(head.note)
+    told = {entry.leaf_index: entry.SerializeToString(deterministic=True) for entry in entries}
+    openings = access_openings(patient_id, head.note, told, list(head.witness_key_statements))
+    return Exhibit(
+        ACCESS, party_id, note.text, note.signatures[0].signature, key_statement=key_statement, openings=openings
+    )
+
+
+def of_heads(known: bytes, shown: ProvedHead, party_id: str, key_statement: SignedStatement | None) -> Exhibit:
+    """Name two heads of one log that do not follow each other, at who was shown both."""
+    return fork_exhibit(party_id, known, shown.note, key_statement)
 
 
 def _of_party(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,13 @@ Missing = dict[str, FederationError | StoreError]
 NOTE_TYPE: Final = "text/plain; charset=utf-8"
 """Of a text that is shown with its record; no other file is opened."""
 MOST_NOTE_BYTES: Final = 16 * 1024
+
+UNKNOWN_TYPE: Final = "application/octet-stream"
+
+
+def media_type_of(name: str) -> str:
+    """Return what a file is, by its name."""
+    return guess_type(name)[0] or UNKNOWN_TYPE
 
 
 def is_note(media_type: str, size_bytes: int) -> bool:

@@ -3,13 +3,13 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import grpc
 
 from federation.clock import Clock
-from federation.errors import IdentityMismatch, OutOfOrder, RecordCutShort, Unavailable
+from federation.errors import FederationError, IdentityMismatch, OutOfOrder, RecordCutShort, Unavailable
 from federation.party.channels import call, peer_errors
 from federation.party.member import Member
 from federation.person import exhibits
@@ -37,7 +37,8 @@ class SessionStream:
         """Open it; nothing is sent yet."""
         self._requests: queue.SimpleQueue[OpenSessionRequest | None] = queue.SimpleQueue()
         requests: Iterator[OpenSessionRequest] = iter(self._requests.get, None)
-        self._responses = RecordServiceStub(channel).OpenSession(requests, timeout=LONGEST_SESSION_SECONDS)
+        self._method = RecordServiceStub(channel).OpenSession
+        self._responses = self._method(requests, timeout=LONGEST_SESSION_SECONDS)
         self._silent = False
 
     def send(self, request: OpenSessionRequest) -> None:
@@ -68,7 +69,7 @@ class SessionStream:
         watchdog.daemon = True
         watchdog.start()
         try:
-            with peer_errors():
+            with peer_errors(self._method):
                 response = next(self._responses, None)
         except Exception as error:
             if self._silent:
@@ -88,6 +89,9 @@ class SessionStream:
 def address_hospital(channel: grpc.Channel, hospital_id: HospitalId, member: Member, *, now: int) -> Peer:
     """Ask a hospital for its own statements and verify them. Raises IdentityMismatch, Authentication, Unavailable."""
     answer = call(RecordServiceStub(channel).GetHospital, GetHospitalRequest())
+    if answer.HasField("revocations"):
+        with suppress(FederationError):  # what is wrong with the hospital's shards, or older, does not count
+            member.lists.take(answer.revocations)
     verifier = member.verifier()
     party = verifier.party(answer.key_statement, ROLE_HOSPITAL, now=now)  # GetHospital.1
     if party.identity != hospital_id:

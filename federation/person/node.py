@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -22,17 +22,21 @@ from federation.person.doctor import DoctorClient
 from federation.person.drafts import DRAFT, DraftStore
 from federation.person.emergencies import EMERGENCY
 from federation.person.errors import ProfileUnusable
+from federation.person.known_logs import KNOWN_LOG
 from federation.person.maintenance import maintain
 from federation.person.patient import PatientClient
 from federation.person.pending import PENDING
+from federation.person.places import PLACES
 from federation.person.profile import DeviceSettings, DoctorSettings, PatientSettings, Profile
 from federation.person.sealed_files import SealedFiles
 from federation.person.trace import Trace, TracedCloud
+from federation.person.waiting import WAITING
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.identities import require_identity
 from federation.settings import TokenSettings
 from federation.store.database import Database
-from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
+from federation.store.log import Log
+from federation.store.party import Epochs, Evidence, ReplayMemory, Settings
 from federation.wire.channel import dialling_of
 from hsm import Pin, PinProvider, Token
 from hsm.softhsm import SoftHsm
@@ -157,7 +161,7 @@ def open_doctor(
             parts.channels.get,
             ReplayMemory(parts.database),
             Evidence(parts.database),
-            Audit(Log(parts.database), parts.member.sealing),
+            Audit(Log(parts.database), parts.member.sealing, where=parts.member.identity),
             Profile(node.path),
             parts.trace,
             clock=system_clock,
@@ -195,6 +199,9 @@ def open_patient(
             clock=system_clock,
             entropy=system_entropy,
         )
+        if parts.member.is_registered and client.acts.waiting():
+            with suppress(FederationError):
+                client.refresh()
         yield OpenPatient(parts.member, parts.cloud, client, unlocked, parts.kept, refusal)
 
 
@@ -225,9 +232,11 @@ class _Parts:
             node.trust(),
             protocol.freshness,
             protocol.lifetimes,
+            grace=client.revocation.grace,
         )
         trust = self.member.trust.newest
         self.cloud: CloudClient = stack.enter_context(TracedCloud(trust, identity, self.trace, dialling=dialling))
+        self.member.lists.ask_of(self.cloud.shards)
         self.channels = ChannelPool(trust, dialling=dialling)
         stack.callback(self.channels.close)
         self.kept = Kept(
@@ -253,6 +262,9 @@ def _sealed_files(profile: Profile) -> Iterator[tuple[str, Path]]:
     yield DEPOSIT, profile.deposits
     yield EMERGENCY, profile.emergencies
     yield DRAFT, profile.drafts
+    yield KNOWN_LOG, profile.known_logs
+    yield PLACES, profile.places
+    yield WAITING, profile.waiting
 
 
 def _label(identity: str) -> str:

@@ -18,45 +18,56 @@ from federation.errors import (
     Unavailable,
 )
 from federation.party.cloud_client import CloudClient
+from federation.party.log_peers import ask_for_stamp
 from federation.party.member import Member
 from federation.person import exhibits
-from federation.person.access_log import LastLook, ReadAccess, joined
+from federation.person.access_log import ReadAccess, joined
 from federation.person.code import DoctorCode
 from federation.person.consents import Consents, KeptGrant, NewGrant, consent_of
 from federation.person.documents import add_document
-from federation.person.errors import NoAnswer
-from federation.person.evidence import EvidenceBook, KeptExhibit
-from federation.person.finding import OnMore, RecordFinder
+from federation.person.errors import NoAnswer, NoDeputy
+from federation.person.evidence import EvidenceBook
+from federation.person.finding import MOST_PAGES, OnMore, RecordFinder
 from federation.person.hiding import HidingBook
 from federation.person.hospital_session import SessionOpener
+from federation.person.interruption import Interruption
+from federation.person.known_logs import KnownLogs, LogChecker
+from federation.person.log_reading import LogReader, OnPage, no_page
 from federation.person.maintenance import follow
 from federation.person.pending import PendingConsultation, PendingStore
+from federation.person.places import Handed, PlacesBook
 from federation.person.profile import Profile
 from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress, open_spool
 from federation.person.relay import Connect, Mailbox, open_mailbox
 from federation.person.room_view import RoomView
 from federation.person.trace import Trace
+from federation.person.waiting import PatientActs, WaitingActs
 from federation.protocol import consultation
 from federation.protocol.consent import peek_deputyship, write_grantee
 from federation.protocol.consultation import Diagnosed, Established
 from federation.protocol.documents import NewDocument
+from federation.protocol.exhibit import KeptExhibit
 from federation.protocol.frames import MOST_BIOSIGNAL_BYTES
 from federation.protocol.handshake import AwaitingReply
 from federation.protocol.parsing import check
 from federation.protocol.parties import Entropy
-from federation.protocol.search import RecordLocation
+from federation.protocol.search import Answer, RecordLocation
 from federation.protocol.shown import Shown
 from federation.protocol.time import Instant, milliseconds
+from federation.protocol.told_log import ToldLog
 from federation.store.party import Evidence
 from federation.v1 import consultation_pb2 as pb
-from federation.v1.access_pb2 import ACCESS_GROUND_EMERGENCY, AccessEntry, Deputyship
+from federation.v1.access_pb2 import ACCESS_GROUND_EMERGENCY, Deputyship
 from federation.v1.consultation_pb2 import ConsultationOpening, ConsultationReply, GetRoomResponse, RelayFrame
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery
-from federation.v1.directory_pb2 import GetDirectoryResponse
 from federation.v1.envelope_pb2 import SessionFrame
+from federation.v1.log_pb2 import GetTimeStampResponse
 from federation.v1.record_pb2 import DepositReceipt
-from federation.v1.statement_pb2 import Grant
+from federation.v1.search_pb2 import KeptPlaces
+from federation.v1.statement_pb2 import Grant, RevocationExcerpt
+from keystore import pem
 from keystore.biometric import BiometricPassword
+from keystore.errors import CertificateRejected
 from keystore.identities import ANY, DoctorId, HospitalId, PatientId
 from keystore.transcript import digest
 
@@ -76,6 +87,9 @@ Waiting = Callable[[], None]
 
 GoOn = Callable[[], None]
 """Asked again and again whether a wait is to go on: what it raises ends the wait."""
+
+OnHanded = Callable[[Handed], None]
+"""Told that where records are goes to the doctor, for the public cloud does not answer."""
 
 Offer = NewGrant | KeptGrant
 """What a visit consents to: a new grant, or one that was given before."""
@@ -151,12 +165,18 @@ class PatientClient:
         self._entropy = entropy
         self.book = EvidenceBook(member, evidence)
         self.pending = PendingStore(profile.pending, member)
-        self.consents = Consents(member, cloud, self.book, clock=clock, entropy=entropy)
+        waiting = WaitingActs(profile.waiting, member)
+        self.consents = Consents(member, cloud, self.book, waiting.is_taken_back, clock=clock, entropy=entropy)
         self.hiding = HidingBook(member, cloud, self.consents, clock=clock)
         self._opener = SessionOpener(member, connect, self.book, trace, clock, entropy)
         self._fetcher = RecordFetcher(self._opener, open_spool(profile.spool, now=clock()))
         self._finder = RecordFinder(member, cloud, self.book, clock)
-        self.last_look = LastLook(profile.last_look)
+        self.known_logs = KnownLogs(profile.known_logs, member)
+        self._checker = LogChecker(member, self.known_logs, self.book)
+        self._logs = LogReader(member, self._finder, self._fetcher, self._checker, clock=clock, entropy=entropy)
+        self.places = PlacesBook(profile.places, member)
+        self._is_cloud_silent = False
+        self.acts = PatientActs(waiting, self.consents, self.hiding, self.places, clock=clock, entropy=entropy)
 
     def look(self, code: DoctorCode) -> RoomView:
         """Look at the doctor of a code, and where that doctor is on duty; nothing of the patient goes out.
@@ -182,8 +202,12 @@ class PatientClient:
         answer_seconds: float = REPLY_SECONDS,
         waiting: Waiting = lambda: None,
         go_on: GoOn | None = None,
+        on_handed: OnHanded = lambda _handed: None,
     ) -> PendingConsultation:
         """Visit the doctor who was looked at: P1, D1, P2 with this consent, or none.
+
+        Where the public cloud does not answer, what is kept of where records are goes with it, as far as the consent covers
+        it, and `on_handed` is told.
 
         P1 is said anew until the doctor answers, for so long: somebody else may be with the doctor. Raises, before anything is
         sent, MessageTooLarge, MalformedMessage and Authorization for what could not be, or would be of no use; RoomChanged if
@@ -195,17 +219,25 @@ class PatientClient:
         mailbox = self._mailbox(view.code)
         established = self._established(view, mailbox, answer_seconds, waiting, go_on)
         shown = self._shown(offer, established)
-        return self._deliver(view.code, mailbox, established, biosignal, shown)
+        handed = self._handed(shown)
+        if handed is not None:
+            on_handed(handed)
+        places = None if handed is None else handed.message
+        return self._deliver(view.code, mailbox, established, biosignal, shown, places)
 
     def find_records(
-        self, deputyship: Deputyship | None = None, on_more: OnMore = lambda _pages: None
+        self, deputyship: Deputyship | None = None, on_more: OnMore = lambda: None
     ) -> list[RecordLocation]:
         """Ask the public cloud where one's own records are, or of whom one stands for.
 
-        `on_more` is told of more pages than are read. Raises Authorization for what is wrong with the deputyship.
+        What is found is kept, for where the cloud is silent. `on_more` is told of more pages than are read. Raises
+        Authorization for what is wrong with the deputyship.
         """
         self.refresh()
-        return self._finder.find(self._own(deputyship), [ANY], self._entropy(16), on_more)
+        own, answers = self._own(deputyship), list[Answer]()
+        found = self._finder.find(own, [ANY], self._entropy(16), on_more, answers.append)
+        self._keep_places(own.patient_id, answers)
+        return found
 
     def fetch_records(
         self,
@@ -230,37 +262,63 @@ class PatientClient:
         return add_document(self._opener, self._own(deputyship), hospital_id, address, department_class, new)
 
     def accesses_at_cloud(
-        self, deputyship: Deputyship | None = None, on_more: OnMore = lambda _pages: None
-    ) -> Sequence[AccessEntry]:
-        """Return who asked the public cloud for one's own records, or of whom one stands for, the newest first.
+        self,
+        deputyship: Deputyship | None = None,
+        on_more: OnMore = lambda: None,
+        *,
+        most_pages: int | None = None,
+    ) -> ToldLog:
+        """Return who asked the public cloud for one's own records, or of whom one stands for, proved, the newest first.
 
-        Raises Authorization for what is wrong with the deputyship.
+        Raises Authorization for what is wrong with the deputyship, and as `LogChecker.checked`.
         """
         self.refresh()
-        return self._finder.log(self._own(deputyship), self._entropy(16), on_more)
+        told = self._logs.at_cloud(self._own(deputyship), on_more, most_pages)
+        self._have_dated(self._member.anchors.cloud_id, self._member.trust.newest().content.cloud_address)
+        return told
 
     def accesses_at(
-        self, hospital_id: HospitalId, address: str, deputyship: Deputyship | None = None
-    ) -> Sequence[AccessEntry]:
-        """Return the same of a hospital, at this address. Raises as `fetch_records`."""
-        return self._fetcher.log(self._own(deputyship), hospital_id, address)
+        self,
+        hospital_id: HospitalId,
+        address: str,
+        deputyship: Deputyship | None = None,
+        on_page: OnPage = no_page,
+        *,
+        most_pages: int = MOST_PAGES,
+        before: ToldLog | None = None,
+    ) -> ToldLog:
+        """Return the same of a hospital, at this address: so many pages, or so many more, older than those before.
+
+        Raises as `fetch_records`, and as `LogChecker.checked`.
+        """
+        own = self._own(deputyship)
+        told = self._logs.at_hospital(own, hospital_id, address, on_page, most_pages, before)
+        self._have_dated(hospital_id, address)
+        return told
+
+    def _have_dated(self, party_id: str, address: str) -> None:
+        def ask(number: int, size: int) -> GetTimeStampResponse:
+            return ask_for_stamp(self._connect(address, party_id), number, size)
+
+        self._checker.have_dated(party_id, ask, now=self._clock())
 
     def new_emergencies(self) -> Sequence[ReadAccess]:
         """Return in which emergencies one's own records were looked for lately, since the log was last read from here.
 
-        Only the newest page of the public cloud's log is asked for. Raises Unavailable, Rejected.
+        Only the newest page of the public cloud's log is asked for. Raises Unavailable, Rejected, and as `LogChecker.checked`.
         """
-        self.refresh()
-        own, cloud_id = self._own(None), self._member.anchors.cloud_id
-        entries = self._finder.log(own, self._entropy(16), lambda _pages: None, most_pages=1)
-        seen = self.last_look.number(own.patient_id, cloud_id)
+        cloud_id = self._member.anchors.cloud_id
+        told = self.accesses_at_cloud(most_pages=1)
+        seen = self.known_logs.leaves(PatientId(self._member.identity), cloud_id)
         return [
             access
-            for access in joined(cloud_id, entries)
-            if access.number > seen and access.entry.ground == ACCESS_GROUND_EMERGENCY
+            for access in joined(cloud_id, told.entries)
+            if access.entry.leaf_index not in seen and access.entry.ground == ACCESS_GROUND_EMERGENCY
         ]
 
-    def await_diagnosis(self, waiting: PendingConsultation, *, seconds: float) -> Diagnosis:
+    def await_diagnosis(
+        self, waiting: PendingConsultation, *, seconds: float, interruption: Interruption | None = None
+    ) -> Diagnosis:
         """Wait for D5, keep it as evidence, and send the receipt. Raises NoAnswer, Refused, NoSuchRoom, Rejected.
 
         What is not the doctor's own next message is passed over: anybody with the code may put frames. A receipt is made once
@@ -268,11 +326,13 @@ class PatientClient:
         consultation stays until its life ends, for the diagnosis may be amended.
         """
         if not waiting.has_diagnosis:
-            waiting = self._receive_diagnosis(waiting, seconds)
+            waiting = self._receive_diagnosis(waiting, seconds, interruption)
         self._send_receipt(waiting)
         return self._newest(waiting)
 
-    def look_for_amendment(self, diagnosed: PendingConsultation, *, seconds: float) -> Diagnosis | None:
+    def look_for_amendment(
+        self, diagnosed: PendingConsultation, *, seconds: float, interruption: Interruption | None = None
+    ) -> Diagnosis | None:
         """Take what amends a diagnosis, and return the newest; None if nothing came in so long, as mostly nothing does.
 
         A room that is gone holds none: then the consultation is forgotten. Raises Refused, Rejected, Unavailable.
@@ -280,7 +340,7 @@ class PatientClient:
         newest = diagnosed
         try:
             while True:
-                newest = self._receive_diagnosis(self._send_receipt(newest), seconds)
+                newest = self._receive_diagnosis(self._send_receipt(newest), seconds, interruption)
         except NoAnswer:
             pass
         except NoSuchRoom:
@@ -305,8 +365,9 @@ class PatientClient:
         return sorted(found, key=lambda diagnosis: diagnosis.received_at, reverse=True)
 
     def refresh(self) -> None:
-        """Bring the lists up to date."""
+        """Bring the lists up to date, and send what has waited for the public cloud. Raises Unavailable."""
         follow(self._member, self._cloud, self._clock())
+        self.acts.send()
 
     def _newest(self, diagnosed: PendingConsultation) -> Diagnosis:
         return next(found for found in self.diagnoses() if found.session_id == diagnosed.state.session_id)
@@ -316,9 +377,25 @@ class PatientClient:
             return Shown.by_own_right(PatientId(self._member.identity))
         return Shown.by_own_right(peek_deputyship(deputyship).patient_id, deputyship)
 
+    def _keep_places(self, patient_id: PatientId, answers: Sequence[Answer]) -> None:
+        """Keep where records are, and what is hidden of them: a deputy who may not ask for that was not shown it either."""
+        with suppress(FederationError):
+            try:
+                hidden = self.hiding.look(patient_id).restriction.hidden
+            except NoDeputy:
+                hidden = ()
+            self.places.keep(patient_id, answers, hidden)
+
+    def _handed(self, shown: Shown) -> Handed | None:
+        """Return where records are, for a doctor whom the consent lets look, where the public cloud does not answer."""
+        grant = shown.claimed_grant
+        if not self._is_cloud_silent or grant is None:
+            return None
+        return self.places.handed(shown.patient_id, grant, self._clock())
+
     def _view(self, code: DoctorCode, mailbox: Mailbox) -> RoomView:
         room = mailbox.room()
-        self._refresh(room)
+        self._refresh(room, mailbox)
         now, verifier = self._clock(), self._member.verifier()
         doctor = consultation.check_room(room, code.digest, verifier, now=now)
         duty = consultation.check_duty(room, doctor, code.hospital_id, verifier, now=now)
@@ -346,7 +423,9 @@ class PatientClient:
                 waiting()
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    def _mailbox(self, code: DoctorCode, next_put: int = 0, next_read: int = 0) -> Mailbox:
+    def _mailbox(
+        self, code: DoctorCode, next_put: int = 0, next_read: int = 0, interruption: Interruption | None = None
+    ) -> Mailbox:
         return open_mailbox(
             self._connect,
             code.address,
@@ -355,23 +434,26 @@ class PatientClient:
             pb.DIRECTION_TO_DOCTOR,
             next_put=next_put,
             next_read=next_read,
+            interruption=interruption,
         )
 
-    def _refresh(self, room: GetRoomResponse) -> None:
+    def _refresh(self, room: GetRoomResponse, mailbox: Mailbox) -> None:
         """Take the cloud's lists, or the relay's where the cloud does not answer; both are signed, none goes back."""
-        try:
+        lists = self._member.lists
+        lists.ask_beside(mailbox.shards)
+        self._is_cloud_silent = True
+        with suppress(Unavailable):
             follow(self._member, self._cloud, self._clock())
-        except Unavailable:
-            known = self._member.directory or GetDirectoryResponse()
-            newer = GetDirectoryResponse(
-                revocation_list=room.revocation_list,
-                certificate_revocation_lists=[room.certificate_revocation_list],
-            )
-            if known.HasField("trust_bundle"):
-                newer.trust_bundle.CopyFrom(known.trust_bundle)
-            if known.HasField("cloud_encryption_key_statement"):
-                newer.cloud_encryption_key_statement.CopyFrom(known.cloud_encryption_key_statement)
-            self._member.update(newer)
+            self._is_cloud_silent = False
+        # What is wrong with the relay's, or older, does not count: then it is asked for.
+        with suppress(FederationError):
+            excerpt = RevocationExcerpt(certificate_revocation_lists=[room.certificate_revocation_list])
+            excerpt.MergeFrom(room.revocations)
+            lists.take(excerpt)
+        if self._is_cloud_silent:
+            # The authority may have made another since the newest list, which the relay's hospital fetched itself.
+            with suppress(CertificateRejected):
+                self._member.bring_crl(pem.read_crl(room.certificate_revocation_list), self._clock())
 
     def _await_reply(self, mailbox: Mailbox, awaiting: Asking, seconds: float, go_on: GoOn | None) -> Established:
         doctor_id, own = awaiting.peer.identity, self._member.identity
@@ -399,9 +481,17 @@ class PatientClient:
         return Shown.by_consent(consent_of(kept, own), kept.grant.patient_id)
 
     def _deliver(
-        self, code: DoctorCode, mailbox: Mailbox, established: Established, biosignal: bytes, shown: Shown
+        self,
+        code: DoctorCode,
+        mailbox: Mailbox,
+        established: Established,
+        biosignal: bytes,
+        shown: Shown,
+        places: KeptPlaces | None,
     ) -> PendingConsultation:
-        state, frames = established.deliver(biosignal, shown, now=self._clock())
+        now = self._clock()
+        state, frames = established.deliver(biosignal, shown, now=now, places=places)
+        self.book.keep(exhibits.of_own_biosignal(state, biosignal, shown, now), state.session_id, now=now)
         waiting = PendingConsultation(state, code, mailbox.next_put, mailbox.next_read)
         # Kept before it is sent: the diagnosis may come while this program no longer runs.
         self.pending.put(waiting)
@@ -412,9 +502,11 @@ class PatientClient:
         self.pending.put(waiting)
         return waiting
 
-    def _receive_diagnosis(self, waiting: PendingConsultation, seconds: float) -> PendingConsultation:
+    def _receive_diagnosis(
+        self, waiting: PendingConsultation, seconds: float, interruption: Interruption | None
+    ) -> PendingConsultation:
         state = waiting.state
-        mailbox = self._mailbox(waiting.code, waiting.next_put, waiting.next_read)
+        mailbox = self._mailbox(waiting.code, waiting.next_put, waiting.next_read, interruption)
         failure: FederationError = NoAnswer("There is no diagnosis yet.")
         for frame in self._frames(mailbox, state.session_id, seconds=seconds):
             if frame.WhichOneof("content") != "frame":

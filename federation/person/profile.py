@@ -7,7 +7,9 @@ tokens/         a software token, where there is no better one
 device.secret   of a patient: 32 random bytes behind B_P and the token's PIN
 helper.bin      of a patient: the fuzzy extractor's helper data
 pending/        of a patient: consultations that wait for a diagnosis, sealed under the token's key
-accesses.json   of a patient: up to where each log of who accessed its records was read
+logs/           of a patient: the head of each log of accesses as it was checked, and what was told, sealed under the token's key
+places/         of a patient: where it has records, as the cloud signed it, sealed under the token's key
+waiting/        of a patient: what it took back or hid while the cloud did not answer, sealed under the token's key
 emergencies/    of a doctor: the emergencies that it declared, with its notes, sealed under the token's key
 drafts/         of a doctor: conclusions that it began to write at its desk, sealed under the token's key
 spool/          records on their way in, encrypted under a key that is only in memory
@@ -16,7 +18,7 @@ spool/          records on their way in, encrypted under a key that is only in m
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from federation.settings import DiallingSettings, ProtocolSettings, TokenSettings, between
+from federation.settings import DiallingSettings, ProtocolSettings, RevocationSettings, TokenSettings, between
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class DoctorSettings:
     token: TokenSettings
     protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
     dialling: DiallingSettings = field(default_factory=DiallingSettings)
+    revocation: RevocationSettings = field(default_factory=RevocationSettings)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class PatientSettings:
     device: DeviceSettings
     protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
     dialling: DiallingSettings = field(default_factory=DiallingSettings)
+    revocation: RevocationSettings = field(default_factory=RevocationSettings)
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,19 @@ class Profile:
         return self.directory / "pending"
 
     @property
-    def last_look(self) -> Path:
-        """Return the file that says up to where each log of accesses was read."""
-        return self.directory / "accesses.json"
+    def known_logs(self) -> Path:
+        """Return the directory of what is remembered of logs of accesses."""
+        return self.directory / "logs"
+
+    @property
+    def places(self) -> Path:
+        """Return the directory of where a patient has records."""
+        return self.directory / "places"
+
+    @property
+    def waiting(self) -> Path:
+        """Return the directory of what waits for the public cloud."""
+        return self.directory / "waiting"
 
     @property
     def spool(self) -> Path:

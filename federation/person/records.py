@@ -29,10 +29,9 @@ from federation.protocol.record import AwaitingRecord, Established, Intent, Rece
 from federation.protocol.search import RecordLocation
 from federation.protocol.shown import Shown
 from federation.protocol.time import Instant
-from federation.protocol.verifier import Peer
+from federation.protocol.verifier import Peer, VerifiedParty
 from federation.store.blobs import BlobStore, BlobWriter
 from federation.store.file_shelf import FileShelf
-from federation.v1.access_pb2 import AccessEntry
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
     PART_KIND_FHIR_BUNDLE,
@@ -180,17 +179,19 @@ class FetchedRecord:
 
 @dataclass(frozen=True)
 class _Order:
-    """What one session asks for: records of one class at one hospital, or its log."""
+    """What one session asks for: records of one class at one hospital, or its log from a head on, before a leaf."""
 
     address: str
     hospital: Peer
     scope: Scope
+    known_size: int = 0
+    before: int | None = None
 
 
 def open_spool(directory: Path, *, now: Instant) -> BlobStore:
     """Open the directory of records on their way in, and remove what a program that crashed left: nobody has its key any more."""
     spool = BlobStore(FileShelf(directory))
-    spool.remove_orphans(frozenset(), older_than=now - SPOOL_KEPT_MS)
+    spool.remove_orphans(lambda _: frozenset(), older_than=now - SPOOL_KEPT_MS)
     return spool
 
 
@@ -218,14 +219,28 @@ class RecordFetcher:
         for order in _orders(locations):
             yield self._fetch_with_current_key(shown, order, progress, allowance)
 
-    def log(self, shown: Shown, hospital_id: HospitalId, address: str) -> Sequence[AccessEntry]:
-        """Return what a hospital's log has of a patient, the newest first, as far as one answer holds it. Raises as `fetch`."""
+    def fetch_directly(
+        self, shown: Shown, hospital_id: HospitalId, address: str, progress: Progress, allowance: Allowance
+    ) -> FetchedRecord:
+        """Fetch all that a hospital has and shows, by asking it: nobody said where records are. Raises as `fetch`."""
         channel = self._opener.connect(address, hospital_id)
         hospital = address_hospital(channel, hospital_id, self._opener.member, now=self._opener.clock())
-        order = _Order(address, hospital, Scope(purpose=PURPOSE_LOG, department_class=ANY))
+        order = _Order(address, hospital, Scope(purpose=PURPOSE_READ, department_class=ANY))
+        return self._fetch(shown, order, hospital, progress, allowance)
+
+    def log(
+        self, shown: Shown, hospital_id: HospitalId, address: str, known_size: int, before: int | None = None
+    ) -> tuple[RecordManifest, VerifiedParty]:
+        """Return what a hospital's log has of a patient, as far as one answer holds it, and whose it is. Raises as `fetch`.
+
+        The newest, or what is before a leaf. It is proved by nothing yet but the head in it, from the one of that size on.
+        """
+        channel = self._opener.connect(address, hospital_id)
+        hospital = address_hospital(channel, hospital_id, self._opener.member, now=self._opener.clock())
+        order = _Order(address, hospital, Scope(purpose=PURPOSE_LOG, department_class=ANY), known_size, before)
         record = self._fetch(shown, order, hospital, no_progress, Allowance())
         record.close()
-        return record.manifest.accesses
+        return record.manifest, hospital.party
 
     def _fetch_with_current_key(
         self, shown: Shown, order: _Order, progress: Progress, allowance: Allowance
@@ -249,7 +264,7 @@ class RecordFetcher:
         intent = Intent(shown, order.scope, self._opener.entropy(32))
         opened = self._opener.open(order.address, hospital, intent)
         with opened as (stream, session), self._spool.writer(self._key) as blob:
-            received = self._receive(stream, session, blob, progress, allowance)
+            received = self._receive(stream, session, blob, order, progress, allowance)
         try:
             record = self._verified(order, session, received, blob)
         except Exception:
@@ -263,11 +278,12 @@ class RecordFetcher:
         stream: SessionStream,
         established: Established,
         blob: BlobWriter,
+        order: _Order,
         progress: Progress,
         allowance: Allowance,
     ) -> Received:
         opener, hospital_id = self._opener, established.session.peer.hospital_id
-        awaiting, query = established.query(now=opener.clock())
+        awaiting, query = established.query(now=opener.clock(), known_size=order.known_size, before=order.before)
         opener.sent("D4", stream, hospital_id, query)
         while True:
             frame = opener.received("H2", stream, hospital_id)
@@ -318,6 +334,8 @@ def _require_asked(manifest: RecordManifest, intent: Intent, order: _Order) -> N
     """Require that the manifest is of the patient, hospital and records that were asked for."""
     if manifest.patient_id != intent.shown.patient_id or manifest.hospital_id != order.hospital.identity:
         raise IdentityMismatch("the record names another patient or hospital")  # H2.18
-    is_unasked = manifest.accesses and order.scope.purpose != PURPOSE_LOG
-    if is_unasked or any(entry.handle not in order.scope.handles for entry in manifest.records):
+    has_log = bool(manifest.accesses) or manifest.HasField("log_head") or manifest.HasField("next")
+    is_unasked = has_log and order.scope.purpose != PURPOSE_LOG
+    asked = order.scope.handles
+    if is_unasked or (asked and any(entry.handle not in asked for entry in manifest.records)):
         raise AnswerMismatch("the hospital sent what was not asked for")  # H2.19

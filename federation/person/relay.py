@@ -1,23 +1,26 @@
 """One side of a room at the relay: frames put under the next number, frames followed through lost connections."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import grpc
 
 from federation.errors import Conflict, FederationError, Limit, OutOfOrder, Unavailable
 from federation.party.channels import call
+from federation.person.interruption import Interruption
 from federation.protocol.identities import require_identity
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2 import (
     FollowFramesRequest,
     GetRoomRequest,
     GetRoomResponse,
+    GetRoomShardsRequest,
     PutFrameRequest,
     RelayFrame,
 )
 from federation.v1.consultation_pb2_grpc import RelayServiceStub
+from federation.v1.statement_pb2 import RevocationExcerpt
 from federation.wire.status import from_rpc_error
 from keystore.identities import HospitalId
 
@@ -44,13 +47,15 @@ class Mailbox:
         next_put: int = 0,
         next_read: int = 0,
         stream_seconds: float = LONGEST_STREAM_SECONDS,
+        interruption: Interruption | None = None,
     ) -> None:
-        """Use a room over this channel; `puts` is the direction that this side sends in."""
+        """Use a room over this channel; `puts` is the direction that this side sends in. An interruption ends a wait."""
         self._stub = RelayServiceStub(channel)
         self.room_id = room_id
         self._puts = puts
         self._reads = pb.DIRECTION_TO_PATIENT if puts == pb.DIRECTION_TO_DOCTOR else pb.DIRECTION_TO_DOCTOR
         self._stream_seconds = stream_seconds
+        self._interruption = interruption or Interruption()
         self.next_put = next_put
         self.next_read = next_read
         self._retry_after = 0.0
@@ -58,6 +63,11 @@ class Mailbox:
     def room(self) -> GetRoomResponse:
         """Fetch whose room it is. Raises NoSuchRoom; nothing of it is verified yet."""
         return call(self._stub.GetRoom, GetRoomRequest(room_id=self.room_id))
+
+    def shards(self, prefixes: Sequence[int], held_crls: Sequence[bytes]) -> RevocationExcerpt:
+        """Fetch shards of the revocation list as the relay has it, and its CRLs but those; nothing is verified yet."""
+        request = GetRoomShardsRequest(room_id=self.room_id, prefixes=prefixes, held_crls=held_crls)
+        return call(self._stub.GetRoomShards, request).revocations
 
     def put(self, frame: RelayFrame) -> None:
         """Put a frame once, however often the connection fails. Raises NoSuchRoom, Limit, Unavailable.
@@ -83,17 +93,17 @@ class Mailbox:
         raise Limit("the room is full of other messages")
 
     def follow(self, *, seconds: float) -> Iterator[RelayFrame]:
-        """Yield the other side's frames as they come, for so long; then end. Raises NoSuchRoom.
+        """Yield the other side's frames as they come, for so long or until it is interrupted; then end. Raises NoSuchRoom.
 
         A lost connection is opened again from the next number on.
         """
         deadline = time.monotonic() + seconds
         pause = FIRST_PAUSE_SECONDS
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := deadline - time.monotonic()) > 0 and not self._interruption.is_set():
             before = self.next_read
             yield from self._stream(min(left, self._stream_seconds))
             pause = FIRST_PAUSE_SECONDS if self.next_read > before else min(2 * pause, LONGEST_PAUSE_SECONDS)
-            time.sleep(max(0.0, min(max(pause, self._retry_after), deadline - time.monotonic())))
+            self._interruption.wait(max(0.0, min(max(pause, self._retry_after), deadline - time.monotonic())))
 
     def _put_as(self, number: int, frame: RelayFrame) -> None:
         request = PutFrameRequest(room_id=self.room_id, direction=self._puts, number=number, frame=frame)
@@ -104,13 +114,15 @@ class Mailbox:
         stream = self._stub.FollowFrames(request, timeout=seconds)
         self._retry_after = 0.0
         try:
-            for response in stream:
-                if response.number != self.next_read:
-                    raise OutOfOrder("the relay left a message out")  # FollowFrames.3
-                self.next_read += 1
-                yield response.frame
+            with self._interruption.ending(stream.cancel):
+                for response in stream:
+                    if response.number != self.next_read:
+                        raise OutOfOrder("the relay left a message out")  # FollowFrames.3
+                    self.next_read += 1
+                    yield response.frame
         except grpc.RpcError as error:
-            self._retry_after = _require_passing(error).total_seconds()
+            if not self._interruption.is_set():
+                self._retry_after = _require_passing(error).total_seconds()
         finally:
             stream.cancel()
 
@@ -124,10 +136,11 @@ def open_mailbox(
     *,
     next_put: int = 0,
     next_read: int = 0,
+    interruption: Interruption | None = None,
 ) -> Mailbox:
     """Open a room at the relay of a hospital. Raises FieldInvalid for what is no hospital's id."""
     channel = connect(address, require_identity("hospital", hospital_id))
-    return Mailbox(channel, room_id, puts, next_put=next_put, next_read=next_read)
+    return Mailbox(channel, room_id, puts, next_put=next_put, next_read=next_read, interruption=interruption)
 
 
 def _require_passing(error: grpc.RpcError) -> timedelta:

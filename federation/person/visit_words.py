@@ -1,6 +1,7 @@
 """A visit in words, for the doctor: who came, for whom, by what, and where the doctor is on duty."""
 
-from federation.clinical.text import counted
+from collections.abc import Sequence
+
 from federation.protocol import access
 from federation.protocol.consent import peek_deputyship
 from federation.protocol.consultation import InConsultation
@@ -41,6 +42,22 @@ def earlier_receipt_words(patient_id: str, sent_at: int) -> str:
     return f"{patient_id} signed for an earlier diagnosis at {local_time(sent_at)}."
 
 
-def more_pages_words(pages: int) -> str:
-    """Return that a search has more pages than are read."""
-    return f"The public cloud knows of more records than are read: {counted(pages, 'page')} more. SOME RECORDS ARE MISSING."
+MORE_THAN_READ = "The public cloud knows of more records than are read. SOME RECORDS ARE MISSING."
+
+
+def brought_words(as_of: int) -> str:
+    """Return that what the patient brought takes the public cloud's place."""
+    when = local_time(as_of)
+    return f"The public cloud does not answer. The patient's device says where records are, as of {when}. SOME MAY BE MISSING."
+
+
+def handed_words(as_of: int, hospitals: Sequence[str]) -> str:
+    """Return, for the patient, what goes to the doctor in the public cloud's place."""
+    when, where = local_time(as_of), ", ".join(hospitals)
+    return f"The public cloud does not answer. Where your records are, as of {when}, goes to the doctor: {where}."
+
+
+WAITS = (
+    "The public cloud does not answer. This waits here, and is sent when it answers and this client is open; until then nobody"
+    " else knows of it."
+)

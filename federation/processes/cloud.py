@@ -9,7 +9,7 @@ from functools import partial
 
 from federation.cloud.directory import DirectoryFeed, DirectoryVersion
 from federation.cloud.node import PublicCloudNode
-from federation.cloud.revocation import capacities_of
+from federation.cloud.revocation import Capacity
 from federation.cloud.rpc import (
     DirectoryServicer,
     MembershipServicer,
@@ -20,13 +20,20 @@ from federation.cloud.rpc import (
     SearchServicer,
 )
 from federation.cloud.services import Cloud
+from federation.cloud.witnessing import address_in, known_in, log_chores
 from federation.monitor.monitor import Monitor
 from federation.monitor.targets import cloud_target
 from federation.party.audit import AuditEvent
 from federation.party.chores import LEASE, Chore, ChoreRunner, Lease
+from federation.party.log_peers import DialledPeers
+from federation.party.log_rpc import LogDesk, LogServicer
+from federation.party.log_upkeep import log_upkeep
+from federation.party.public_witnesses import public_chores
+from federation.party.time_stamping import stamping_chores
 from federation.processes.worker import Companions, WorkerSlot, end_when_told
 from federation.rotation.cloud import rotation_chores
 from federation.v1.directory_pb2_grpc import add_DirectoryServiceServicer_to_server
+from federation.v1.log_pb2_grpc import add_LogServiceServicer_to_server
 from federation.v1.membership_pb2_grpc import add_MembershipServiceServicer_to_server
 from federation.v1.publication_pb2_grpc import add_PublicationServiceServicer_to_server
 from federation.v1.registration_pb2_grpc import add_RegistrationServiceServicer_to_server
@@ -35,6 +42,7 @@ from federation.v1.revocation_pb2_grpc import add_RevocationServiceServicer_to_s
 from federation.v1.search_pb2_grpc import add_SearchServiceServicer_to_server
 from federation.wire import operations
 from federation.wire.call_guard import CallGuard
+from federation.wire.channel import dialling_of
 from federation.wire.server import LeafRotation, Server, build_server
 from federation.wire.workers import Workers
 from keystore.x509 import TlsLeaf, issue_leaf
@@ -56,11 +64,13 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set, or the slot is to be left; `ready` is told when calls are taken.
 
-    Raises Unavailable if a port is taken.
+    Raises Unavailable if a port is taken; ConfigError.
     """
     settings, slot = node.settings.server, slot or WorkerSlot()
+    stamping = stamping_chores(node.cloud.own_log, node.settings.log, node.settings.dialling)
     workers = Workers(settings.threads, settings.most_waiting_calls)
     runner = ChoreRunner(Lease(node.stored_settings, LEASE, node.cloud.clock))
+    peers = DialledPeers(node.trust, address_in(node.cloud), dialling_of(node.settings.dialling))
     try:
         await workers.run(node.publish)
         feed = DirectoryFeed(node.cloud.publisher)
@@ -71,7 +81,9 @@ async def serve(
         public, peer = _servers(node, workers, feed, leaf, monitor, guards, slot)
         async with AsyncExitStack() as monitored:
             await monitored.enter_async_context(monitor.running())
-            runner.start([*_chores(node, feed), *rotation_chores(node, runner.pause)])
+            chores = [*_chores(node, feed), *_log_upkeep(node), *log_chores(node.cloud, node.settings.log, peers)]
+            chores += public_chores(node.cloud.own_log, node.settings.log, node.settings.dialling)
+            runner.start([*chores, *stamping, *rotation_chores(node, runner.pause)])
             await public.start()
             await peer.start()
             ready(Ports(public.port, peer.port))
@@ -85,6 +97,7 @@ async def serve(
                 await guard.settle()
     finally:
         await asyncio.to_thread(runner.stop)
+        peers.close()
         await asyncio.to_thread(runner.join)
         workers.close()
 
@@ -134,6 +147,9 @@ def _servers(
         add_DirectoryServiceServicer_to_server(DirectoryServicer(cloud, feed, threads), server.grpc)
         add_MembershipServiceServicer_to_server(MembershipServicer(cloud, threads), server.grpc)
         add_RestrictionServiceServicer_to_server(RestrictionServicer(cloud, threads), server.grpc)
+        add_LogServiceServicer_to_server(
+            LogServicer(LogDesk(cloud.own_log, cloud.witness, known_in(cloud)), threads), server.grpc
+        )
     add_RegistrationServiceServicer_to_server(RegistrationServicer(cloud, workers), public.grpc)
     add_SearchServiceServicer_to_server(SearchServicer(cloud, workers), public.grpc)
     add_RevocationServiceServicer_to_server(RevocationServicer(cloud, workers, feed), public.grpc)
@@ -163,8 +179,14 @@ def _chores(node: PublicCloudNode, feed: DirectoryFeed) -> list[Chore]:
         Chore("refresh-lists", LISTS_EVERY, refresh, thread="lists", event="list-not-refreshed"),
         Chore("begin-epoch", EPOCHS_EVERY, begin_epoch, leased=True, event=event),
         Chore("end-epochs", EPOCHS_EVERY, end_epochs, event=event),
+        # In a thread of its own: a server that is slow holds up nothing but the next authority's.
+        Chore("fetch-crls", timedelta(minutes=node.settings.crls.minutes), node.crls.fetch, True, "crls", at_once=True),
         Chore("sweep-budgets", EPOCHS_EVERY, lambda: node.cloud.budgets.sweep(clock()), leased=True),
     ]
+
+
+def _log_upkeep(node: PublicCloudNode) -> list[Chore]:
+    return log_upkeep(node.database, node.cloud.audit, node.settings.log, node.cloud.clock)
 
 
 def _refresh(node: PublicCloudNode, announce: Callable[[], None]) -> None:
@@ -177,17 +199,16 @@ def _refresh(node: PublicCloudNode, announce: Callable[[], None]) -> None:
     version = publisher.refresh(node.cloud.clock())
     if version.sequence != before:
         operations.info("list-issued", sequence=version.sequence)
-        warn_of_little_room(version)
+        warn_of_little_room(version, node.cloud.most_revocations)
         announce()
         _write_trust(node, version)
 
 
-def warn_of_little_room(version: DirectoryVersion) -> None:
+def warn_of_little_room(version: DirectoryVersion, most: int) -> None:
     """Warn with each new list that has little room left."""
-    listed = version.verifier.lists.revocations
-    for capacity in capacities_of(listed) if listed is not None else ():
-        if capacity.is_high:
-            operations.warning("list-filling", kind=capacity.kind, entries=capacity.entries, most=capacity.most)
+    capacity = Capacity(version.head.entries, most)
+    if capacity.is_high:
+        operations.warning("list-filling", entries=capacity.entries, most=capacity.most)
 
 
 def _write_trust(node: PublicCloudNode, version: DirectoryVersion) -> None:

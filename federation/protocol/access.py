@@ -521,7 +521,8 @@ class AccessEvent:
 
     `ground` says by what: "consent", "own", "deputy", "emergency" or, where nothing was shown, "none". `reason` is BEGUN when it
     is about to be done, "OK" when it was, or an error's reason; `detail` says how far it came;
-    `grant_digest` is H(grant), or nothing.
+    `grant_digest` is H(grant), or nothing. `list_age_seconds` is how old the head of the revocation list was that it was decided
+    by, where the log says that; in no leaf.
     """
 
     kind: str
@@ -533,6 +534,7 @@ class AccessEvent:
     reason: str
     detail: str = ""
     grant_digest: bytes = b""
+    list_age_seconds: int | None = None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import pairwise
 from typing import TypeVar
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from google.protobuf.message import Message
 
 from federation.errors import (
@@ -16,14 +16,16 @@ from federation.errors import (
     IssuerRevoked,
     IssuerUnknown,
     MalformedMessage,
+    NewerThanList,
     StaleRevocationList,
 )
 from federation.protocol.authorities import Authority, Crls, crls_that_count
 from federation.protocol.parsing import check
+from federation.protocol.revocations import Listed, NothingAtHand, SomeShards
 from federation.protocol.statements import open_statement, peek_statement
 from federation.protocol.time import Instant
 from federation.v1.directory_pb2 import KeyPeriod, TrustBundle
-from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationList, SignedStatement
+from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationExcerpt, RevocationHead, SignedStatement
 from keystore.generations import Generation, Generations, State
 from keystore.identities import PatientId
 from keystore.signatures import VerifyingKey
@@ -193,6 +195,14 @@ class Anchors:
             period = None
         return self._cloud_key(period)
 
+    def log_keys(self, *, now: Instant) -> list[VerifyingKey]:
+        """Return every PUK_C that has begun by now, the newest first: whose heads of the cloud's log count.
+
+        A head says no time, and the one that a witness keeps may be of a key that has had a successor since.
+        """
+        begun = [it for it in self.cloud_keys.periods if has_begun(it, now) and not self._is_barred(it)]
+        return [VerifyingKey(it.verifying_key) for it in reversed(begun)]
+
     def open(self, label: str, message_type: type[M], signed: SignedStatement) -> M:
         """Verify a statement by the PRK_C of its own time, and give it.
 
@@ -231,55 +241,111 @@ def sweep_entry(patient_id: str) -> bytes:
     return digest(transcript("sweep", text(patient_id)))
 
 
+def key_entry(key_id: bytes) -> bytes:
+    """Return the revocation list's entry of an encryption key: H(T("key", key id))."""
+    return digest(transcript("key", key_id))
+
+
+@dataclass(frozen=True)
+class Grace:
+    """How long a head counts that is over, and the latest moment at which it was used so; without one, not at all.
+
+    `seen` keeps who sets a clock back from stretching it: docs/adr/0039-hub-dark.md.
+    """
+
+    length_ms: int = 0
+    seen: Instant = 0
+
+
+NO_GRACE = Grace()
+
+
 @dataclass(frozen=True)
 class Lists:
-    """The revocation list and the authorities' CRLs as last received. Stale or absent means no.
+    """The head of the revocation list, what is at hand of its set, and the CRLs as last received. Stale or absent means no.
 
     `crls` are those that count, by H(CA certificate): `federation.protocol.authorities.crls_that_count`. `ended` are entries of
     statements that this party itself stated and ended: they count before any list has them.
     """
 
     signed: SignedStatement | None = None
-    revocations: RevocationList | None = None
+    head: RevocationHead | None = None
     crls: Mapping[bytes, Crls] = field(default_factory=dict)
+    listed: Listed = field(default_factory=NothingAtHand)
     ended: frozenset[bytes] = frozenset()
 
     @classmethod
-    def read(cls, anchors: Anchors, signed: SignedStatement, crls: tuple[bytes, ...]) -> "Lists":
-        """Verify a list by PUK_C, and take the CRLs that it does not rule out. Raises Authentication, Malformed."""
-        revocations = anchors.open("rl", RevocationList, signed)  # rl.1
-        if revocations.next_update - revocations.this_update > LONGEST_LIST_LIFE_MS:
-            raise MalformedMessage("a revocation list may not live longer than an hour")  # rl.2
-        return cls(signed, revocations, crls_that_count(anchors.authorities, crls, revocations.crls))
+    def read(
+        cls, anchors: Anchors, signed: SignedStatement, crls: tuple[bytes, ...], listed: Listed | None = None
+    ) -> "Lists":
+        """Verify a head by PUK_C, and take the CRLs that it does not rule out. Raises Authentication, Malformed.
+
+        `listed` is what is at hand of its set, proven by it.
+        """
+        head = open_head(anchors, signed)
+        return cls(signed, head, crls_that_count(anchors.authorities, crls, head.crls), listed or NothingAtHand())
+
+    def with_crls(self, anchors: Anchors, fetched: Iterable[bytes]) -> "Lists":
+        """Return these lists with more CRLs beside their own, as far as they count by the pins. Raises MalformedMessage."""
+        pins = self.head.crls if self.head else ()
+        return replace(self, crls=crls_that_count(anchors.authorities, (*self.counted, *fetched), pins))
+
+    @property
+    def counted(self) -> frozenset[bytes]:
+        """Return the CRLs that count, DER."""
+        return frozenset(crl.public_bytes(Encoding.DER) for known in self.crls.values() for crl in known)
 
     @property
     def sequence(self) -> int:
-        """Return the list's sequence, or 0 without one."""
-        return self.revocations.sequence if self.revocations else 0
+        """Return the head's sequence, or 0 without one."""
+        return self.head.sequence if self.head else 0
 
-    def require_current(self, now: Instant, *, skew_ms: int) -> RevocationList:
-        """Return the list if it is current. Raises StaleRevocationList."""
-        if self.revocations is None or now >= self.revocations.next_update:
+    def require_head(self) -> RevocationHead:
+        """Return the head. Raises StaleRevocationList without one."""
+        if self.head is None:
+            raise StaleRevocationList("no revocation list is at hand")
+        return self.head
+
+    def require_current(self, now: Instant, *, skew_ms: int, grace: Grace = NO_GRACE) -> RevocationHead:
+        """Return the head if it is current, or over for less than this grace. Raises StaleRevocationList."""
+        if self.head is None or now >= self.head.next_update + grace.length_ms:
             raise StaleRevocationList("no current revocation list is at hand")  # cred.1
-        if now + skew_ms < self.revocations.this_update:
+        if self.is_late(now, grace) and now + skew_ms < grace.seen:
+            raise StaleRevocationList("the list at hand is over, and this clock has gone back since")  # cred.1
+        if now + skew_ms < self.head.this_update:
             # cred.1
             raise StaleRevocationList("the list is newer than the clock of who checks it: is that clock right?")
-        return self.revocations
+        return self.head
+
+    def is_late(self, now: Instant, grace: Grace = NO_GRACE) -> bool:
+        """Return whether the head at hand is over, by this clock or by what it has shown before."""
+        return self.head is not None and max(now, grace.seen) >= self.head.next_update
+
+    def require_stood(self, stated_at: Instant, *, now: Instant, grace: Grace = NO_GRACE) -> None:
+        """Require of what somebody stated that it is no newer than the head, where that is over. Raises NewerThanList."""
+        if self.head is not None and self.is_late(now, grace) and stated_at > self.head.this_update:
+            raise NewerThanList("what is shown is newer than the revocation list at hand, and that is over")
 
     def require_serial_good(self, serial: bytes) -> None:
-        """Raise CredentialRevoked for a revoked credential."""
-        if serial_entry(serial) in self._serials:
+        """Raise CredentialRevoked for a revoked credential, RevocationShardMissing as all questions do."""
+        if self.listed.find(serial_entry(serial)) is not None:
             raise CredentialRevoked("the credential is revoked")  # cred.11
 
     def require_key_good(self, key_id: bytes) -> None:
         """Raise CredentialRevoked for a revoked encryption key."""
-        if key_id in self._key_ids:
+        if self.listed.find(key_entry(key_id)) is not None:
             raise CredentialRevoked("the encryption key is revoked")  # ek.8
+
+    def excerpt(self, prefixes: Iterable[int]) -> RevocationExcerpt:
+        """Return the head, and these shards with their paths. Raises StaleRevocationList, RevocationShardMissing."""
+        if self.signed is None:
+            raise StaleRevocationList("no revocation list is at hand")
+        return self.listed.excerpt(self.signed, prefixes)
 
     def is_revoked(self, kind: str, owner_id: str, statement_id: bytes) -> bool:
         """Return whether a statement of this kind ("grant", "mandate", "guardian", "duty") was taken back by itself."""
         entry = statement_entry(kind, owner_id, statement_id)
-        return entry in self._statements or entry in self.ended
+        return entry in self.ended or self.listed.find(entry) is not None
 
     def is_taken_back(self, kind: str, patient_id: PatientId, statement_id: bytes, stated_at: Instant) -> bool:
         """Return whether a grant or mandate was taken back, by itself or with all that its patient signed."""
@@ -287,23 +353,19 @@ class Lists:
 
     def swept_before(self, patient_id: str) -> Instant:
         """Return before when everything is taken back that the patient, or its deputies, signed; 0 where nothing is."""
-        return self._sweeps.get(sweep_entry(patient_id), 0)
+        return self.listed.find(sweep_entry(patient_id)) or 0
 
-    @cached_property
-    def _serials(self) -> frozenset[bytes]:
-        return frozenset(self.revocations.serials if self.revocations else ())
 
-    @cached_property
-    def _statements(self) -> frozenset[bytes]:
-        return frozenset(self.revocations.statements if self.revocations else ())
+def read_excerpt(anchors: Anchors, excerpt: RevocationExcerpt, crls: tuple[bytes, ...]) -> Lists:
+    """Verify a head and the shards that came with it. Raises Authentication, RevocationShardInvalid, MalformedMessage."""
+    check(excerpt)
+    lists = Lists.read(anchors, excerpt.head, crls)
+    return replace(lists, listed=SomeShards.read(excerpt, lists.require_head()))
 
-    @cached_property
-    def _sweeps(self) -> Mapping[bytes, Instant]:
-        found: dict[bytes, Instant] = {}
-        for sweep in self.revocations.sweeps if self.revocations else ():
-            found[sweep.patient_digest] = max(sweep.before, found.get(sweep.patient_digest, 0))
-        return found
 
-    @cached_property
-    def _key_ids(self) -> frozenset[bytes]:
-        return frozenset(self.revocations.key_ids if self.revocations else ())
+def open_head(anchors: Anchors, signed: SignedStatement) -> RevocationHead:
+    """Verify a head by PUK_C. Raises Authentication, MalformedMessage."""
+    head = anchors.open("rl", RevocationHead, signed)  # rl.1
+    if head.next_update - head.this_update > LONGEST_LIST_LIFE_MS:
+        raise MalformedMessage("a head of the revocation list may not live longer than an hour")  # rl.2
+    return head

@@ -29,11 +29,15 @@ Crls = tuple[x509.CertificateRevocationList, ...]
 
 @dataclass(frozen=True)
 class Authority:
-    """A medical authority under one of its keys. `doctor_ids` are IDs, or prefixes of IDs and a `*`; none means nobody."""
+    """A medical authority under one of its keys. `doctor_ids` are IDs, or prefixes of IDs and a `*`; none means nobody.
+
+    `crl_url` is where it publishes its lists, if it does; whoever fetches one requires the URL's form then.
+    """
 
     authority_id: str
     certificate: x509.Certificate
     doctor_ids: tuple[str, ...]
+    crl_url: str | None = None
 
     @classmethod
     def of(cls, stated: pb.MedicalAuthority) -> "Authority":
@@ -42,7 +46,7 @@ class Authority:
             certificate = x509.load_der_x509_certificate(stated.certificate)
         except ValueError as error:
             raise MalformedMessage("a medical authority's certificate in the trust bundle is none") from error  # tb.10
-        return cls(stated.authority_id, certificate, tuple(stated.doctor_ids))
+        return cls(stated.authority_id, certificate, tuple(stated.doctor_ids), stated.crl_url or None)
 
     @cached_property
     def digest(self) -> bytes:
@@ -81,6 +85,12 @@ def pin_crl(certificate: bytes, number: int, crl: bytes) -> CrlPin:
     """Name the newest CRL of an authority's certificate: an entry of the cloud's list."""
     octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
     return CrlPin(certificate_digest=digest(certificate), number=octets, digest=digest(crl))
+
+
+def crls_beside(crls: Iterable[bytes], held: Iterable[bytes]) -> list[bytes]:
+    """Return those CRLs that an asker does not have who named what it has by their digests."""
+    at_hand = frozenset(held)
+    return [crl for crl in crls if digest(crl) not in at_hand]
 
 
 def crls_that_count(

@@ -26,7 +26,7 @@ from federation.protocol.anchors import Anchors, KeyHistory, has_begun, has_ende
 from federation.protocol.statements import peek_statement, sign_statement, verify_signature
 from federation.protocol.time import Instant
 from federation.v1.directory_pb2 import KeyPeriod, TrustBundle
-from federation.v1.statement_pb2 import RevocationList, SignedStatement
+from federation.v1.statement_pb2 import RevocationHead, SignedStatement
 from keystore.signatures import SigningKey, VerifyingKey
 from keystore.transcript import statement_digest, transcript
 
@@ -131,11 +131,11 @@ class BundleLease:
         """Begin with a bundle that was pinned or followed just now: it was the newest when it was made."""
         return cls(bundle, bundle.content.issued_at)
 
-    def is_behind(self, revocations: RevocationList) -> bool:
+    def is_behind(self, revocations: RevocationHead) -> bool:
         """Return whether a list, verified, names a newer bundle: fetch it."""
         return revocations.bundle_sequence > self.bundle.sequence
 
-    def heard(self, revocations: RevocationList) -> "BundleLease":
+    def heard(self, revocations: RevocationHead) -> "BundleLease":
         """Return the lease after a verified list: it goes on unless the list names a newer bundle."""
         if self.is_behind(revocations):
             return self

@@ -8,6 +8,8 @@ P2  The patient, only then, sends M_SD and its grant under SEK_1: this confirms 
 D5  The doctor signs its diagnosis over what it rests on. A further one amends it: it names the newest before it.
 P6  The patient gives a receipt, for each.
 
+Long because it is one exchange seen from both of its sides: what each builds must fit the other.
+
 Before, the doctor opens a room of the relay, and closes it after: it shows who it is, in clear, signed for this hospital. Nothing
 of that is secret: a room's statements are served to whoever has the room's number. So refusals are precise.
 
@@ -60,6 +62,7 @@ from federation.v1.consultation_pb2 import (
 )
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
 from federation.v1.envelope_pb2 import SealedOpening, SessionFrame
+from federation.v1.search_pb2 import KeptPlaces
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, KeyStatement, SignedStatement
 from keystore.identities import DoctorId, HospitalId, PatientId
 from keystore.signatures import VerifyingKey
@@ -227,11 +230,12 @@ class Established:
     session: Session
 
     def deliver(
-        self, biosignal: bytes, shown: Shown, *, now: Instant
+        self, biosignal: bytes, shown: Shown, *, now: Instant, places: KeptPlaces | None = None
     ) -> "tuple[AwaitingDiagnosis, Iterator[SessionFrame]]":
         """Send P2 (eq. 23): M_SD in slices, then what signs it for this doctor, and the consent. Raises Limit.
 
         `shown` is whose visit it is, and the consent, if there is one: signed by this patient, for itself or as a deputy.
+        `places` is where it has records, for where the public cloud is silent.
         """
         if len(biosignal) > MOST_BIOSIGNAL_BYTES:
             raise Limit(f"a biosignal has at most {MOST_BIOSIGNAL_BYTES} bytes, not {len(biosignal)}")
@@ -252,6 +256,7 @@ class Established:
             sent_at=now,
             signature=session.signing_key.sign(signed),
             consent=shown.consent,
+            places=places,
         )
         check(payload)
         frames = list(_frames(session.sending, biosignal, payload, now))
@@ -447,6 +452,11 @@ class InConsultation:
     def patient_id(self) -> PatientId:
         """Return whose visit it is."""
         return self.shown.patient_id
+
+    @property
+    def places(self) -> KeptPlaces | None:
+        """Return where the patient says that it has records, unverified; None where it says nothing."""
+        return self.delivery.places if self.delivery.HasField("places") else None
 
     def diagnose(
         self, diagnosis: bytes, record_signatures: tuple[bytes, ...], *, now: Instant

@@ -20,6 +20,7 @@ from federation.protocol.time import Instant
 from keystore.identities import DoctorId
 from keystore.signatures import VerifyingKey
 from keystore.x509 import UNREADABLE, is_issued_by
+from remembered import Memory
 
 URN = "urn:medunion:"
 _UNDERSTOOD = {
@@ -60,8 +61,7 @@ def verify_certificate(
     Raises CertificateIllegal, CertificateOutOfScope, CertificateExpired, CertificateRevoked, CertificateForeign,
     StaleRevocationList.
     """
-    certificate = read_certificate(der)
-    authority = authority_of(certificate, authorities)
+    certificate, authority = _signed(der, authorities)
     if not authority.certifies(doctor_id):
         raise CertificateOutOfScope(f"{authority.authority_id} may not certify this doctor")  # cert.3
     _require_end_entity(certificate)
@@ -71,6 +71,23 @@ def verify_certificate(
     _require_not_revoked(certificate, authority, lists, moment)
     _require_owner(certificate, doctor_id, verifying_key)
     return authority
+
+
+_SIGNED: Memory[tuple[bytes, tuple[bytes, ...]], tuple[x509.Certificate, bytes]] = Memory("certificates")
+
+
+def _signed(der: bytes, authorities: Sequence[Authority]) -> tuple[x509.Certificate, Authority]:
+    """Return Cert_D read, and the authority that signed it, as the trust bundle has it now. Raises CertificateIllegal.
+
+    That it did is remembered for these authorities' certificates; whom they may certify is not.
+    """
+
+    def verified() -> tuple[x509.Certificate, bytes]:
+        certificate = read_certificate(der)
+        return certificate, authority_of(certificate, authorities).digest
+
+    certificate, signer = _SIGNED.of((der, tuple(it.digest for it in authorities)), verified)
+    return certificate, next(it for it in authorities if it.digest == signer)
 
 
 def authority_of(certificate: x509.Certificate, authorities: Sequence[Authority]) -> Authority:

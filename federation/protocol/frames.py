@@ -6,7 +6,7 @@ encrypted files and communication with PURBs"), above one smallest class that al
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -34,10 +34,15 @@ from federation.v1.record_pb2 import Deposit, RecordManifest
 from keystore.transcript import LENGTH_BYTES, digest, frame, text, transcript, u64
 
 M = TypeVar("M", bound=Message)
+Content = bytes | bytearray | memoryview
 
 MOST_BIOSIGNAL_BYTES = 16 * 1024 * 1024
 """Of M_SD, wherever it goes: what a doctor may diagnose, its hospital may keep."""
 MOST_SLICE_BYTES = 1024 * 1024
+TAG_BYTES = 16
+"""That AES-256-GCM puts behind what it seals."""
+_LENGTH_DELIMITED = 2
+"""The wire type of bytes and messages in protocol buffers."""
 MOST_SLICES = 1024
 """Of content that a receiver holds in memory until it is whole: work and memory are bounded by the frames too."""
 
@@ -58,15 +63,15 @@ class Direction:
     keys: DirectionKeys
     sequence: int = 0
 
-    def seal(self, name: str, content: bytes, *, last: bool, sent_at: Instant) -> "tuple[Direction, SessionFrame]":
+    def seal(self, name: str, content: Content, *, last: bool, sent_at: Instant) -> "tuple[Direction, SessionFrame]":
         """Seal the next frame: a slice as it is, or the message that ends it all, which is padded here."""
-        context = self._context(name, sent_at, last=last)
-        plaintext = pad_message(content) if last else content
-        sealed = AESGCM(self.keys.key).encrypt(self._nonce(), plaintext, context)
-        frame = SessionFrame(
-            session_id=self.session_id, sequence=self.sequence, last=last, sealed=sealed, sent_at=sent_at
-        )
-        return replace(self, sequence=self.sequence + 1), frame
+        plaintext = pad_message(bytes(content)) if last else content
+        direction, sealed = self._seal(name, plaintext, last=last, sent_at=sent_at)
+        return direction, sealed.frame
+
+    def seal_slice(self, name: str, content: Content, *, sent_at: Instant) -> "tuple[Direction, SealedFrame]":
+        """Seal a slice of a long content as the next frame."""
+        return self._seal(name, content, last=False, sent_at=sent_at)
 
     def open(self, name: str, frame: SessionFrame) -> "tuple[Direction, bytes]":
         """Open the next frame: give the slice with what pads it, or the message without.
@@ -100,11 +105,52 @@ class Direction:
             raise OutOfOrder(f"{name} is one frame")
         return direction, parse_last(plaintext, frame, message_type)
 
+    def _seal(self, name: str, plaintext: Content, *, last: bool, sent_at: Instant) -> "tuple[Direction, SealedFrame]":
+        sealed = bytearray(len(plaintext) + TAG_BYTES)
+        # Into a buffer, for then other threads run meanwhile.
+        AESGCM(self.keys.key).encrypt_into(self._nonce(), plaintext, self._context(name, sent_at, last=last), sealed)
+        head = SessionFrame(session_id=self.session_id, sequence=self.sequence, last=last, sent_at=sent_at)
+        return replace(self, sequence=self.sequence + 1), SealedFrame(head, sealed)
+
     def _nonce(self) -> bytes:
         return bytes(a ^ b for a, b in zip(self.keys.iv, self.sequence.to_bytes(12, "big"), strict=True))
 
     def _context(self, name: str, sent_at: Instant, *, last: bool) -> bytes:
         return transcript(text(name).decode(), self.session_id, u64(self.sequence), u64(sent_at), u64(int(last)))
+
+
+@dataclass(frozen=True, repr=False)
+class SealedFrame:
+    """A frame with its ciphertext beside it: protobuf copies that whenever one message takes another, or is serialised."""
+
+    head: SessionFrame
+    sealed: bytearray
+
+    @property
+    def frame(self) -> SessionFrame:
+        """Return the frame as a message."""
+        frame = SessionFrame(sealed=bytes(self.sealed))
+        frame.MergeFrom(self.head)
+        return frame
+
+    def serialised_in(self, message: Message, field_name: str) -> bytes:
+        """Return a message with the frame as one more field, serialised: here the ciphertext is copied, once."""
+        frame = _with_field(self.head, "sealed", [self.sealed])
+        return b"".join(_with_field(message, field_name, frame))
+
+
+def _with_field(message: Message, name: str, content: Sequence[Content]) -> list[Content]:
+    """Return the parts of a serialised message that has one more field of bytes, or of a message, than it holds.
+
+    Protocol buffers takes fields in any order, so the field may come last (its encoding: tag, length, bytes).
+    """
+    tag = message.DESCRIPTOR.fields_by_name[name].number << 3 | _LENGTH_DELIMITED
+    return [message.SerializeToString(), _varint(tag), _varint(sum(map(len, content))), *content]
+
+
+def _varint(number: int) -> bytes:
+    more = [number >> shift & 0x7F | 0x80 for shift in range(0, max(1, number.bit_length()), 7)]
+    return bytes([*more[:-1], more[-1] & 0x7F])
 
 
 def parse_last(plaintext: bytes, frame: SessionFrame, message_type: type[M]) -> Opened[M]:
@@ -169,7 +215,7 @@ def require_padded(arrived: int, size: int) -> None:
 
 def require_zeros(padding: bytes) -> None:
     """Raise PaddingInvalid for padding that says something."""
-    if any(padding):
+    if padding != bytes(len(padding)):
         raise PaddingInvalid("the padding under the session key is not zeros")
 
 
@@ -177,29 +223,39 @@ def require_zeros(padding: bytes) -> None:
 class Piece:
     """A slice that is to be sent: content, and how many zeros stand after it."""
 
-    content: bytes
+    content: Content
     zeros: int = 0
 
     @property
-    def padded(self) -> bytes:
+    def padded(self) -> Content:
         """Return what goes under the seal."""
-        return self.content + bytes(self.zeros)
+        return b"".join((self.content, bytes(self.zeros))) if self.zeros else self.content
 
 
 def pieces(chunks: Iterable[bytes]) -> Iterator[Piece]:
-    """Cut a byte stream and its padding into slices of SLICE_BYTES; the last may be shorter, none is empty."""
-    pending, sent = bytearray(), 0
+    """Cut a byte stream and its padding into slices of SLICE_BYTES; the last may be shorter, none is empty.
+
+    A slice that lies in one chunk is a view of it: nothing of a long content is copied that need not be.
+    """
+    waiting, size, sent = list[memoryview](), 0, 0
     for chunk in chunks:
-        pending += chunk
-        while len(pending) >= SLICE_BYTES:
-            yield Piece(bytes(pending[:SLICE_BYTES]))
-            del pending[:SLICE_BYTES]
-            sent += SLICE_BYTES
-    rest, left = bytes(pending), padded_size(sent + len(pending)) - sent
+        rest = memoryview(chunk)
+        while size + len(rest) >= SLICE_BYTES:
+            cut = SLICE_BYTES - size
+            yield Piece(_joined([*waiting, rest[:cut]]))
+            waiting, size, sent, rest = [], 0, sent + SLICE_BYTES, rest[cut:]
+        waiting.append(rest)
+        size += len(rest)
+    end, left = _joined(waiting), padded_size(sent + size) - sent
     while left:
         size = min(left, SLICE_BYTES)
-        yield Piece(rest, size - len(rest))
-        rest, left = b"", left - size
+        yield Piece(end, size - len(end))
+        end, left = b"", left - size
+
+
+def _joined(parts: Sequence[memoryview]) -> Content:
+    filled = [part for part in parts if part]
+    return filled[0] if len(filled) == 1 else b"".join(filled)
 
 
 @dataclass(frozen=True, repr=False)

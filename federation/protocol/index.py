@@ -1,6 +1,6 @@
 """The public cloud's blind index (C5): the database says nothing about who has records where, not even to its operator.
 
-Everything in a row comes from one value of the patient, V = HMAC(index key, T("idx", ID_P)), which the token makes once a search:
+Everything in a row comes from one value of the patient, V = HMAC(W, T("idx")), W = HMAC(index key, T("identity", ID_P)):
 
     bucket        the number in the first two bytes of HMAC(V, T("idx-bucket")): rows of one patient lie together
     row key       HMAC(V, T("idx-class", class))
@@ -8,20 +8,20 @@ Everything in a row comes from one value of the patient, V = HMAC(index key, T("
     level         the first eight bytes of HMAC(V, T("idx-level", sensitivity)): what a search may not show, it does not read
     row id        HMAC(V, T("idx-row", row key, ID_HPC, handle))
 
-and the value, sealed under the sealing key with row key and row id as associated data. A row has one name under each generation
-of the index key.
+and the value, sealed under the sealing key with row key and row id as associated data, in one batch with the others under its row
+key: the token is asked once for what a search reads of a class. A row has one name under each generation of the index key.
 """
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from federation.errors import Corrupt
 from federation.protocol.statements import SENSITIVITIES, SENSITIVITY_NAMES
 from federation.v1.statement_pb2 import SENSITIVITY_NORMAL, Sensitivity
 from keystore.errors import SealBroken
 from keystore.identities import NO_DOCTOR, DepartmentId, DoctorId, HospitalId, PatientId, class_of, hospital_of
-from keystore.keyring import Indexing, Sealing
+from keystore.keyring import Indexing, Sealing, Together
 from keystore.transcript import text, transcript
 
 BUCKET_BYTES = 2
@@ -104,14 +104,19 @@ class BlindPatient:
 
 @dataclass(frozen=True)
 class BlindIndex:
-    """The keys of the index, both in the cloud's token."""
+    """The keys of the index, both in the cloud's token; and who asks now: what is remembered is remembered for it alone."""
 
     index_key: Indexing
     sealing_key: Sealing
+    asker: str = ""
+
+    def asked_by(self, asker: str) -> "BlindIndex":
+        """Return the same, for a party that was proved to ask."""
+        return replace(self, asker=asker)
 
     def patients(self, patient_id: PatientId) -> Sequence[BlindPatient]:
         """Return a patient under every usable generation, the active one first."""
-        return [BlindPatient(*made) for made in self.index_key.macs(transcript("idx", text(patient_id)))]
+        return [BlindPatient(*made) for made in self.index_key.names("idx", patient_id, asker=self.asker)]
 
     def names(self, patient_id: PatientId, location: Location) -> Sequence[BlindName]:
         """Return what a row may be called: under every usable generation, the active one first."""
@@ -121,18 +126,25 @@ class BlindIndex:
         """Return the value of a row of this name."""
         sensitivity = SENSITIVITY_NAMES[location.sensitivity]
         value = f"{location.department_id}\n{location.handle.hex()}\n{location.doctor_id}\n{sensitivity}".encode()
-        return self.sealing_key.seal(value, row_context(name.row_key, name.row_id))
+        return self.sealing_key.seal(value, row_context(name.row_key, name.row_id), self._together(name.row_key))
 
     def reveal(self, row_key: bytes, row_id: bytes, sealed: bytes) -> Location:
         """Open a row. Raises Corrupt."""
         try:
-            value = self.sealing_key.open(sealed, row_context(row_key, row_id)).decode()
+            value = self.sealing_key.open(sealed, row_context(row_key, row_id), self._together(row_key)).decode()
         except SealBroken as error:
             raise Corrupt("a row of the index does not open") from error
         department_id, handle, doctor_id, sensitivity = value.split("\n")
         return Location(
             DepartmentId(department_id), bytes.fromhex(handle), DoctorId(doctor_id), SENSITIVITIES[sensitivity]
         )
+
+    def reseal(self, row_key: bytes, row_id: bytes, sealed: bytes) -> bytes:
+        """Return the value of a row under the active sealing key. Raises SealBroken."""
+        return self.sealing_key.reseal(sealed, row_context(row_key, row_id), self._together(row_key))
+
+    def _together(self, row_key: bytes) -> Together:
+        return Together(row_key, self.asker)
 
 
 def row_context(row_key: bytes, row_id: bytes) -> bytes:

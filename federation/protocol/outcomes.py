@@ -22,6 +22,7 @@ from federation.errors import (
     GrantMissing,
     GrantRevoked,
     GrantScope,
+    NewerThanList,
     NoSuchRecord,
     NotOwnRecord,
 )
@@ -69,6 +70,8 @@ OUTCOMES = (
         search.SEARCH_OUTCOME_BUDGET_EXHAUSTED,
         record.SESSION_OUTCOME_BUDGET_EXHAUSTED,
     ),
+    # Of what a hospital gives while the public cloud is silent; the cloud itself has a list of now.
+    Outcome("newer-than-list", NewerThanList, None, record.SESSION_OUTCOME_NEWER_THAN_LIST),
     Outcome("not-own", NotOwnRecord, search.SEARCH_OUTCOME_NOT_OWN, record.SESSION_OUTCOME_NOT_OWN),
 )
 _AS: dict[type[FederationError], type[FederationError]] = {

@@ -2,15 +2,17 @@
 
 Explicit presence: a missing field is refused unless its rule says that it may be absent; an unknown field is refused at any
 depth. Received points are checked here too, so no later step can forget (B6).
+
+What a type's rules ask is compiled once, to one function for each field, and only run for each message.
 """
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -73,21 +75,22 @@ def check(message: Message) -> None:
     """Check a parsed message by its rules, at every depth. Raises MalformedMessage."""
     if len(UnknownFieldSet(message)):
         raise UnknownField(f"{message.DESCRIPTOR.name} has a field that its definition does not have")
-    for field in message.DESCRIPTOR.fields:
-        _check_field(message, cast("FieldDescriptor", field))
+    for check_field in _field_checks(message.DESCRIPTOR):
+        check_field(message)
 
 
 def is_identity(kind: "rules.Kind.ValueType", value: str) -> bool:
     """Return whether the text has the form of that kind of identity."""
     form = _form(kind)
-    return form is not None and form(value)
+    return form is not None and bool(form(value))
 
 
-def _form(kind: "rules.Kind.ValueType") -> Callable[[str], bool] | None:
+def _form(kind: "rules.Kind.ValueType") -> Callable[[str], object] | None:
+    """Return what says of a text, by something that is true, that it has the form of a kind; None for a kind without."""
     if kind == rules.KIND_ADDRESS:
         return is_address
     pattern = _FORMS.get(kind)
-    return None if pattern is None else lambda value: pattern.fullmatch(value) is not None
+    return None if pattern is None else pattern.fullmatch
 
 
 @cache
@@ -106,20 +109,41 @@ def field_rule(message_type: type[Message], name: str) -> rules.FieldRule:
     return _field_rule(cast("FieldDescriptor", message_type.DESCRIPTOR.fields_by_name[name]))
 
 
-def _check_field(message: Message, field: FieldDescriptor) -> None:
-    rule = _field_rule(field)
+@cache
+def _field_checks(descriptor: Descriptor) -> tuple[Callable[[Message], None], ...]:
+    """Return what checks the fields of a message, in the order of its definition."""
+    return tuple(_field_check(field) for field in descriptor.fields)
+
+
+def _field_check(field: FieldDescriptor) -> Callable[[Message], None]:
+    rule, name = _field_rule(field), field.name
+    check_value = _value_check(field, rule)
     if field.is_repeated:
-        values: Iterable[object] = getattr(message, field.name)
-        if len(getattr(message, field.name)) > rule.max_items:
-            raise FieldInvalid(f"{field.full_name} has more than {rule.max_items} elements")
-    elif message.HasField(field.name):
-        values = (getattr(message, field.name),)
-    elif rule.may_be_absent or _in_real_oneof(field):
-        return
-    else:
-        raise MissingField(f"{field.full_name} is missing")
-    for value in values:
-        _check_value(field, rule, value)
+        return _repeated_check(field, rule.max_items, check_value)
+    may_be_absent = rule.may_be_absent or _in_real_oneof(field)
+
+    def check_singular(message: Message) -> None:
+        if message.HasField(name):
+            check_value(getattr(message, name))
+        elif not may_be_absent:
+            raise MissingField(f"{field.full_name} is missing")
+
+    return check_singular
+
+
+def _repeated_check(
+    field: FieldDescriptor, max_items: int, check_value: Callable[[Any], None]
+) -> Callable[[Message], None]:
+    name = field.name
+
+    def check_repeated(message: Message) -> None:
+        values = getattr(message, name)
+        if len(values) > max_items:
+            raise FieldInvalid(f"{field.full_name} has more than {max_items} elements")
+        for value in values:
+            check_value(value)
+
+    return check_repeated
 
 
 def _in_real_oneof(field: FieldDescriptor) -> bool:
@@ -127,39 +151,81 @@ def _in_real_oneof(field: FieldDescriptor) -> bool:
     return field.containing_oneof is not None and field.containing_oneof.name != f"_{field.name}"
 
 
-def _check_value(field: FieldDescriptor, rule: rules.FieldRule, value: object) -> None:
-    if isinstance(value, Message):
-        check(value)
-    elif isinstance(value, bytes | str):
-        _check_sized(field, rule, value)
-    elif field.enum_type is not None and value not in {v.number for v in field.enum_type.values if v.number}:
-        raise FieldInvalid(f"{field.full_name} has a value that its definition does not have")
-    elif rule.kind == rules.KIND_TIME and isinstance(value, int) and value > LAST_TIME:
-        raise FieldInvalid(f"{field.full_name} lies after the year 9999")
+def _value_check(field: FieldDescriptor, rule: rules.FieldRule) -> Callable[[Any], None]:
+    """Return what checks one value of a field, or one element of a repeated one."""
+    if field.message_type is not None:
+        return check
+    if field.type == FieldDescriptor.TYPE_STRING:
+        return _text_check(field, rule)
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return _bytes_check(field, rule)
+    if field.enum_type is not None:
+        return _enum_check(field, field.enum_type)
+    return _time_check(field) if rule.kind == rules.KIND_TIME else _anything
 
 
-def _check_sized(field: FieldDescriptor, rule: rules.FieldRule, value: bytes | str) -> None:
-    size = len(value)
-    if isinstance(value, str) and not value.isascii():
-        raise FieldInvalid(f"{field.full_name} is not ASCII")
-    if rule.max_size and size > rule.max_size:
-        raise MessageTooLarge(f"{field.full_name} has {size} bytes of {rule.max_size}")
-    sizes = _SIZES.get(rule.kind)
-    if sizes is not None and size not in sizes:
-        raise FieldInvalid(f"{field.full_name} has {size} bytes")
-    form = _form(rule.kind)
-    if form is not None and not (isinstance(value, str) and form(value)):
-        raise FieldInvalid(f"{field.full_name} has not the form of its kind")
-    require = _POINTS.get(rule.kind)
-    if require is not None and isinstance(value, bytes):
-        _check_point(field, require, value)
+def _anything(value: object) -> None:
+    """Take any number or truth value: its type says all."""
 
 
-def _check_point(field: FieldDescriptor, require: Callable[[bytes], object], value: bytes) -> None:
-    try:
-        require(value)
-    except InvalidPoint as error:
-        raise PointInvalid(f"{field.full_name}: {error}") from error
+def _enum_check(field: FieldDescriptor, enum: EnumDescriptor) -> Callable[[int], None]:
+    defined = frozenset(value.number for value in enum.values if value.number)
+
+    def check_enum(value: int) -> None:
+        if value not in defined:
+            raise FieldInvalid(f"{field.full_name} has a value that its definition does not have")
+
+    return check_enum
+
+
+def _time_check(field: FieldDescriptor) -> Callable[[int], None]:
+    def check_time(value: int) -> None:
+        if value > LAST_TIME:
+            raise FieldInvalid(f"{field.full_name} lies after the year 9999")
+
+    return check_time
+
+
+def _text_check(field: FieldDescriptor, rule: rules.FieldRule) -> Callable[[str], None]:
+    check_size, form = _size_check(field, rule), _form(rule.kind)
+
+    def check_text(value: str) -> None:
+        if not value.isascii():
+            raise FieldInvalid(f"{field.full_name} is not ASCII")
+        check_size(value)
+        if form is not None and not form(value):
+            raise FieldInvalid(f"{field.full_name} has not the form of its kind")
+
+    return check_text
+
+
+def _bytes_check(field: FieldDescriptor, rule: rules.FieldRule) -> Callable[[bytes], None]:
+    check_size, require = _size_check(field, rule), _POINTS.get(rule.kind)
+    if _form(rule.kind) is not None:
+        raise TypeError(f"{field.full_name} holds bytes, and its kind is one of text")
+    if require is None:
+        return check_size
+
+    def check_point(value: bytes) -> None:
+        check_size(value)
+        try:
+            require(value)
+        except InvalidPoint as error:
+            raise PointInvalid(f"{field.full_name}: {error}") from error
+
+    return check_point
+
+
+def _size_check(field: FieldDescriptor, rule: rules.FieldRule) -> Callable[[bytes | str], None]:
+    most, sizes = rule.max_size, _SIZES.get(rule.kind)
+
+    def check_size(value: bytes | str) -> None:
+        if most and len(value) > most:
+            raise MessageTooLarge(f"{field.full_name} has {len(value)} bytes of {most}")
+        if sizes is not None and len(value) not in sizes:
+            raise FieldInvalid(f"{field.full_name} has {len(value)} bytes")
+
+    return check_size
 
 
 _DNS_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"

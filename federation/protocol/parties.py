@@ -43,9 +43,10 @@ class Pending(Generic[S]):
     keep_until: int
     _next: S
 
-    def require(self, check: Callable[[S], object]) -> None:
-        """Hold what the message leads to against one check more, before its key is kept. Raises what the check raises."""
-        check(self._next)
+    @property
+    def begun(self) -> S:
+        """Return the state for work of which nothing leaves before the key is kept: together with what is written of it."""
+        return self._next
 
     def admit(self, inserted: bool) -> S:
         """Return the state if the key was new. Raises Rejected for a replay."""

@@ -40,13 +40,14 @@ from federation.protocol.frames import (
     Direction,
     IncomingRecord,
     Piece,
+    SealedFrame,
     deposit_content,
     parse_last,
     pieces,
     with_slice,
 )
 from federation.protocol.handshake import AwaitingReply, Kind, ReceivedOpening, Session, Side
-from federation.protocol.parsing import check, parse
+from federation.protocol.parsing import check, field_rule, parse, payload_rule
 from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.sealing import Opened, after_opening
 from federation.protocol.shown import Shown, asker_of
@@ -68,6 +69,7 @@ from federation.v1.record_pb2 import (
     DepositReceipt,
     OwnDocument,
     RecordEnd,
+    RecordManifest,
     RecordOpening,
     RecordQuery,
     RecordReply,
@@ -96,8 +98,9 @@ PURPOSE_NAMES: dict["pb.Purpose.ValueType", str] = {
 Request = RecordQuery | Deposit | OwnDocument
 M = TypeVar("M", bound=Message)
 
-MOST_LOGGED = 4096
-"""Accesses of one answer, the newest."""
+MOST_LOGGED = field_rule(RecordManifest, "accesses").max_items
+LOGGED_ROOM = payload_rule(RecordManifest.DESCRIPTOR).max_size - 256
+"""Accesses of one answer, the newest, and bytes that they and their head may have together: beside both names."""
 
 _ASKED = {pb.PURPOSE_READ: ("READ", RIGHT_READ), pb.PURPOSE_LOG: ("LOG", RIGHT_LOG)}
 """What D4 may be for -> the kind of its entry in the log, and the right that it asks for."""
@@ -217,8 +220,10 @@ class Established:
     session: Session
     intent: Intent
 
-    def query(self, *, now: Instant) -> "tuple[AwaitingRecord, SessionFrame]":
-        """Send D4 (eq. 45): open c_P and show why it may."""
+    def query(
+        self, *, now: Instant, known_size: int = 0, before: int | None = None
+    ) -> "tuple[AwaitingRecord, SessionFrame]":
+        """Send D4 (eq. 45): open c_P and show why it may; of a log, from which head on it is proved, and before which leaf."""
         session, intent, shown = self.session, self.intent, self.intent.shown
         payload = RecordQuery(
             patient_id=shown.patient_id,
@@ -228,6 +233,8 @@ class Established:
             blind=intent.blind,
             scope=intent.scope,
             access=shown.access,
+            known_size=known_size or None,
+            before=before,
         )
         check(payload)
         _, frame = session.sending.seal_message("d4", payload, sent_at=now)
@@ -543,12 +550,12 @@ class Release:
         """Say to who asks, in place of what was to follow, why the record ends here."""
         return self.sending.seal_message("h2", RecordEnd(outcome=outcome, sent_at=now), sent_at=now)[1]
 
-    def slice(self, piece: Piece, *, now: Instant) -> "tuple[Release, SessionFrame]":
+    def slice(self, piece: Piece, *, now: Instant) -> "tuple[Release, SealedFrame]":
         """Send the next slice of M_EMR || zeros."""
         hasher = self.hasher.copy()
         hasher.update(piece.content)
-        sending, frame = self.sending.seal("h2", piece.padded, last=False, sent_at=now)
-        return replace(self, sending=sending, hasher=hasher), frame
+        sending, sealed = self.sending.seal_slice("h2", piece.padded, sent_at=now)
+        return replace(self, sending=sending, hasher=hasher), sealed
 
     def end(self, version: int, *, now: Instant) -> SessionFrame:
         """Send the last frame, signed over all of M_EMR (C8)."""

@@ -21,7 +21,7 @@ from federation.errors import (
     SessionUnknown,
     TicketInvalid,
 )
-from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.anchors import Anchors, Lists, read_excerpt
 from federation.protocol.doctor_certificate import verify_certificate
 from federation.protocol.parsing import check, parse
 from federation.protocol.sealing import (
@@ -41,7 +41,13 @@ from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier,
 from federation.v1 import statement_pb2 as pb
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.registration_pb2 import RegistrationAnswer, RegistrationRequest
-from federation.v1.statement_pb2 import Credential, EncryptionKeyStatement, KeyStatement, SignedStatement
+from federation.v1.statement_pb2 import (
+    Credential,
+    EncryptionKeyStatement,
+    KeyStatement,
+    RevocationExcerpt,
+    SignedStatement,
+)
 from keystore.curve import x_of
 from keystore.encryption import DecryptionKey, Keyring
 from keystore.errors import CredentialMismatch, InvalidPoint
@@ -169,7 +175,7 @@ class AwaitingCredential:
         point = self._check_equation(answer, anchors.issuer_at(credential.not_before))  # reg2.7
         signed = answer_transcript(self.request_digest, answer, point)
         verify_signature(anchors.cloud_key_at(answer.sent_at), answer.signature, signed)  # reg2.9, reg2.10
-        lists = Lists.read(anchors, answer.revocation_list, crls)  # reg2.11
+        lists = read_excerpt(anchors, answer.revocations, crls)  # reg2.11
         party = Verifier(anchors, lists, freshness).party(answer.key_statement, own.role, now=now)  # reg2.12
         if party.credential != answer.credential or party.registration_point != answer.registration_point:
             raise IdentityMismatch("the key statement is of another credential")  # reg2.13
@@ -356,18 +362,18 @@ class AcceptedRequest:
         credential: bytes,
         issued: Issued,
         cloud_signing_key: SigningKey,
-        revocation_list: SignedStatement,
+        revocations: RevocationExcerpt,
         *,
         now: Instant,
     ) -> tuple[SignedStatement, SealedReply]:
-        """State X's keys (KS_X) and seal reg2. The caller wipes S_X afterwards."""
+        """State X's keys (KS_X) and seal reg2; `revocations` hold the shard of its serial. The caller wipes S_X afterwards."""
         key_statement = self._key_statement(credential, issued, cloud_signing_key, now)
         answer = RegistrationAnswer(
             credential=credential,
             registration_point=issued.registration_point,
             registration_secret=bytes(issued.registration_secret),
             key_statement=key_statement,
-            revocation_list=revocation_list,
+            revocations=revocations,
             sent_at=now,
         )
         answer.signature = cloud_signing_key.sign(answer_transcript(self.request_digest, answer, issued.public_point))

@@ -27,15 +27,25 @@ from federation.protocol.access import (
     LONGEST_MANDATE,
     Validity,
 )
-from federation.protocol.anchors import Lists, statement_entry
+from federation.protocol.anchors import Lists, key_entry, serial_entry, statement_entry
 from federation.protocol.calls import STATEMENT_NAMES
 from federation.protocol.shown import require_shown_deputy
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
 from federation.protocol.verifier import VerifiedParty, Verifier, role_of
 from federation.v1 import statement_pb2 as pb
+from federation.v1.access_pb2 import ShownDuty
 from federation.v1.revocation_pb2 import Revocation
-from federation.v1.statement_pb2 import Duty, Grant, Guardianship, Mandate, SignedStatement
+from federation.v1.statement_pb2 import (
+    Credential,
+    Duty,
+    EncryptionKeyStatement,
+    Grant,
+    Guardianship,
+    KeyStatement,
+    Mandate,
+    SignedStatement,
+)
 
 STATEMENT_KINDS = {name: kind for kind, name in STATEMENT_NAMES.items()}
 
@@ -98,6 +108,28 @@ _KINDS = {
 def peek_taken_back(kind: str, signed: SignedStatement) -> TakenBack:
     """Return how a list would name a statement, unverified. Raises MalformedMessage."""
     return _KINDS[kind].read(kind, signed)
+
+
+def entries_of_room(
+    key_statement: SignedStatement, encryption_key_statement: SignedStatement, duty: ShownDuty
+) -> tuple[bytes, ...]:
+    """Return what a patient looks up to check what stands in a room: KS_D, EK_D, the duty and KS_HPC."""
+    return (*entries_of_keys(key_statement, encryption_key_statement), *entries_of_duty(duty))
+
+
+def entries_of_keys(key_statement: SignedStatement, encryption_key_statement: SignedStatement) -> tuple[bytes, ...]:
+    """Return what is looked up to check a party's KS_X and EK_X."""
+    key = peek_statement(EncryptionKeyStatement, encryption_key_statement)
+    return _serial_of(key_statement), key_entry(key.key_id)
+
+
+def entries_of_duty(duty: ShownDuty) -> tuple[bytes, ...]:
+    """Return what a doctor looks up to check a duty: KS_HPC, and the duty."""
+    return _serial_of(duty.key_statement), peek_taken_back("duty", duty.duty).entry
+
+
+def _serial_of(key_statement: SignedStatement) -> bytes:
+    return serial_entry(Credential.FromString(peek_statement(KeyStatement, key_statement).credential).serial)
 
 
 def sender_role(sender_id: str) -> "pb.Role.ValueType":

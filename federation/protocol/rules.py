@@ -24,6 +24,7 @@ from federation.errors import (
     GrantMissing,
     GrantRevoked,
     GrantScope,
+    NewerThanList,
     NoSuchRecord,
     NotOwnRecord,
 )
@@ -174,6 +175,14 @@ RULES = (
         "Wait for the next day or month, or ask who runs that server. If nobody here asked so often, somebody else did: look "
         "into the log.",
         ("access.2",),
+    ),
+    Rule(
+        NewerThanList,
+        "A hospital that hears nothing from the public cloud goes on for a while by a revocation list that is over, for what "
+        "stood before it: nobody has said yet whether what is newer was taken back.",
+        "Show a grant, a duty and a key that are older than the hospital's last list, or wait until the public cloud answers.",
+        (),
+        HOLDS,
     ),
     Rule(
         NoSuchRecord,

@@ -3,16 +3,19 @@
 D2  The doctor asks by the patient's consent, and proves that it shares K_D with the cloud (X7); or the patient asks itself.
 C   The cloud checks who asks and why it may, looks in its blind index, logs, and answers bound to the question (C2).
 
-With the right "log" the patient asks who did: C carries what the cloud's log has of it, in place of rows.
+An answer is a page of one size, on which each hospital stands once with as many of its records as there is room for. What does
+not fit comes with the next one, which is asked for by the place that C gives. With the right "log" the patient asks who did:
+C carries what the cloud's log has of it, in place of hospitals.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from federation.errors import (
     AnswerMismatch,
     Authorization,
+    DepartmentForeign,
     FieldInvalid,
     IdentityMismatch,
     NotRegistered,
@@ -22,9 +25,9 @@ from federation.errors import (
 from federation.protocol import outcomes
 from federation.protocol.access import AccessEvent, Allowed, Receiver, Right
 from federation.protocol.access import Question as Asked
-from federation.protocol.access_log import entries_digest
+from federation.protocol.access_log import entries_digest, head_digest
 from federation.protocol.outcomes import Outcome
-from federation.protocol.parsing import check
+from federation.protocol.parsing import check, field_rule, payload_rule
 from federation.protocol.parties import Entropy, Party, Pending
 from federation.protocol.sealing import (
     UNNAMED,
@@ -42,17 +45,35 @@ from federation.protocol.statements import RIGHT_NAMES, Signed, certificate_dige
 from federation.protocol.time import Instant
 from federation.protocol.verifier import EncryptionKey, VerifiedParty, Verifier, role_of
 from federation.v1 import search_pb2 as pb
-from federation.v1.access_pb2 import AccessEntry
+from federation.v1.access_pb2 import AccessEntry, ProvedHead
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
-from federation.v1.search_pb2 import IndexRow, SearchAnswer, SearchQuery
+from federation.v1.search_pb2 import (
+    IndexDepartment,
+    IndexHospital,
+    KeptDepartment,
+    KeptPlace,
+    PlacesPage,
+    SearchAnswer,
+    SearchQuery,
+)
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_LOG, ROLE_DOCTOR, ROLE_HOSPITAL, ROLE_PATIENT
 from keystore.encryption import DecryptionKey, Keyring
-from keystore.identities import ANY, DepartmentId, PatientId
-from keystore.signatures import SigningKey
-from keystore.transcript import digest, listing, row, text, transcript, u64
+from keystore.identities import ANY, DepartmentId, PatientId, hospital_of
+from keystore.signatures import SigningKey, VerifyingKey
+from keystore.transcript import LENGTH_BYTES, digest, listing, row, text, transcript, u64
 
-ROWS_PER_PAGE = 8
-ACCESSES_PER_PAGE = 32
+ROWS_PER_PAGE = field_rule(IndexDepartment, "handles").max_items
+HOSPITALS_PER_PAGE = field_rule(SearchAnswer, "hospitals").max_items
+ACCESSES_PER_PAGE = field_rule(SearchAnswer, "accesses").max_items
+
+BESIDE = 400
+"""Bytes of C that are no hospital's, at the most: outcome, next, T_C, proof, Sig_C."""
+
+ACCESSES_ROOM = payload_rule(SearchAnswer.DESCRIPTOR).padded_size - LENGTH_BYTES - BESIDE
+"""Bytes of C that entries of a log and its head may have together."""
+
+FRAMING, SHORT_FRAMING = 4, 2
+"""Bytes of protobuf before a part of C: a tag, and a length below 2^21, or below 2^7."""
 
 
 def _hmac(key: bytes, message: bytes) -> bytes:
@@ -83,35 +104,86 @@ def query_transcript(query: SearchQuery, asker: VerifiedParty, cloud_id: str) ->
         text(query.asker_id),
         certificate_digest(query.doctor_certificate),
         Shown.of(query).signed_digest,
-        u64(query.page),
+        query.after,
         query.nonce,
         text(cloud_id),
         text(RIGHT_NAMES[query.right]),
+        u64(query.known_size) if query.HasField("known_size") else b"",
     )
 
 
-def rows_digest(rows: Sequence[IndexRow]) -> bytes:
-    """Return H(rows)."""
-    return digest(listing([_row(entry) for entry in rows]))
+def place_digest(hospital_id: str, address: str, statements: bytes, departments: Sequence[bytes]) -> bytes:
+    """Return H(place), of the digests of a hospital's statements and of its departments."""
+    return digest(row(text(hospital_id), text(address), statements, listing(departments)))
+
+
+def statements_digest(hospital: IndexHospital) -> bytes:
+    """Return H(T("row", KS_HPC, EK_HPC))."""
+    return digest(row(hospital.key_statement.statement, hospital.encryption_key_statement.statement))
+
+
+def department_digest(department: IndexDepartment) -> bytes:
+    """Return H(T("row", ID_DE, [handle]))."""
+    return digest(row(text(department.department_id), listing(department.handles)))
+
+
+def place_of(hospital: IndexHospital) -> bytes:
+    """Return H(place) of a hospital of an answer."""
+    departments = [department_digest(it) for it in hospital.departments]
+    return place_digest(hospital.hospital_id, hospital.address, statements_digest(hospital), departments)
 
 
 def answer_transcript(answer: SearchAnswer, query: SearchQuery, asker: VerifiedParty) -> bytes:
     """Return what Sig_C covers: eq. 30, bound to the question (C2)."""
+    page, places = page_of(answer, query, asker), [place_of(hospital) for hospital in answer.hospitals]
+    head = head_digest(answer.log_head if answer.HasField("log_head") else None)
+    told = entries_digest(answer.accesses), head
+    return page_transcript(page, outcomes.of_search(answer.outcome).name, query.patient_id, places, *told)
+
+
+def page_transcript(
+    page: PlacesPage, outcome: str, patient_id: str, places: Sequence[bytes], entries: bytes, head: bytes
+) -> bytes:
+    """Return what Sig_C covers, from a page as it is kept and the digests of its places."""
     return transcript(
         "C",
-        text(outcomes.of_search(answer.outcome).name),
-        text(query.department_class),
-        answer.proof,
-        asker.registration_point,
-        asker.serial,
-        listing([text(entry.hospital_id) for entry in answer.rows]),
-        u64(answer.sent_at),
-        text(query.asker_id),
-        digest(query.signature),
-        rows_digest(answer.rows),
-        u64(answer.page),
-        u64(answer.pages),
-        entries_digest(answer.accesses),
+        text(outcome),
+        text(patient_id),
+        text(page.department_class),
+        page.proof,
+        page.registration_point,
+        page.serial,
+        listing(list(places)),
+        u64(page.sent_at),
+        text(page.asker_id),
+        page.query_digest,
+        page.next,
+        entries,
+        head,
+    )
+
+
+def page_of(answer: SearchAnswer, query: SearchQuery, asker: VerifiedParty) -> PlacesPage:
+    """Return an answer's page as a patient may keep it, all of it shown."""
+    return PlacesPage(
+        department_class=query.department_class,
+        proof=answer.proof,
+        registration_point=asker.registration_point,
+        serial=asker.serial,
+        asker_id=query.asker_id,
+        query_digest=digest(query.signature),
+        sent_at=answer.sent_at,
+        next=answer.next or None,
+        places=[
+            KeptPlace(
+                digest=statements_digest(it),
+                hospital_id=it.hospital_id,
+                address=it.address,
+                departments=[KeptDepartment(shown=department) for department in it.departments],
+            )
+            for it in answer.hospitals
+        ],
+        signature=answer.signature or None,
     )
 
 
@@ -119,13 +191,15 @@ def answer_transcript(answer: SearchAnswer, query: SearchQuery, asker: VerifiedP
 class Question:
     """What somebody wants to know, by what access: a page of a patient's records of one department class, or of ANY.
 
-    With the right "log", a page of who asked for them, of ANY.
+    With the right "log", a page of who asked for them, of ANY, proved from the head of this size; 0 where none is remembered.
+    `after` is the `next` of the page before.
     """
 
     shown: Shown
     department_class: str = ANY
-    page: int = 0
+    after: bytes = b""
     right: Right = RIGHT_INDEX
+    known_size: int = 0
 
 
 def ask(
@@ -145,12 +219,13 @@ def ask(
         asker_id=asker.identity,
         doctor_certificate=asker.certificate or None,
         department_class=question.department_class,
-        page=question.page,
+        after=question.after or None,
         nonce=entropy(16),
         key_statement=asker.self_.key_statement,
         encryption_key_statement=asker.encryption_key_statement,
         access=shown.access,
         right=question.right,
+        known_size=question.known_size or None,
     )
     shared_key = asker.registration_secret.shared_key(asker.identity, asker.self_.serial)
     query.proof = query_proof(shared_key, query)
@@ -166,7 +241,7 @@ def ask(
 
 @dataclass(frozen=True)
 class RecordLocation:
-    """Where a record is: an index row whose hospital's statements held."""
+    """Where a record is, at a hospital whose statements held."""
 
     hospital: VerifiedParty
     encryption_key: EncryptionKey
@@ -177,15 +252,21 @@ class RecordLocation:
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """What the cloud answered. No record yet is no error: `locations` is empty. `accesses` are the newest first."""
+    """What the cloud answered. No record yet is no error: `locations` is empty. `accesses` are the newest first.
+
+    They are proved by nothing yet but `log_head` (`federation.protocol.told_log`), of which the cloud signed this by `cloud_key`.
+    `next` is what a question for the next page is to say, and empty where there is none. `page` is what a patient may keep.
+    """
 
     locations: tuple[RecordLocation, ...]
     accesses: tuple[AccessEntry, ...]
-    page: int
-    pages: int
+    log_head: ProvedHead | None
+    cloud_key: VerifyingKey
+    next: bytes
     query: SearchQuery
     asked: Signed
     answered: Signed
+    page: PlacesPage
 
 
 @dataclass(frozen=True, repr=False)
@@ -209,7 +290,7 @@ class AwaitingAnswer:
         with after_opening():
             outcome, answer = self._accept(reply, verifier, now)
         if outcome.error is not None:
-            raise outcome.error(f"the public cloud refuses: {outcome.name}")  # C.12
+            raise outcome.error(f"the public cloud refuses: {outcome.name}")  # C.14
         return answer
 
     def _accept(self, reply: SealedReply, verifier: Verifier, now: Instant) -> "tuple[Outcome, Answer]":
@@ -223,23 +304,51 @@ class AwaitingAnswer:
             raise ProofInvalid("the answer is not from the cloud that shares K_D, or to another question")  # C.5
         covered = answer_transcript(answer, self.query, self.asker.self_)
         answered = Signed("C", covered, answer.signature, opened.plaintext)
-        answered.verify(verifier.anchors.cloud_key_at(answer.sent_at))  # C.6, C.7
-        if answer.page != self.query.page:
-            raise AnswerMismatch("the answer is of another page")  # C.8
-        if answer.rows if self.query.right == RIGHT_LOG else answer.accesses:
-            raise AnswerMismatch("the answer is to another question")  # C.13
-        locations = tuple(_place(entry, verifier, now) for entry in answer.rows)
+        cloud_key = verifier.anchors.cloud_key_at(answer.sent_at)  # C.6
+        answered.verify(cloud_key)  # C.7
+        log_head = answer.log_head if answer.HasField("log_head") else None
+        if answer.hospitals if self.query.right == RIGHT_LOG else answer.accesses or log_head:
+            raise AnswerMismatch("the answer is to another question")  # C.8
+        _require_named_once(answer.hospitals)  # C.9
+        locations = tuple(place for hospital in answer.hospitals for place in _places(hospital, verifier, now))
         return outcomes.of_search(answer.outcome), Answer(
-            locations, tuple(answer.accesses), answer.page, answer.pages, self.query, self.asked, answered
+            locations,
+            tuple(answer.accesses),
+            log_head,
+            cloud_key,
+            answer.next,
+            self.query,
+            self.asked,
+            answered,
+            page_of(answer, self.query, self.asker.self_),
         )
 
 
-def _place(entry: IndexRow, verifier: Verifier, now: Instant) -> RecordLocation:
-    hospital = verifier.party(entry.key_statement, ROLE_HOSPITAL, now=now)  # C.9
-    if hospital.identity != entry.hospital_id:
-        raise IdentityMismatch("an index row names another hospital than its statement")  # C.10
-    key = verifier.encryption_key(entry.encryption_key_statement, hospital, now=now)  # C.11
-    return RecordLocation(hospital, key, entry.address, DepartmentId(entry.department_id), entry.handle)
+def _require_named_once(hospitals: Sequence[IndexHospital]) -> None:
+    """Require that nothing is there twice, or without a record. Raises FieldInvalid."""
+    departments = [department for hospital in hospitals for department in hospital.departments]
+    named: list[Sequence[object]] = [
+        [it.hospital_id for it in hospitals],
+        [it.department_id for it in departments],
+        *(it.handles for it in departments),
+    ]
+    if any(len(set(names)) < len(names) for names in named):
+        raise FieldInvalid("an answer names a hospital, a department or a record twice")
+    if not (all(it.departments for it in hospitals) and all(it.handles for it in departments)):
+        raise FieldInvalid("an answer names a hospital or a department without a record")
+
+
+def _places(found: IndexHospital, verifier: Verifier, now: Instant) -> "Iterator[RecordLocation]":
+    hospital = verifier.party(found.key_statement, ROLE_HOSPITAL, now=now)  # C.10
+    if hospital.identity != found.hospital_id:
+        raise IdentityMismatch("an answer names another hospital than its statement")  # C.11
+    key = verifier.encryption_key(found.encryption_key_statement, hospital, now=now)  # C.12
+    for department in found.departments:
+        department_id = DepartmentId(department.department_id)
+        if hospital_of(department_id) != hospital.identity:
+            raise DepartmentForeign("an answer names a department of another hospital")  # C.13
+        for handle in department.handles:
+            yield RecordLocation(hospital, key, found.address, department_id, handle)
 
 
 @dataclass(frozen=True, repr=False)
@@ -285,14 +394,54 @@ def receive_query(opening: SealedOpening, keyring: Keyring, verifier: Verifier, 
         return ClaimedQuery(open_payload(SearchQuery, opening.sealed, key, context), opening.session_id)  # D2.2
 
 
+class Page:
+    """What a page of an answer holds, put on it row by row: hospitals once each, with their departments, with their records."""
+
+    def __init__(self) -> None:
+        """Begin with an empty page."""
+        self._hospitals: dict[str, IndexHospital] = {}
+        self._departments: dict[str, IndexDepartment] = {}
+        self._rows: set[tuple[str, bytes]] = set()
+        self._room = payload_rule(SearchAnswer.DESCRIPTOR).padded_size - LENGTH_BYTES - BESIDE
+
+    @property
+    def hospitals(self) -> Sequence[IndexHospital]:
+        """Return the hospitals, as C names them."""
+        return tuple(self._hospitals.values())
+
+    def take(self, hospital: IndexHospital, department_id: DepartmentId, handle: bytes) -> bool:
+        """Put a record of a hospital, which names no departments itself, on the page; return whether it has room."""
+        if (department_id, handle) in self._rows:
+            return True
+        is_new, is_newly_of = hospital.hospital_id not in self._hospitals, department_id not in self._departments
+        size = SHORT_FRAMING + len(handle)
+        size += 2 * FRAMING + len(department_id) if is_newly_of else 0
+        size += FRAMING + hospital.ByteSize() if is_new else 0
+        if size > self._room or len(self._rows) == ROWS_PER_PAGE:
+            return False
+        if is_new and len(self._hospitals) == HOSPITALS_PER_PAGE:
+            return False
+        if is_new:
+            self._hospitals[hospital.hospital_id] = IndexHospital()
+            self._hospitals[hospital.hospital_id].CopyFrom(hospital)
+        if is_newly_of:
+            departments = self._hospitals[hospital.hospital_id].departments
+            self._departments[department_id] = departments.add(department_id=department_id)
+        self._departments[department_id].handles.append(handle)
+        self._rows.add((department_id, handle))
+        self._room -= size
+        return True
+
+
 @dataclass(frozen=True)
 class Findings:
-    """What the cloud is about to say: an outcome, the rows or accesses of the page asked for, and how many pages there are."""
+    """What the cloud is about to say: an outcome, hospitals or accesses, and where the next page begins if there is one."""
 
     outcome: "pb.SearchOutcome.ValueType"
-    rows: tuple[IndexRow, ...] = ()
-    pages: int = 1
-    accesses: tuple[AccessEntry, ...] = ()
+    hospitals: Sequence[IndexHospital] = ()
+    next: bytes = b""
+    accesses: Sequence[AccessEntry] = ()
+    log_head: ProvedHead | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -343,24 +492,13 @@ class VerifiedQuery:
         query = self.query
         answer = SearchAnswer(
             outcome=findings.outcome,
-            rows=findings.rows,
+            hospitals=findings.hospitals,
             accesses=findings.accesses,
-            page=query.page,
-            pages=findings.pages,
+            log_head=findings.log_head,
+            next=findings.next or None,
             sent_at=now,
             proof=answer_proof(self.shared_key, now, query.signature),
         )
         answer.signature = signing_key.sign(answer_transcript(answer, query, self.asker))
         context = Context("c", cloud_id, self.asker.identity, self.asker_key.key_id, self.session_id, now)
         return seal_reply(answer, self.asker_key.encryption_key, context)
-
-
-def _row(entry: IndexRow) -> bytes:
-    return row(
-        text(entry.hospital_id),
-        text(entry.department_id),
-        text(entry.address),
-        entry.key_statement.statement,
-        entry.encryption_key_statement.statement,
-        entry.handle,
-    )

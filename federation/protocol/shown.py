@@ -36,7 +36,15 @@ from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.v1.access_pb2 import Access, Consent, DeclaredEmergency, Deputyship, OwnAccess, ShownDuty
 from federation.v1.record_pb2 import Deposit, OwnDocument, RecordQuery
 from federation.v1.search_pb2 import SearchQuery
-from federation.v1.statement_pb2 import ROLE_HOSPITAL, ROLE_PATIENT, Role, SignedStatement
+from federation.v1.statement_pb2 import (
+    RIGHT_INDEX,
+    RIGHT_LOG,
+    RIGHT_READ,
+    ROLE_HOSPITAL,
+    ROLE_PATIENT,
+    Role,
+    SignedStatement,
+)
 from keystore.identities import HospitalId, PatientId
 from keystore.transcript import digest, text, transcript
 
@@ -118,6 +126,8 @@ class Shown:
     ) -> Allowed:
         """Verify, and decide. Raises Authorization for what is wrong with it, Rejected for a false party behind it."""
         opened = _opened(self.access, asker, verifier, now=now)
+        if question.right in _BY_WHAT_STOOD:
+            _require_stood(opened, question, verifier, now=now)  # shown.16
         standing = _standing(opened, verifier.lists, receiver)
         decision = decide(opened, question, standing, _policy(verifier, receiver.emergency), now=now)
         if isinstance(decision, Refused):
@@ -209,6 +219,26 @@ def _open_deputyship(shown: Deputyship, verifier: Verifier, *, now: Instant) -> 
 def stating_role(shown: Deputyship) -> "Role.ValueType":
     """Return who has to have signed a deputyship: a patient a mandate, a hospital a guardianship. Raises DeputyInvalid."""
     return ROLE_PATIENT if deputyship_statement(shown)[0] == "mandate" else ROLE_HOSPITAL
+
+
+_BY_WHAT_STOOD = frozenset({RIGHT_INDEX, RIGHT_READ, RIGHT_LOG})
+"""Rights that give something out. A deposit gives nothing, and a doctor who looks at a consent of now neither."""
+
+
+def _require_stood(opened: access.Access | None, question: Question, verifier: Verifier, *, now: Instant) -> None:
+    """Require that a consent stood before a list that is over, and what is beside it. Raises NewerThanList.
+
+    An emergency is newer by what it is, and a duty that the receiver itself stated is in its own roster.
+    """
+    stated: list[Instant] = []
+    if isinstance(opened, access.Consent):
+        stated.append(opened.grant.stated_at)
+        if opened.duty is not None and opened.duty.hospital_id != question.hospital_id:
+            stated.append(opened.duty.validity.not_before)
+    if isinstance(opened, access.Consent | access.OwnAccess) and opened.deputyship is not None:
+        stated.append(opened.deputyship.stated_at)
+    for stated_at in stated:
+        verifier.require_stood(stated_at, now=now)
 
 
 def _standing(opened: access.Access | None, lists: Lists, receiver: Receiver) -> Standing:

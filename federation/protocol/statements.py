@@ -1,7 +1,7 @@
 """Signatures over transcripts, and statements: exact bytes, signed under a label, parsed only after the signature holds."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from cryptography.exceptions import InvalidSignature
 from google.protobuf.message import Message
@@ -12,6 +12,7 @@ from federation.v1 import statement_pb2 as pb
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.signatures import SigningKey, VerifyingKey
 from keystore.transcript import digest, signed_digest, statement_digest, transcript
+from remembered import Memory
 
 M = TypeVar("M", bound=Message)
 
@@ -77,10 +78,30 @@ def verify_signature(key: VerifyingKey, signature: bytes, signed: bytes) -> None
         raise SignatureInvalid("a signature does not hold") from error
 
 
+MOST_REMEMBERED_BYTES = 4096
+"""Of a statement: a longer one, such as a list, is verified each time."""
+
+_OPENED: Memory[tuple[str, type[Message], bytes, bytes, bytes], Message] = Memory("statements")
+
+
 def open_statement(label: str, message_type: type[M], signed: SignedStatement, key: VerifyingKey) -> M:
-    """Verify a statement, then parse it. Raises SignatureInvalid, MalformedMessage."""
-    verify_signature(key, signed.signature, transcript(label, signed.statement))
-    return parse(message_type, signed.statement)
+    """Verify a statement, then parse it. Raises SignatureInvalid, MalformedMessage.
+
+    One that held is remembered by all that went into it, the key too. Whether that key counts, and what the statement says of
+    time, is for the caller to look at each time.
+    """
+    statement, signature = signed.statement, signed.signature
+
+    def opened() -> Message:
+        verify_signature(key, signature, transcript(label, statement))
+        return parse(message_type, statement)
+
+    if len(statement) > MOST_REMEMBERED_BYTES:
+        return cast("M", opened())
+    # A copy: nobody can change what is remembered.
+    copy = message_type()
+    copy.CopyFrom(cast("M", _OPENED.of((label, message_type, statement, signature, key.data), opened)))
+    return copy
 
 
 def peek_statement(message_type: type[M], signed: SignedStatement) -> M:

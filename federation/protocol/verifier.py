@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from federation.errors import CertificateForeign, CredentialExpired, CredentialInvalid, IdentityMismatch, PointInvalid
-from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.anchors import NO_GRACE, Anchors, Grace, Lists
 from federation.protocol.doctor_certificate import verify_certificate
 from federation.protocol.identities import Identified
 from federation.protocol.parsing import parse
+from federation.protocol.revocations import EMPTY
 from federation.protocol.statements import open_statement, peek_statement
 from federation.protocol.time import Freshness, Instant, milliseconds
 from federation.v1 import statement_pb2 as pb
@@ -82,23 +83,30 @@ class Peer(Identified):
 
 @dataclass(frozen=True)
 class Verifier:
-    """A receiver's checks at one moment: anchors, lists, the freshness window."""
+    """A receiver's checks at one moment: anchors, lists, the freshness window, and for how long a list counts that is over."""
 
     anchors: Anchors
     lists: Lists
     freshness: Freshness = field(default_factory=Freshness)
+    grace: Grace = NO_GRACE
 
     def party(self, signed: SignedStatement, role: "pb.Role.ValueType", *, now: Instant) -> VerifiedParty:
         """Make CRED(X) for a key statement. Raises Authentication, MalformedMessage, StaleRevocationList."""
-        self.lists.require_current(now, skew_ms=milliseconds(self.freshness.skew))
-        return self._party(signed, role, now)
+        self.lists.require_current(now, skew_ms=milliseconds(self.freshness.skew), grace=self.grace)
+        party = self._party(signed, role, now)
+        self.require_stood(peek_statement(KeyStatement, signed).stated_at, now=now)  # cred.14
+        return party
+
+    def require_stood(self, stated_at: Instant, *, now: Instant) -> None:
+        """Require that what was stated then stood before a list that is over. Raises NewerThanList."""
+        self.lists.require_stood(stated_at, now=now, grace=self.grace)
 
     def party_then(self, signed: SignedStatement, role: "pb.Role.ValueType", *, at: Instant) -> VerifiedParty:
         """Make CRED(X) as it was at a moment, whatever became of it since: for what outlives its signer's credential.
 
         Raises Authentication, MalformedMessage.
         """
-        then = replace(self, anchors=self.anchors.for_evidence, lists=Lists())
+        then = replace(self, anchors=self.anchors.for_evidence, lists=Lists(listed=EMPTY))
         return then._party(signed, role, at)  # noqa: SLF001 - one of its own
 
     def _party(self, signed: SignedStatement, role: "pb.Role.ValueType", now: Instant) -> VerifiedParty:

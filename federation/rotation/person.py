@@ -39,7 +39,7 @@ def patient_rotation(opened: OpenPatient) -> Rotation:
 
 
 def _rotation(member: Member, kept: Kept, register_again: Callable[[Generation], None]) -> Rotation:
-    audit = Audit(kept.log, member.keys.sealing)
+    audit = Audit(kept.log, member.keys.sealing, where=member.identity)
 
     def record(line: str) -> None:
         audit.record(AuditEvent("ROTATION", OK, detail=line), now=system_clock())

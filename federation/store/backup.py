@@ -23,8 +23,8 @@ import safefiles
 from federation.store import postgresql, sqlite
 from federation.store.database import Database, require_address, translated
 from federation.store.errors import BackupRejected, NotStored, StoreUnavailable
-from federation.store.party import START
-from federation.store.schema import epochs, log
+from federation.store.log import Log, root_and_size
+from federation.store.schema import epochs
 from federation.store.shelves import Shelf
 
 CHUNK_BYTES = 1024 * 1024
@@ -38,7 +38,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Taken:
-    """What a copy holds: the schema's revision, and where the log stands."""
+    """What a copy holds: the schema's revision, and where the log stands: its tree's size, and root."""
 
     schema: str
     log_entries: int
@@ -53,6 +53,7 @@ def kind_of(database: Database) -> str:
 def take(database: Database, password_file: Path | None, target: Path) -> Taken:
     """Write a copy to a new file, mode 0600, durable. Raises StoreUnavailable, FileExistsError."""
     safefiles.create(target, b"")
+    Log(database).sequence()
     with translated():
         if kind_of(database) == "sqlite":
             taken = _copy_sqlite(str(database.engine.url.database), target)
@@ -120,10 +121,8 @@ def _dump(database: Database, password_file: Path | None, target: Path) -> Taken
 
 def _taken(connection: sa.Connection) -> Taken:
     schema = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
-    newest = sa.select(log.c.sequence, log.c.digest).order_by(log.c.sequence.desc()).limit(1)
-    last = connection.execute(newest).first()
-    entries, head = (0, START) if last is None else last
-    return Taken(schema, entries, bytes(head))
+    size, root = root_and_size(connection)
+    return Taken(schema, size, root)
 
 
 def _put_sqlite(source: Path, final: Path) -> None:

@@ -6,10 +6,8 @@ and 1 of the last one, else 0: none can be left out, moved, or taken for the end
 info "medunion/v1 blob " and the blob's name: so no nonce is used twice, and one blob doesn't pass for another of its record.
 """
 
-import hashlib
 import secrets
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Self
 
@@ -19,11 +17,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from federation.store.errors import NotStored, StoredRecordCorrupt
-from federation.store.files import NAME
+from federation.store.files import NAME, Known
 from federation.store.shelves import Shelf, Sink, Source
 
 CHUNK_BYTES = 1024 * 1024
-SEALED_CHUNK_BYTES = CHUNK_BYTES + 16
+TAG_BYTES = 16
+SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES
 _COUNTER_BYTES = 11
 
 
@@ -34,16 +33,10 @@ class BlobWriter:
         self.name = secrets.token_hex(16)
         self.size_bytes = 0
         self._shelf = shelf
-        self._plaintext = hashlib.sha256()
         self._waiting = bytearray()
         self._aead = _aead(key, self.name)
         self._chunks = 0
         self._sink: Sink
-
-    @property
-    def digest(self) -> bytes:
-        """Return SHA-256 of the plaintext written so far."""
-        return self._plaintext.digest()
 
     def __enter__(self) -> Self:
         self._sink = self._shelf.create(self.name)
@@ -51,7 +44,6 @@ class BlobWriter:
 
     def write(self, chunk: bytes) -> None:
         """Add plaintext, of any length. Raises StoreUnavailable, of a full disk for one."""
-        self._plaintext.update(chunk)
         self.size_bytes += len(chunk)
         rest = memoryview(chunk)
         while rest:
@@ -72,7 +64,8 @@ class BlobWriter:
             self._sink.abandon()
 
     def _flush(self, *, last: bool) -> None:
-        sealed = self._aead.encrypt(_nonce(self._chunks, last=last), bytes(self._waiting), None)
+        sealed = bytearray(len(self._waiting) + TAG_BYTES)
+        self._aead.encrypt_into(_nonce(self._chunks, last=last), self._waiting, None, sealed)
         self._chunks += 1
         self._waiting.clear()
         self._sink.write(sealed)
@@ -111,8 +104,8 @@ class BlobStore:
         """Return the names of the blobs that are complete."""
         return self._shelf.names()
 
-    def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:
-        """Remove what is in no record's parts, and what was never finished, last written before `older_than` (ms).
+    def remove_orphans(self, known: Known, *, older_than: int) -> int:
+        """Remove what is not known to be in a record's parts, and what was never finished, last written before `older_than` (ms).
 
         `older_than` must leave time for the record of a blob just written to be kept. Returns how many were removed.
         """

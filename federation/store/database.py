@@ -7,14 +7,15 @@ from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from federation.store import postgresql, sqlite
 from federation.store.errors import StoreUnavailable
-from federation.store.transactions import CommitUnknown, Engines, persistent, transact
+from federation.store.prepared import Prepared
+from federation.store.transactions import CommitUnknown, Engines, look, persistent, transact
 
 CONNECTIONS = 8
 """Of a process to a shared database, unless the settings say otherwise."""
@@ -37,6 +38,18 @@ class Database:
         """Run a step that only reads, on one snapshot. Raises StoreUnavailable."""
         with translated():
             return persistent(partial(transact, self._engines.reading, step), repeatable=True)
+
+    def look(self, step: Callable[[sa.Connection], T]) -> T:
+        """Run a step that is one reading statement: that is a snapshot by itself, without a transaction around it.
+
+        Raises StoreUnavailable.
+        """
+        with translated():
+            return persistent(partial(look, self._engines.looking, step), repeatable=True)
+
+    def find(self, query: Prepared, **values: object) -> list[dict[str, Any]]:
+        """Look for what a prepared query finds with these values, by the columns' names. Raises StoreUnavailable."""
+        return [*query.named(self.look(lambda connection: query.rows(connection, **values)))]
 
     def write(self, step: Callable[[sa.Connection], T], *, repeatable: bool = False) -> T:
         """Run a step as one durable transaction, as if alone; whatever it raises undoes it. Raises StoreUnavailable."""

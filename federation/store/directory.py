@@ -1,145 +1,16 @@
-"""What the public cloud publishes in its directory: revocations, medical authorities with their CRLs, trust bundles."""
+"""What the public cloud publishes in its directory beside revocations: medical authorities with their CRLs, trust bundles."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
 from federation.store.database import Database
-from federation.store.errors import AlreadyStored, NotStored, StoreLimit
-from federation.store.party import acting
-from federation.store.portable import insert_if_absent, upsert
-from federation.store.rows import Act, RevocationKind, Revocations, StoredAuthority, StoredStatement
-from federation.store.schema import authorities, revocation_version, revocations, trust_bundles
-
-KINDS: frozenset[RevocationKind] = frozenset({"serial", "statement", "key"})
-"""What is revoked by its digest alone; a sweep has a time, too."""
-
-_BOOK = "revocations"
-"""The one row of the version's table."""
-
-
-class RevocationBook:
-    """What the public cloud has revoked. Every change raises `version` by one."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def revoke(self, kind: RevocationKind, digest: bytes, *, expires_at: int, at: int, act: Act | None = None) -> int:
-        """Add an entry and return the book's version; one already there is no error, and stays for the longer of the two.
-
-        An entry may leave the book after `expires_at`, when what it names would not be accepted anyway.
-        """
-        if kind not in KINDS:
-            raise ValueError(f"a revocation's kind is one of {sorted(KINDS)}")
-
-        def step(connection: sa.Connection) -> int:
-            with acting(connection, act):
-                is_new = _added(connection, kind, digest, expires_at, at)
-                return _raised(connection) if is_new else _version(connection)
-
-        return self._database.write_by_key(step)
-
-    def take_back(self, expiring: Mapping[bytes, int], *, at: int, most: int, act: Act | None = None) -> int:
-        """Add statements, by digest and when each may leave, all or none, and return the book's version.
-
-        Raises StoreLimit where that makes more than `most` of them.
-        """
-
-        def step(connection: sa.Connection) -> int:
-            with acting(connection, act):
-                # In one order, so that no two calls wait for each other.
-                added = [_added(connection, "statement", *it, at) for it in sorted(expiring.items())]
-                if not any(added):
-                    return _version(connection)
-                version = _raised(connection)
-                _require_room(connection, "statement", at, most)
-                return version
-
-        return self._database.write_by_key(step)
-
-    def sweep(
-        self, digest: bytes, before: int, *, expires_at: int, at: int, most: int | None = None, act: Act | None = None
-    ) -> int:
-        """Keep the latest time before which everything of one patient is taken back, and return the book's version.
-
-        Raises StoreLimit where that makes more than `most` patients, if there is a bound.
-        """
-        values = {"before": before, "expires_at": expires_at, "at": at}
-
-        def is_earlier(new: Any) -> sa.ColumnElement[bool]:  # noqa: ANN401 - the columns of the row that comes
-            earlier: sa.ColumnElement[bool] = revocations.c.before < new.before
-            return earlier
-
-        def step(connection: sa.Connection) -> int:
-            with acting(connection, act):
-                if not upsert(connection, revocations, is_earlier, kind="sweep", digest=digest, **values):
-                    return _version(connection)
-                version = _raised(connection)
-                if most is not None:
-                    _require_room(connection, "sweep", at, most)
-                return version
-
-        return self._database.write_by_key(step)
-
-    def current(self, *, now: int) -> Revocations:
-        """Return all entries in a stable order, under the version that means exactly these.
-
-        Entries whose time is over leave first.
-        """
-        outlived = sa.select(revocations.c.digest).where(revocations.c.expires_at < now).limit(1)
-        if self._database.read(lambda connection: connection.scalar(outlived)) is not None:
-            self._database.write_by_key(lambda connection: _forget_expired(connection, now))
-        return self._database.read(_book)
-
-
-def _added(connection: sa.Connection, kind: RevocationKind, digest: bytes, expires_at: int, at: int) -> bool:
-    """Add an entry and say whether it is new; one that is there stays for the longer of the two."""
-    if insert_if_absent(connection, revocations, kind=kind, digest=digest, expires_at=expires_at, at=at):
-        return True
-    here = (revocations.c.kind == kind, revocations.c.digest == digest)
-    prolonged = sa.update(revocations).where(*here, revocations.c.expires_at < expires_at)
-    connection.execute(prolonged.values(expires_at=expires_at))
-    return False
-
-
-def _require_room(connection: sa.Connection, kind: RevocationKind, now: int, most: int) -> None:
-    """Count once the version is raised: its row is locked from then on, so that no two calls find the same last place free."""
-    kept = sa.select(sa.func.count()).where(revocations.c.kind == kind, revocations.c.expires_at >= now)
-    if connection.scalars(kept).one() > most:
-        raise StoreLimit(f"the book holds as many of {kind} as a list names")
-
-
-def _forget_expired(connection: sa.Connection, now: int) -> None:
-    if connection.execute(sa.delete(revocations).where(revocations.c.expires_at < now)).rowcount > 0:
-        _raised(connection)
-
-
-def _version(connection: sa.Connection) -> int:
-    query = sa.select(revocation_version.c.version).where(revocation_version.c.book == _BOOK)
-    return connection.scalar(query) or 0
-
-
-def _raised(connection: sa.Connection) -> int:
-    insert_if_absent(connection, revocation_version, book=_BOOK, version=0)
-    here = revocation_version.c.book == _BOOK
-    raised = sa.update(revocation_version).where(here).values(version=revocation_version.c.version + 1)
-    version: int = connection.scalars(raised.returning(revocation_version.c.version)).one()
-    return version
-
-
-def _book(connection: sa.Connection) -> Revocations:
-    query = sa.select(revocations.c.kind, revocations.c.digest, revocations.c.before).order_by(revocations.c.digest)
-    found: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
-    sweeps: list[tuple[bytes, int]] = []
-    for kind, digest, before in connection.execute(query):
-        if kind == "sweep":
-            sweeps.append((digest, before))
-        else:
-            found[kind].append(digest)
-    return Revocations(_version(connection), found["serial"], found["statement"], found["key"], sweeps)
-
+from federation.store.errors import AlreadyStored, NotStored
+from federation.store.log import acting
+from federation.store.portable import insert_if_absent
+from federation.store.rows import Act, StoredAuthority, StoredStatement
+from federation.store.schema import authorities, trust_bundles
 
 _BETWEEN = " "
 """No ID has one in it."""
@@ -155,10 +26,21 @@ class Authorities:
         self._database = database
 
     def put(
-        self, authority_id: str, certificate: bytes, doctor_ids: tuple[str, ...], *, act: Act | None = None
+        self,
+        authority_id: str,
+        certificate: bytes,
+        doctor_ids: tuple[str, ...],
+        *,
+        crl_url: str | None = None,
+        act: Act | None = None,
     ) -> None:
-        """Recognise a certificate of an authority for these doctors; one that is there has this scope, and keeps its CRL."""
+        """Recognise a certificate of an authority for these doctors; one that is there has this scope, and keeps its CRL.
+
+        It keeps its URL, too, unless another is given; the empty one is none.
+        """
         scope = {"doctor_ids": _BETWEEN.join(doctor_ids)}
+        if crl_url is not None:
+            scope["crl_url"] = crl_url
         values = {
             "authority_id": authority_id,
             "certificate_digest": _digest(certificate),
@@ -207,7 +89,7 @@ class Authorities:
     def all(self) -> Sequence[StoredAuthority]:
         """Return all certificates by authority and digest. One without a CRL has the number 0."""
         query = sa.select(authorities).order_by(authorities.c.authority_id, authorities.c.certificate_digest)
-        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
+        rows = self._database.look(lambda connection: connection.execute(query).mappings().all())
         return [
             StoredAuthority(
                 authority_id=row["authority_id"],
@@ -215,6 +97,7 @@ class Authorities:
                 doctor_ids=tuple(row["doctor_ids"].split(_BETWEEN)) if row["doctor_ids"] else (),
                 crl=row["crl"],
                 crl_number=int(row["crl_number"]),
+                crl_url=row["crl_url"] or None,
             )
             for row in rows
         ]
@@ -234,15 +117,16 @@ class TrustChain:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, sequence: int, bundle: StoredStatement) -> None:
+    def put(self, sequence: int, bundle: StoredStatement, *, act: Act | None = None) -> None:
         """Keep a bundle. Raises AlreadyStored if one of its number, or a newer one, is there."""
         newer = sa.select(trust_bundles.c.sequence).where(trust_bundles.c.sequence > sequence).limit(1)
 
         def step(connection: sa.Connection) -> None:
-            if connection.scalar(newer) is not None or not insert_if_absent(
-                connection, trust_bundles, sequence=sequence, **vars(bundle)
-            ):
-                raise AlreadyStored("a trust bundle of this number or a newer one is kept already")
+            with acting(connection, act):
+                if connection.scalar(newer) is not None or not insert_if_absent(
+                    connection, trust_bundles, sequence=sequence, **vars(bundle)
+                ):
+                    raise AlreadyStored("a trust bundle of this number or a newer one is kept already")
 
         self._database.write(step)
 
@@ -257,5 +141,5 @@ class TrustChain:
         return self._bundles(query.order_by(trust_bundles.c.sequence).limit(limit))
 
     def _bundles(self, query: sa.Select[tuple[int, bytes, bytes]]) -> list[tuple[int, StoredStatement]]:
-        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
+        rows = self._database.look(lambda connection: connection.execute(query).mappings().all())
         return [(row["sequence"], StoredStatement(row["statement"], row["signature"])) for row in rows]

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from federation.store.database import Database
-from federation.store.party import acting
+from federation.store.log import acting
 from federation.store.portable import pages, replaced
 from federation.store.rows import Act, StoredEmergency
 from federation.store.schema import emergencies
 
 
 class Emergencies:
-    """The emergencies. The log's first entry of one adds it (`federation.store.party.append`), and it is reviewed once."""
+    """The emergencies. The log's first entry of one adds it (`federation.store.log.append`), and it is reviewed once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -20,7 +20,7 @@ class Emergencies:
     def get(self, emergency_digest: bytes) -> StoredEmergency | None:
         """Return an emergency."""
         query = sa.select(emergencies).where(emergencies.c.emergency_digest == emergency_digest)
-        row = self._database.read(lambda connection: connection.execute(query).mappings().first())
+        row = self._database.look(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else StoredEmergency(**row)
 
     def all(self) -> Iterator[StoredEmergency]:

@@ -1,14 +1,13 @@
 """Sealed blobs as files of a directory, each durable and whole when it has its name."""
 
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import safefiles
 from federation.store.errors import NotStored
-from federation.store.files import NAME, is_older, translated
+from federation.store.files import NAME, Known, is_older, orphans, translated
 
 _PARTIAL = ".partial"
 
@@ -24,7 +23,7 @@ class FileSink:
             safefiles.make_directory(path.parent)
             self._file = safefiles.open_new(self._partial)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Add bytes. Raises StoreUnavailable, of a full disk for one."""
         with translated():
             self._file.write(data)
@@ -75,13 +74,15 @@ class FileShelf:
         """Return the names of the blobs that are complete."""
         return (path.name for path in self._files() if path.suffix != _PARTIAL)
 
-    def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:
+    def remove_orphans(self, known: Known, *, older_than: int) -> int:
         """Remove what is not known, and what was never finished, last written before `older_than` (ms); say how many."""
         with translated():
-            orphans = [path for path in self._files() if path.name not in known and is_older(path, older_than)]
-            for path in orphans:
+            unfinished = [it for it in self._files() if it.suffix == _PARTIAL and is_older(it, older_than)]
+            complete = (it.name for it in self._files() if it.suffix != _PARTIAL and is_older(it, older_than))
+            lost = [*unfinished, *map(self._path, orphans(complete, known))]
+            for path in lost:
                 path.unlink(missing_ok=True)
-        return len(orphans)
+        return len(lost)
 
     def _files(self) -> Iterator[Path]:
         return (path for path in self.directory.glob("??/*") if NAME.fullmatch(path.stem))

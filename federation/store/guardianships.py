@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored
-from federation.store.party import acting
+from federation.store.log import acting
 from federation.store.portable import forget, insert_if_absent, pages, replaced
 from federation.store.rows import Act, StoredGuardianship
 from federation.store.schema import guardianships
@@ -31,7 +31,7 @@ class Guardianships:
     def get(self, guardianship_id: bytes) -> StoredGuardianship | None:
         """Return a guardianship."""
         query = sa.select(guardianships).where(guardianships.c.guardianship_id == guardianship_id)
-        row = self._database.read(lambda connection: connection.execute(query).mappings().first())
+        row = self._database.look(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else StoredGuardianship(**row)
 
     def all(self) -> Iterator[StoredGuardianship]:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from federation.store.database import Database
+from federation.store.prepared import insert_unless_there
 from federation.store.transactions import sqlstate_of
 
 PAGE_ROWS = 256
@@ -58,9 +59,7 @@ def _undone_alone(connection: sa.Connection) -> AbstractContextManager[object]:
 
 def insert_if_absent(connection: sa.Connection, table: sa.Table, **values: object) -> bool:
     """Insert a row unless its primary key is there, and say whether it was inserted."""
-    statement = _insert(connection, table).values(values).on_conflict_do_nothing()
-    # SQLAlchemy keeps the number of rows of UPDATE and DELETE alone unless it is asked.
-    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
+    return insert_unless_there(table, *values).changed(connection, **values) == 1
 
 
 def upsert(
@@ -77,6 +76,7 @@ def upsert(
     statement = _insert(connection, table).values(values)
     changed = {name: statement.excluded[name] for name in values if name not in key}
     merged = statement.on_conflict_do_update(index_elements=key, set_=changed, where=give_way(statement.excluded))
+    # SQLAlchemy keeps the number of rows of UPDATE and DELETE alone unless it is asked.
     return connection.execute(merged, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
@@ -99,7 +99,7 @@ def pages(
     ordered = query.order_by(*order).limit(rows_a_page)
     page = ordered
     while True:
-        rows = database.read(partial(_fetch, page))
+        rows = database.look(partial(_fetch, page))
         yield from map(convert, rows)
         if len(rows) < rows_a_page:
             return

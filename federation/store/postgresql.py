@@ -41,9 +41,12 @@ _TABLE_IN_USE = "55P03"
 def make_engines(place: sa.URL, password_file: Path | None, connections: int) -> Engines:
     """Make engines on one pool of at most so many connections. Raises StoreUnavailable for an address that isn't safe to use."""
     require_safe(place)
+    from federation.store.commits import commit_within  # noqa: PLC0415 - psycopg is there
+
     engine = sa.create_engine(
         place.set(drivername="postgresql+psycopg"),
         pool_size=connections,
+        pool_use_lifo=True,  # what a connection has prepared is there again
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
         connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "medunion", **_ALIVE},
@@ -51,8 +54,9 @@ def make_engines(place: sa.URL, password_file: Path | None, connections: int) ->
     if password_file is not None:
         sa.event.listen(engine, "do_connect", partial(_give_password, password_file))
     sa.event.listen(engine, "connect", _configure)
-    bounded = {transactions.COMMIT_SECONDS: COMMIT_SECONDS}
+    bounded = {transactions.COMMIT: partial(commit_within, COMMIT_SECONDS)}
     return Engines(
+        looking=engine.execution_options(isolation_level="AUTOCOMMIT"),
         reading=engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True),
         serializable=engine.execution_options(isolation_level="SERIALIZABLE", **bounded),
         by_key=engine.execution_options(isolation_level="READ COMMITTED", **bounded),

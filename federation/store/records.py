@@ -1,16 +1,20 @@
 """A hospital's records, the outbox of their publication, and their administration."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored, StillHeld, StillKept
-from federation.store.party import acting, append
+from federation.store.log import acting, append
 from federation.store.portable import counted, insert_if_absent, pages, replaced, upsert
+from federation.store.prepared import Prepared, each, one_of
 from federation.store.rows import Act, Hold, OutboxEntry, SealedEntry, Standing, StandingName, StoredRecord
-from federation.store.schema import condemned_blobs, deposit_answers, holds, outbox, records, standings
+from federation.store.schema import condemned_blobs, deposit_answers, holds, outbox, record_blobs, records, standings
 
 
 class Records:
@@ -23,19 +27,22 @@ class Records:
         self,
         record: StoredRecord,
         *,
+        blobs: Sequence[str],
         outbox: OutboxEntry | None,
         answer: tuple[bytes, bytes] | None,
         act: Act | None = None,
     ) -> None:
         """Keep a record, the outbox entry that publishes it, the answer (H(sto), stoack) and the log's entry, in one transaction.
 
-        Raises AlreadyStored for a (handle, version), an outbox entry or an answered deposit that is there.
+        `blobs` are those of its parts. Raises AlreadyStored for a (handle, version), an outbox entry or an answered deposit
+        that is there.
         """
 
         def step(connection: sa.Connection) -> None:
             with acting(connection, act):
                 if not insert_if_absent(connection, records, **vars(record)):
                     raise AlreadyStored("this version of the record is kept already")
+                _note_blobs(connection, blobs)
                 if outbox is not None:
                     _queue(connection, outbox)
                 if answer is not None:
@@ -43,25 +50,44 @@ class Records:
 
         self._database.write_by_key(step)
 
-    def find(
-        self, patient_keys: Sequence[bytes], *, department_class: str | None, handles: Sequence[bytes]
-    ) -> Sequence[StoredRecord]:
-        """Return the newest version of each record of the patient, oldest first; of one class, of these handles, where given.
+    def of_handles(self, patient_keys: Sequence[bytes], handles: Sequence[bytes]) -> Sequence[StoredRecord]:
+        """Return of these records those that are the patient's, the newest version of each, oldest first.
 
-        A record that is withdrawn is not found. The patient has a key under each generation of the index key. Where no
-        handle is given, all records that fit come back. The class is the newest version's.
+        A record that is withdrawn is not found. The patient has a key under each generation of the index key.
         """
-        found = self._database.read(lambda connection: _newest(connection, patient_keys))
-        return [
-            record
-            for record in found
-            if department_class in {None, record.department_class} and (not handles or record.handle in handles)
-        ]
+        query = _of_handles(len(patient_keys), len(handles))
+        return self._found(query, **each("key", patient_keys), **each("handle", handles))
+
+    def of_classes(
+        self,
+        patient_keys: Sequence[bytes],
+        department_classes: Sequence[str],
+        sensitivities: Sequence[str],
+        *,
+        most: int,
+    ) -> Sequence[StoredRecord]:
+        """Return the same of the patient's records whose newest version is of these; if there are more, any `most` of them."""
+        query = _of_classes(len(patient_keys), len(department_classes), len(sensitivities))
+        values = each("key", patient_keys) | each("class", department_classes) | each("sensitivity", sensitivities)
+        return self._found(query, **values, most=most)
+
+    def count_of(self, patient_keys: Sequence[bytes], *, most: int) -> int:
+        """Count the patient's records that are not withdrawn, up to `most`."""
+        return len(self._database.find(_handles_of(len(patient_keys)), **each("key", patient_keys), most=most))
+
+    def _found(self, query: Prepared, **values: object) -> Sequence[StoredRecord]:
+        found = [StoredRecord(**row) for row in self._database.find(query, **values)]
+        return sorted(found, key=lambda record: (record.stored_at, record.handle))
 
     def all(self) -> Iterator[StoredRecord]:
         """Return every version of every record, in no order that means anything."""
         order = (records.c.handle, records.c.version)
         return pages(self._database, sa.select(records), order, lambda row: StoredRecord(**row))
+
+    def blobs_among(self, names: Sequence[str]) -> AbstractSet[str]:
+        """Return those of these blobs that are of a record."""
+        query = sa.select(record_blobs.c.name).where(record_blobs.c.name.in_(names))
+        return self._database.read(lambda connection: set(connection.scalars(query)))
 
     def rewrap(self, old: StoredRecord, new: StoredRecord) -> bool:
         """Replace patient key, generation, wrapped key and parts of a version if it is still as given; say whether it was.
@@ -87,17 +113,49 @@ class Records:
 
     def answer_to(self, deposit_digest: bytes) -> bytes | None:
         """Return the answer to the same deposit, if there was one."""
-        query = sa.select(deposit_answers.c.answer).where(deposit_answers.c.deposit_digest == deposit_digest)
-        return self._database.read(lambda connection: connection.scalar(query))
+        answer: bytes | None = self._database.look(lambda connection: _ANSWER.value(connection, deposit=deposit_digest))
+        return answer
 
 
-def _newest(connection: sa.Connection, patient_keys: Sequence[bytes]) -> list[StoredRecord]:
+_ANSWER = Prepared(
+    sa.select(deposit_answers.c.answer).where(deposit_answers.c.deposit_digest == sa.bindparam("deposit"))
+)
+_VERSIONS = Prepared(sa.select(records).where(records.c.handle == sa.bindparam("record")).order_by(records.c.version))
+
+
+_WITHDRAWN = sa.exists().where(standings.c.handle == records.c.handle, standings.c.standing == "withdrawn")
+
+
+@cache
+def _of_handles(patient_keys: int, handles: int) -> Prepared:
+    return Prepared(_newest(patient_keys).where(one_of(records.c.handle, "handle", handles)))
+
+
+@cache
+def _of_classes(patient_keys: int, department_classes: int, sensitivities: int) -> Prepared:
+    # In no order: with one, all that fit would be read for the first of them.
+    query = _newest(patient_keys).where(
+        one_of(records.c.department_class, "class", department_classes),
+        one_of(records.c.sensitivity, "sensitivity", sensitivities),
+    )
+    return Prepared(query.limit(sa.bindparam("most", type_=sa.Integer)))
+
+
+def _newest(patient_keys: int) -> sa.Select[Any]:
     later = records.alias()
     superseded = sa.exists().where(later.c.handle == records.c.handle, later.c.version > records.c.version)
-    withdrawn = sa.exists().where(standings.c.handle == records.c.handle, standings.c.standing == "withdrawn")
-    query = sa.select(records).where(records.c.patient_key.in_(patient_keys), ~superseded, ~withdrawn)
-    rows = connection.execute(query.order_by(records.c.stored_at, records.c.handle)).mappings()
-    return [StoredRecord(**row) for row in rows]
+    return sa.select(records).where(one_of(records.c.patient_key, "key", patient_keys), ~superseded, ~_WITHDRAWN)
+
+
+@cache
+def _handles_of(patient_keys: int) -> Prepared:
+    query = sa.select(records.c.handle).where(one_of(records.c.patient_key, "key", patient_keys), ~_WITHDRAWN)
+    return Prepared(query.distinct().limit(sa.bindparam("most", type_=sa.Integer)))
+
+
+def _note_blobs(connection: sa.Connection, names: Iterable[str]) -> None:
+    for name in names:
+        insert_if_absent(connection, record_blobs, name=name)
 
 
 def _keep_answer(connection: sa.Connection, digest: bytes, answer: bytes) -> None:
@@ -122,7 +180,7 @@ class OutboxEntries:
         """
         query = sa.select(outbox).where(outbox.c.not_before <= now)
         query = query.order_by(outbox.c.not_before, outbox.c.entry_id).limit(limit)
-        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
+        rows = self._database.look(lambda connection: connection.execute(query).mappings().all())
         return [OutboxEntry(**row) for row in rows]
 
     def take(self, entry: OutboxEntry, *, until: int) -> bool:
@@ -156,7 +214,7 @@ class OutboxEntries:
     def size(self) -> int:
         """Count the publications that wait, due or not."""
         query = sa.select(sa.func.count()).select_from(outbox)
-        return self._database.read(lambda connection: connection.scalars(query).one())
+        return self._database.look(lambda connection: connection.scalars(query).one())
 
 
 def _queue(connection: sa.Connection, entry: OutboxEntry) -> None:
@@ -175,9 +233,7 @@ class RecordsAdministration:
 
     def versions(self, handle: bytes) -> Sequence[StoredRecord]:
         """Return every version of a record, the oldest first; none of one that is not on file."""
-        query = sa.select(records).where(records.c.handle == handle).order_by(records.c.version)
-        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
-        return [StoredRecord(**row) for row in rows]
+        return [StoredRecord(**row) for row in self._database.find(_VERSIONS, record=handle)]
 
     def handles(
         self,
@@ -200,7 +256,7 @@ class RecordsAdministration:
 
     def standing(self, handle: bytes) -> Standing | None:
         """Return where a record stands, if that was ever changed."""
-        return self._database.read(lambda connection: _standing(connection, handle))
+        return self._database.look(lambda connection: _standing(connection, handle))
 
     def standings(self, standing: StandingName) -> Iterator[Standing]:
         """Return every record that stands so, by handle."""
@@ -215,7 +271,7 @@ class RecordsAdministration:
     def keep(self, handle: bytes, until: int, entry: SealedEntry) -> None:
         """Set until when every version of a record is kept. Raises NotStored."""
 
-        def step(connection: sa.Connection, _: int) -> None:
+        def step(connection: sa.Connection) -> None:
             kept = sa.update(records).where(records.c.handle == handle).values(keep_until=until)
             if connection.execute(kept).rowcount == 0:
                 raise NotStored("there is no such record")
@@ -225,16 +281,18 @@ class RecordsAdministration:
     def hold(self, handle: bytes, hold_id: bytes, entry: SealedEntry) -> None:
         """Place a hold. Raises NotStored."""
 
-        def step(connection: sa.Connection, logged: int) -> None:
+        def step(connection: sa.Connection) -> None:
             _require_on_file(connection, handle)
-            insert_if_absent(connection, holds, handle=handle, hold_id=hold_id, placed_at=entry.at, logged=logged)
+            insert_if_absent(
+                connection, holds, handle=handle, hold_id=hold_id, placed_at=entry.at, logged=entry.entry_id
+            )
 
         self._logged(step, entry)
 
     def release(self, handle: bytes, hold_id: bytes, entry: SealedEntry) -> None:
         """Take a hold away. Raises NotStored."""
 
-        def step(connection: sa.Connection, _: int) -> None:
+        def step(connection: sa.Connection) -> None:
             there = sa.delete(holds).where(holds.c.handle == handle, holds.c.hold_id == hold_id)
             if connection.execute(there).rowcount == 0:
                 raise NotStored("there is no such hold")
@@ -257,19 +315,22 @@ class RecordsAdministration:
 
         return self._database.write(step)
 
-    def correct(self, record: StoredRecord, entry: SealedEntry, outbox: OutboxEntry | None = None) -> None:
-        """Keep another version, and what tells the index of it if that is needed.
+    def correct(
+        self, record: StoredRecord, entry: SealedEntry, outbox: OutboxEntry | None = None, *, blobs: Sequence[str]
+    ) -> None:
+        """Keep another version, whose parts are in these blobs, and what tells the index of it if that is needed.
 
         Raises NotStored unless the one before is the newest, AlreadyStored for one that is there.
         """
 
-        def step(connection: sa.Connection, _: int) -> None:
+        def step(connection: sa.Connection) -> None:
             newest = sa.select(sa.func.max(records.c.version)).where(records.c.handle == record.handle)
             last: int | None = connection.scalar(newest)
             if last is None or last < record.version - 1:
                 raise NotStored("the version before is not on file")
             if not insert_if_absent(connection, records, **vars(record)):
                 raise AlreadyStored("this version of the record is kept already")
+            _note_blobs(connection, blobs)
             if outbox is not None:
                 _queue(connection, outbox)
 
@@ -291,6 +352,7 @@ class RecordsAdministration:
                 return False
             _require_erasable(connection, handle, entry.at)
             connection.execute(sa.delete(records).where(records.c.handle == handle))
+            connection.execute(sa.delete(record_blobs).where(record_blobs.c.name.in_(blobs)))
             for name in blobs:
                 insert_if_absent(connection, condemned_blobs, name=name, condemned_at=entry.at)
             _stand(connection, handle, "erased", outbox, entry)
@@ -301,16 +363,17 @@ class RecordsAdministration:
     def condemned(self, *, limit: int) -> Sequence[str]:
         """Return blobs whose record is erased and that are still to be removed."""
         query = sa.select(condemned_blobs.c.name).order_by(condemned_blobs.c.name).limit(limit)
-        return self._database.read(lambda connection: list(connection.scalars(query)))
+        return self._database.look(lambda connection: list(connection.scalars(query)))
 
     def buried(self, name: str) -> None:
         """Forget a condemned blob, which is removed."""
         gone = sa.delete(condemned_blobs).where(condemned_blobs.c.name == name)
         self._database.write_by_key(lambda connection: connection.execute(gone), repeatable=True)
 
-    def _logged(self, step: Callable[[sa.Connection, int], None], entry: SealedEntry) -> None:
+    def _logged(self, step: Callable[[sa.Connection], None], entry: SealedEntry) -> None:
         def both(connection: sa.Connection) -> None:
-            step(connection, append(connection, entry).sequence)
+            append(connection, entry)
+            step(connection)
 
         self._database.write(both)
 
@@ -346,6 +409,6 @@ def _require_erasable(connection: sa.Connection, handle: bytes, now: int) -> Non
 def _stand(
     connection: sa.Connection, handle: bytes, standing: StandingName, outbox_entry: OutboxEntry, entry: SealedEntry
 ) -> None:
-    logged = append(connection, entry).sequence
-    upsert(connection, standings, handle=handle, standing=standing, changed_at=entry.at, logged=logged)
+    append(connection, entry)
+    upsert(connection, standings, handle=handle, standing=standing, changed_at=entry.at, logged=entry.entry_id)
     _queue(connection, outbox_entry)

@@ -1,13 +1,16 @@
 """The public cloud's registrations, tickets and issuance log, and what of them is over."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NonceRepeated, NotStored
-from federation.store.party import acting
+from federation.store.log import acting
 from federation.store.portable import counted, forget, insert_if_absent, pages, replaced, upsert
+from federation.store.prepared import Prepared
 from federation.store.rows import Act, Registration, StoredStatement, Superseded, Ticket
 from federation.store.schema import (
     answers,
@@ -45,13 +48,13 @@ class Registrations:
     def find_ticket(self, digest: bytes, *, now: int) -> Ticket | None:
         """Return the ticket of this digest, unless it has expired or was consumed."""
         query = sa.select(tickets).where(tickets.c.digest == digest, tickets.c.expires_at >= now)
-        row = self._database.read(lambda connection: connection.execute(query).mappings().first())
+        row = self._database.look(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else Ticket(**row)
 
     def answer_to(self, request_digest: bytes, *, now: int) -> bytes | None:
         """Return the kept sealed answer to the same reg1, if its time is not over."""
         query = sa.select(answers.c.answer).where(answers.c.request_digest == request_digest, answers.c.until >= now)
-        return self._database.read(lambda connection: connection.scalar(query))
+        return self._database.look(lambda connection: connection.scalar(query))
 
     def reserve_serial(
         self,
@@ -101,7 +104,7 @@ class Registrations:
     def is_issuer_stopped(self, public_key: bytes) -> bool:
         """Return whether s of this PK was stopped."""
         query = sa.select(stopped_issuers.c.at).where(stopped_issuers.c.public_key == public_key)
-        return self._database.read(lambda connection: connection.scalar(query)) is not None
+        return self._database.look(lambda connection: connection.scalar(query)) is not None
 
     def complete(
         self,
@@ -142,26 +145,48 @@ class Registrations:
 
     def live(self, identity: str) -> Registration | None:
         """Return the registration of an identity; whether its `not_after` is over is the caller's to look at."""
-        query = sa.select(registrations).where(registrations.c.identity == identity)
-        row = self._database.read(lambda connection: connection.execute(query).mappings().first())
-        return None if row is None else _registration_of(row)
+        return next(map(_registration_of, self._database.find(_LIVE, identity=identity)), None)
 
     def walk(self) -> Iterator[Registration]:
         """Return every registration by identity, those whose time is over among them."""
         return pages(self._database, sa.select(registrations), (registrations.c.identity,), _registration_of)
+
+    def hospitals(self, *, now: int) -> Iterator[tuple[str, str]]:
+        """Return every hospital with a live registration that said where it is dialled: its id and address, by id."""
+        columns = registrations.c
+        query = sa.select(columns.identity, columns.address).where(
+            columns.identity > "H:", columns.identity < "H;", columns.address.is_not(None), columns.not_after >= now
+        )
+        return pages(self._database, query, (columns.identity,), lambda row: (row["identity"], row["address"]))
+
+    def open_tickets(self, *, now: int) -> Iterator[Ticket]:
+        """Return the tickets that are good now, by who may register with them, the first to end in front."""
+        good = sa.select(tickets).where(tickets.c.expires_at >= now)
+        order = (tickets.c.identity, tickets.c.expires_at, tickets.c.digest)
+        return pages(self._database, good, order, lambda row: Ticket(**row))
+
+    def forget_tickets_of(self, hospital_id: str, *, act: Act | None = None) -> int:
+        """Forget a hospital's own tickets and those that its desk was given for patients; say how many it were."""
+        whose = sa.or_(tickets.c.identity == hospital_id, tickets.c.issued_by == hospital_id)
+
+        def step(connection: sa.Connection) -> int:
+            with acting(connection, act):
+                return connection.execute(sa.delete(tickets).where(whose)).rowcount
+
+        return self._database.write(step)
 
     def superseded(self, identity: str, *, now: int) -> Sequence[Superseded]:
         """Return an identity's credentials that renewals replaced and that are not over, the first to end in front."""
         query = sa.select(superseded.c.serial, superseded.c.not_after)
         query = query.where(superseded.c.identity == identity, superseded.c.not_after >= now)
         query = query.order_by(superseded.c.not_after, superseded.c.serial)
-        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
+        rows = self._database.look(lambda connection: connection.execute(query).mappings().all())
         return [Superseded(**row) for row in rows]
 
     def credential_of(self, serial: bytes) -> bytes | None:
         """Return the credential of any serial in the issuance log, whatever became of it."""
         query = sa.select(issuances.c.credential).where(issuances.c.serial == serial)
-        return self._database.read(lambda connection: connection.scalar(query))
+        return self._database.look(lambda connection: connection.scalar(query))
 
     def reseal(self, identity: str, old: bytes, new: bytes) -> bool:
         """Replace the sealed K_X of a registration if it is still the old one, and say whether it was."""
@@ -191,20 +216,23 @@ class Registrations:
         address: str | None,
         *,
         act: Act | None = None,
-    ) -> None:
-        """Keep the newest encryption key and, if given, the address. Raises NotStored."""
-        values = {
-            "encryption_statement": encryption_key_statement.statement,
-            "encryption_signature": encryption_key_statement.signature,
-        } | ({} if address is None else {"address": address})
-        statement = sa.update(registrations).where(registrations.c.identity == identity).values(values)
+    ) -> Registration:
+        """Keep the newest encryption key and, if given, the address; return the registration as it is then. Raises NotStored."""
+        new = {
+            "new_encryption_statement": encryption_key_statement.statement,
+            "new_encryption_signature": encryption_key_statement.signature,
+        } | ({} if address is None else {"new_address": address})
+        renewed = _renewal(*new)
 
-        def step(connection: sa.Connection) -> None:
+        def step(connection: sa.Connection) -> Registration:
             with acting(connection, act):
-                if connection.execute(statement).rowcount == 0:
+                rows = renewed.rows(connection, this_identity=identity, **new)
+                found = next(map(_registration_of, renewed.named(rows)), None)
+                if found is None:
                     raise NotStored("this identity has no live registration")
+                return found
 
-        self._database.write_by_key(step, repeatable=act is None)
+        return self._database.write_by_key(step, repeatable=act is None)
 
     def authorize_reissue(self, identity: str, serial: bytes, *, act: Act | None = None) -> Registration:
         """End the live registration of that serial so that its identity may register again; return it.
@@ -268,7 +296,17 @@ def values_of(registration: Registration) -> dict[str, object]:
     }
 
 
-def _registration_of(row: sa.RowMapping) -> Registration:
+_LIVE = Prepared(sa.select(registrations).where(registrations.c.identity == sa.bindparam("identity")))
+
+
+@cache
+def _renewal(*names: str) -> Prepared:
+    values: dict[str, sa.BindParameter[Any]] = {name.removeprefix("new_"): sa.bindparam(name) for name in names}
+    renewed = sa.update(registrations).where(registrations.c.identity == sa.bindparam("this_identity"))
+    return Prepared(renewed.values(values).returning(*registrations.c))
+
+
+def _registration_of(row: Mapping[Any, Any]) -> Registration:
     """Return the registration of a row."""
     values = dict(row)
     key = StoredStatement(values.pop("key_statement"), values.pop("key_signature"))

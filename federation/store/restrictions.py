@@ -1,13 +1,15 @@
 """What patients hide, by an HMAC of ID_P; and at the public cloud, which hospitals have yet to be told."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored
-from federation.store.party import acting
-from federation.store.portable import counted, insert_if_absent, pages, replaced, upsert
+from federation.store.log import acting
+from federation.store.portable import counted, forget, insert_if_absent, pages, replaced, upsert
+from federation.store.prepared import Prepared, each, one_of
 from federation.store.rows import Act, Deliveries, StoredRestriction
 from federation.store.schema import restriction_deliveries, restrictions, settings
 
@@ -52,14 +54,12 @@ class Restrictions:
 
     def of(self, patient_keys: Sequence[bytes]) -> StoredRestriction | None:
         """Return what stands for a patient, by its keys of every generation."""
-        query = sa.select(restrictions).where(restrictions.c.patient_key.in_(patient_keys))
-        newest = query.order_by(restrictions.c.number.desc()).limit(1)
-        row = self._database.read(lambda connection: connection.execute(newest).mappings().first())
-        return None if row is None else StoredRestriction(**row)
+        found = self._database.find(_newest_of(len(patient_keys)), **each("key", patient_keys))
+        return StoredRestriction(**found[0]) if found else None
 
     def mark(self) -> int:
         """Return what changes whenever one is kept."""
-        return self._database.read(_kept)
+        return self._database.look(_kept)
 
     def walk(self) -> Iterator[StoredRestriction]:
         """Return every restriction, by its key."""
@@ -126,21 +126,50 @@ class Restrictions:
 
         return self._database.write_by_key(step)
 
-    def delivered(self, hospital_id: str, patient_key: bytes, number: int) -> bool:
-        """Note that a hospital has taken a restriction up to this number, and say whether that is news."""
-        here = (
-            restriction_deliveries.c.patient_key == patient_key,
-            restriction_deliveries.c.hospital_id == hospital_id,
-            restriction_deliveries.c.due <= number,
-        )
-        return replaced(self._database, sa.update(restriction_deliveries).where(*here).values(due=None))
+    def delivered(self, hospital_id: str, taken: Sequence[tuple[bytes, int]]) -> int:
+        """Note which restrictions a hospital has taken, up to which number of each, and say of how many that is news."""
+
+        def step(connection: sa.Connection) -> int:
+            # In one order, so that no two wait for each other.
+            return sum(
+                _DELIVERED.changed(connection, hospital=hospital_id, patient=patient_key, number=number)
+                for patient_key, number in sorted(taken)
+            )
+
+        return self._database.write_by_key(step) if taken else 0
+
+    def forget_hospital(self, hospital_id: str) -> int:
+        """Forget what a hospital has, or is to have; say of how many patients."""
+        here, gone = restriction_deliveries.c.hospital_id == hospital_id, 0
+        while now_gone := self._database.write_by_key(
+            lambda connection: forget(connection, restriction_deliveries, here)
+        ):
+            gone += now_gone
+        return gone
 
     def deliveries(self, patient_keys: Sequence[bytes]) -> Deliveries:
         """Count to how many hospitals a patient's restriction was delivered, and is due still."""
         made = sa.func.count().filter(restriction_deliveries.c.due.is_(None))
         due = sa.func.count(restriction_deliveries.c.due)
         query = sa.select(made, due).where(restriction_deliveries.c.patient_key.in_(patient_keys))
-        return self._database.read(lambda connection: Deliveries(*connection.execute(query).one()))
+        return self._database.look(lambda connection: Deliveries(*connection.execute(query).one()))
+
+
+_DELIVERED = Prepared(
+    sa.update(restriction_deliveries)
+    .where(
+        restriction_deliveries.c.patient_key == sa.bindparam("patient"),
+        restriction_deliveries.c.hospital_id == sa.bindparam("hospital"),
+        restriction_deliveries.c.due <= sa.bindparam("number"),
+    )
+    .values(due=None)
+)
+
+
+@cache
+def _newest_of(keys: int) -> Prepared:
+    query = sa.select(restrictions).where(one_of(restrictions.c.patient_key, "key", keys))
+    return Prepared(query.order_by(restrictions.c.number.desc()).limit(1))
 
 
 def _kept(connection: sa.Connection) -> int:

@@ -1,14 +1,17 @@
 """The relay's mailboxes, in SQL."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
+from federation.store.party import require_admitted
 from federation.store.portable import forget, insert_if_absent
-from federation.store.rows import StoredRoom, StoredStatement
+from federation.store.prepared import Prepared
+from federation.store.rows import Admission, StoredRoom, StoredStatement
 from federation.store.schema import frames, rooms
 
 FRAME_COST = 64
@@ -19,23 +22,43 @@ _ROOMS_AT_ONCE = 500
 """That one statement asks for."""
 
 
+_ROOM = rooms.c.room_id == sa.bindparam("room")
+_IS_OPEN = rooms.c.expires_at >= sa.bindparam("now")
+_OPEN = Prepared(sa.select(rooms).where(_ROOM, _IS_OPEN))
+_OF_DOCTOR = Prepared(sa.select(sa.func.count()).select_from(rooms).where(rooms.c.doctor_id == sa.bindparam("doctor")))
+_HELD = Prepared(sa.select(rooms.c.held_bytes).where(_ROOM, _IS_OPEN).with_for_update())
+_NOW_HELD = Prepared(sa.update(rooms).where(_ROOM).values(held_bytes=sa.bindparam("held")))
+
+_DIRECTION = (frames.c.room_id == sa.bindparam("room"), frames.c.direction == sa.bindparam("direction"))
+_NEXT = Prepared(sa.select(sa.func.coalesce(sa.func.max(frames.c.number), -1) + 1).where(*_DIRECTION))
+_FRAME = Prepared(sa.insert(frames), columns=("room_id", "direction", "number", "frame"))
+_FROM = Prepared(
+    sa.select(frames.c.number, frames.c.frame)
+    .where(*_DIRECTION, frames.c.number >= sa.bindparam("first"))
+    .order_by(frames.c.number)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+
+
 class Rooms:
     """The relay's mailboxes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def open(self, room: StoredRoom, *, now: int, most_per_doctor: int) -> None:
-        """Keep a room. Raises StoreLimit when the doctor has too many open, AlreadyStored for a room id that is there.
+    def open(self, room: StoredRoom, *, now: int, most_per_doctor: int, admission: Admission | None = None) -> None:
+        """Keep a room, and take the message that asked for it. Raises AlreadyAdmitted for one that was taken before.
 
-        Rooms that have expired go, with their frames.
+        Raises StoreLimit when the doctor has too many open, AlreadyStored for a room id that is there. Rooms that have expired
+        go, with their frames.
         """
-        mine = sa.select(sa.func.count()).select_from(rooms).where(rooms.c.doctor_id == room.doctor_id)
 
         def step(connection: sa.Connection) -> None:
+            if admission is not None:
+                require_admitted(connection, admission)
             # Their frames go by the foreign key.
             forget(connection, rooms, rooms.c.expires_at < now)
-            if connection.scalars(mine).one() >= most_per_doctor:
+            if _OF_DOCTOR.value(connection, doctor=room.doctor_id) >= most_per_doctor:
                 raise StoreLimit("this doctor has too many rooms open")
             if not insert_if_absent(connection, rooms, **_values(room)):
                 raise AlreadyStored("this room is open already")
@@ -44,9 +67,7 @@ class Rooms:
 
     def get(self, room_id: bytes, *, now: int) -> StoredRoom | None:
         """Return the room, unless it has expired."""
-        query = sa.select(rooms).where(rooms.c.room_id == room_id, rooms.c.expires_at >= now)
-        row = self._database.read(lambda connection: connection.execute(query).mappings().first())
-        return None if row is None else _room(row)
+        return next(map(_room, self._database.find(_OPEN, room=room_id, now=now)), None)
 
     def close(self, room_id: bytes) -> None:
         """Remove a room with its frames; none there is no error."""
@@ -67,8 +88,11 @@ class Rooms:
         """
 
         def step(connection: sa.Connection) -> None:
-            held = _held_bytes(connection, room_id, now)
-            expected = _next_number(connection, room_id, direction)
+            # Whoever reads this has the room to itself until the transaction ends.
+            held: int | None = _HELD.value(connection, room=room_id, now=now)
+            if held is None:
+                raise NotStored("there is no such room")
+            expected: int = _NEXT.value(connection, room=room_id, direction=direction)
             if number < expected:
                 _check_same(connection, (room_id, direction, number), frame)
                 return
@@ -77,29 +101,31 @@ class Rooms:
             after = held + len(frame) + FRAME_COST
             if after > most_bytes:
                 raise StoreLimit("this room holds no more")
-            _keep(connection, (room_id, direction, number), frame, after)
+            _FRAME.changed(connection, room_id=room_id, direction=direction, number=number, frame=frame)
+            _NOW_HELD.changed(connection, room=room_id, held=after)
 
         self._database.write_by_key(step)
 
     def frames(self, room_id: bytes, direction: int, *, from_number: int, limit: int) -> Sequence[tuple[int, bytes]]:
         """Return the frames of a direction from a number on, in order, at most `limit`."""
-        query = sa.select(frames.c.number, frames.c.frame).where(
-            frames.c.room_id == room_id, frames.c.direction == direction, frames.c.number >= from_number
-        )
-        query = query.order_by(frames.c.number).limit(limit)
-        return self._database.read(lambda connection: [(row[0], row[1]) for row in connection.execute(query)])
+        asked = {"room": room_id, "direction": direction, "first": from_number, "most": limit}
+        rows = self._database.look(lambda connection: _FROM.rows(connection, **asked))
+        return [(number, frame) for number, frame in rows]
 
     def all_bytes(self) -> int:
         """Return what all rooms hold together. It reads them all: ask seldom."""
         query = sa.select(sa.func.coalesce(sa.func.sum(rooms.c.held_bytes), 0))
-        return int(self._database.read(lambda connection: connection.scalars(query).one()))
+        return int(self._database.look(lambda connection: connection.scalars(query).one()))
 
     def held_bytes(self, room_ids: Sequence[bytes]) -> Mapping[bytes, int]:
         """Return what each of these rooms holds, which grows with every frame; a room that is not there is left out."""
         pages = [_held(room_ids[at : at + _ROOMS_AT_ONCE]) for at in range(0, len(room_ids), _ROOMS_AT_ONCE)]
-        return self._database.read(
-            lambda connection: {row[0]: row[1] for page in pages for row in connection.execute(page)}
-        )
+        looks = (partial(_pairs, page) for page in pages)
+        return {room_id: held for look in looks for room_id, held in self._database.look(look)}
+
+
+def _pairs(query: sa.Select[Any], connection: sa.Connection) -> list[tuple[bytes, int]]:
+    return [(row[0], row[1]) for row in connection.execute(query)]
 
 
 def _held(room_ids: Sequence[bytes]) -> sa.Select[Any]:
@@ -120,7 +146,7 @@ def _values(room: StoredRoom) -> dict[str, object]:
     }
 
 
-def _room(row: sa.RowMapping) -> StoredRoom:
+def _room(row: Mapping[str, Any]) -> StoredRoom:
     return StoredRoom(
         row["room_id"],
         row["doctor_id"],
@@ -131,28 +157,7 @@ def _room(row: sa.RowMapping) -> StoredRoom:
     )
 
 
-def _held_bytes(connection: sa.Connection, room_id: bytes, now: int) -> int:
-    """Return what a room holds, and have the room to oneself until the transaction ends."""
-    query = sa.select(rooms.c.held_bytes).where(rooms.c.room_id == room_id, rooms.c.expires_at >= now)
-    held: int | None = connection.scalar(query.with_for_update())
-    if held is None:
-        raise NotStored("there is no such room")
-    return held
-
-
-def _next_number(connection: sa.Connection, room_id: bytes, direction: int) -> int:
-    query = sa.select(sa.func.max(frames.c.number)).where(frames.c.room_id == room_id, frames.c.direction == direction)
-    last: int | None = connection.scalar(query)
-    return 0 if last is None else last + 1
-
-
 def _check_same(connection: sa.Connection, place: tuple[bytes, int, int], frame: bytes) -> None:
     query = sa.select(frames.c.frame).where(sa.tuple_(frames.c.room_id, frames.c.direction, frames.c.number) == place)
     if connection.scalar(query) != frame:
         raise AlreadyStored("another frame is kept under this number")
-
-
-def _keep(connection: sa.Connection, place: tuple[bytes, int, int], frame: bytes, held_bytes: int) -> None:
-    room_id, direction, number = place
-    connection.execute(sa.insert(frames).values(room_id=room_id, direction=direction, number=number, frame=frame))
-    connection.execute(sa.update(rooms).where(rooms.c.room_id == room_id).values(held_bytes=held_bytes))

@@ -1,19 +1,40 @@
 """A hospital's roster: the shifts of its doctors, and the duties that were stated for them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from federation.store.database import Database
 from federation.store.errors import AlreadyStored
-from federation.store.party import acting
+from federation.store.log import acting
 from federation.store.portable import forget, insert_if_absent, pages, replaced, upsert
+from federation.store.prepared import Prepared
 from federation.store.rows import Act, RosterMark, StoredShift, StoredStatement
 from federation.store.schema import settings, shifts
 
 _ENDED = "shifts-ended-by-hand"
 """The setting whose sequence counts them."""
+
+
+_LAST_TO_END_FIRST = (shifts.c.not_after.desc(), shifts.c.shift_id)
+_MARK = Prepared(
+    sa.select(
+        sa.select(settings.c.sequence).where(settings.c.name == _ENDED).scalar_subquery(),
+        sa.select(sa.func.max(shifts.c.not_after)).where(shifts.c.not_after <= sa.bindparam("now")).scalar_subquery(),
+    )
+)
+_BY_ID = Prepared(sa.select(shifts).where(shifts.c.shift_id == sa.bindparam("shift")))
+_ON_DUTY = Prepared(
+    sa.select(shifts)
+    .where(
+        shifts.c.doctor_id == sa.bindparam("doctor"),
+        shifts.c.not_after > sa.bindparam("now"),
+        shifts.c.not_before <= sa.bindparam("now"),
+        shifts.c.ended_at.is_(None),
+    )
+    .order_by(*_LAST_TO_END_FIRST)
+)
 
 
 class Shifts:
@@ -35,17 +56,18 @@ class Shifts:
 
     def get(self, shift_id: bytes) -> StoredShift | None:
         """Return a shift."""
-        query = sa.select(shifts).where(shifts.c.shift_id == shift_id)
-        row = self._database.read(lambda connection: connection.execute(query).mappings().first())
-        return None if row is None else _shift(row)
+        return next(map(_shift, self._database.find(_BY_ID, shift=shift_id)), None)
 
     def on(self, doctor_id: str, *, now: int) -> Sequence[StoredShift]:
         """Return the shifts in which a doctor works now, the one that ends last first."""
-        return self._of(doctor_id, shifts.c.not_after > now, shifts.c.not_before <= now, shifts.c.ended_at.is_(None))
+        return [_shift(row) for row in self._database.find(_ON_DUTY, doctor=doctor_id, now=now)]
 
     def of(self, doctor_id: str, *, ending_after: int) -> Sequence[StoredShift]:
         """Return a doctor's shifts that end later than that, those ended by hand too, the one that ends last first."""
-        return self._of(doctor_id, shifts.c.not_after > ending_after)
+        query = sa.select(shifts).where(shifts.c.doctor_id == doctor_id, shifts.c.not_after > ending_after)
+        query = query.order_by(*_LAST_TO_END_FIRST)
+        rows = self._database.look(lambda connection: connection.execute(query).mappings().all())
+        return [_shift(row) for row in rows]
 
     def all(self, *, ending_after: int = 0) -> Iterator[StoredShift]:
         """Return the shifts that end later than that, those ended by hand too, the one that ends first first."""
@@ -89,22 +111,14 @@ class Shifts:
 
     def mark(self, *, now: int) -> RosterMark:
         """Return what changes whenever a shift ends."""
-        newest = sa.select(sa.func.max(shifts.c.not_after)).where(shifts.c.not_after <= now)
-        return self._database.read(
-            lambda connection: RosterMark(_ended_by_hand(connection), connection.scalar(newest) or 0)
-        )
+        ((by_hand, newest),) = self._database.look(lambda connection: _MARK.rows(connection, now=now))
+        return RosterMark(by_hand or 0, newest or 0)
 
     def forget(self, *, over_before: int) -> int:
         """Remove shifts that were over before then, some at a time; say how many."""
         return self._database.write_by_key(
             lambda connection: forget(connection, shifts, shifts.c.not_after < over_before)
         )
-
-    def _of(self, doctor_id: str, *conditions: sa.ColumnElement[bool]) -> Sequence[StoredShift]:
-        query = sa.select(shifts).where(shifts.c.doctor_id == doctor_id, *conditions)
-        query = query.order_by(shifts.c.not_after.desc(), shifts.c.shift_id)
-        rows = self._database.read(lambda connection: connection.execute(query).mappings().all())
-        return [_shift(row) for row in rows]
 
 
 def _ended_by_hand(connection: sa.Connection) -> int:
@@ -122,7 +136,7 @@ def _values(shift: StoredShift) -> dict[str, Any]:
     }
 
 
-def _shift(row: sa.RowMapping) -> StoredShift:
+def _shift(row: Mapping[Any, Any]) -> StoredShift:
     statement, signature = row["duty_statement"], row["duty_signature"]
     return StoredShift(
         shift_id=row["shift_id"],

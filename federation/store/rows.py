@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-RevocationKind = Literal["serial", "statement", "key", "sweep"]
+RevocationKind = Literal["serial", "statement", "key", "sweep", "heard"]
 StandingName = Literal["shown", "withdrawn", "erased"]
 
 
@@ -35,15 +35,50 @@ class StoredEpoch:
 
 @dataclass(frozen=True)
 class LogEntry:
-    """An entry of the append-only log, whose sequence counts from 1.
+    """An entry of the append-only log, whose sequence counts from 1: the number of its leaf, which counts from 0, and one.
 
-    digest = SHA-256(previous digest || u64be(at) || sealed), where 32 zero bytes come before the first entry.
+    `leaf` is the leaf's hash, 32 bytes. `sealed` is None where it was destroyed, its time being over.
     """
 
     sequence: int
     at: int
-    sealed: bytes
-    digest: bytes
+    entry_id: bytes
+    leaf: bytes
+    sealed: bytes | None
+
+
+@dataclass(frozen=True)
+class StoredHead:
+    """A head of the log that was signed: the log's number, the tree's size and root, when, and the signed note."""
+
+    number: int
+    size: int
+    root: bytes
+    at: int
+    note: bytes
+
+
+@dataclass(frozen=True)
+class StoredCosignature:
+    """A witness's line under a head of the log."""
+
+    number: int
+    size: int
+    witness_id: str
+    line: bytes
+    at: int
+
+
+@dataclass(frozen=True)
+class StoredTimeStamp:
+    """A time stamp over a head of the log, KS of then (none of the public cloud), and when it came by the own clock."""
+
+    number: int
+    size: int
+    note: bytes
+    key_statement: bytes
+    time_stamp: bytes
+    at: int
 
 
 @dataclass(frozen=True)
@@ -102,10 +137,15 @@ NOTHING = Beside()
 
 @dataclass(frozen=True)
 class SealedEntry:
-    """An entry of the log to be: when, and what, sealed; about which patient, if it is about one; and what goes with it."""
+    """An entry of the log to be: when, and what, sealed; about which patient, if it is about one; and what goes with it.
+
+    `entry_id` is 16 bytes that no other entry has, `leaf` the hash of the leaf that commits to what is sealed.
+    """
 
     at: int
     sealed: bytes
+    entry_id: bytes
+    leaf: bytes
     about: About | None = None
     beside: Beside = NOTHING
 
@@ -249,34 +289,55 @@ class Wanted:
     but: Sequence[Unwanted] = ()
 
 
+class RowPlace(NamedTuple):
+    """Where a row stands among those that are looked for: in which turn of its owner, and there by its name."""
+
+    turn: int
+    hospital_key: bytes
+    row_key: bytes
+    row_id: bytes
+
+
+class RevocationChange(NamedTuple):
+    """The newest state of an entry of the book: ended, or in it; `before` is a sweep's time, else 0."""
+
+    digest: bytes
+    before: int
+    is_ended: bool
+    revision: int
+
+
 @dataclass(frozen=True)
-class RowPage:
-    """Some of the rows that were looked for, and how many there are in all."""
+class RevocationChanges:
+    """What was touched in the book after a revision, up to its own. `is_whole`: all rows, whatever was at hand.
 
-    rows: Sequence[SealedRow]
-    total: int
+    `forgotten` is the newest revision of which an ended entry is no longer told.
+    """
+
+    revision: int
+    forgotten: int
+    changes: Sequence[RevocationChange]
+    is_whole: bool
 
 
-@dataclass(frozen=True)
-class Revocations:
-    """What is revoked now, as the entries of the next list; a sweep with the time before which it takes everything back."""
+class KeptShard(NamedTuple):
+    """A shard of the revocation list as a hospital keeps it: entries, and sweeps, one after another."""
 
-    version: int
-    serials: Sequence[bytes]
-    statements: Sequence[bytes]
-    key_ids: Sequence[bytes]
-    sweeps: Sequence[tuple[bytes, int]]
+    prefix: int
+    entries: bytes
+    sweeps: bytes
 
 
 @dataclass(frozen=True)
 class StoredAuthority:
-    """A key of a medical authority that the public cloud recognises, whom it may certify, and its newest CRL."""
+    """A key of a medical authority that the public cloud recognises, whom it may certify, its newest CRL, where the next is."""
 
     authority_id: str
     certificate: bytes
     doctor_ids: tuple[str, ...]
     crl: bytes | None
     crl_number: int
+    crl_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -336,7 +397,7 @@ class StoredRoom:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a record stands since `changed_at`; entry `logged` of the log says why. A record without one was never changed.
+    """Where a record stands since `changed_at`; the log's entry `logged` says why. A record without one was never changed.
 
     "withdrawn": on file, and not found. "shown": found again. "erased": not on file any more; it stays so.
     """
@@ -344,7 +405,7 @@ class Standing:
     handle: bytes
     standing: StandingName
     changed_at: int
-    logged: int
+    logged: bytes
 
     @property
     def is_shown(self) -> bool:
@@ -354,12 +415,12 @@ class Standing:
 
 @dataclass(frozen=True)
 class Hold:
-    """A legal hold on a record: as long as there is one, it is not erased. Entry `logged` of the log says why."""
+    """A legal hold on a record: as long as there is one, it is not erased. The log's entry of the id `logged` says why."""
 
     handle: bytes
     hold_id: bytes
     placed_at: int
-    logged: int
+    logged: bytes
 
 
 @dataclass(frozen=True)
@@ -406,14 +467,14 @@ class StoredGuardianship:
 class StoredEmergency:
     """An emergency in which this hospital gave records, or said that there are none.
 
-    `sealed` is what was shown, `sealed_review` what an officer decided. `logged` is its first entry in the log, `accesses` how
-    many entries there are.
+    `sealed` is what was shown, `sealed_review` what an officer decided. `logged` is its first entry in the log, by
+    its id, `accesses` how many entries there are.
     """
 
     emergency_digest: bytes
     sealed: bytes
     declared_at: int
-    logged: int
+    logged: bytes
     accesses: int
     reviewed_at: int | None = None
     sealed_review: bytes | None = None

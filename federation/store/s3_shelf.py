@@ -5,7 +5,6 @@ completes. Names are those of the directory of files, so that `aws s3 sync` move
 """
 
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from federation.store.errors import NotStored, StoreUnavailable
-from federation.store.files import NAME
+from federation.store.files import NAME, Known, orphans
 
 PART_BYTES = 8 * 1024 * 1024
 """Of a multipart upload: the protocol's least is 5 MiB, and at most 10,000 parts make an object (80 GiB here)."""
@@ -43,7 +42,7 @@ class S3Sink:
         self._upload: str | None = None
         self._parts: list[dict[str, object]] = []
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Add bytes, of which at most a part waits in memory. Raises StoreUnavailable."""
         self._waiting += data
         while len(self._waiting) >= PART_BYTES:
@@ -104,9 +103,7 @@ class S3Shelf:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         with translated():
-            self._client = boto3.session.Session().client(
-                "s3", endpoint_url=endpoint, region_name=region, config=_SETTINGS
-            )
+            self._client = _client(endpoint, region)
             self._client.head_bucket(Bucket=bucket)
 
     def create(self, name: str) -> S3Sink:
@@ -134,14 +131,14 @@ class S3Shelf:
         """Return the names of the blobs that are complete. Raises StoreUnavailable."""
         return (_name(entry["Key"]) for entry in self._listed("list_objects_v2", "Contents"))
 
-    def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:
+    def remove_orphans(self, known: Known, *, older_than: int) -> int:
         """Remove what is not known, and uploads never completed, of before `older_than` (ms by the store's clock)."""
         limit = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=older_than)
         removed = 0
-        for entry in self._listed("list_objects_v2", "Contents"):
-            if _name(entry["Key"]) not in known and entry["LastModified"] < limit:
-                self._remove(entry["Key"])
-                removed += 1
+        listed = self._listed("list_objects_v2", "Contents")
+        for name in orphans((_name(entry["Key"]) for entry in listed if entry["LastModified"] < limit), known):
+            self.remove(name)
+            removed += 1
         for entry in self._listed("list_multipart_uploads", "Uploads"):
             if entry["Initiated"] < limit:
                 with translated():
@@ -167,6 +164,18 @@ class S3Shelf:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name[:2]}/{name}"
+
+
+def put_object(
+    bucket: str, key: str, content: bytes, content_type: str, *, endpoint: str | None, region: str | None
+) -> None:
+    """Put one object in place of what is there, at once. Raises StoreUnavailable."""
+    with translated():
+        _client(endpoint, region).put_object(Bucket=bucket, Key=key, Body=content, ContentType=content_type)
+
+
+def _client(endpoint: str | None, region: str | None) -> Any:  # noqa: ANN401 - boto3 makes its classes as it runs
+    return boto3.session.Session().client("s3", endpoint_url=endpoint, region_name=region, config=_SETTINGS)
 
 
 @contextmanager

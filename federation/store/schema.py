@@ -52,6 +52,11 @@ def _generation() -> sa.Column[int]:
     return sa.Column("generation", sa.BigInteger, nullable=False, server_default="1")
 
 
+def _logged() -> sa.Column[bytes]:
+    """Make the id of an entry of the log; a row that was written before there were any has none."""
+    return sa.Column("logged", sa.LargeBinary, nullable=False, server_default="")
+
+
 replay = _table("replay", _key("key"), _u64("until"), sa.Index("replay_until", "until"))
 
 # The sequence lies before the value: SQLite reads all that lies before a column, a directory of megabytes too.
@@ -68,7 +73,59 @@ epochs = _table(
     clustered=False,
 )
 
-log = _table("log", _key("sequence", sa.BigInteger), _u64("at"), _bytes("sealed"), _bytes("digest"))
+log_waiting = _table(
+    "log_waiting",
+    _key("at", Unsigned64),
+    _key("entry_id"),
+    _bytes("leaf"),
+    _bytes("sealed"),
+    _bytes("patient_key", nullable=True),
+    sa.Column("generation", sa.BigInteger, nullable=True),
+)
+
+log = _table(
+    "log",
+    _key("sequence", sa.BigInteger),
+    _u64("at"),
+    _bytes("entry_id"),
+    _bytes("leaf"),
+    sa.Index("log_entry_id", "entry_id"),
+)
+
+log_entries = _table("log_entries", _key("sequence", sa.BigInteger), _bytes("sealed"))
+
+# Of each full tile of 256 hashes its hash, in the row of tiles above; the lowest row is the log's leaves.
+log_nodes = _table("log_nodes", _key("level", sa.BigInteger), _key("position", sa.BigInteger), _bytes("hash"))
+
+log_state = _table("log_state", _key("name", sa.Text), _u64("number"), _u64("size"), _u64("shredded"))
+
+log_heads = _table(
+    "log_heads",
+    _key("number", Unsigned64),
+    _key("size", Unsigned64),
+    _bytes("root"),
+    _u64("at"),
+    _bytes("note"),
+)
+
+log_cosignatures = _table(
+    "log_cosignatures",
+    _key("number", Unsigned64),
+    _key("size", Unsigned64),
+    _key("witness_id", sa.Text),
+    _bytes("line"),
+    _u64("at"),
+)
+
+log_time_stamps = _table(
+    "log_time_stamps",
+    _key("number", Unsigned64),
+    _key("size", Unsigned64),
+    _bytes("note"),
+    _bytes("key_statement"),
+    _bytes("time_stamp"),
+    _u64("at"),
+)
 
 budgets = _table(
     "budgets",
@@ -90,7 +147,13 @@ budget_patients = _table(
     sa.Index("budget_patients_ends_at", "ends_at"),
 )
 
-accesses = _table("accesses", _key("patient_key"), _key("sequence", sa.BigInteger), _generation())
+accesses = _table(
+    "accesses",
+    _key("patient_key"),
+    _key("sequence", sa.BigInteger),
+    _generation(),
+    sa.Index("accesses_sequence", "sequence"),
+)
 
 evidence = _table(
     "evidence",
@@ -182,10 +245,30 @@ revocations = _table(
     _u64("before", nullable=True),
     _u64("expires_at"),
     _u64("at"),
+    _u64("revision", before="0"),
+    _u64("ended_at", nullable=True),
     sa.Index("revocations_expires_at", "expires_at"),
+    sa.Index("revocations_revision", "revision"),
+    sa.Index("revocations_ended_at", "ended_at"),
 )
 
-revocation_version = _table("revocation_version", _key("book", sa.Text), _u64("version"))
+revocation_version = _table(
+    "revocation_version",
+    _key("book", sa.Text),
+    _u64("version"),
+    _u64("entries", before="0"),
+    _u64("forgotten", before="0"),
+)
+
+revocation_shards = _table(
+    "revocation_shards",
+    _key("prefix", sa.Integer),
+    _u64("sequence"),
+    _bytes("entries"),
+    _bytes("sweeps"),
+    sa.Index("revocation_shards_sequence", "sequence"),
+    clustered=False,
+)
 
 authorities = _table(
     "authority_certificates",
@@ -195,6 +278,7 @@ authorities = _table(
     _text("doctor_ids"),
     _bytes("crl", nullable=True),
     _text("crl_number"),
+    _text("crl_url", nullable=True),
     clustered=False,
 )
 
@@ -216,13 +300,17 @@ records = _table(
     _u64("keep_until", nullable=True),
     sa.Column("sensitivity", sa.Text, nullable=False, server_default="normal"),
     sa.Index("records_patient_key", "patient_key", "handle"),
+    sa.Index("records_patient_class", "patient_key", "department_class", "sensitivity"),
     sa.Index("records_keep_until", "keep_until", "handle"),
     clustered=False,
 )
 
-standings = _table("standings", _key("handle"), _text("standing"), _u64("changed_at"), _u64("logged"))
+standings = _table("standings", _key("handle"), _text("standing"), _u64("changed_at"), _logged())
 
-holds = _table("holds", _key("handle"), _key("hold_id"), _u64("placed_at"), _u64("logged"))
+holds = _table("holds", _key("handle"), _key("hold_id"), _u64("placed_at"), _logged())
+
+record_blobs = _table("record_blobs", _key("name", sa.Text))
+"""Which blobs are of a record, and not of which."""
 
 condemned_blobs = _table("condemned_blobs", _key("name", sa.Text), _u64("condemned_at"))
 
@@ -292,7 +380,7 @@ emergencies = _table(
     _key("emergency_digest"),
     _bytes("sealed"),
     _u64("declared_at"),
-    _u64("logged"),
+    _bytes("logged"),
     sa.Column("accesses", sa.BigInteger, nullable=False),
     _u64("reviewed_at", nullable=True),
     _bytes("sealed_review", nullable=True),
@@ -311,4 +399,35 @@ restriction_deliveries = _table(
     _u64("due", nullable=True),
     _u64("handed_out_at"),
     sa.Index("restriction_deliveries_hospital_id", "hospital_id", "due"),
+)
+
+witnessed = _table(
+    "witnessed",
+    _key("node_id", sa.Text),
+    _text("origin"),
+    _u64("size"),
+    _bytes("root"),
+    _bytes("note"),
+    _bytes("key_statement"),
+    _u64("at"),
+    clustered=False,
+)
+
+followed_logs = _table(
+    "followed_logs", _key("node_id", sa.Text), _text("origin"), _u64("size"), _u64("at"), clustered=False
+)
+
+log_findings = _table(
+    "log_findings",
+    _key("finding_id"),
+    _text("node_id"),
+    _text("kind"),
+    _bytes("held_note"),
+    _bytes("held_key_statement"),
+    _bytes("shown_note"),
+    _bytes("shown_key_statement"),
+    _u64("at"),
+    _u64("settled_at", nullable=True),
+    sa.Index("log_findings_at", "at", "finding_id"),
+    clustered=False,
 )

@@ -1,7 +1,6 @@
 """Where sealed blobs lie, as an interface, and its choice by URL. A shelf sees names and bytes, never a key or a plaintext."""
 
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +8,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from federation.store.errors import StoreUnavailable
 from federation.store.file_shelf import FileShelf
+from federation.store.files import Known
 
 _S3_OPTIONS = frozenset({"endpoint", "region"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -17,7 +17,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class Sink(Protocol):
     """A blob while it is written. All methods raise StoreUnavailable."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes | bytearray) -> None: ...
 
     def publish(self) -> None:
         """Make the blob visible under its name, whole and durable, at once."""
@@ -53,7 +53,7 @@ class Shelf(Protocol):
         """Return the names of the blobs that are complete."""
         ...
 
-    def remove_orphans(self, known: AbstractSet[str], *, older_than: int) -> int:
+    def remove_orphans(self, known: Known, *, older_than: int) -> int:
         """Remove blobs that aren't known, and what was never finished, last written before `older_than` (ms); say how many."""
         ...
 
@@ -78,7 +78,7 @@ def require_shelf(url: str) -> SplitResult:
     if place.scheme == "s3":
         _require_s3(place)
         return place
-    raise StoreUnavailable("blobs are kept at file:///path/to/directory or s3://bucket/prefix")
+    raise StoreUnavailable("a place is file:///path/to/directory or s3://bucket/prefix")
 
 
 def _require_s3(place: SplitResult) -> None:
@@ -95,10 +95,15 @@ def _require_s3(place: SplitResult) -> None:
         raise StoreUnavailable("the blob URL's endpoint is on another machine: it must be https://")
 
 
-def _s3_shelf(place: SplitResult) -> Shelf:
+def s3_options(place: SplitResult) -> dict[str, str | None]:
+    """Return endpoint and region of a URL that `require_shelf` took."""
     options = dict(parse_qsl(place.query, keep_blank_values=True))
+    return {name: options.get(name) for name in sorted(_S3_OPTIONS)}
+
+
+def _s3_shelf(place: SplitResult) -> Shelf:
     try:
         from federation.store.s3_shelf import S3Shelf  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise StoreUnavailable("S3 needs the package boto3: install medunion[s3]") from error
-    return S3Shelf(place.netloc, place.path.strip("/"), options.get("endpoint"), options.get("region"))
+    return S3Shelf(place.netloc, place.path.strip("/"), **s3_options(place))

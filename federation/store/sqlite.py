@@ -11,6 +11,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 import safefiles
 from federation.store.errors import StoreUnavailable
+from federation.store.prepared import as_everywhere
 from federation.store.transactions import Engines
 
 BUSY_SECONDS = 10
@@ -31,13 +32,15 @@ _PRAGMAS = (
 def make_engines(url: sa.URL) -> Engines:
     """Make engines whose transactions are SQLite's own: BEGIN, or BEGIN IMMEDIATE where the option `writes` is set.
 
-    A transaction that reads and then writes would otherwise fail at once when another one wrote in between.
+    A transaction that reads and then writes would otherwise fail at once when another one wrote in between. Where `alone` is
+    set there is none.
     """
-    engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS)
+    engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS, pool_use_lifo=True)
     sa.event.listen(engine, "connect", _configure)
     sa.event.listen(engine, "begin", _begin)
     writer = engine.execution_options(writes=True)
-    return Engines(reading=engine, serializable=writer, by_key=writer, write_lock=WriteLock().held)
+    looking = engine.execution_options(alone=True)
+    return Engines(looking=looking, reading=engine, serializable=writer, by_key=writer, write_lock=WriteLock().held)
 
 
 class WriteLock:
@@ -88,5 +91,12 @@ def _configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> N
 
 
 def _begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("alone", False):
+        return
+    writes = options.get("writes", False)
+    words = "BEGIN IMMEDIATE" if writes else "BEGIN"
+    try:
+        connection.connection.driver_connection.execute(words)  # type: ignore[union-attr]
+    except sqlite3.Error as error:
+        raise as_everywhere(connection, error, words) from error

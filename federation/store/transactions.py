@@ -10,18 +10,19 @@ load, for all who collide collide again; a pause of one length collides, too.
 """
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-COMMIT_SECONDS = "medunion_commit_seconds"
-"""The execution option of an engine that bounds how long a COMMIT is waited for."""
+COMMIT = "medunion_commit"
+"""The execution option of an engine whose COMMIT is made by a function, which bounds how long it is waited for."""
+
+Commit = Callable[[sa.Connection, sa.Transaction], None]
 
 PATIENCE_SECONDS = 10.0
 """How long what others get in the way of is tried again."""
@@ -49,11 +50,13 @@ class CommitOverdue(CommitUnknown):
 class Engines:
     """The kinds of transaction of one database.
 
-    `reading` sees one snapshot. `serializable` is for a step that looks and then writes. `by_key` is for one that rests on
-    single statements about single keys, or on a row that it locks first: it needs less, and so gets in nobody's way.
+    `looking` runs single statements, each by itself. `reading` sees one snapshot. `serializable` is for a step that looks and
+    then writes. `by_key` is for one that rests on single statements about single keys, or on a row that it locks first: it
+    needs less, and so gets in nobody's way.
     `write_lock` is what a writing thread holds.
     """
 
+    looking: sa.Engine
     reading: sa.Engine
     serializable: sa.Engine
     by_key: sa.Engine
@@ -80,55 +83,18 @@ def transact(engine: sa.Engine, step: Callable[[sa.Connection], T]) -> T:
     return result
 
 
+def look(engine: sa.Engine, step: Callable[[sa.Connection], T]) -> T:
+    """Run a step that is one statement. Raises DBAPIError, and whatever the step raises."""
+    with engine.connect() as connection:
+        return step(connection)
+
+
 def _commit(connection: sa.Connection, transaction: sa.Transaction) -> None:
-    seconds = connection.get_execution_options().get(COMMIT_SECONDS)
-    try:
-        if seconds is None:
-            transaction.commit()
-        else:
-            _Commit(connection, transaction).wait(seconds)
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise CommitUnknown("the connection was lost while a change was being committed") from error
-        raise
-
-
-class _Commit:
-    """A commit that is waited for in a thread of its own, which can't be ended: the database answers it, or nobody does.
-
-    It keeps its connection until then. So those that hang are no more than the pool's, and none is cancelled: a cancelled one
-    would be there, said to be done, and on no standby.
-    """
-
-    def __init__(self, connection: sa.Connection, transaction: sa.Transaction) -> None:
-        self._connection = connection
-        self._transaction = transaction
-        self._lock = threading.Lock()
-        self._done = threading.Event()
-        self._given_up = False
-        self._error: BaseException | None = None
-        threading.Thread(target=self._run, name="medunion-commit", daemon=True).start()
-
-    def wait(self, seconds: float) -> None:
-        """Wait for the answer. Raises CommitOverdue when it does not come in time, and what the commit raises."""
-        if not self._done.wait(seconds):
-            with self._lock:
-                self._given_up = not self._done.is_set()
-            if self._given_up:
-                raise CommitOverdue(f"the database has not said in {seconds:g} s whether a change is committed")
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            self._transaction.commit()
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            self._error = error
-        with self._lock:
-            self._done.set()
-        if self._given_up:
-            with suppress(SQLAlchemyError):
-                self._connection.close()
+    commit: Commit | None = connection.get_execution_options().get(COMMIT)
+    if commit is None:
+        transaction.commit()
+    else:
+        commit(connection, transaction)
 
 
 def persistent(attempt: Callable[[], T], *, repeatable: bool) -> T:

@@ -12,9 +12,11 @@ then Hs of each key statement beside them, in the order signer, deputyship, duty
 key statement and H of its certificate; what is not there is empty.
 """
 
+from collections import abc as _abc
 from federation.v1 import statement_pb2 as _statement_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -388,8 +390,8 @@ Global___Access: _TypeAlias = Access  # noqa: Y015
 
 @_typing.final
 class AccessEntry(_message.Message):
-    """An access to one patient's records, as the log of whoever was asked has it. As an element of a list in a transcript it is a row
-    of its fields, in the order of their numbers.
+    """An access to one patient's records, as the log of whoever was asked has it, and the proof that it is there: from these words and
+    the blind its leaf is made anew. As an element of a list in a transcript it is a row of its fields, in the order of their numbers.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -403,8 +405,11 @@ class AccessEntry(_message.Message):
     AUTHORIZATION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     GRANT_DIGEST_FIELD_NUMBER: _builtins.int
+    LEAF_INDEX_FIELD_NUMBER: _builtins.int
+    BLIND_FIELD_NUMBER: _builtins.int
+    INCLUSION_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """Its number among those about this patient in this log: the oldest is 1, and stays it."""
+    """Its number among those about this patient in this log: 1 is the oldest that is kept (retention ends some)."""
     at: _builtins.int
     """When it was written."""
     asker_id: _builtins.str
@@ -421,6 +426,14 @@ class AccessEntry(_message.Message):
     """"BEGUN" where it is about to be done, "OK" where it was, or the reason why not."""
     grant_digest: _builtins.bytes
     """H(grant) where one was shown: by it a patient knows its own again, whatever duty was shown beside."""
+    leaf_index: _builtins.int
+    """Which leaf of the log it is, from 0."""
+    blind: _builtins.bytes
+    """The 32 random bytes that its leaf was made with: who sees the leaf alone can't try words on it."""
+    @_builtins.property
+    def inclusion(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """That this leaf is below the head beside: the hashes of RFC 9162, section 2.1.3, from the leaf to the root."""
+
     def __init__(
         self,
         *,
@@ -433,10 +446,13 @@ class AccessEntry(_message.Message):
         authorization: _builtins.bytes | None = ...,
         reason: _builtins.str | None = ...,
         grant_digest: _builtins.bytes | None = ...,
+        leaf_index: _builtins.int | None = ...,
+        blind: _builtins.bytes | None = ...,
+        inclusion: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id", "_at", b"_at", "_authorization", b"_authorization", "_department_class", b"_department_class", "_grant_digest", b"_grant_digest", "_ground", b"_ground", "_kind", b"_kind", "_number", b"_number", "_reason", b"_reason", "asker_id", b"asker_id", "at", b"at", "authorization", b"authorization", "department_class", b"department_class", "grant_digest", b"grant_digest", "ground", b"ground", "kind", b"kind", "number", b"number", "reason", b"reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id", "_at", b"_at", "_authorization", b"_authorization", "_blind", b"_blind", "_department_class", b"_department_class", "_grant_digest", b"_grant_digest", "_ground", b"_ground", "_kind", b"_kind", "_leaf_index", b"_leaf_index", "_number", b"_number", "_reason", b"_reason", "asker_id", b"asker_id", "at", b"at", "authorization", b"authorization", "blind", b"blind", "department_class", b"department_class", "grant_digest", b"grant_digest", "ground", b"ground", "kind", b"kind", "leaf_index", b"leaf_index", "number", b"number", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id", "_at", b"_at", "_authorization", b"_authorization", "_department_class", b"_department_class", "_grant_digest", b"_grant_digest", "_ground", b"_ground", "_kind", b"_kind", "_number", b"_number", "_reason", b"_reason", "asker_id", b"asker_id", "at", b"at", "authorization", b"authorization", "department_class", b"department_class", "grant_digest", b"grant_digest", "ground", b"ground", "kind", b"kind", "number", b"number", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id", "_at", b"_at", "_authorization", b"_authorization", "_blind", b"_blind", "_department_class", b"_department_class", "_grant_digest", b"_grant_digest", "_ground", b"_ground", "_kind", b"_kind", "_leaf_index", b"_leaf_index", "_number", b"_number", "_reason", b"_reason", "asker_id", b"asker_id", "at", b"at", "authorization", b"authorization", "blind", b"blind", "department_class", b"department_class", "grant_digest", b"grant_digest", "ground", b"ground", "inclusion", b"inclusion", "kind", b"kind", "leaf_index", b"leaf_index", "number", b"number", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__asker_id: _TypeAlias = _typing.Literal["asker_id"]  # noqa: Y015
     _WhichOneofArgType__asker_id: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id"]  # noqa: Y015
@@ -444,6 +460,8 @@ class AccessEntry(_message.Message):
     _WhichOneofArgType__at: _TypeAlias = _typing.Literal["_at", b"_at"]  # noqa: Y015
     _WhichOneofReturnType__authorization: _TypeAlias = _typing.Literal["authorization"]  # noqa: Y015
     _WhichOneofArgType__authorization: _TypeAlias = _typing.Literal["_authorization", b"_authorization"]  # noqa: Y015
+    _WhichOneofReturnType__blind: _TypeAlias = _typing.Literal["blind"]  # noqa: Y015
+    _WhichOneofArgType__blind: _TypeAlias = _typing.Literal["_blind", b"_blind"]  # noqa: Y015
     _WhichOneofReturnType__department_class: _TypeAlias = _typing.Literal["department_class"]  # noqa: Y015
     _WhichOneofArgType__department_class: _TypeAlias = _typing.Literal["_department_class", b"_department_class"]  # noqa: Y015
     _WhichOneofReturnType__grant_digest: _TypeAlias = _typing.Literal["grant_digest"]  # noqa: Y015
@@ -452,6 +470,8 @@ class AccessEntry(_message.Message):
     _WhichOneofArgType__ground: _TypeAlias = _typing.Literal["_ground", b"_ground"]  # noqa: Y015
     _WhichOneofReturnType__kind: _TypeAlias = _typing.Literal["kind"]  # noqa: Y015
     _WhichOneofArgType__kind: _TypeAlias = _typing.Literal["_kind", b"_kind"]  # noqa: Y015
+    _WhichOneofReturnType__leaf_index: _TypeAlias = _typing.Literal["leaf_index"]  # noqa: Y015
+    _WhichOneofArgType__leaf_index: _TypeAlias = _typing.Literal["_leaf_index", b"_leaf_index"]  # noqa: Y015
     _WhichOneofReturnType__number: _TypeAlias = _typing.Literal["number"]  # noqa: Y015
     _WhichOneofArgType__number: _TypeAlias = _typing.Literal["_number", b"_number"]  # noqa: Y015
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
@@ -463,6 +483,8 @@ class AccessEntry(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__authorization) -> _WhichOneofReturnType__authorization | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__blind) -> _WhichOneofReturnType__blind | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__department_class) -> _WhichOneofReturnType__department_class | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__grant_digest) -> _WhichOneofReturnType__grant_digest | None: ...
@@ -471,8 +493,52 @@ class AccessEntry(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__kind) -> _WhichOneofReturnType__kind | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__leaf_index) -> _WhichOneofReturnType__leaf_index | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__number) -> _WhichOneofReturnType__number | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
 
 Global___AccessEntry: _TypeAlias = AccessEntry  # noqa: Y015
+
+@_typing.final
+class ProvedHead(_message.Message):
+    """The head of a log that the entries beside it are proved against. As a field of a transcript it is a row of its fields, in the
+    order of their numbers, a statement being its bytes.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTE_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    WITNESS_KEY_STATEMENTS_FIELD_NUMBER: _builtins.int
+    note: _builtins.bytes
+    """A signed note (C2SP tlog-checkpoint): a head that covers every entry beside it, by PRK of whose log it is, with the lines of
+    the witnesses that cosigned it.
+    """
+    @_builtins.property
+    def consistency(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """That nothing below the size that the question named was changed since: the hashes of RFC 9162, section 2.1.4. Empty where the
+        question named none, or one that this log doesn't have, or the head's own.
+        """
+
+    @_builtins.property
+    def witness_key_statements(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.SignedStatement]:
+        """KS of each witness whose line stands under the head."""
+
+    def __init__(
+        self,
+        *,
+        note: _builtins.bytes | None = ...,
+        consistency: _abc.Iterable[_builtins.bytes] | None = ...,
+        witness_key_statements: _abc.Iterable[_statement_pb2.SignedStatement] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "note", b"note"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_note", b"_note", "consistency", b"consistency", "note", b"note", "witness_key_statements", b"witness_key_statements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__note: _TypeAlias = _typing.Literal["note"]  # noqa: Y015
+    _WhichOneofArgType__note: _TypeAlias = _typing.Literal["_note", b"_note"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__note) -> _WhichOneofReturnType__note | None: ...
+
+Global___ProvedHead: _TypeAlias = ProvedHead  # noqa: Y015

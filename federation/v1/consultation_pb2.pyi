@@ -5,11 +5,14 @@ Consultation (Chen et al. 2020, eq. 11-24): the patient and the doctor prove the
 SEK_1, through a relay that is the paper's insecure channel.
 """
 
+from collections import abc as _abc
 from federation.v1 import access_pb2 as _access_pb2
 from federation.v1 import envelope_pb2 as _envelope_pb2
+from federation.v1 import search_pb2 as _search_pb2
 from federation.v1 import statement_pb2 as _statement_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -191,7 +194,7 @@ class GetRoomResponse(_message.Message):
     KEY_STATEMENT_FIELD_NUMBER: _builtins.int
     DOCTOR_CERTIFICATE_FIELD_NUMBER: _builtins.int
     ENCRYPTION_KEY_STATEMENT_FIELD_NUMBER: _builtins.int
-    REVOCATION_LIST_FIELD_NUMBER: _builtins.int
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
     CERTIFICATE_REVOCATION_LIST_FIELD_NUMBER: _builtins.int
     DUTY_FIELD_NUMBER: _builtins.int
     doctor_certificate: _builtins.bytes
@@ -207,8 +210,8 @@ class GetRoomResponse(_message.Message):
         """The newest EK_D."""
 
     @_builtins.property
-    def revocation_list(self) -> _statement_pb2.SignedStatement:
-        """The current revocation list."""
+    def revocations(self) -> _statement_pb2.RevocationExcerpt:
+        """The current head of the revocation list, and the shards in which what stands here would lie."""
 
     @_builtins.property
     def duty(self) -> _access_pb2.ShownDuty:
@@ -220,13 +223,13 @@ class GetRoomResponse(_message.Message):
         key_statement: _statement_pb2.SignedStatement | None = ...,
         doctor_certificate: _builtins.bytes | None = ...,
         encryption_key_statement: _statement_pb2.SignedStatement | None = ...,
-        revocation_list: _statement_pb2.SignedStatement | None = ...,
+        revocations: _statement_pb2.RevocationExcerpt | None = ...,
         certificate_revocation_list: _builtins.bytes | None = ...,
         duty: _access_pb2.ShownDuty | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_revocation_list", b"_certificate_revocation_list", "_doctor_certificate", b"_doctor_certificate", "_duty", b"_duty", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_revocation_list", b"_revocation_list", "certificate_revocation_list", b"certificate_revocation_list", "doctor_certificate", b"doctor_certificate", "duty", b"duty", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "revocation_list", b"revocation_list"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_revocation_list", b"_certificate_revocation_list", "_doctor_certificate", b"_doctor_certificate", "_duty", b"_duty", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_revocations", b"_revocations", "certificate_revocation_list", b"certificate_revocation_list", "doctor_certificate", b"doctor_certificate", "duty", b"duty", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "revocations", b"revocations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_revocation_list", b"_certificate_revocation_list", "_doctor_certificate", b"_doctor_certificate", "_duty", b"_duty", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_revocation_list", b"_revocation_list", "certificate_revocation_list", b"certificate_revocation_list", "doctor_certificate", b"doctor_certificate", "duty", b"duty", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "revocation_list", b"revocation_list"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_revocation_list", b"_certificate_revocation_list", "_doctor_certificate", b"_doctor_certificate", "_duty", b"_duty", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_revocations", b"_revocations", "certificate_revocation_list", b"certificate_revocation_list", "doctor_certificate", b"doctor_certificate", "duty", b"duty", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "revocations", b"revocations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__certificate_revocation_list: _TypeAlias = _typing.Literal["certificate_revocation_list"]  # noqa: Y015
     _WhichOneofArgType__certificate_revocation_list: _TypeAlias = _typing.Literal["_certificate_revocation_list", b"_certificate_revocation_list"]  # noqa: Y015
@@ -238,8 +241,8 @@ class GetRoomResponse(_message.Message):
     _WhichOneofArgType__encryption_key_statement: _TypeAlias = _typing.Literal["_encryption_key_statement", b"_encryption_key_statement"]  # noqa: Y015
     _WhichOneofReturnType__key_statement: _TypeAlias = _typing.Literal["key_statement"]  # noqa: Y015
     _WhichOneofArgType__key_statement: _TypeAlias = _typing.Literal["_key_statement", b"_key_statement"]  # noqa: Y015
-    _WhichOneofReturnType__revocation_list: _TypeAlias = _typing.Literal["revocation_list"]  # noqa: Y015
-    _WhichOneofArgType__revocation_list: _TypeAlias = _typing.Literal["_revocation_list", b"_revocation_list"]  # noqa: Y015
+    _WhichOneofReturnType__revocations: _TypeAlias = _typing.Literal["revocations"]  # noqa: Y015
+    _WhichOneofArgType__revocations: _TypeAlias = _typing.Literal["_revocations", b"_revocations"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__certificate_revocation_list) -> _WhichOneofReturnType__certificate_revocation_list | None: ...
     @_typing.overload
@@ -251,9 +254,71 @@ class GetRoomResponse(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__key_statement) -> _WhichOneofReturnType__key_statement | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocation_list) -> _WhichOneofReturnType__revocation_list | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocations) -> _WhichOneofReturnType__revocations | None: ...
 
 Global___GetRoomResponse: _TypeAlias = GetRoomResponse  # noqa: Y015
+
+@_typing.final
+class GetRoomShardsRequest(_message.Message):
+    """Asks for shards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROOM_ID_FIELD_NUMBER: _builtins.int
+    PREFIXES_FIELD_NUMBER: _builtins.int
+    HELD_CRLS_FIELD_NUMBER: _builtins.int
+    room_id: _builtins.bytes
+    """The room."""
+    @_builtins.property
+    def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The first 12 bits of the entries in question, each once."""
+
+    @_builtins.property
+    def held_crls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of the CRLs at hand, which are not sent again."""
+
+    def __init__(
+        self,
+        *,
+        room_id: _builtins.bytes | None = ...,
+        prefixes: _abc.Iterable[_builtins.int] | None = ...,
+        held_crls: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_room_id", b"_room_id", "room_id", b"room_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_room_id", b"_room_id", "held_crls", b"held_crls", "prefixes", b"prefixes", "room_id", b"room_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__room_id: _TypeAlias = _typing.Literal["room_id"]  # noqa: Y015
+    _WhichOneofArgType__room_id: _TypeAlias = _typing.Literal["_room_id", b"_room_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__room_id) -> _WhichOneofReturnType__room_id | None: ...
+
+Global___GetRoomShardsRequest: _TypeAlias = GetRoomShardsRequest  # noqa: Y015
+
+@_typing.final
+class GetRoomShardsResponse(_message.Message):
+    """The shards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def revocations(self) -> _statement_pb2.RevocationExcerpt:
+        """Those that were asked for, with their paths, and the CRLs that the asker does not have."""
+
+    def __init__(
+        self,
+        *,
+        revocations: _statement_pb2.RevocationExcerpt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revocations", b"_revocations", "revocations", b"revocations"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revocations", b"_revocations", "revocations", b"revocations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__revocations: _TypeAlias = _typing.Literal["revocations"]  # noqa: Y015
+    _WhichOneofArgType__revocations: _TypeAlias = _typing.Literal["_revocations", b"_revocations"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocations) -> _WhichOneofReturnType__revocations | None: ...
+
+Global___GetRoomShardsResponse: _TypeAlias = GetRoomShardsResponse  # noqa: Y015
 
 @_typing.final
 class RelayFrame(_message.Message):
@@ -717,6 +782,7 @@ class BiosignalDelivery(_message.Message):
     SENT_AT_FIELD_NUMBER: _builtins.int
     CONSENT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
     biosignal_size_bytes: _builtins.int
     """Bytes of M_SD: what follows them in the slices is padding."""
     biosignal_digest: _builtins.bytes
@@ -735,6 +801,12 @@ class BiosignalDelivery(_message.Message):
         consultation.
         """
 
+    @_builtins.property
+    def places(self) -> _search_pb2.KeptPlaces:
+        """Where the patient has records, for where the public cloud is silent: the cloud's word, which Sig_P2 needs not cover. Absent
+        where the patient hands none on.
+        """
+
     def __init__(
         self,
         *,
@@ -744,10 +816,11 @@ class BiosignalDelivery(_message.Message):
         sent_at: _builtins.int | None = ...,
         consent: _access_pb2.Consent | None = ...,
         signature: _builtins.bytes | None = ...,
+        places: _search_pb2.KeptPlaces | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_consent", b"_consent", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "biosignal_size_bytes", b"biosignal_size_bytes", "consent", b"consent", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_consent", b"_consent", "_patient_id", b"_patient_id", "_places", b"_places", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "biosignal_size_bytes", b"biosignal_size_bytes", "consent", b"consent", "patient_id", b"patient_id", "places", b"places", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_consent", b"_consent", "_patient_id", b"_patient_id", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "biosignal_size_bytes", b"biosignal_size_bytes", "consent", b"consent", "patient_id", b"patient_id", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest", "_biosignal_size_bytes", b"_biosignal_size_bytes", "_consent", b"_consent", "_patient_id", b"_patient_id", "_places", b"_places", "_sent_at", b"_sent_at", "_signature", b"_signature", "biosignal_digest", b"biosignal_digest", "biosignal_size_bytes", b"biosignal_size_bytes", "consent", b"consent", "patient_id", b"patient_id", "places", b"places", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__biosignal_digest: _TypeAlias = _typing.Literal["biosignal_digest"]  # noqa: Y015
     _WhichOneofArgType__biosignal_digest: _TypeAlias = _typing.Literal["_biosignal_digest", b"_biosignal_digest"]  # noqa: Y015
@@ -757,6 +830,8 @@ class BiosignalDelivery(_message.Message):
     _WhichOneofArgType__consent: _TypeAlias = _typing.Literal["_consent", b"_consent"]  # noqa: Y015
     _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
     _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
+    _WhichOneofReturnType__places: _TypeAlias = _typing.Literal["places"]  # noqa: Y015
+    _WhichOneofArgType__places: _TypeAlias = _typing.Literal["_places", b"_places"]  # noqa: Y015
     _WhichOneofReturnType__sent_at: _TypeAlias = _typing.Literal["sent_at"]  # noqa: Y015
     _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
     _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
@@ -769,6 +844,8 @@ class BiosignalDelivery(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__consent) -> _WhichOneofReturnType__consent | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_id) -> _WhichOneofReturnType__patient_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__places) -> _WhichOneofReturnType__places | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sent_at) -> _WhichOneofReturnType__sent_at | None: ...
     @_typing.overload

@@ -28,10 +28,13 @@ class MedicalAuthority(_message.Message):
     AUTHORITY_ID_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     DOCTOR_IDS_FIELD_NUMBER: _builtins.int
+    CRL_URL_FIELD_NUMBER: _builtins.int
     authority_id: _builtins.str
     """ID of the authority."""
     certificate: _builtins.bytes
     """Its CA certificate, DER (RFC 5280)."""
+    crl_url: _builtins.str
+    """Where its newest CRL can be fetched, an https URL; absent where it is carried by hand to the cloud alone."""
     @_builtins.property
     def doctor_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Whom it may certify. None means nobody."""
@@ -42,19 +45,24 @@ class MedicalAuthority(_message.Message):
         authority_id: _builtins.str | None = ...,
         certificate: _builtins.bytes | None = ...,
         doctor_ids: _abc.Iterable[_builtins.str] | None = ...,
+        crl_url: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id", "_certificate", b"_certificate", "authority_id", b"authority_id", "certificate", b"certificate"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id", "_certificate", b"_certificate", "_crl_url", b"_crl_url", "authority_id", b"authority_id", "certificate", b"certificate", "crl_url", b"crl_url"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id", "_certificate", b"_certificate", "authority_id", b"authority_id", "certificate", b"certificate", "doctor_ids", b"doctor_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id", "_certificate", b"_certificate", "_crl_url", b"_crl_url", "authority_id", b"authority_id", "certificate", b"certificate", "crl_url", b"crl_url", "doctor_ids", b"doctor_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__authority_id: _TypeAlias = _typing.Literal["authority_id"]  # noqa: Y015
     _WhichOneofArgType__authority_id: _TypeAlias = _typing.Literal["_authority_id", b"_authority_id"]  # noqa: Y015
     _WhichOneofReturnType__certificate: _TypeAlias = _typing.Literal["certificate"]  # noqa: Y015
     _WhichOneofArgType__certificate: _TypeAlias = _typing.Literal["_certificate", b"_certificate"]  # noqa: Y015
+    _WhichOneofReturnType__crl_url: _TypeAlias = _typing.Literal["crl_url"]  # noqa: Y015
+    _WhichOneofArgType__crl_url: _TypeAlias = _typing.Literal["_crl_url", b"_crl_url"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__authority_id) -> _WhichOneofReturnType__authority_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__certificate) -> _WhichOneofReturnType__certificate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__crl_url) -> _WhichOneofReturnType__crl_url | None: ...
 
 Global___MedicalAuthority: _TypeAlias = MedicalAuthority  # noqa: Y015
 
@@ -228,12 +236,19 @@ class GetDirectoryRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    HELD_CRLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def held_crls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of the CRLs at hand, which are not sent again."""
+
     def __init__(
         self,
+        *,
+        held_crls: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_crls", b"held_crls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -246,7 +261,7 @@ class GetDirectoryResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CLOUD_ENCRYPTION_KEY_STATEMENT_FIELD_NUMBER: _builtins.int
-    REVOCATION_LIST_FIELD_NUMBER: _builtins.int
+    REVOCATION_HEAD_FIELD_NUMBER: _builtins.int
     CERTIFICATE_REVOCATION_LISTS_FIELD_NUMBER: _builtins.int
     TRUST_BUNDLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
@@ -254,12 +269,12 @@ class GetDirectoryResponse(_message.Message):
         """EK_C, signed by PRK_C."""
 
     @_builtins.property
-    def revocation_list(self) -> _statement_pb2.SignedStatement:
-        """The current revocation list, signed by PRK_C."""
+    def revocation_head(self) -> _statement_pb2.SignedStatement:
+        """The current RevocationHead, signed by PRK_C."""
 
     @_builtins.property
     def certificate_revocation_lists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Each authority's current CRL, DER (RFC 5280, section 5)."""
+        """The authorities' current CRLs, DER (RFC 5280, section 5), as far as the asker does not have them."""
 
     @_builtins.property
     def trust_bundle(self) -> _statement_pb2.SignedStatement:
@@ -269,24 +284,24 @@ class GetDirectoryResponse(_message.Message):
         self,
         *,
         cloud_encryption_key_statement: _statement_pb2.SignedStatement | None = ...,
-        revocation_list: _statement_pb2.SignedStatement | None = ...,
+        revocation_head: _statement_pb2.SignedStatement | None = ...,
         certificate_revocation_lists: _abc.Iterable[_builtins.bytes] | None = ...,
         trust_bundle: _statement_pb2.SignedStatement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement", "_revocation_list", b"_revocation_list", "_trust_bundle", b"_trust_bundle", "cloud_encryption_key_statement", b"cloud_encryption_key_statement", "revocation_list", b"revocation_list", "trust_bundle", b"trust_bundle"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement", "_revocation_head", b"_revocation_head", "_trust_bundle", b"_trust_bundle", "cloud_encryption_key_statement", b"cloud_encryption_key_statement", "revocation_head", b"revocation_head", "trust_bundle", b"trust_bundle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement", "_revocation_list", b"_revocation_list", "_trust_bundle", b"_trust_bundle", "certificate_revocation_lists", b"certificate_revocation_lists", "cloud_encryption_key_statement", b"cloud_encryption_key_statement", "revocation_list", b"revocation_list", "trust_bundle", b"trust_bundle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement", "_revocation_head", b"_revocation_head", "_trust_bundle", b"_trust_bundle", "certificate_revocation_lists", b"certificate_revocation_lists", "cloud_encryption_key_statement", b"cloud_encryption_key_statement", "revocation_head", b"revocation_head", "trust_bundle", b"trust_bundle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cloud_encryption_key_statement: _TypeAlias = _typing.Literal["cloud_encryption_key_statement"]  # noqa: Y015
     _WhichOneofArgType__cloud_encryption_key_statement: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement"]  # noqa: Y015
-    _WhichOneofReturnType__revocation_list: _TypeAlias = _typing.Literal["revocation_list"]  # noqa: Y015
-    _WhichOneofArgType__revocation_list: _TypeAlias = _typing.Literal["_revocation_list", b"_revocation_list"]  # noqa: Y015
+    _WhichOneofReturnType__revocation_head: _TypeAlias = _typing.Literal["revocation_head"]  # noqa: Y015
+    _WhichOneofArgType__revocation_head: _TypeAlias = _typing.Literal["_revocation_head", b"_revocation_head"]  # noqa: Y015
     _WhichOneofReturnType__trust_bundle: _TypeAlias = _typing.Literal["trust_bundle"]  # noqa: Y015
     _WhichOneofArgType__trust_bundle: _TypeAlias = _typing.Literal["_trust_bundle", b"_trust_bundle"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cloud_encryption_key_statement) -> _WhichOneofReturnType__cloud_encryption_key_statement | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocation_list) -> _WhichOneofReturnType__revocation_list | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocation_head) -> _WhichOneofReturnType__revocation_head | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__trust_bundle) -> _WhichOneofReturnType__trust_bundle | None: ...
 
@@ -298,42 +313,240 @@ class WatchDirectoryRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    HELD_CRLS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The revision of the set of revocations at hand; 0 without one."""
+    @_builtins.property
+    def held_crls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of the CRLs at hand, which are not sent again."""
+
     def __init__(
         self,
+        *,
+        held_crls: _abc.Iterable[_builtins.bytes] | None = ...,
+        revision: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "revision", b"revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revision", b"_revision", "held_crls", b"held_crls", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__revision: _TypeAlias = _typing.Literal["revision"]  # noqa: Y015
+    _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revision) -> _WhichOneofReturnType__revision | None: ...
 
 Global___WatchDirectoryRequest: _TypeAlias = WatchDirectoryRequest  # noqa: Y015
 
 @_typing.final
 class WatchDirectoryResponse(_message.Message):
-    """The directory at a change."""
+    """What has changed of the directory since the last message; in the first, since what the asker named."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    DIRECTORY_FIELD_NUMBER: _builtins.int
+    CLOUD_ENCRYPTION_KEY_STATEMENT_FIELD_NUMBER: _builtins.int
+    REVOCATION_HEAD_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_REVOCATION_LISTS_FIELD_NUMBER: _builtins.int
+    TRUST_BUNDLE_FIELD_NUMBER: _builtins.int
+    DELTA_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def directory(self) -> Global___GetDirectoryResponse:
-        """The directory as it stands now."""
+    def cloud_encryption_key_statement(self) -> _statement_pb2.SignedStatement:
+        """EK_C, signed by PRK_C, if it is another."""
+
+    @_builtins.property
+    def revocation_head(self) -> _statement_pb2.SignedStatement:
+        """The current RevocationHead, signed by PRK_C."""
+
+    @_builtins.property
+    def certificate_revocation_lists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The authorities' current CRLs, DER (RFC 5280, section 5), as far as the asker does not have them."""
+
+    @_builtins.property
+    def trust_bundle(self) -> _statement_pb2.SignedStatement:
+        """The newest trust bundle, signed by PRK_C, if it is another."""
+
+    @_builtins.property
+    def delta(self) -> Global___RevocationDelta:
+        """What leads to the head's set; absent where the set is as it was, and where it is too much: then all shards are fetched."""
 
     def __init__(
         self,
         *,
-        directory: Global___GetDirectoryResponse | None = ...,
+        cloud_encryption_key_statement: _statement_pb2.SignedStatement | None = ...,
+        revocation_head: _statement_pb2.SignedStatement | None = ...,
+        certificate_revocation_lists: _abc.Iterable[_builtins.bytes] | None = ...,
+        trust_bundle: _statement_pb2.SignedStatement | None = ...,
+        delta: Global___RevocationDelta | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_directory", b"_directory", "directory", b"directory"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement", "_delta", b"_delta", "_revocation_head", b"_revocation_head", "_trust_bundle", b"_trust_bundle", "cloud_encryption_key_statement", b"cloud_encryption_key_statement", "delta", b"delta", "revocation_head", b"revocation_head", "trust_bundle", b"trust_bundle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_directory", b"_directory", "directory", b"directory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement", "_delta", b"_delta", "_revocation_head", b"_revocation_head", "_trust_bundle", b"_trust_bundle", "certificate_revocation_lists", b"certificate_revocation_lists", "cloud_encryption_key_statement", b"cloud_encryption_key_statement", "delta", b"delta", "revocation_head", b"revocation_head", "trust_bundle", b"trust_bundle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__directory: _TypeAlias = _typing.Literal["directory"]  # noqa: Y015
-    _WhichOneofArgType__directory: _TypeAlias = _typing.Literal["_directory", b"_directory"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__directory) -> _WhichOneofReturnType__directory | None: ...
+    _WhichOneofReturnType__cloud_encryption_key_statement: _TypeAlias = _typing.Literal["cloud_encryption_key_statement"]  # noqa: Y015
+    _WhichOneofArgType__cloud_encryption_key_statement: _TypeAlias = _typing.Literal["_cloud_encryption_key_statement", b"_cloud_encryption_key_statement"]  # noqa: Y015
+    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
+    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
+    _WhichOneofReturnType__revocation_head: _TypeAlias = _typing.Literal["revocation_head"]  # noqa: Y015
+    _WhichOneofArgType__revocation_head: _TypeAlias = _typing.Literal["_revocation_head", b"_revocation_head"]  # noqa: Y015
+    _WhichOneofReturnType__trust_bundle: _TypeAlias = _typing.Literal["trust_bundle"]  # noqa: Y015
+    _WhichOneofArgType__trust_bundle: _TypeAlias = _typing.Literal["_trust_bundle", b"_trust_bundle"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cloud_encryption_key_statement) -> _WhichOneofReturnType__cloud_encryption_key_statement | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocation_head) -> _WhichOneofReturnType__revocation_head | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trust_bundle) -> _WhichOneofReturnType__trust_bundle | None: ...
 
 Global___WatchDirectoryResponse: _TypeAlias = WatchDirectoryResponse  # noqa: Y015
+
+@_typing.final
+class RevocationDelta(_message.Message):
+    """The newest state of every entry that was touched after a revision: it leads from each revision since to the head's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_REVISION_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    SWEPT_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    from_revision: _builtins.int
+    """After which revision."""
+    @_builtins.property
+    def added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Entries that are in the set."""
+
+    @_builtins.property
+    def swept(self) -> _containers.RepeatedCompositeFieldContainer[_statement_pb2.Sweep]:
+        """Sweeps that are in the set."""
+
+    @_builtins.property
+    def ended(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Entries, sweeps' among them, that no longer are."""
+
+    def __init__(
+        self,
+        *,
+        from_revision: _builtins.int | None = ...,
+        added: _abc.Iterable[_builtins.bytes] | None = ...,
+        swept: _abc.Iterable[_statement_pb2.Sweep] | None = ...,
+        ended: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_from_revision", b"_from_revision", "from_revision", b"from_revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_from_revision", b"_from_revision", "added", b"added", "ended", b"ended", "from_revision", b"from_revision", "swept", b"swept"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__from_revision: _TypeAlias = _typing.Literal["from_revision"]  # noqa: Y015
+    _WhichOneofArgType__from_revision: _TypeAlias = _typing.Literal["_from_revision", b"_from_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__from_revision) -> _WhichOneofReturnType__from_revision | None: ...
+
+Global___RevocationDelta: _TypeAlias = RevocationDelta  # noqa: Y015
+
+@_typing.final
+class GetRevocationShardsRequest(_message.Message):
+    """Asks for shards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREFIXES_FIELD_NUMBER: _builtins.int
+    HELD_CRLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The first 12 bits of the entries in question, each once."""
+
+    @_builtins.property
+    def held_crls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of the CRLs at hand, which are not sent again."""
+
+    def __init__(
+        self,
+        *,
+        prefixes: _abc.Iterable[_builtins.int] | None = ...,
+        held_crls: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_crls", b"held_crls", "prefixes", b"prefixes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRevocationShardsRequest: _TypeAlias = GetRevocationShardsRequest  # noqa: Y015
+
+@_typing.final
+class GetRevocationShardsResponse(_message.Message):
+    """The shards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def revocations(self) -> _statement_pb2.RevocationExcerpt:
+        """Those that were asked for, with their paths, and the CRLs that the asker does not have."""
+
+    def __init__(
+        self,
+        *,
+        revocations: _statement_pb2.RevocationExcerpt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revocations", b"_revocations", "revocations", b"revocations"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revocations", b"_revocations", "revocations", b"revocations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__revocations: _TypeAlias = _typing.Literal["revocations"]  # noqa: Y015
+    _WhichOneofArgType__revocations: _TypeAlias = _typing.Literal["_revocations", b"_revocations"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocations) -> _WhichOneofReturnType__revocations | None: ...
+
+Global___GetRevocationShardsResponse: _TypeAlias = GetRevocationShardsResponse  # noqa: Y015
+
+@_typing.final
+class GetAllRevocationShardsRequest(_message.Message):
+    """Asks for all shards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_CRLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def held_crls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of the CRLs at hand, which are not sent again."""
+
+    def __init__(
+        self,
+        *,
+        held_crls: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_crls", b"held_crls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAllRevocationShardsRequest: _TypeAlias = GetAllRevocationShardsRequest  # noqa: Y015
+
+@_typing.final
+class GetAllRevocationShardsResponse(_message.Message):
+    """Some of all shards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def revocations(self) -> _statement_pb2.RevocationExcerpt:
+        """The next, in the order of their prefixes, without paths; every message has the same head. The first has the CRLs alone."""
+
+    def __init__(
+        self,
+        *,
+        revocations: _statement_pb2.RevocationExcerpt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revocations", b"_revocations", "revocations", b"revocations"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revocations", b"_revocations", "revocations", b"revocations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__revocations: _TypeAlias = _typing.Literal["revocations"]  # noqa: Y015
+    _WhichOneofArgType__revocations: _TypeAlias = _typing.Literal["_revocations", b"_revocations"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocations) -> _WhichOneofReturnType__revocations | None: ...
+
+Global___GetAllRevocationShardsResponse: _TypeAlias = GetAllRevocationShardsResponse  # noqa: Y015
 
 @_typing.final
 class GetTrustBundlesRequest(_message.Message):

@@ -45,6 +45,16 @@ class DirectoryServiceStub(object):
                 request_serializer=federation_dot_v1_dot_directory__pb2.WatchDirectoryRequest.SerializeToString,
                 response_deserializer=federation_dot_v1_dot_directory__pb2.WatchDirectoryResponse.FromString,
                 _registered_method=True)
+        self.GetRevocationShards = channel.unary_unary(
+                '/federation.v1.DirectoryService/GetRevocationShards',
+                request_serializer=federation_dot_v1_dot_directory__pb2.GetRevocationShardsRequest.SerializeToString,
+                response_deserializer=federation_dot_v1_dot_directory__pb2.GetRevocationShardsResponse.FromString,
+                _registered_method=True)
+        self.GetAllRevocationShards = channel.unary_stream(
+                '/federation.v1.DirectoryService/GetAllRevocationShards',
+                request_serializer=federation_dot_v1_dot_directory__pb2.GetAllRevocationShardsRequest.SerializeToString,
+                response_deserializer=federation_dot_v1_dot_directory__pb2.GetAllRevocationShardsResponse.FromString,
+                _registered_method=True)
         self.GetTrustBundles = channel.unary_unary(
                 '/federation.v1.DirectoryService/GetTrustBundles',
                 request_serializer=federation_dot_v1_dot_directory__pb2.GetTrustBundlesRequest.SerializeToString,
@@ -57,14 +67,28 @@ class DirectoryServiceServicer(object):
     """
 
     def GetDirectory(self, request, context):
-        """Gives the cloud's encryption key of the epoch, the revocation list and the authorities' lists.
+        """Gives the cloud's encryption key of the epoch, the head of the revocation list and the authorities' lists.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchDirectory(self, request, context):
-        """Follows the lists: one message at once, and another at each change.
+        """Follows the directory: one message at once, and another with what has changed at each change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRevocationShards(self, request, context):
+        """Gives the shards in which what is about to be checked would lie.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAllRevocationShards(self, request, context):
+        """Gives all shards of one moment, for who is to check everybody: at a first contact, and after a gap.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +114,16 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.WatchDirectory,
                     request_deserializer=federation_dot_v1_dot_directory__pb2.WatchDirectoryRequest.FromString,
                     response_serializer=federation_dot_v1_dot_directory__pb2.WatchDirectoryResponse.SerializeToString,
+            ),
+            'GetRevocationShards': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRevocationShards,
+                    request_deserializer=federation_dot_v1_dot_directory__pb2.GetRevocationShardsRequest.FromString,
+                    response_serializer=federation_dot_v1_dot_directory__pb2.GetRevocationShardsResponse.SerializeToString,
+            ),
+            'GetAllRevocationShards': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetAllRevocationShards,
+                    request_deserializer=federation_dot_v1_dot_directory__pb2.GetAllRevocationShardsRequest.FromString,
+                    response_serializer=federation_dot_v1_dot_directory__pb2.GetAllRevocationShardsResponse.SerializeToString,
             ),
             'GetTrustBundles': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTrustBundles,
@@ -152,6 +186,60 @@ class DirectoryService(object):
             '/federation.v1.DirectoryService/WatchDirectory',
             federation_dot_v1_dot_directory__pb2.WatchDirectoryRequest.SerializeToString,
             federation_dot_v1_dot_directory__pb2.WatchDirectoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRevocationShards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/federation.v1.DirectoryService/GetRevocationShards',
+            federation_dot_v1_dot_directory__pb2.GetRevocationShardsRequest.SerializeToString,
+            federation_dot_v1_dot_directory__pb2.GetRevocationShardsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAllRevocationShards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/federation.v1.DirectoryService/GetAllRevocationShards',
+            federation_dot_v1_dot_directory__pb2.GetAllRevocationShardsRequest.SerializeToString,
+            federation_dot_v1_dot_directory__pb2.GetAllRevocationShardsResponse.FromString,
             options,
             channel_credentials,
             insecure,

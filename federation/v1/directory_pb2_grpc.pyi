@@ -34,9 +34,13 @@ class DirectoryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DirectoryServiceAsyncStub: ...
     GetDirectory: _grpc.UnaryUnaryMultiCallable[_directory_pb2.GetDirectoryRequest, _directory_pb2.GetDirectoryResponse]
-    """Gives the cloud's encryption key of the epoch, the revocation list and the authorities' lists."""
+    """Gives the cloud's encryption key of the epoch, the head of the revocation list and the authorities' lists."""
     WatchDirectory: _grpc.UnaryStreamMultiCallable[_directory_pb2.WatchDirectoryRequest, _directory_pb2.WatchDirectoryResponse]
-    """Follows the lists: one message at once, and another at each change."""
+    """Follows the directory: one message at once, and another with what has changed at each change."""
+    GetRevocationShards: _grpc.UnaryUnaryMultiCallable[_directory_pb2.GetRevocationShardsRequest, _directory_pb2.GetRevocationShardsResponse]
+    """Gives the shards in which what is about to be checked would lie."""
+    GetAllRevocationShards: _grpc.UnaryStreamMultiCallable[_directory_pb2.GetAllRevocationShardsRequest, _directory_pb2.GetAllRevocationShardsResponse]
+    """Gives all shards of one moment, for who is to check everybody: at a first contact, and after a gap."""
     GetTrustBundles: _grpc.UnaryUnaryMultiCallable[_directory_pb2.GetTrustBundlesRequest, _directory_pb2.GetTrustBundlesResponse]
     """Gives the trust bundles that followed a number, oldest first, for a party that was away: each is signed by a key that
     the one before it names.
@@ -48,9 +52,13 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetDirectory: _aio.UnaryUnaryMultiCallable[_directory_pb2.GetDirectoryRequest, _directory_pb2.GetDirectoryResponse]  # type: ignore[assignment]
-    """Gives the cloud's encryption key of the epoch, the revocation list and the authorities' lists."""
+    """Gives the cloud's encryption key of the epoch, the head of the revocation list and the authorities' lists."""
     WatchDirectory: _aio.UnaryStreamMultiCallable[_directory_pb2.WatchDirectoryRequest, _directory_pb2.WatchDirectoryResponse]  # type: ignore[assignment]
-    """Follows the lists: one message at once, and another at each change."""
+    """Follows the directory: one message at once, and another with what has changed at each change."""
+    GetRevocationShards: _aio.UnaryUnaryMultiCallable[_directory_pb2.GetRevocationShardsRequest, _directory_pb2.GetRevocationShardsResponse]  # type: ignore[assignment]
+    """Gives the shards in which what is about to be checked would lie."""
+    GetAllRevocationShards: _aio.UnaryStreamMultiCallable[_directory_pb2.GetAllRevocationShardsRequest, _directory_pb2.GetAllRevocationShardsResponse]  # type: ignore[assignment]
+    """Gives all shards of one moment, for who is to check everybody: at a first contact, and after a gap."""
     GetTrustBundles: _aio.UnaryUnaryMultiCallable[_directory_pb2.GetTrustBundlesRequest, _directory_pb2.GetTrustBundlesResponse]  # type: ignore[assignment]
     """Gives the trust bundles that followed a number, oldest first, for a party that was away: each is signed by a key that
     the one before it names.
@@ -65,7 +73,7 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _directory_pb2.GetDirectoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_directory_pb2.GetDirectoryResponse, _abc.Awaitable[_directory_pb2.GetDirectoryResponse]]:
-        """Gives the cloud's encryption key of the epoch, the revocation list and the authorities' lists."""
+        """Gives the cloud's encryption key of the epoch, the head of the revocation list and the authorities' lists."""
 
     @_abc_1.abstractmethod
     def WatchDirectory(
@@ -73,7 +81,23 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _directory_pb2.WatchDirectoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_directory_pb2.WatchDirectoryResponse], _abc.AsyncIterator[_directory_pb2.WatchDirectoryResponse]]:
-        """Follows the lists: one message at once, and another at each change."""
+        """Follows the directory: one message at once, and another with what has changed at each change."""
+
+    @_abc_1.abstractmethod
+    def GetRevocationShards(
+        self,
+        request: _directory_pb2.GetRevocationShardsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_pb2.GetRevocationShardsResponse, _abc.Awaitable[_directory_pb2.GetRevocationShardsResponse]]:
+        """Gives the shards in which what is about to be checked would lie."""
+
+    @_abc_1.abstractmethod
+    def GetAllRevocationShards(
+        self,
+        request: _directory_pb2.GetAllRevocationShardsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_directory_pb2.GetAllRevocationShardsResponse], _abc.AsyncIterator[_directory_pb2.GetAllRevocationShardsResponse]]:
+        """Gives all shards of one moment, for who is to check everybody: at a first contact, and after a gap."""
 
     @_abc_1.abstractmethod
     def GetTrustBundles(

@@ -92,6 +92,8 @@ class _SessionOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Sessio
     """"budget-exhausted": who asks, or its hospital, has had as many as it may, of today's or this month's."""
     SESSION_OUTCOME_NOT_OWN: _SessionOutcome.ValueType  # 14
     """"not-own": these are not the asker's own records."""
+    SESSION_OUTCOME_NEWER_THAN_LIST: _SessionOutcome.ValueType  # 15
+    """"newer-than-list": the hospital's last revocation list is over, and what is shown is newer than it."""
 
 class SessionOutcome(_SessionOutcome, metaclass=_SessionOutcomeEnumTypeWrapper):
     """How a confirmed session's request ends. A refusal says only what who asks already knows."""
@@ -126,6 +128,8 @@ SESSION_OUTCOME_BUDGET_EXHAUSTED: SessionOutcome.ValueType  # 13
 """"budget-exhausted": who asks, or its hospital, has had as many as it may, of today's or this month's."""
 SESSION_OUTCOME_NOT_OWN: SessionOutcome.ValueType  # 14
 """"not-own": these are not the asker's own records."""
+SESSION_OUTCOME_NEWER_THAN_LIST: SessionOutcome.ValueType  # 15
+""""newer-than-list": the hospital's last revocation list is over, and what is shown is newer than it."""
 Global___SessionOutcome: _TypeAlias = SessionOutcome  # noqa: Y015
 
 class _PartKind:
@@ -241,6 +245,7 @@ class GetHospitalResponse(_message.Message):
 
     KEY_STATEMENT_FIELD_NUMBER: _builtins.int
     ENCRYPTION_KEY_STATEMENT_FIELD_NUMBER: _builtins.int
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def key_statement(self) -> _statement_pb2.SignedStatement:
         """KS_HPC."""
@@ -249,24 +254,33 @@ class GetHospitalResponse(_message.Message):
     def encryption_key_statement(self) -> _statement_pb2.SignedStatement:
         """EK_HPC."""
 
+    @_builtins.property
+    def revocations(self) -> _statement_pb2.RevocationExcerpt:
+        """The hospital's head of the revocation list, and the shards in which what stands here would lie; absent while it has none."""
+
     def __init__(
         self,
         *,
         key_statement: _statement_pb2.SignedStatement | None = ...,
         encryption_key_statement: _statement_pb2.SignedStatement | None = ...,
+        revocations: _statement_pb2.RevocationExcerpt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_revocations", b"_revocations", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "revocations", b"revocations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_revocations", b"_revocations", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "revocations", b"revocations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__encryption_key_statement: _TypeAlias = _typing.Literal["encryption_key_statement"]  # noqa: Y015
     _WhichOneofArgType__encryption_key_statement: _TypeAlias = _typing.Literal["_encryption_key_statement", b"_encryption_key_statement"]  # noqa: Y015
     _WhichOneofReturnType__key_statement: _TypeAlias = _typing.Literal["key_statement"]  # noqa: Y015
     _WhichOneofArgType__key_statement: _TypeAlias = _typing.Literal["_key_statement", b"_key_statement"]  # noqa: Y015
+    _WhichOneofReturnType__revocations: _TypeAlias = _typing.Literal["revocations"]  # noqa: Y015
+    _WhichOneofArgType__revocations: _TypeAlias = _typing.Literal["_revocations", b"_revocations"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__encryption_key_statement) -> _WhichOneofReturnType__encryption_key_statement | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__key_statement) -> _WhichOneofReturnType__key_statement | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocations) -> _WhichOneofReturnType__revocations | None: ...
 
 Global___GetHospitalResponse: _TypeAlias = GetHospitalResponse  # noqa: Y015
 
@@ -336,22 +350,33 @@ class GetDutyResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DUTY_FIELD_NUMBER: _builtins.int
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def duty(self) -> _access_pb2.ShownDuty:
         """The Duty, signed by PRK_HPC, and KS_HPC."""
+
+    @_builtins.property
+    def revocations(self) -> _statement_pb2.RevocationExcerpt:
+        """The hospital's head of the revocation list, and the shards in which what stands here would lie."""
 
     def __init__(
         self,
         *,
         duty: _access_pb2.ShownDuty | None = ...,
+        revocations: _statement_pb2.RevocationExcerpt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "duty", b"duty"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "_revocations", b"_revocations", "duty", b"duty", "revocations", b"revocations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "duty", b"duty"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "_revocations", b"_revocations", "duty", b"duty", "revocations", b"revocations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duty: _TypeAlias = _typing.Literal["duty"]  # noqa: Y015
     _WhichOneofArgType__duty: _TypeAlias = _typing.Literal["_duty", b"_duty"]  # noqa: Y015
+    _WhichOneofReturnType__revocations: _TypeAlias = _typing.Literal["revocations"]  # noqa: Y015
+    _WhichOneofArgType__revocations: _TypeAlias = _typing.Literal["_revocations", b"_revocations"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duty) -> _WhichOneofReturnType__duty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocations) -> _WhichOneofReturnType__revocations | None: ...
 
 Global___GetDutyResponse: _TypeAlias = GetDutyResponse  # noqa: Y015
 
@@ -608,7 +633,7 @@ Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 @_typing.final
 class RecordQuery(_message.Message):
-    """d4 (eq. 45), under SEK_2: {ID_P, ID_A, T_D4, H(Cert_D) or empty, rho, scope, access}."""
+    """d4 (eq. 45), under SEK_2: {ID_P, ID_A, T_D4, H(Cert_D) or empty, rho, scope, access, known size, before}."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -619,6 +644,8 @@ class RecordQuery(_message.Message):
     BLIND_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     ACCESS_FIELD_NUMBER: _builtins.int
+    KNOWN_SIZE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
     patient_id: _builtins.str
     """ID_P."""
     asker_id: _builtins.str
@@ -629,6 +656,10 @@ class RecordQuery(_message.Message):
     """H(Cert_D); of the one in d3, and absent where there is none."""
     blind: _builtins.bytes
     """rho: opens c_P."""
+    known_size: _builtins.int
+    """Of a log: the size of its head that who asks remembers; absent where it remembers none."""
+    before: _builtins.int
+    """Of a log: `next` of the page before this one, whose head is that of `known_size`; absent for the newest accesses."""
     @_builtins.property
     def scope(self) -> Global___Scope:
         """The scope that c_P commits to."""
@@ -647,19 +678,25 @@ class RecordQuery(_message.Message):
         blind: _builtins.bytes | None = ...,
         scope: Global___Scope | None = ...,
         access: _access_pb2.Access | None = ...,
+        known_size: _builtins.int | None = ...,
+        before: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_asker_id", b"_asker_id", "_blind", b"_blind", "_doctor_certificate_digest", b"_doctor_certificate_digest", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "asker_id", b"asker_id", "blind", b"blind", "doctor_certificate_digest", b"doctor_certificate_digest", "patient_id", b"patient_id", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_asker_id", b"_asker_id", "_before", b"_before", "_blind", b"_blind", "_doctor_certificate_digest", b"_doctor_certificate_digest", "_known_size", b"_known_size", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "asker_id", b"asker_id", "before", b"before", "blind", b"blind", "doctor_certificate_digest", b"doctor_certificate_digest", "known_size", b"known_size", "patient_id", b"patient_id", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_asker_id", b"_asker_id", "_blind", b"_blind", "_doctor_certificate_digest", b"_doctor_certificate_digest", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "asker_id", b"asker_id", "blind", b"blind", "doctor_certificate_digest", b"doctor_certificate_digest", "patient_id", b"patient_id", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_asker_id", b"_asker_id", "_before", b"_before", "_blind", b"_blind", "_doctor_certificate_digest", b"_doctor_certificate_digest", "_known_size", b"_known_size", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "asker_id", b"asker_id", "before", b"before", "blind", b"blind", "doctor_certificate_digest", b"doctor_certificate_digest", "known_size", b"known_size", "patient_id", b"patient_id", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__access: _TypeAlias = _typing.Literal["access"]  # noqa: Y015
     _WhichOneofArgType__access: _TypeAlias = _typing.Literal["_access", b"_access"]  # noqa: Y015
     _WhichOneofReturnType__asker_id: _TypeAlias = _typing.Literal["asker_id"]  # noqa: Y015
     _WhichOneofArgType__asker_id: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id"]  # noqa: Y015
+    _WhichOneofReturnType__before: _TypeAlias = _typing.Literal["before"]  # noqa: Y015
+    _WhichOneofArgType__before: _TypeAlias = _typing.Literal["_before", b"_before"]  # noqa: Y015
     _WhichOneofReturnType__blind: _TypeAlias = _typing.Literal["blind"]  # noqa: Y015
     _WhichOneofArgType__blind: _TypeAlias = _typing.Literal["_blind", b"_blind"]  # noqa: Y015
     _WhichOneofReturnType__doctor_certificate_digest: _TypeAlias = _typing.Literal["doctor_certificate_digest"]  # noqa: Y015
     _WhichOneofArgType__doctor_certificate_digest: _TypeAlias = _typing.Literal["_doctor_certificate_digest", b"_doctor_certificate_digest"]  # noqa: Y015
+    _WhichOneofReturnType__known_size: _TypeAlias = _typing.Literal["known_size"]  # noqa: Y015
+    _WhichOneofArgType__known_size: _TypeAlias = _typing.Literal["_known_size", b"_known_size"]  # noqa: Y015
     _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
     _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
     _WhichOneofReturnType__scope: _TypeAlias = _typing.Literal["scope"]  # noqa: Y015
@@ -671,9 +708,13 @@ class RecordQuery(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__asker_id) -> _WhichOneofReturnType__asker_id | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__before) -> _WhichOneofReturnType__before | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__blind) -> _WhichOneofReturnType__blind | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__doctor_certificate_digest) -> _WhichOneofReturnType__doctor_certificate_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__known_size) -> _WhichOneofReturnType__known_size | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_id) -> _WhichOneofReturnType__patient_id | None: ...
     @_typing.overload
@@ -856,17 +897,27 @@ class RecordManifest(_message.Message):
     HOSPITAL_ID_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     ACCESSES_FIELD_NUMBER: _builtins.int
+    LOG_HEAD_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
     patient_id: _builtins.str
     """ID_P."""
     hospital_id: _builtins.str
     """ID_HPC."""
+    next: _builtins.int
+    """Where older accesses are left: the leaf of the log that they are before, which the question for the next page says in `before`."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordEntry]:
         """The records."""
 
     @_builtins.property
     def accesses(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.AccessEntry]:
-        """Where the log was asked for, and never beside records: the newest accesses, the newest first."""
+        """Where the log was asked for, and never beside records: as many of the newest accesses as there is room for, or of those before
+        a place, the newest first.
+        """
+
+    @_builtins.property
+    def log_head(self) -> _access_pb2.ProvedHead:
+        """What they are proved against; absent where records were asked for."""
 
     def __init__(
         self,
@@ -875,17 +926,27 @@ class RecordManifest(_message.Message):
         hospital_id: _builtins.str | None = ...,
         records: _abc.Iterable[Global___RecordEntry] | None = ...,
         accesses: _abc.Iterable[_access_pb2.AccessEntry] | None = ...,
+        log_head: _access_pb2.ProvedHead | None = ...,
+        next: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id", "_patient_id", b"_patient_id", "hospital_id", b"hospital_id", "patient_id", b"patient_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id", "_log_head", b"_log_head", "_next", b"_next", "_patient_id", b"_patient_id", "hospital_id", b"hospital_id", "log_head", b"log_head", "next", b"next", "patient_id", b"patient_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id", "_patient_id", b"_patient_id", "accesses", b"accesses", "hospital_id", b"hospital_id", "patient_id", b"patient_id", "records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id", "_log_head", b"_log_head", "_next", b"_next", "_patient_id", b"_patient_id", "accesses", b"accesses", "hospital_id", b"hospital_id", "log_head", b"log_head", "next", b"next", "patient_id", b"patient_id", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hospital_id: _TypeAlias = _typing.Literal["hospital_id"]  # noqa: Y015
     _WhichOneofArgType__hospital_id: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id"]  # noqa: Y015
+    _WhichOneofReturnType__log_head: _TypeAlias = _typing.Literal["log_head"]  # noqa: Y015
+    _WhichOneofArgType__log_head: _TypeAlias = _typing.Literal["_log_head", b"_log_head"]  # noqa: Y015
+    _WhichOneofReturnType__next: _TypeAlias = _typing.Literal["next"]  # noqa: Y015
+    _WhichOneofArgType__next: _TypeAlias = _typing.Literal["_next", b"_next"]  # noqa: Y015
     _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
     _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital_id) -> _WhichOneofReturnType__hospital_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log_head) -> _WhichOneofReturnType__log_head | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next) -> _WhichOneofReturnType__next | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_id) -> _WhichOneofReturnType__patient_id | None: ...
 

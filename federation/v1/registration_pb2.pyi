@@ -225,7 +225,7 @@ Global___RegistrationRequest: _TypeAlias = RegistrationRequest  # noqa: Y015
 
 @_typing.final
 class RegistrationAnswer(_message.Message):
-    """reg2: {M_X, R_X1, S_X, KS_X, revocation list, T, Sig}."""
+    """reg2: {M_X, R_X1, S_X, KS_X, rl, shard, T, Sig}."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -233,7 +233,7 @@ class RegistrationAnswer(_message.Message):
     REGISTRATION_POINT_FIELD_NUMBER: _builtins.int
     REGISTRATION_SECRET_FIELD_NUMBER: _builtins.int
     KEY_STATEMENT_FIELD_NUMBER: _builtins.int
-    REVOCATION_LIST_FIELD_NUMBER: _builtins.int
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     credential: _builtins.bytes
@@ -251,8 +251,8 @@ class RegistrationAnswer(_message.Message):
         """KS_X, signed by PRK_C."""
 
     @_builtins.property
-    def revocation_list(self) -> _statement_pb2.SignedStatement:
-        """The current revocation list, signed by PRK_C."""
+    def revocations(self) -> _statement_pb2.RevocationExcerpt:
+        """The current head of the revocation list, and the shard in which the new credential would lie."""
 
     def __init__(
         self,
@@ -261,13 +261,13 @@ class RegistrationAnswer(_message.Message):
         registration_point: _builtins.bytes | None = ...,
         registration_secret: _builtins.bytes | None = ...,
         key_statement: _statement_pb2.SignedStatement | None = ...,
-        revocation_list: _statement_pb2.SignedStatement | None = ...,
+        revocations: _statement_pb2.RevocationExcerpt | None = ...,
         sent_at: _builtins.int | None = ...,
         signature: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_credential", b"_credential", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_registration_secret", b"_registration_secret", "_revocation_list", b"_revocation_list", "_sent_at", b"_sent_at", "_signature", b"_signature", "credential", b"credential", "key_statement", b"key_statement", "registration_point", b"registration_point", "registration_secret", b"registration_secret", "revocation_list", b"revocation_list", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_credential", b"_credential", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_registration_secret", b"_registration_secret", "_revocations", b"_revocations", "_sent_at", b"_sent_at", "_signature", b"_signature", "credential", b"credential", "key_statement", b"key_statement", "registration_point", b"registration_point", "registration_secret", b"registration_secret", "revocations", b"revocations", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_credential", b"_credential", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_registration_secret", b"_registration_secret", "_revocation_list", b"_revocation_list", "_sent_at", b"_sent_at", "_signature", b"_signature", "credential", b"credential", "key_statement", b"key_statement", "registration_point", b"registration_point", "registration_secret", b"registration_secret", "revocation_list", b"revocation_list", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_credential", b"_credential", "_key_statement", b"_key_statement", "_registration_point", b"_registration_point", "_registration_secret", b"_registration_secret", "_revocations", b"_revocations", "_sent_at", b"_sent_at", "_signature", b"_signature", "credential", b"credential", "key_statement", b"key_statement", "registration_point", b"registration_point", "registration_secret", b"registration_secret", "revocations", b"revocations", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__credential: _TypeAlias = _typing.Literal["credential"]  # noqa: Y015
     _WhichOneofArgType__credential: _TypeAlias = _typing.Literal["_credential", b"_credential"]  # noqa: Y015
@@ -277,8 +277,8 @@ class RegistrationAnswer(_message.Message):
     _WhichOneofArgType__registration_point: _TypeAlias = _typing.Literal["_registration_point", b"_registration_point"]  # noqa: Y015
     _WhichOneofReturnType__registration_secret: _TypeAlias = _typing.Literal["registration_secret"]  # noqa: Y015
     _WhichOneofArgType__registration_secret: _TypeAlias = _typing.Literal["_registration_secret", b"_registration_secret"]  # noqa: Y015
-    _WhichOneofReturnType__revocation_list: _TypeAlias = _typing.Literal["revocation_list"]  # noqa: Y015
-    _WhichOneofArgType__revocation_list: _TypeAlias = _typing.Literal["_revocation_list", b"_revocation_list"]  # noqa: Y015
+    _WhichOneofReturnType__revocations: _TypeAlias = _typing.Literal["revocations"]  # noqa: Y015
+    _WhichOneofArgType__revocations: _TypeAlias = _typing.Literal["_revocations", b"_revocations"]  # noqa: Y015
     _WhichOneofReturnType__sent_at: _TypeAlias = _typing.Literal["sent_at"]  # noqa: Y015
     _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
     _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
@@ -292,7 +292,7 @@ class RegistrationAnswer(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__registration_secret) -> _WhichOneofReturnType__registration_secret | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocation_list) -> _WhichOneofReturnType__revocation_list | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocations) -> _WhichOneofReturnType__revocations | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sent_at) -> _WhichOneofReturnType__sent_at | None: ...
     @_typing.overload

@@ -28,7 +28,7 @@ from federation.v1 import rules_pb2 as federation_dot_v1_dot_rules__pb2
 from federation.v1 import statement_pb2 as federation_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x65\x64\x65ration/v1/revocation.proto\x12\rfederation.v1\x1a\x1a\x66\x65\x64\x65ration/v1/access.proto\x1a\x1c\x66\x65\x64\x65ration/v1/envelope.proto\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"X\n\rRevokeRequest\x12;\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00R\x07opening\x88\x01\x01\x42\n\n\x08_opening\"r\n\x0eRevokeResponse\x12L\n\x0frevocation_list\x18\x01 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x00R\x0erevocationList\x88\x01\x01\x42\x12\n\x10_revocation_list\"\xa3\x01\n\x10RevokedStatement\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.federation.v1.StatementKindH\x00R\x04kind\x88\x01\x01\x12\x41\n\tstatement\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01R\tstatement\x88\x01\x01\x42\x07\n\x05_kindB\x0c\n\n_statement\"\x91\x04\n\nRevocation\x12&\n\x08owner_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x06H\x00R\x07ownerId\x88\x01\x01\x12G\n\nstatements\x18\x02 \x03(\x0b\x32\x1f.federation.v1.RevokedStatementB\x06\xca\xda\x18\x02\x18\x10R\nstatements\x12%\n\x06\x62\x65\x66ore\x18\x03 \x01(\x04\x42\x08\xca\xda\x18\x04\x08\x13 \x01H\x01R\x06\x62\x65\x66ore\x88\x01\x01\x12\x46\n\ndeputyship\x18\x04 \x01(\x0b\x32\x19.federation.v1.DeputyshipB\x06\xca\xda\x18\x02 \x01H\x02R\ndeputyship\x88\x01\x01\x12H\n\rkey_statement\x18\x05 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x03R\x0ckeyStatement\x88\x01\x01\x12!\n\x05nonce\x18\x06 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x04R\x05nonce\x88\x01\x01\x12$\n\x07sent_at\x18\x07 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x05R\x06sentAt\x88\x01\x01\x12)\n\tsignature\x18\x08 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x06R\tsignature\x88\x01\x01:\x08\xca\xda\x18\x04\x10\x80\x80\x02\x42\x0b\n\t_owner_idB\t\n\x07_beforeB\r\n\x0b_deputyshipB\x10\n\x0e_key_statementB\x08\n\x06_nonceB\n\n\x08_sent_atB\x0c\n\n_signature*\x9b\x01\n\rStatementKind\x12\x1e\n\x1aSTATEMENT_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14STATEMENT_KIND_GRANT\x10\x01\x12\x1a\n\x16STATEMENT_KIND_MANDATE\x10\x02\x12\x1b\n\x17STATEMENT_KIND_GUARDIAN\x10\x03\x12\x17\n\x13STATEMENT_KIND_DUTY\x10\x04\x32Z\n\x11RevocationService\x12\x45\n\x06Revoke\x12\x1c.federation.v1.RevokeRequest\x1a\x1d.federation.v1.RevokeResponseBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66\x65\x64\x65ration/v1/revocation.proto\x12\rfederation.v1\x1a\x1a\x66\x65\x64\x65ration/v1/access.proto\x1a\x1c\x66\x65\x64\x65ration/v1/envelope.proto\x1a\x19\x66\x65\x64\x65ration/v1/rules.proto\x1a\x1d\x66\x65\x64\x65ration/v1/statement.proto\"X\n\rRevokeRequest\x12;\n\x07opening\x18\x01 \x01(\x0b\x32\x1c.federation.v1.SealedOpeningH\x00R\x07opening\x88\x01\x01\x42\n\n\x08_opening\"i\n\x0eRevokeResponse\x12G\n\x0brevocations\x18\x01 \x01(\x0b\x32 .federation.v1.RevocationExcerptH\x00R\x0brevocations\x88\x01\x01\x42\x0e\n\x0c_revocations\"\xa3\x01\n\x10RevokedStatement\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.federation.v1.StatementKindH\x00R\x04kind\x88\x01\x01\x12\x41\n\tstatement\x18\x02 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x01R\tstatement\x88\x01\x01\x42\x07\n\x05_kindB\x0c\n\n_statement\"\x91\x04\n\nRevocation\x12&\n\x08owner_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x08\x06H\x00R\x07ownerId\x88\x01\x01\x12G\n\nstatements\x18\x02 \x03(\x0b\x32\x1f.federation.v1.RevokedStatementB\x06\xca\xda\x18\x02\x18\x10R\nstatements\x12%\n\x06\x62\x65\x66ore\x18\x03 \x01(\x04\x42\x08\xca\xda\x18\x04\x08\x13 \x01H\x01R\x06\x62\x65\x66ore\x88\x01\x01\x12\x46\n\ndeputyship\x18\x04 \x01(\x0b\x32\x19.federation.v1.DeputyshipB\x06\xca\xda\x18\x02 \x01H\x02R\ndeputyship\x88\x01\x01\x12H\n\rkey_statement\x18\x05 \x01(\x0b\x32\x1e.federation.v1.SignedStatementH\x03R\x0ckeyStatement\x88\x01\x01\x12!\n\x05nonce\x18\x06 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0eH\x04R\x05nonce\x88\x01\x01\x12$\n\x07sent_at\x18\x07 \x01(\x04\x42\x06\xca\xda\x18\x02\x08\x13H\x05R\x06sentAt\x88\x01\x01\x12)\n\tsignature\x18\x08 \x01(\x0c\x42\x06\xca\xda\x18\x02\x08\x0cH\x06R\tsignature\x88\x01\x01:\x08\xca\xda\x18\x04\x10\x80\x80\x02\x42\x0b\n\t_owner_idB\t\n\x07_beforeB\r\n\x0b_deputyshipB\x10\n\x0e_key_statementB\x08\n\x06_nonceB\n\n\x08_sent_atB\x0c\n\n_signature*\x9b\x01\n\rStatementKind\x12\x1e\n\x1aSTATEMENT_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14STATEMENT_KIND_GRANT\x10\x01\x12\x1a\n\x16STATEMENT_KIND_MANDATE\x10\x02\x12\x1b\n\x17STATEMENT_KIND_GUARDIAN\x10\x03\x12\x17\n\x13STATEMENT_KIND_DUTY\x10\x04\x32Z\n\x11RevocationService\x12\x45\n\x06Revoke\x12\x1c.federation.v1.RevokeRequest\x1a\x1d.federation.v1.RevokeResponseBL\n\x1e\x65xample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,16 +52,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOCATION'].fields_by_name['signature']._serialized_options = b'\312\332\030\002\010\014'
   _globals['_REVOCATION']._loaded_options = None
   _globals['_REVOCATION']._serialized_options = b'\312\332\030\004\020\200\200\002'
-  _globals['_STATEMENTKIND']._serialized_start=1070
-  _globals['_STATEMENTKIND']._serialized_end=1225
+  _globals['_STATEMENTKIND']._serialized_start=1061
+  _globals['_STATEMENTKIND']._serialized_end=1216
   _globals['_REVOKEREQUEST']._serialized_start=165
   _globals['_REVOKEREQUEST']._serialized_end=253
   _globals['_REVOKERESPONSE']._serialized_start=255
-  _globals['_REVOKERESPONSE']._serialized_end=369
-  _globals['_REVOKEDSTATEMENT']._serialized_start=372
-  _globals['_REVOKEDSTATEMENT']._serialized_end=535
-  _globals['_REVOCATION']._serialized_start=538
-  _globals['_REVOCATION']._serialized_end=1067
-  _globals['_REVOCATIONSERVICE']._serialized_start=1227
-  _globals['_REVOCATIONSERVICE']._serialized_end=1317
+  _globals['_REVOKERESPONSE']._serialized_end=360
+  _globals['_REVOKEDSTATEMENT']._serialized_start=363
+  _globals['_REVOKEDSTATEMENT']._serialized_end=526
+  _globals['_REVOCATION']._serialized_start=529
+  _globals['_REVOCATION']._serialized_end=1058
+  _globals['_REVOCATIONSERVICE']._serialized_start=1218
+  _globals['_REVOCATIONSERVICE']._serialized_end=1308
 # @@protoc_insertion_point(module_scope)

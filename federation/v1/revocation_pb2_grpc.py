@@ -47,7 +47,7 @@ class RevocationServiceServicer(object):
     """
 
     def Revoke(self, request, context):
-        """Takes rev; the next revocation list names what was taken back.
+        """Takes rev; the revocation list names what was taken back from then on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

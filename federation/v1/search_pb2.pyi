@@ -33,7 +33,7 @@ class _SearchOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchO
     SEARCH_OUTCOME_UNSPECIFIED: _SearchOutcome.ValueType  # 0
     """Never valid."""
     SEARCH_OUTCOME_FOUND: _SearchOutcome.ValueType  # 1
-    """"found": rows, or accesses, follow."""
+    """"found": records, or accesses, follow."""
     SEARCH_OUTCOME_NONE: _SearchOutcome.ValueType  # 2
     """"none": no record yet, which is no error."""
     SEARCH_OUTCOME_GRANT_MISSING: _SearchOutcome.ValueType  # 3
@@ -69,7 +69,7 @@ class SearchOutcome(_SearchOutcome, metaclass=_SearchOutcomeEnumTypeWrapper):
 SEARCH_OUTCOME_UNSPECIFIED: SearchOutcome.ValueType  # 0
 """Never valid."""
 SEARCH_OUTCOME_FOUND: SearchOutcome.ValueType  # 1
-""""found": rows, or accesses, follow."""
+""""found": records, or accesses, follow."""
 SEARCH_OUTCOME_NONE: SearchOutcome.ValueType  # 2
 """"none": no record yet, which is no error."""
 SEARCH_OUTCOME_GRANT_MISSING: SearchOutcome.ValueType  # 3
@@ -154,8 +154,8 @@ Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
 
 @_typing.final
 class SearchQuery(_message.Message):
-    """d2 (eq. 25): {ID_P, T_D2, ID_A, Cert_D or empty, ID_DE, page, nonce, proof, KS_A, EK_A, access, Sig_D2, right}. A, who asks,
-    is a doctor, or a patient.
+    """d2 (eq. 25): {ID_P, T_D2, ID_A, Cert_D or empty, ID_DE, after or empty, nonce, proof, KS_A, EK_A, access, Sig_D2, right, known
+    size}. A, who asks, is a doctor, or a patient.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -165,7 +165,7 @@ class SearchQuery(_message.Message):
     ASKER_ID_FIELD_NUMBER: _builtins.int
     DOCTOR_CERTIFICATE_FIELD_NUMBER: _builtins.int
     DEPARTMENT_CLASS_FIELD_NUMBER: _builtins.int
-    PAGE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
     KEY_STATEMENT_FIELD_NUMBER: _builtins.int
@@ -173,6 +173,7 @@ class SearchQuery(_message.Message):
     ACCESS_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     RIGHT_FIELD_NUMBER: _builtins.int
+    KNOWN_SIZE_FIELD_NUMBER: _builtins.int
     patient_id: _builtins.str
     """ID_P."""
     sent_at: _builtins.int
@@ -183,18 +184,20 @@ class SearchQuery(_message.Message):
     """Cert_D, DER; absent where a patient asks."""
     department_class: _builtins.str
     """ID_DE: a department class here, or "*"."""
-    page: _builtins.int
-    """Which page of the answer, from 0."""
+    after: _builtins.bytes
+    """`next` of the page before this one; absent for the first."""
     nonce: _builtins.bytes
     """16 random bytes."""
     proof: _builtins.bytes
     """HMAC(K_A, T("D2-proof", T_D2, ID_P, ID_DE, nonce)), in the slot of S_D (X7)."""
     signature: _builtins.bytes
-    """Sig_D2 over T("D2", proof, R_A1, serial_A, T_D2, ID_P, ID_DE, ID_A, H(Cert_D) or empty, Hs(access), page, nonce, ID_C,
-    right) (eq. 26). Hs covers statements and their signatures.
+    """Sig_D2 over T("D2", proof, R_A1, serial_A, T_D2, ID_P, ID_DE, ID_A, H(Cert_D) or empty, Hs(access), after or empty,
+    nonce, ID_C, right, known size or empty) (eq. 26). Hs covers statements and their signatures.
     """
     right: _statement_pb2.Right.ValueType
     """What is asked: "index", where the records are; or "log", who asked for them, of all classes."""
+    known_size: _builtins.int
+    """Where "log" is asked: the size of the head of this log that who asks remembers; absent where it remembers none."""
     @_builtins.property
     def key_statement(self) -> _statement_pb2.SignedStatement:
         """KS_A."""
@@ -215,7 +218,7 @@ class SearchQuery(_message.Message):
         asker_id: _builtins.str | None = ...,
         doctor_certificate: _builtins.bytes | None = ...,
         department_class: _builtins.str | None = ...,
-        page: _builtins.int | None = ...,
+        after: _builtins.bytes | None = ...,
         nonce: _builtins.bytes | None = ...,
         proof: _builtins.bytes | None = ...,
         key_statement: _statement_pb2.SignedStatement | None = ...,
@@ -223,13 +226,16 @@ class SearchQuery(_message.Message):
         access: _access_pb2.Access | None = ...,
         signature: _builtins.bytes | None = ...,
         right: _statement_pb2.Right.ValueType | None = ...,
+        known_size: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_asker_id", b"_asker_id", "_department_class", b"_department_class", "_doctor_certificate", b"_doctor_certificate", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_nonce", b"_nonce", "_page", b"_page", "_patient_id", b"_patient_id", "_proof", b"_proof", "_right", b"_right", "_sent_at", b"_sent_at", "_signature", b"_signature", "access", b"access", "asker_id", b"asker_id", "department_class", b"department_class", "doctor_certificate", b"doctor_certificate", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "nonce", b"nonce", "page", b"page", "patient_id", b"patient_id", "proof", b"proof", "right", b"right", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_after", b"_after", "_asker_id", b"_asker_id", "_department_class", b"_department_class", "_doctor_certificate", b"_doctor_certificate", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_known_size", b"_known_size", "_nonce", b"_nonce", "_patient_id", b"_patient_id", "_proof", b"_proof", "_right", b"_right", "_sent_at", b"_sent_at", "_signature", b"_signature", "access", b"access", "after", b"after", "asker_id", b"asker_id", "department_class", b"department_class", "doctor_certificate", b"doctor_certificate", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "known_size", b"known_size", "nonce", b"nonce", "patient_id", b"patient_id", "proof", b"proof", "right", b"right", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_asker_id", b"_asker_id", "_department_class", b"_department_class", "_doctor_certificate", b"_doctor_certificate", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_nonce", b"_nonce", "_page", b"_page", "_patient_id", b"_patient_id", "_proof", b"_proof", "_right", b"_right", "_sent_at", b"_sent_at", "_signature", b"_signature", "access", b"access", "asker_id", b"asker_id", "department_class", b"department_class", "doctor_certificate", b"doctor_certificate", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "nonce", b"nonce", "page", b"page", "patient_id", b"patient_id", "proof", b"proof", "right", b"right", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_after", b"_after", "_asker_id", b"_asker_id", "_department_class", b"_department_class", "_doctor_certificate", b"_doctor_certificate", "_encryption_key_statement", b"_encryption_key_statement", "_key_statement", b"_key_statement", "_known_size", b"_known_size", "_nonce", b"_nonce", "_patient_id", b"_patient_id", "_proof", b"_proof", "_right", b"_right", "_sent_at", b"_sent_at", "_signature", b"_signature", "access", b"access", "after", b"after", "asker_id", b"asker_id", "department_class", b"department_class", "doctor_certificate", b"doctor_certificate", "encryption_key_statement", b"encryption_key_statement", "key_statement", b"key_statement", "known_size", b"known_size", "nonce", b"nonce", "patient_id", b"patient_id", "proof", b"proof", "right", b"right", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__access: _TypeAlias = _typing.Literal["access"]  # noqa: Y015
     _WhichOneofArgType__access: _TypeAlias = _typing.Literal["_access", b"_access"]  # noqa: Y015
+    _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
+    _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
     _WhichOneofReturnType__asker_id: _TypeAlias = _typing.Literal["asker_id"]  # noqa: Y015
     _WhichOneofArgType__asker_id: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id"]  # noqa: Y015
     _WhichOneofReturnType__department_class: _TypeAlias = _typing.Literal["department_class"]  # noqa: Y015
@@ -240,10 +246,10 @@ class SearchQuery(_message.Message):
     _WhichOneofArgType__encryption_key_statement: _TypeAlias = _typing.Literal["_encryption_key_statement", b"_encryption_key_statement"]  # noqa: Y015
     _WhichOneofReturnType__key_statement: _TypeAlias = _typing.Literal["key_statement"]  # noqa: Y015
     _WhichOneofArgType__key_statement: _TypeAlias = _typing.Literal["_key_statement", b"_key_statement"]  # noqa: Y015
+    _WhichOneofReturnType__known_size: _TypeAlias = _typing.Literal["known_size"]  # noqa: Y015
+    _WhichOneofArgType__known_size: _TypeAlias = _typing.Literal["_known_size", b"_known_size"]  # noqa: Y015
     _WhichOneofReturnType__nonce: _TypeAlias = _typing.Literal["nonce"]  # noqa: Y015
     _WhichOneofArgType__nonce: _TypeAlias = _typing.Literal["_nonce", b"_nonce"]  # noqa: Y015
-    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
-    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
     _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
     _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
     _WhichOneofReturnType__proof: _TypeAlias = _typing.Literal["proof"]  # noqa: Y015
@@ -257,6 +263,8 @@ class SearchQuery(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__access) -> _WhichOneofReturnType__access | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after) -> _WhichOneofReturnType__after | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__asker_id) -> _WhichOneofReturnType__asker_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__department_class) -> _WhichOneofReturnType__department_class | None: ...
@@ -267,9 +275,9 @@ class SearchQuery(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__key_statement) -> _WhichOneofReturnType__key_statement | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__nonce) -> _WhichOneofReturnType__nonce | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__known_size) -> _WhichOneofReturnType__known_size | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__nonce) -> _WhichOneofReturnType__nonce | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_id) -> _WhichOneofReturnType__patient_id | None: ...
     @_typing.overload
@@ -284,25 +292,20 @@ class SearchQuery(_message.Message):
 Global___SearchQuery: _TypeAlias = SearchQuery  # noqa: Y015
 
 @_typing.final
-class IndexRow(_message.Message):
-    """One record's place."""
+class IndexHospital(_message.Message):
+    """Where a hospital has records of the patient."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HOSPITAL_ID_FIELD_NUMBER: _builtins.int
-    DEPARTMENT_ID_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     KEY_STATEMENT_FIELD_NUMBER: _builtins.int
     ENCRYPTION_KEY_STATEMENT_FIELD_NUMBER: _builtins.int
-    HANDLE_FIELD_NUMBER: _builtins.int
+    DEPARTMENTS_FIELD_NUMBER: _builtins.int
     hospital_id: _builtins.str
     """ID_HPC."""
-    department_id: _builtins.str
-    """ID_DE."""
     address: _builtins.str
-    """Where the hospital is dialled."""
-    handle: _builtins.bytes
-    """Names the record at that hospital."""
+    """Where it is dialled."""
     @_builtins.property
     def key_statement(self) -> _statement_pb2.SignedStatement:
         """KS_HPC."""
@@ -311,28 +314,27 @@ class IndexRow(_message.Message):
     def encryption_key_statement(self) -> _statement_pb2.SignedStatement:
         """The newest EK_HPC."""
 
+    @_builtins.property
+    def departments(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexDepartment]:
+        """At least one, each of this hospital, none twice."""
+
     def __init__(
         self,
         *,
         hospital_id: _builtins.str | None = ...,
-        department_id: _builtins.str | None = ...,
         address: _builtins.str | None = ...,
         key_statement: _statement_pb2.SignedStatement | None = ...,
         encryption_key_statement: _statement_pb2.SignedStatement | None = ...,
-        handle: _builtins.bytes | None = ...,
+        departments: _abc.Iterable[Global___IndexDepartment] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_department_id", b"_department_id", "_encryption_key_statement", b"_encryption_key_statement", "_handle", b"_handle", "_hospital_id", b"_hospital_id", "_key_statement", b"_key_statement", "address", b"address", "department_id", b"department_id", "encryption_key_statement", b"encryption_key_statement", "handle", b"handle", "hospital_id", b"hospital_id", "key_statement", b"key_statement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_encryption_key_statement", b"_encryption_key_statement", "_hospital_id", b"_hospital_id", "_key_statement", b"_key_statement", "address", b"address", "encryption_key_statement", b"encryption_key_statement", "hospital_id", b"hospital_id", "key_statement", b"key_statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_department_id", b"_department_id", "_encryption_key_statement", b"_encryption_key_statement", "_handle", b"_handle", "_hospital_id", b"_hospital_id", "_key_statement", b"_key_statement", "address", b"address", "department_id", b"department_id", "encryption_key_statement", b"encryption_key_statement", "handle", b"handle", "hospital_id", b"hospital_id", "key_statement", b"key_statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_encryption_key_statement", b"_encryption_key_statement", "_hospital_id", b"_hospital_id", "_key_statement", b"_key_statement", "address", b"address", "departments", b"departments", "encryption_key_statement", b"encryption_key_statement", "hospital_id", b"hospital_id", "key_statement", b"key_statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
     _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
-    _WhichOneofReturnType__department_id: _TypeAlias = _typing.Literal["department_id"]  # noqa: Y015
-    _WhichOneofArgType__department_id: _TypeAlias = _typing.Literal["_department_id", b"_department_id"]  # noqa: Y015
     _WhichOneofReturnType__encryption_key_statement: _TypeAlias = _typing.Literal["encryption_key_statement"]  # noqa: Y015
     _WhichOneofArgType__encryption_key_statement: _TypeAlias = _typing.Literal["_encryption_key_statement", b"_encryption_key_statement"]  # noqa: Y015
-    _WhichOneofReturnType__handle: _TypeAlias = _typing.Literal["handle"]  # noqa: Y015
-    _WhichOneofArgType__handle: _TypeAlias = _typing.Literal["_handle", b"_handle"]  # noqa: Y015
     _WhichOneofReturnType__hospital_id: _TypeAlias = _typing.Literal["hospital_id"]  # noqa: Y015
     _WhichOneofArgType__hospital_id: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id"]  # noqa: Y015
     _WhichOneofReturnType__key_statement: _TypeAlias = _typing.Literal["key_statement"]  # noqa: Y015
@@ -340,76 +342,105 @@ class IndexRow(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__address) -> _WhichOneofReturnType__address | None: ...
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__department_id) -> _WhichOneofReturnType__department_id | None: ...
-    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__encryption_key_statement) -> _WhichOneofReturnType__encryption_key_statement | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__handle) -> _WhichOneofReturnType__handle | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital_id) -> _WhichOneofReturnType__hospital_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__key_statement) -> _WhichOneofReturnType__key_statement | None: ...
 
-Global___IndexRow: _TypeAlias = IndexRow  # noqa: Y015
+Global___IndexHospital: _TypeAlias = IndexHospital  # noqa: Y015
+
+@_typing.final
+class IndexDepartment(_message.Message):
+    """The records of a department."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPARTMENT_ID_FIELD_NUMBER: _builtins.int
+    HANDLES_FIELD_NUMBER: _builtins.int
+    department_id: _builtins.str
+    """ID_DE."""
+    @_builtins.property
+    def handles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Each names a record at that hospital; at least one, none twice."""
+
+    def __init__(
+        self,
+        *,
+        department_id: _builtins.str | None = ...,
+        handles: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_department_id", b"_department_id", "department_id", b"department_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_department_id", b"_department_id", "department_id", b"department_id", "handles", b"handles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__department_id: _TypeAlias = _typing.Literal["department_id"]  # noqa: Y015
+    _WhichOneofArgType__department_id: _TypeAlias = _typing.Literal["_department_id", b"_department_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__department_id) -> _WhichOneofReturnType__department_id | None: ...
+
+Global___IndexDepartment: _TypeAlias = IndexDepartment  # noqa: Y015
 
 @_typing.final
 class SearchAnswer(_message.Message):
-    """c (eq. 29): {outcome, rows, page, pages, T_C, proof, Sig_C, accesses}; one size a page whatever the outcome."""
+    """c (eq. 29): {outcome, hospitals, next or empty, T_C, proof, Sig_C, accesses, log head}; one size a page whatever the outcome."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OUTCOME_FIELD_NUMBER: _builtins.int
-    ROWS_FIELD_NUMBER: _builtins.int
-    PAGE_FIELD_NUMBER: _builtins.int
-    PAGES_FIELD_NUMBER: _builtins.int
+    HOSPITALS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
     SENT_AT_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     ACCESSES_FIELD_NUMBER: _builtins.int
+    LOG_HEAD_FIELD_NUMBER: _builtins.int
     outcome: Global___SearchOutcome.ValueType
     """What was found, or what is wrong with the access."""
-    page: _builtins.int
-    """The page asked for."""
-    pages: _builtins.int
-    """How many pages there are; at least 1."""
+    next: _builtins.bytes
+    """What the question for the next page says in `after`, and the cloud alone reads; absent from the last."""
     sent_at: _builtins.int
     """T_C; equal to the reply's."""
     proof: _builtins.bytes
     """HMAC(K_A, T("C-proof", T_C, H(Sig_D2))), in the slot of S_SD (X8)."""
     signature: _builtins.bytes
-    """Sig_C over T("C", outcome, ID_DE, proof, R_A1, serial_A, [ID_HPC], T_C, ID_A, H(Sig_D2), H(rows), page, pages,
-    H(accesses)) (eq. 30): bound to the question (C2).
+    """Sig_C over T("C", outcome, ID_P, ID_DE, proof, R_A1, serial_A, [H(place)], T_C, ID_A, H(Sig_D2), next or empty,
+    H(accesses), H(log head) or empty) (eq. 30): bound to the question (C2). place is T("row", ID_HPC, address, H(T("row", KS_HPC,
+    EK_HPC)), [H(T("row", ID_DE, [handle]))]).
     """
     @_builtins.property
-    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexRow]:
-        """At most 8 a page; none where "log" was asked."""
+    def hospitals(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexHospital]:
+        """Each once, with as many of its records as the page holds; none where "log" was asked."""
 
     @_builtins.property
     def accesses(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.AccessEntry]:
-        """At most 32 a page, the newest first; none where "index" was asked."""
+        """As many as the page holds, at most 128, the newest first; none where "index" was asked."""
+
+    @_builtins.property
+    def log_head(self) -> _access_pb2.ProvedHead:
+        """What they are proved against; absent where "index" was asked, and from a refusal."""
 
     def __init__(
         self,
         *,
         outcome: Global___SearchOutcome.ValueType | None = ...,
-        rows: _abc.Iterable[Global___IndexRow] | None = ...,
-        page: _builtins.int | None = ...,
-        pages: _builtins.int | None = ...,
+        hospitals: _abc.Iterable[Global___IndexHospital] | None = ...,
+        next: _builtins.bytes | None = ...,
         sent_at: _builtins.int | None = ...,
         proof: _builtins.bytes | None = ...,
         signature: _builtins.bytes | None = ...,
         accesses: _abc.Iterable[_access_pb2.AccessEntry] | None = ...,
+        log_head: _access_pb2.ProvedHead | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_outcome", b"_outcome", "_page", b"_page", "_pages", b"_pages", "_proof", b"_proof", "_sent_at", b"_sent_at", "_signature", b"_signature", "outcome", b"outcome", "page", b"page", "pages", b"pages", "proof", b"proof", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_log_head", b"_log_head", "_next", b"_next", "_outcome", b"_outcome", "_proof", b"_proof", "_sent_at", b"_sent_at", "_signature", b"_signature", "log_head", b"log_head", "next", b"next", "outcome", b"outcome", "proof", b"proof", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_outcome", b"_outcome", "_page", b"_page", "_pages", b"_pages", "_proof", b"_proof", "_sent_at", b"_sent_at", "_signature", b"_signature", "accesses", b"accesses", "outcome", b"outcome", "page", b"page", "pages", b"pages", "proof", b"proof", "rows", b"rows", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log_head", b"_log_head", "_next", b"_next", "_outcome", b"_outcome", "_proof", b"_proof", "_sent_at", b"_sent_at", "_signature", b"_signature", "accesses", b"accesses", "hospitals", b"hospitals", "log_head", b"log_head", "next", b"next", "outcome", b"outcome", "proof", b"proof", "sent_at", b"sent_at", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__log_head: _TypeAlias = _typing.Literal["log_head"]  # noqa: Y015
+    _WhichOneofArgType__log_head: _TypeAlias = _typing.Literal["_log_head", b"_log_head"]  # noqa: Y015
+    _WhichOneofReturnType__next: _TypeAlias = _typing.Literal["next"]  # noqa: Y015
+    _WhichOneofArgType__next: _TypeAlias = _typing.Literal["_next", b"_next"]  # noqa: Y015
     _WhichOneofReturnType__outcome: _TypeAlias = _typing.Literal["outcome"]  # noqa: Y015
     _WhichOneofArgType__outcome: _TypeAlias = _typing.Literal["_outcome", b"_outcome"]  # noqa: Y015
-    _WhichOneofReturnType__page: _TypeAlias = _typing.Literal["page"]  # noqa: Y015
-    _WhichOneofArgType__page: _TypeAlias = _typing.Literal["_page", b"_page"]  # noqa: Y015
-    _WhichOneofReturnType__pages: _TypeAlias = _typing.Literal["pages"]  # noqa: Y015
-    _WhichOneofArgType__pages: _TypeAlias = _typing.Literal["_pages", b"_pages"]  # noqa: Y015
     _WhichOneofReturnType__proof: _TypeAlias = _typing.Literal["proof"]  # noqa: Y015
     _WhichOneofArgType__proof: _TypeAlias = _typing.Literal["_proof", b"_proof"]  # noqa: Y015
     _WhichOneofReturnType__sent_at: _TypeAlias = _typing.Literal["sent_at"]  # noqa: Y015
@@ -417,11 +448,11 @@ class SearchAnswer(_message.Message):
     _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
     _WhichOneofArgType__signature: _TypeAlias = _typing.Literal["_signature", b"_signature"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log_head) -> _WhichOneofReturnType__log_head | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next) -> _WhichOneofReturnType__next | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__outcome) -> _WhichOneofReturnType__outcome | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__page) -> _WhichOneofReturnType__page | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__pages) -> _WhichOneofReturnType__pages | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__proof) -> _WhichOneofReturnType__proof | None: ...
     @_typing.overload
@@ -430,3 +461,212 @@ class SearchAnswer(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__signature) -> _WhichOneofReturnType__signature | None: ...
 
 Global___SearchAnswer: _TypeAlias = SearchAnswer  # noqa: Y015
+
+@_typing.final
+class KeptPlaces(_message.Message):
+    """What a patient keeps of the public cloud's answers to its own search, and hands to a doctor in P2 for where the cloud is silent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOCATION_HEAD_FIELD_NUMBER: _builtins.int
+    PAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def revocation_head(self) -> _statement_pb2.SignedStatement:
+        """The newest head of the revocation list that the patient has."""
+
+    @_builtins.property
+    def pages(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlacesPage]:
+        """The pages of one search."""
+
+    def __init__(
+        self,
+        *,
+        revocation_head: _statement_pb2.SignedStatement | None = ...,
+        pages: _abc.Iterable[Global___PlacesPage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revocation_head", b"_revocation_head", "revocation_head", b"revocation_head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revocation_head", b"_revocation_head", "pages", b"pages", "revocation_head", b"revocation_head"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__revocation_head: _TypeAlias = _typing.Literal["revocation_head"]  # noqa: Y015
+    _WhichOneofArgType__revocation_head: _TypeAlias = _typing.Literal["_revocation_head", b"_revocation_head"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocation_head) -> _WhichOneofReturnType__revocation_head | None: ...
+
+Global___KeptPlaces: _TypeAlias = KeptPlaces  # noqa: Y015
+
+@_typing.final
+class PlacesPage(_message.Message):
+    """A page of C, without what is the asker's alone: what Sig_C covers can be put together from it. Its outcome was "found"."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPARTMENT_CLASS_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    REGISTRATION_POINT_FIELD_NUMBER: _builtins.int
+    SERIAL_FIELD_NUMBER: _builtins.int
+    ASKER_ID_FIELD_NUMBER: _builtins.int
+    QUERY_DIGEST_FIELD_NUMBER: _builtins.int
+    SENT_AT_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    department_class: _builtins.str
+    """ID_DE of D2: a department class, or "*"."""
+    proof: _builtins.bytes
+    """The proof of C; nobody but who asked and the public cloud can check it, and nothing rests on it here."""
+    registration_point: _builtins.bytes
+    """R_A1."""
+    serial: _builtins.bytes
+    """serial_A."""
+    asker_id: _builtins.str
+    """ID_A: the patient, or who stands for it."""
+    query_digest: _builtins.bytes
+    """H(Sig_D2)."""
+    sent_at: _builtins.int
+    """T_C."""
+    next: _builtins.bytes
+    """`next` of C."""
+    signature: _builtins.bytes
+    """Sig_C."""
+    @_builtins.property
+    def places(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptPlace]:
+        """In the order of C."""
+
+    def __init__(
+        self,
+        *,
+        department_class: _builtins.str | None = ...,
+        proof: _builtins.bytes | None = ...,
+        registration_point: _builtins.bytes | None = ...,
+        serial: _builtins.bytes | None = ...,
+        asker_id: _builtins.str | None = ...,
+        query_digest: _builtins.bytes | None = ...,
+        sent_at: _builtins.int | None = ...,
+        next: _builtins.bytes | None = ...,
+        places: _abc.Iterable[Global___KeptPlace] | None = ...,
+        signature: _builtins.bytes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id", "_department_class", b"_department_class", "_next", b"_next", "_proof", b"_proof", "_query_digest", b"_query_digest", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_serial", b"_serial", "_signature", b"_signature", "asker_id", b"asker_id", "department_class", b"department_class", "next", b"next", "proof", b"proof", "query_digest", b"query_digest", "registration_point", b"registration_point", "sent_at", b"sent_at", "serial", b"serial", "signature", b"signature"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id", "_department_class", b"_department_class", "_next", b"_next", "_proof", b"_proof", "_query_digest", b"_query_digest", "_registration_point", b"_registration_point", "_sent_at", b"_sent_at", "_serial", b"_serial", "_signature", b"_signature", "asker_id", b"asker_id", "department_class", b"department_class", "next", b"next", "places", b"places", "proof", b"proof", "query_digest", b"query_digest", "registration_point", b"registration_point", "sent_at", b"sent_at", "serial", b"serial", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__asker_id: _TypeAlias = _typing.Literal["asker_id"]  # noqa: Y015
+    _WhichOneofArgType__asker_id: _TypeAlias = _typing.Literal["_asker_id", b"_asker_id"]  # noqa: Y015
+    _WhichOneofReturnType__department_class: _TypeAlias = _typing.Literal["department_class"]  # noqa: Y015
+    _WhichOneofArgType__department_class: _TypeAlias = _typing.Literal["_department_class", b"_department_class"]  # noqa: Y015
+    _WhichOneofReturnType__next: _TypeAlias = _typing.Literal["next"]  # noqa: Y015
+    _WhichOneofArgType__next: _TypeAlias = _typing.Literal["_next", b"_next"]  # noqa: Y015
+    _WhichOneofReturnType__proof: _TypeAlias = _typing.Literal["proof"]  # noqa: Y015
+    _WhichOneofArgType__proof: _TypeAlias = _typing.Literal["_proof", b"_proof"]  # noqa: Y015
+    _WhichOneofReturnType__query_digest: _TypeAlias = _typing.Literal["query_digest"]  # noqa: Y015
+    _WhichOneofArgType__query_digest: _TypeAlias = _typing.Literal["_query_digest", b"_query_digest"]  # noqa: Y015
+    _WhichOneofReturnType__registration_point: _TypeAlias = _typing.Literal["registration_point"]  # noqa: Y015
+    _WhichOneofArgType__registration_point: _TypeAlias = _typing.Literal["_registration_point", b"_registration_point"]  # noqa: Y015
+    _WhichOneofReturnType__sent_at: _TypeAlias = _typing.Literal["sent_at"]  # noqa: Y015
+    _WhichOneofArgType__sent_at: _TypeAlias = _typing.Literal["_sent_at", b"_sent_at"]  # noqa: Y015
+    _WhichOneofReturnType__serial: _TypeAlias = _typing.Literal["serial"]  # noqa: Y015
+    _WhichOneofArgType__serial: _TypeAlias = _typing.Literal["_serial", b"_serial"]  # noqa: Y015
+    _WhichOneofReturnType__signature: _TypeAlias = _typing.Literal["signature"]  # noqa: Y015
+    _WhichOneofArgType__signature: _TypeAlias = _typing.Literal["_signature", b"_signature"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__asker_id) -> _WhichOneofReturnType__asker_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__department_class) -> _WhichOneofReturnType__department_class | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next) -> _WhichOneofReturnType__next | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__proof) -> _WhichOneofReturnType__proof | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__query_digest) -> _WhichOneofReturnType__query_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__registration_point) -> _WhichOneofReturnType__registration_point | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sent_at) -> _WhichOneofReturnType__sent_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__serial) -> _WhichOneofReturnType__serial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signature) -> _WhichOneofReturnType__signature | None: ...
+
+Global___PlacesPage: _TypeAlias = PlacesPage  # noqa: Y015
+
+@_typing.final
+class KeptPlace(_message.Message):
+    """A hospital of a page, or the digest of one that is not shown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    HOSPITAL_ID_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    DEPARTMENTS_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
+    """H(T("row", KS_HPC, EK_HPC)) where the hospital is shown, else H(place)."""
+    hospital_id: _builtins.str
+    """ID_HPC; absent where it is not shown, and all that follows with it."""
+    address: _builtins.str
+    """Where it is dialled."""
+    @_builtins.property
+    def departments(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptDepartment]:
+        """In the order of C."""
+
+    def __init__(
+        self,
+        *,
+        digest: _builtins.bytes | None = ...,
+        hospital_id: _builtins.str | None = ...,
+        address: _builtins.str | None = ...,
+        departments: _abc.Iterable[Global___KeptDepartment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_digest", b"_digest", "_hospital_id", b"_hospital_id", "address", b"address", "digest", b"digest", "hospital_id", b"hospital_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_digest", b"_digest", "_hospital_id", b"_hospital_id", "address", b"address", "departments", b"departments", "digest", b"digest", "hospital_id", b"hospital_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
+    _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
+    _WhichOneofReturnType__digest: _TypeAlias = _typing.Literal["digest"]  # noqa: Y015
+    _WhichOneofArgType__digest: _TypeAlias = _typing.Literal["_digest", b"_digest"]  # noqa: Y015
+    _WhichOneofReturnType__hospital_id: _TypeAlias = _typing.Literal["hospital_id"]  # noqa: Y015
+    _WhichOneofArgType__hospital_id: _TypeAlias = _typing.Literal["_hospital_id", b"_hospital_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__address) -> _WhichOneofReturnType__address | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__digest) -> _WhichOneofReturnType__digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hospital_id) -> _WhichOneofReturnType__hospital_id | None: ...
+
+Global___KeptPlace: _TypeAlias = KeptPlace  # noqa: Y015
+
+@_typing.final
+class KeptDepartment(_message.Message):
+    """A department of a hospital, or the digest of one that is not shown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SHOWN_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
+    """H(T("row", ID_DE, [handle])) where it is not shown, else absent."""
+    @_builtins.property
+    def shown(self) -> Global___IndexDepartment:
+        """What C said of it, where it is shown."""
+
+    def __init__(
+        self,
+        *,
+        digest: _builtins.bytes | None = ...,
+        shown: Global___IndexDepartment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_shown", b"_shown", "digest", b"digest", "shown", b"shown"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_shown", b"_shown", "digest", b"digest", "shown", b"shown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__digest: _TypeAlias = _typing.Literal["digest"]  # noqa: Y015
+    _WhichOneofArgType__digest: _TypeAlias = _typing.Literal["_digest", b"_digest"]  # noqa: Y015
+    _WhichOneofReturnType__shown: _TypeAlias = _typing.Literal["shown"]  # noqa: Y015
+    _WhichOneofArgType__shown: _TypeAlias = _typing.Literal["_shown", b"_shown"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__digest) -> _WhichOneofReturnType__digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shown) -> _WhichOneofReturnType__shown | None: ...
+
+Global___KeptDepartment: _TypeAlias = KeptDepartment  # noqa: Y015

@@ -1296,51 +1296,42 @@ class Sweep(_message.Message):
 Global___Sweep: _TypeAlias = Sweep  # noqa: Y015
 
 @_typing.final
-class RevocationList(_message.Message):
-    """Label "rl", signed by PRK_C: what no longer holds. A list past its `next_update` is stale, and stale means no reads."""
+class RevocationHead(_message.Message):
+    """Label "rl", signed by PRK_C: the head of the set of what no longer holds. Past its `next_update` it is stale, and stale means
+    no reads. The set itself lies in 4,096 shards by the first 12 bits of its entries, which are the leaves of a Merkle tree.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
     THIS_UPDATE_FIELD_NUMBER: _builtins.int
     NEXT_UPDATE_FIELD_NUMBER: _builtins.int
-    SERIALS_FIELD_NUMBER: _builtins.int
-    STATEMENTS_FIELD_NUMBER: _builtins.int
-    KEY_IDS_FIELD_NUMBER: _builtins.int
+    ROOT_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     BUNDLE_SEQUENCE_FIELD_NUMBER: _builtins.int
     CRLS_FIELD_NUMBER: _builtins.int
-    SWEEPS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Grows by at least one with every list; a receiver never goes back."""
+    """Grows by at least one with every head; a receiver never goes back."""
     this_update: _builtins.int
     """When it was made."""
     next_update: _builtins.int
     """At most 1 hour after this_update."""
+    root: _builtins.bytes
+    """Root over the 4,096 shards, as in RFC 9162, section 2.1. A leaf is
+    T("shard", entries one after another, sweeps one after another), a sweep with its `before` in 8 bytes, big-endian.
+    """
+    entries: _builtins.int
+    """How many entries the set has, sweeps among them."""
+    revision: _builtins.int
+    """Grows with every change of the set alone: a delta leads from one revision to another."""
     bundle_sequence: _builtins.int
-    """The number of the newest trust bundle: a fresh list doesn't let an old bundle pass for the newest."""
-    @_builtins.property
-    def serials(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """H(T("serial", serial)) of each revoked credential."""
-
-    @_builtins.property
-    def statements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """H(T("revoked", what, whose, id)) of each statement that was taken back before its end: "grant" and "mandate" about ID_P,
-        "guardian" and "duty" that ID_HPC stated.
-        """
-
-    @_builtins.property
-    def key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Key id of each revoked encryption key."""
-
+    """The number of the newest trust bundle: a fresh head doesn't let an old bundle pass for the newest."""
     @_builtins.property
     def crls(self) -> _containers.RepeatedCompositeFieldContainer[Global___CrlPin]:
         """The authorities' CRLs. A CRL with a lower number, or with the same number and another digest, counts for nothing, and so
         does one of an authority that is not named here.
         """
-
-    @_builtins.property
-    def sweeps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sweep]:
-        """Who took back everything signed so far, and when."""
 
     def __init__(
         self,
@@ -1348,21 +1339,26 @@ class RevocationList(_message.Message):
         sequence: _builtins.int | None = ...,
         this_update: _builtins.int | None = ...,
         next_update: _builtins.int | None = ...,
-        serials: _abc.Iterable[_builtins.bytes] | None = ...,
-        statements: _abc.Iterable[_builtins.bytes] | None = ...,
-        key_ids: _abc.Iterable[_builtins.bytes] | None = ...,
+        root: _builtins.bytes | None = ...,
+        entries: _builtins.int | None = ...,
+        revision: _builtins.int | None = ...,
         bundle_sequence: _builtins.int | None = ...,
         crls: _abc.Iterable[Global___CrlPin] | None = ...,
-        sweeps: _abc.Iterable[Global___Sweep] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "next_update", b"next_update", "sequence", b"sequence", "this_update", b"this_update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_entries", b"_entries", "_next_update", b"_next_update", "_revision", b"_revision", "_root", b"_root", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "entries", b"entries", "next_update", b"next_update", "revision", b"revision", "root", b"root", "sequence", b"sequence", "this_update", b"this_update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_next_update", b"_next_update", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "crls", b"crls", "key_ids", b"key_ids", "next_update", b"next_update", "sequence", b"sequence", "serials", b"serials", "statements", b"statements", "sweeps", b"sweeps", "this_update", b"this_update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence", "_entries", b"_entries", "_next_update", b"_next_update", "_revision", b"_revision", "_root", b"_root", "_sequence", b"_sequence", "_this_update", b"_this_update", "bundle_sequence", b"bundle_sequence", "crls", b"crls", "entries", b"entries", "next_update", b"next_update", "revision", b"revision", "root", b"root", "sequence", b"sequence", "this_update", b"this_update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bundle_sequence: _TypeAlias = _typing.Literal["bundle_sequence"]  # noqa: Y015
     _WhichOneofArgType__bundle_sequence: _TypeAlias = _typing.Literal["_bundle_sequence", b"_bundle_sequence"]  # noqa: Y015
+    _WhichOneofReturnType__entries: _TypeAlias = _typing.Literal["entries"]  # noqa: Y015
+    _WhichOneofArgType__entries: _TypeAlias = _typing.Literal["_entries", b"_entries"]  # noqa: Y015
     _WhichOneofReturnType__next_update: _TypeAlias = _typing.Literal["next_update"]  # noqa: Y015
     _WhichOneofArgType__next_update: _TypeAlias = _typing.Literal["_next_update", b"_next_update"]  # noqa: Y015
+    _WhichOneofReturnType__revision: _TypeAlias = _typing.Literal["revision"]  # noqa: Y015
+    _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
+    _WhichOneofReturnType__root: _TypeAlias = _typing.Literal["root"]  # noqa: Y015
+    _WhichOneofArgType__root: _TypeAlias = _typing.Literal["_root", b"_root"]  # noqa: Y015
     _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
     _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
     _WhichOneofReturnType__this_update: _TypeAlias = _typing.Literal["this_update"]  # noqa: Y015
@@ -1370,10 +1366,99 @@ class RevocationList(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__bundle_sequence) -> _WhichOneofReturnType__bundle_sequence | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__entries) -> _WhichOneofReturnType__entries | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__next_update) -> _WhichOneofReturnType__next_update | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revision) -> _WhichOneofReturnType__revision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__root) -> _WhichOneofReturnType__root | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__this_update) -> _WhichOneofReturnType__this_update | None: ...
 
-Global___RevocationList: _TypeAlias = RevocationList  # noqa: Y015
+Global___RevocationHead: _TypeAlias = RevocationHead  # noqa: Y015
+
+@_typing.final
+class RevocationShard(_message.Message):
+    """One of the 4,096 parts of the set of what no longer holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREFIX_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    SWEEPS_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    prefix: _builtins.int
+    """The first 12 bits of its entries, big-endian."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """What is revoked, in ascending order: H(T("serial", serial)) of a credential, H(T("revoked", what, whose, id)) of a statement
+        that was taken back before its end ("grant" and "mandate" about ID_P, "guardian" and "duty" that ID_HPC stated),
+        H(T("key", key id)) of an encryption key.
+        """
+
+    @_builtins.property
+    def sweeps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sweep]:
+        """Who took back everything signed so far, and when; in ascending order."""
+
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The 12 digests that lead from the shard to the root, from below; none where all shards come."""
+
+    def __init__(
+        self,
+        *,
+        prefix: _builtins.int | None = ...,
+        entries: _abc.Iterable[_builtins.bytes] | None = ...,
+        sweeps: _abc.Iterable[Global___Sweep] | None = ...,
+        path: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_prefix", b"_prefix", "prefix", b"prefix"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prefix", b"_prefix", "entries", b"entries", "path", b"path", "prefix", b"prefix", "sweeps", b"sweeps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__prefix: _TypeAlias = _typing.Literal["prefix"]  # noqa: Y015
+    _WhichOneofArgType__prefix: _TypeAlias = _typing.Literal["_prefix", b"_prefix"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prefix) -> _WhichOneofReturnType__prefix | None: ...
+
+Global___RevocationShard: _TypeAlias = RevocationShard  # noqa: Y015
+
+@_typing.final
+class RevocationExcerpt(_message.Message):
+    """Some shards, and the head that they are proven by."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_REVOCATION_LISTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def head(self) -> Global___SignedStatement:
+        """The RevocationHead, signed by PRK_C."""
+
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedCompositeFieldContainer[Global___RevocationShard]:
+        """Shards, each once."""
+
+    @_builtins.property
+    def certificate_revocation_lists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The authorities' CRLs that the head pins, DER, as far as who asks for shards does not have them; none in other answers."""
+
+    def __init__(
+        self,
+        *,
+        head: Global___SignedStatement | None = ...,
+        shards: _abc.Iterable[Global___RevocationShard] | None = ...,
+        certificate_revocation_lists: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_head", b"_head", "head", b"head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_head", b"_head", "certificate_revocation_lists", b"certificate_revocation_lists", "head", b"head", "shards", b"shards"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__head: _TypeAlias = _typing.Literal["head"]  # noqa: Y015
+    _WhichOneofArgType__head: _TypeAlias = _typing.Literal["_head", b"_head"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__head) -> _WhichOneofReturnType__head | None: ...
+
+Global___RevocationExcerpt: _TypeAlias = RevocationExcerpt  # noqa: Y015

@@ -3,15 +3,15 @@
 What was found after a seal was opened is one refusal, `Rejected`: the same bytes whatever the cause, and not before a floor
 since the message came and then at a coarse step, held without a thread (B9). The precise reason goes to the audit log.
 
-A call can be cut from beside it, whatever it waits for: its caller's next message, a thread, or a reader that takes nothing.
+A call can be cut from beside it (`federation.wire.cut`), whatever it waits for: its caller's next message, a thread, or a reader
+that takes nothing.
 """
 
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self, TypeAlias
@@ -21,13 +21,14 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2
 from grpc_status import rpc_status
 
-from federation.errors import FederationError, Limit, Overdue, Rejected, StalledReader
+from federation.errors import FederationError, Limit, Overdue, Rejected, SilentStream, StalledReader
 from federation.party.audit import AuditEvent, refusal
 from federation.protocol.parties import reason_of
 from federation.settings import ServerSettings
 from federation.wire import operations
 from federation.wire.call_reports import WRITTEN_OF_EACH, CallStart, CallWatch, RefusalTally, Watches
 from federation.wire.coarse import until_answer
+from federation.wire.cut import Cut, serving_task
 from federation.wire.limits import (
     RateBound,
     ShareBound,
@@ -47,15 +48,12 @@ from federation.wire.roles import (
     require_caller,
     rule_of,
 )
-from federation.wire.status import code_of, to_status
+from federation.wire.status import REQUEST_ID, code_of, to_status, told_reason
 from federation.wire.workers import Workers
 
 REJECTION_FLOOR = timedelta(milliseconds=50)
 """When a rejection is told at the earliest; one that took longer is told after twice as long, four times, and so on: how far
 the checks came shows in a few coarse steps at most."""
-
-REQUEST_ID = "medunion-request-id"
-"""Trailing metadata of every call: random, and the way to its lines in the operational log and the audit log."""
 
 AUDIT_PATIENCE = timedelta(seconds=10)
 """How long a refusal waits for its entry in the audit log; the entry is written all the same, when the log can take it."""
@@ -67,10 +65,9 @@ _HEALTH = "/grpc.health.v1.Health/"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Behaviour: TypeAlias = Callable[[Any, "ServicerContext"], Any]
 Requests: TypeAlias = AsyncIterator[Message | FederationError]
-_CUT: ContextVar["Cut"] = ContextVar("cut")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Call:
     """One call under way. `heard_at` is when its newest message came, by the monotonic clock."""
 
@@ -78,7 +75,10 @@ class _Call:
     rule: MethodRule
     request_id: str = field(default_factory=lambda: secrets.token_hex(8))
     started_at: float = field(default_factory=time.monotonic)
-    heard_at: float = field(default_factory=time.monotonic)
+    heard_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.heard_at = self.started_at
 
     def touch(self) -> None:
         self.heard_at = time.monotonic()
@@ -117,6 +117,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
         self._watch = watch or Watches()
         self._tally = RefusalTally(self._written_down, written_of_each=refusals_logged)
         self._under_way: set[asyncio.Task[object]] = set()
+        self._served: dict[str, Handler] = {}
 
     @classmethod
     def of(
@@ -153,12 +154,14 @@ class CallGuard(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """Wrap the method's handler; one that this port does not serve is refused as every call is."""
-        handler = await continuation(handler_call_details)
+        """Wrap the method's handler, once; one that this port does not serve is refused as every call is."""
         method = handler_call_details.method
+        if method in self._served:
+            return self._served[method]
+        handler = await continuation(handler_call_details)
         if handler is None or rule_of(method).caller is Caller.NOBODY:
             return self._not_served(method if method in METHODS else OTHER)
-        return self._guarded(handler, method)
+        return self._served.setdefault(method, self._guarded(handler, method))
 
     def _not_served(self, method: str) -> Handler:
         async def call(_: object, context: ServicerContext) -> None:
@@ -180,15 +183,15 @@ class CallGuard(grpc.aio.ServerInterceptor):
         served: Handler = make(
             guard(handler, method, rule),
             request_deserializer=bounded_deserializer(handler.request_deserializer, rule.most_request_bytes),
-            response_serializer=handler.response_serializer,
+            response_serializer=_serializer(handler.response_serializer),
         )
         return served
 
     def _single(self, handler: Any, method: str, rule: MethodRule) -> Behaviour:  # noqa: ANN401
         async def call(requests: Requests, context: ServicerContext) -> object:
             record = _Call(method, rule)
-            async with self._refusing(record, context):
-                request = await only(aiter(requests), self._deadlines)
+            async with self._refusing(record, context) as cut:
+                request = await self._only(requests, cut)
                 record.touch()
                 response = await handler.unary_unary(request, context)
                 if rule.signs_anew:
@@ -201,14 +204,14 @@ class CallGuard(grpc.aio.ServerInterceptor):
         async def call(requests: Requests, context: ServicerContext) -> None:
             record = _Call(method, rule)
             async with (
-                self._refusing(record, context),
-                _cuttable(),
+                self._refusing(record, context) as cut,
                 aclosing(paced(aiter(requests), self._deadlines, record.touch)) as incoming,
             ):
                 if handler.request_streaming:
                     behaviour = handler.stream_stream(incoming, context)
                 else:
-                    behaviour = handler.unary_stream(await only(incoming, self._deadlines), context)
+                    behaviour = handler.unary_stream(await self._only(requests, cut), context)
+                    record.touch()
                 is_awaited = rule.signs_anew
                 async with aclosing(behaviour) as responses:
                     async for response in responses:
@@ -218,6 +221,16 @@ class CallGuard(grpc.aio.ServerInterceptor):
                         await self._written(response, context)
 
         return call
+
+    async def _only(self, requests: Requests, cut: Cut) -> Message:
+        """Return the message of a call that has one. The call is cut with SilentStream when it does not come in time."""
+        allowed = self._deadlines.first.total_seconds()
+        # rpc.5
+        silent = cut.after(allowed, lambda: SilentStream(f"the call's message did not come in {allowed:g} s"))
+        try:
+            return await only(requests)
+        finally:
+            silent.cancel()
 
     async def _written(self, response: object, context: ServicerContext) -> None:
         """Send a response. Raises StalledReader if the caller takes nothing for too long.
@@ -232,19 +245,31 @@ class CallGuard(grpc.aio.ServerInterceptor):
             raise StalledReader("the caller takes nothing of what is sent") from None  # rpc.9
 
     @asynccontextmanager
-    async def _refusing(self, call: _Call, context: ServicerContext) -> AsyncIterator[None]:
-        caller = calling_hospital(context) or caller_of_peer(context.peer())
+    async def _refusing(self, call: _Call, context: ServicerContext) -> AsyncIterator[Cut]:
+        with operations.within(call.request_id):
+            async with self._guarding(call, context) as cut:
+                yield cut
+
+    @asynccontextmanager
+    async def _guarding(self, call: _Call, context: ServicerContext) -> AsyncIterator[Cut]:
+        hospital = calling_hospital(context)
+        caller = hospital or caller_of_peer(context.peer())
         context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
-        watched = self._watch.began(_start(call, context))
-        outcome = "CANCELLED"
+        metadata = context.invocation_metadata() or ()
+        watched = self._watch.began(CallStart(call.method, call.request_id, metadata, is_peer=hospital is not None))
+        outcome, task = "CANCELLED", serving_task()
+        self._under_way.add(task)
         # The share is held until the refusal is out: what waits for the audit log is bounded too.
-        with ExitStack() as held:
-            held.enter_context(self._counted_in())
+        with self._shares.of(caller, lasting=call.rule.lasts) as share:
             try:
-                held.enter_context(self._shares.one(caller, lasting=call.rule.lasts))
-                self._admit(call, caller, context)
-                async with _in_time(call.rule.longest):
-                    yield
+                share.take()
+                self._admit(call, caller, hospital)
+                with Cut(task) as cut:
+                    overdue = cut.after(call.rule.longest.total_seconds(), _overdue)
+                    try:
+                        yield cut
+                    finally:
+                        overdue.cancel()
                 outcome = "OK"
                 _log("call", call)
             except Exception as error:  # noqa: BLE001 - the last guard: what is not mapped is INTERNAL and nothing more
@@ -254,20 +279,12 @@ class CallGuard(grpc.aio.ServerInterceptor):
                 await self._refuse(refused, call, caller, context)
             finally:
                 watched.ended(outcome)
+                self._under_way.discard(task)
 
-    @contextmanager
-    def _counted_in(self) -> Iterator[None]:
-        task = serving_task()
-        self._under_way.add(task)
-        try:
-            yield
-        finally:
-            self._under_way.discard(task)
-
-    def _admit(self, call: _Call, caller: str, context: ServicerContext) -> None:
+    def _admit(self, call: _Call, caller: str, hospital: str | None) -> None:
         if call.rule.is_opener:
             self._rate.require(caller)  # rpc.2
-        require_caller(call.rule, context)
+        require_caller(call.rule, hospital)
 
     def _charged(self, error: Exception, call: _Call, caller: str) -> Exception:
         """Charge the refusal of a cheap call like an opener, or a flood of bad ones would fill the audit log's disk."""
@@ -283,12 +300,12 @@ class CallGuard(grpc.aio.ServerInterceptor):
         status = to_status(error, call.request_id)
         code = code_pb2.Code.Name(status.code)
         if code_of(error) == code_pb2.INTERNAL:
-            operations.failure("internal-error", error, method=call.method, request_id=call.request_id, code=code)
+            operations.failure("internal-error", error, method=call.method, code=code)
         await self._record(error, call, caller)
         if isinstance(error, Rejected):
             taken = time.monotonic() - call.heard_at
             await asyncio.sleep(next_step(self._floor.total_seconds(), taken) - taken)
-        _log("refused", call, code=code)
+        _log("refused", call, code=code, reason=told_reason(error))
         wire: Any = rpc_status.to_status(status)
         await context.abort(wire.code, wire.details, (*wire.trailing_metadata, (REQUEST_ID, call.request_id)))
 
@@ -304,7 +321,12 @@ class CallGuard(grpc.aio.ServerInterceptor):
             async with asyncio.timeout(AUDIT_PATIENCE.total_seconds()):
                 await self._workers.run_regardless(self._audit, event)
         except Exception as failure:  # noqa: BLE001 - the caller is refused all the same
-            operations.failure("audit-failed", failure, method=event.method, request_id=event.request_id)
+            operations.failure("audit-failed", failure, method=event.method)
+
+
+def _serializer(serialize: Callable[[Message], bytes]) -> Callable[[Message | bytes], bytes]:
+    """Return a serializer that passes on a response which its servicer has serialised, in a thread of its own."""
+    return lambda response: response if isinstance(response, bytes) else serialize(response)
 
 
 async def _at_a_step(call: _Call) -> None:
@@ -319,27 +341,9 @@ def next_step(floor: float, taken: float) -> float:
     return step
 
 
-@asynccontextmanager
-async def _cuttable() -> AsyncIterator[None]:
-    with cuttable():
-        yield
-
-
-@asynccontextmanager
-async def _in_time(longest: timedelta) -> AsyncIterator[None]:
-    """End the block when it lasts too long. Raises Overdue; what a worker still does for it is for nobody."""
-    try:
-        async with asyncio.timeout(longest.total_seconds()) as deadline:
-            yield
-    except TimeoutError as error:
-        if not deadline.expired():
-            raise
-        raise Overdue("this took too long here; try again") from error  # rpc.8
-
-
-def _start(call: _Call, context: ServicerContext) -> CallStart:
-    metadata = dict(context.invocation_metadata() or ())
-    return CallStart(call.method, call.request_id, metadata, is_peer=calling_hospital(context) is not None)
+def _overdue() -> Exception:
+    """Return what ends a call that lasts too long; what a worker still does for it is for nobody."""
+    return Overdue("this took too long here; try again")  # rpc.8
 
 
 def _code_name(error: Exception) -> str:
@@ -349,48 +353,4 @@ def _code_name(error: Exception) -> str:
 def _log(event: str, call: _Call, **more: str) -> None:
     """Log a call; one that asks how this server is would fill the log."""
     if not call.is_health:
-        operations.info(event, method=call.method, request_id=call.request_id, milliseconds=call.milliseconds, **more)
-
-
-class Cut:
-    """The end of one call. Use from its event loop."""
-
-    def __init__(self, task: "asyncio.Task[object]") -> None:
-        self._task = task
-        self.error: Exception | None = None
-
-    def because_of(self, error: Exception) -> None:
-        """End the call with an error, unless it was ended so before."""
-        if self.error is None:
-            self.error = error
-            self._task.cancel()
-
-
-def cut_of_this_call() -> Cut:
-    """Return the cut of the call that is served here."""
-    return _CUT.get()
-
-
-def serving_task() -> "asyncio.Task[object]":
-    """Return the task that serves this call. Raises RuntimeError outside of one."""
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("a call is served in a task of its own")
-    return task
-
-
-@contextmanager
-def cuttable() -> Iterator[None]:
-    """Serve a call within the block, and raise the error that it is cut with."""
-    task = serving_task()
-    cut = Cut(task)
-    before = _CUT.set(cut)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if cut.error is None:
-            raise
-        task.uncancel()
-        raise cut.error  # noqa: B904 - `from` would replace the cause that a rejection has
-    finally:
-        _CUT.reset(before)
+        operations.info(event, method=call.method, milliseconds=call.milliseconds, **more)

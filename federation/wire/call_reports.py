@@ -6,7 +6,8 @@ a server with what it has to refuse would otherwise fill the disk of its log.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -30,11 +31,12 @@ _MOST_REASONS = 6
 
 @dataclass(frozen=True)
 class CallStart:
-    """A call as it begins. `metadata` is what the caller sent beside it; `is_peer` says that a hospital's certificate came."""
+    """A call as it begins. `metadata` is what the caller sent beside it, as gRPC has it; `is_peer` says that a hospital's
+    certificate came."""
 
     method: str
     request_id: str
-    metadata: Mapping[str, str | bytes]
+    metadata: Iterable[tuple[str, str | bytes]]
     is_peer: bool
 
 
@@ -111,7 +113,9 @@ class RefusalTally:
     def is_written(self, caller: str, reason: str) -> bool:
         """Return whether a refusal is to be written by itself; one that is not is counted."""
         if self._minute is None:
-            self._minute = asyncio.get_running_loop().call_later(self._every.total_seconds(), self._end_minute)
+            # What is counted belongs to no call, and least of all to the first one.
+            loop, nobodys = asyncio.get_running_loop(), Context()
+            self._minute = loop.call_later(self._every.total_seconds(), self._end_minute, context=nobodys)
         if self._written[caller] < self._written_of_each and self._written.total() < self._written_in_all:
             self._written[caller] += 1
             return True

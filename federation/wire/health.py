@@ -6,16 +6,17 @@ The health of "" stays SERVING while a dependency is away: such a server still t
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer
 
-from federation.errors import NotFound
+from federation.clinical.text import printable
+from federation.errors import NotFound, Unavailable
 from federation.wire import operations
 from federation.wire.roles import ServicerContext
 
@@ -27,6 +28,8 @@ TOKEN_MEMBER = f"{TOKEN}-member"
 
 EVERY = timedelta(seconds=2)
 PATIENCE = timedelta(seconds=2)
+MOST_SAID = 200
+"""Characters of a cause."""
 """Together they bound how late a loss is told: 4 seconds, and what the probe itself takes."""
 
 
@@ -98,21 +101,32 @@ class Dependency:
     reason: Callable[[], str] | None = None
 
 
+@dataclass(frozen=True)
+class Probed:
+    """What a probe found. `why` is what a line of the log says of a loss: the reason, and the cause in a sentence."""
+
+    healthy: bool
+    why: Mapping[str, str] = field(default_factory=dict)
+
+
+_SILENT = Probed(False, {"reason": Unavailable.reason, "cause": "the probe has not come back"})
+
+
 async def watch(dependency: Dependency, tell: Callable[[str, bool], None]) -> None:
     """Probe a dependency again and again, until cancelled, and tell how it is at each change; a probe that hangs is a loss."""
     was: bool | None = None
-    probing: asyncio.Future[bool] | None = None
+    probing: asyncio.Future[Probed] | None = None
     patience = dependency.patience.total_seconds()
     try:
         while True:
             probing = probing or _begun(dependency)
             done, _ = await asyncio.wait({probing}, timeout=patience)
-            healthy = bool(done) and probing.result()
+            probed = probing.result() if done else _SILENT
             probing = None if done else probing
-            if healthy != was:
-                _log(dependency, healthy, was)
-                tell(dependency.name, healthy)
-            was = healthy
+            if probed.healthy != was:
+                _log(dependency, probed, was)
+                tell(dependency.name, probed.healthy)
+            was = probed.healthy
             await asyncio.sleep(dependency.every.total_seconds())
     finally:
         # What is probed is closed next.
@@ -120,36 +134,42 @@ async def watch(dependency: Dependency, tell: Callable[[str, bool], None]) -> No
             await asyncio.wait({probing}, timeout=patience)
 
 
-def _begun(dependency: Dependency) -> asyncio.Future[bool]:
+def _begun(dependency: Dependency) -> asyncio.Future[Probed]:
     """Probe in a thread of its own: one that hangs takes no other's place, and does not keep the process from ending."""
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bool] = loop.create_future()
+    answer: asyncio.Future[Probed] = loop.create_future()
 
     def probe() -> None:
-        healthy = _probed(dependency)
+        probed = _probed(dependency)
         with suppress(RuntimeError):  # the loop is closed: nobody asks any more
-            loop.call_soon_threadsafe(answer.set_result, healthy)
+            loop.call_soon_threadsafe(answer.set_result, probed)
 
     threading.Thread(target=probe, name=f"medunion-probe-{dependency.name}", daemon=True).start()
     return answer
 
 
-def _probed(dependency: Dependency) -> bool:
+def _probed(dependency: Dependency) -> Probed:
     try:
-        return dependency.probe()
+        return Probed(dependency.probe())
     except Exception as error:  # noqa: BLE001 - whatever it is, the dependency does not do what it is asked
-        operations.warning(
-            f"{dependency.kind or dependency.name}-probe-failed",
-            reason=str(getattr(error, "reason", type(error).__name__)),
-        )
-        return False
+        why = _why(error)
+        operations.warning(f"{dependency.kind or dependency.name}-probe-failed", **why)
+        return Probed(False, why)
 
 
-def _log(dependency: Dependency, healthy: bool, was: bool | None) -> None:
+def _why(error: Exception) -> Mapping[str, str]:
+    """Return why a probe failed. It asks for nothing of anybody's, so what our own errors say of it names nobody."""
+    reason = getattr(error, "reason", None)
+    if not isinstance(reason, str):
+        return {"reason": type(error).__name__}
+    return {"reason": reason, "cause": printable(str(error), MOST_SAID)}
+
+
+def _log(dependency: Dependency, probed: Probed, was: bool | None) -> None:
     name = dependency.kind or dependency.name
     which = {"which": dependency.name} if dependency.kind else {}
-    if not healthy:
-        why = {} if dependency.reason is None else {"reason": dependency.reason()}
+    if not probed.healthy:
+        why = probed.why if dependency.reason is None else {"reason": dependency.reason()}
         operations.warning(f"{name}-lost", **which, **why)
     elif was is not None:
         operations.info(f"{name}-back", **which)

@@ -3,12 +3,11 @@
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError, Message
@@ -72,16 +71,11 @@ async def paced(
         allowed = deadlines.next
 
 
-async def only(requests: AsyncIterator[Any], deadlines: StreamDeadlines) -> Message:
-    """Return the message of a call that has one. Raises SilentStream when it does not come in time, MalformedMessage for none."""
-    try:
-        async with asyncio.timeout(deadlines.first.total_seconds()):
-            return require_message(await anext(requests))
-    except StopAsyncIteration:
-        raise MalformedMessage("the call ended without its message") from None  # rpc.7
-    except TimeoutError:
-        # rpc.5
-        raise SilentStream(f"the call's message did not come in {deadlines.first.total_seconds():g} s") from None
+async def only(requests: AsyncIterator[Any]) -> Message:
+    """Return the message of a call that has one. Raises MalformedMessage for none."""
+    async for request in requests:
+        return require_message(request)
+    raise MalformedMessage("the call ended without its message")  # rpc.7
 
 
 class RateBound:
@@ -118,15 +112,33 @@ class ShareBound:
         lasting = most_in_all // 2
         self._places = {True: _Places(most, lasting), False: _Places(most, most_in_all - lasting)}
 
-    @contextmanager
-    def one(self, caller: str, *, lasting: bool = False) -> Iterator[None]:
-        """Count a call until the block ends. Raises Limit when the caller has its share already, or the server all it takes."""
-        places = self._places[lasting]
-        places.take(caller)
-        try:
-            yield
-        finally:
-            places.give_back(caller)
+    def of(self, caller: str, *, lasting: bool = False) -> "Share":
+        """Return the share that one call of a caller's is to take."""
+        return Share(self._places[lasting], caller)
+
+
+class Share:
+    """One call's part of a bound; given back when its block ends, if it was taken."""
+
+    def __init__(self, places: "_Places", caller: str) -> None:
+        """Take nothing yet: a call that gets no share is refused within the block too."""
+        self._places = places
+        self._caller = caller
+        self._is_taken = False
+
+    def take(self) -> None:
+        """Count the call. Raises Limit when the caller has its share already, or the server all it takes."""
+        self._places.take(self._caller)
+        self._is_taken = True
+
+    def __enter__(self) -> Self:
+        """Hold what is taken until the block ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        if self._is_taken:
+            self._places.give_back(self._caller)
 
 
 class _Places:
@@ -160,6 +172,9 @@ def caller_of_peer(peer: str) -> str:
     An IPv6 host has as many addresses as it likes, all within one /64 (RFC 4291, section 2.5.1; RFC 6177), so that is one caller.
     An IPv4 address in an IPv6 one is that address: mapped (section 2.5.5.2), or translated (RFC 6052).
     """
+    family, _, rest = peer.partition(":")
+    if family == "ipv4":  # written by inet_ntop, which has one form for each address
+        return rest.rpartition(":")[0]
     host = unquote(peer.rpartition(":")[0])
     try:
         address = ip_address(host.partition(":")[2].strip("[]"))

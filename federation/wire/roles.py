@@ -51,7 +51,10 @@ class MethodRule:
 DENIED = MethodRule(Caller.NOBODY, 0)
 _EMPTY = 64
 _NAMED = 256
+_HELD = 64 * 34 + 64
+_SHARDS = 512 + _HELD
 _ROOM = 16_384
+_HEAD = 16_384
 _FRAME = 1_114_112 + 8_192
 _LISTS = 2 * 1024 * 1024
 _LONGEST_STREAM = timedelta(hours=1)
@@ -73,9 +76,11 @@ def _hospital(most_request_bytes: int, **bounds: Any) -> MethodRule:  # noqa: AN
 
 _SERVICES: dict[str, dict[str, MethodRule]] = {
     "federation.v1.DirectoryService": {
-        "GetDirectory": _anyone(_EMPTY, is_opener=False, most_response_bytes=_LISTS),
+        "GetDirectory": _anyone(_HELD, is_opener=False, most_response_bytes=_LISTS),
+        "GetRevocationShards": _anyone(_SHARDS, is_opener=False, most_response_bytes=_LISTS),
+        "GetAllRevocationShards": _anyone(_HELD, most_response_bytes=_LISTS, longest=_LONGEST_FOLLOWING),
         "GetTrustBundles": _anyone(_EMPTY, is_opener=False, most_response_bytes=_LISTS),
-        "WatchDirectory": _anyone(_EMPTY, most_response_bytes=_LISTS, longest=_LONGEST_STREAM),
+        "WatchDirectory": _anyone(_HELD, most_response_bytes=_LISTS, longest=_LONGEST_STREAM),
     },
     "federation.v1.RegistrationService": {
         "OpenRegistration": _anyone(_EMPTY),
@@ -98,6 +103,7 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
     "federation.v1.RelayService": {
         "OpenRoom": _anyone(_ROOM),
         "GetRoom": _anyone(_NAMED, most_response_bytes=_LISTS),
+        "GetRoomShards": _anyone(_SHARDS, most_response_bytes=_LISTS),
         "PutFrame": _anyone(_FRAME, is_opener=False),
         "CloseRoom": _anyone(_NAMED),
         "FollowFrames": _anyone(_NAMED, is_opener=False, most_response_bytes=_FRAME, longest=_LONGEST_FOLLOWING),
@@ -106,6 +112,13 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
         "OpenSession": _anyone(_FRAME, most_response_bytes=_FRAME, longest=_LONGEST_STREAM, signs_anew=True),
         "GetHospital": _anyone(_EMPTY, is_opener=False),
         "GetDuty": _anyone(_ROOM),
+    },
+    "federation.v1.LogService": {
+        "GetLogHead": _anyone(_NAMED),
+        "GetLogTile": _anyone(_EMPTY),
+        "GetConsistency": _anyone(_EMPTY),
+        "GetTimeStamp": _anyone(_EMPTY),
+        "Cosign": _anyone(_HEAD, signs_anew=True),
     },
     "grpc.health.v1.Health": {
         "Check": _anyone(_NAMED, is_opener=False),
@@ -136,11 +149,11 @@ def calling_hospital(context: ServicerContext) -> str | None:
     return identity if identity is not None and identity.startswith("H:") else None
 
 
-def require_caller(rule: MethodRule, context: ServicerContext) -> None:
-    """Raise MethodNotServed for a rule for nobody, RoleForbidden unless the connection shows a caller of the rule's kind."""
+def require_caller(rule: MethodRule, hospital: str | None) -> None:
+    """Raise MethodNotServed for a rule for nobody, RoleForbidden unless the hospital that calls is one where the rule asks."""
     if rule.caller is Caller.NOBODY:
         raise MethodNotServed("this port does not serve that method")  # rpc.3
-    if rule.caller is Caller.HOSPITAL and calling_hospital(context) is None:
+    if rule.caller is Caller.HOSPITAL and hospital is None:
         raise RoleForbidden("this method is for hospitals, by mutual TLS")  # rpc.4
 
 

@@ -24,23 +24,30 @@ from federation.errors import FederationError
 from federation.store.errors import (
     AlreadyAdmitted,
     AlreadyStored,
+    BudgetSpent,
     NotStored,
     OutOfSequence,
     StoredRecordCorrupt,
     StoreError,
     StoreLimit,
 )
+from federation.wire import operations
 from hsm.errors import HsmError, TokenBusy, TokenUnavailable
 from keystore.errors import KeystoreError
 
 D = TypeVar("D", error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo)
 
 DOMAIN = "medunion"
+REQUEST_ID = "medunion-request-id"
+"""Trailing metadata of every call: random, and the way to its lines in the operational log and the audit log."""
 RETRY = timedelta(seconds=1)
 """When a caller may come again, where the error says nothing else."""
 
 LONGEST_RETRY = timedelta(minutes=1)
 """How long a peer may have a caller wait before it comes again."""
+
+LONGEST_UNTIL_DUE = timedelta(days=366)
+"""What a peer may say of a renewal that is not due: nothing waits for it, and it is asked for again before that."""
 
 _CODES: dict[type[Exception], int] = {
     errors.Rejected: code_pb2.PERMISSION_DENIED,
@@ -61,6 +68,7 @@ _CODES: dict[type[Exception], int] = {
     NotStored: code_pb2.NOT_FOUND,
     OutOfSequence: code_pb2.FAILED_PRECONDITION,
     StoreLimit: code_pb2.RESOURCE_EXHAUSTED,
+    BudgetSpent: code_pb2.RESOURCE_EXHAUSTED,
     StoredRecordCorrupt: code_pb2.DATA_LOSS,
     StoreError: code_pb2.UNAVAILABLE,
     # A token that may come back is told as passing; what an operator has to mend is a fault of this server.
@@ -90,22 +98,23 @@ def to_status(error: BaseException, request_id: str) -> status_pb2.Status:
         return _status(code, f"internal error, request {request_id}", reason)
     if isinstance(error, HsmError | StoreError | KeystoreError):
         return _status(code, "A part of this server does not answer.", reason)
-    return _status(code, str(error), reason, getattr(error, "retry_after", None) or RETRY)
+    return _status(code, str(error), reason, getattr(error, "retry_after", None))
 
 
 def told_reason(error: BaseException) -> str:
-    """Return the reason that a caller is told."""
+    """Return the reason that a caller is told: one of docs/errors.md, where the store's or the token's own is none."""
     if isinstance(error, errors.Rejected):
         return errors.Rejected.reason
     if code_of(error) == code_pb2.INTERNAL:
         return FederationError.reason
-    return str(getattr(error, "reason", FederationError.reason))
+    reason = str(getattr(error, "reason", FederationError.reason))
+    return reason if isinstance(error, FederationError) or reason in _BY_REASON else errors.Unavailable.reason
 
 
-def _status(code: int, message: str, reason: str, retry_after: timedelta = RETRY) -> status_pb2.Status:
+def _status(code: int, message: str, reason: str, retry_after: timedelta | None = None) -> status_pb2.Status:
     details = [_packed(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))]
-    if code in _RETRYABLE:
-        delay = duration_pb2.Duration(seconds=math.ceil(retry_after.total_seconds()))
+    if code in _RETRYABLE or retry_after:
+        delay = duration_pb2.Duration(seconds=math.ceil((retry_after or RETRY).total_seconds()))
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status_pb2.Status(code=code, message=message, details=details)
 
@@ -150,11 +159,19 @@ def from_rpc_error(error: grpc.RpcError) -> FederationError:
         return errors.Unavailable("the call did not go through")
     details = _details(error)
     refusal = _refusal(error, details)
+    refusal.request_id = _request_id(error)
     if error.details():
         refusal.add_note(f"The peer says: {printable(error.details())}")
     for info in _unpacked(details, error_details_pb2.RetryInfo):
-        refusal.retry_after = min(LONGEST_RETRY, max(timedelta(), timedelta(seconds=info.retry_delay.seconds)))
+        longest = LONGEST_UNTIL_DUE if isinstance(refusal, errors.RenewalNotDue) else LONGEST_RETRY
+        refusal.retry_after = timedelta(seconds=min(longest.total_seconds(), max(0, info.retry_delay.seconds)))
     return refusal
+
+
+def _request_id(error: grpc.Call) -> str:
+    """Return how the peer calls this call; nothing where it says nothing, or something of another form."""
+    said = [value for name, value in error.trailing_metadata() or () if name == REQUEST_ID]
+    return said[0] if said and isinstance(said[0], str) and operations.is_request_id(said[0]) else ""
 
 
 def _refusal(error: grpc.Call, details: list[any_pb2.Any]) -> FederationError:

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 from federation.errors import Limit
 
@@ -19,8 +20,10 @@ MOST_REGARDLESS = 10_000
 
 
 @dataclass
-class _Count:
-    taken: int = 0
+class _Taken:
+    """The answers that are awaited of calls in a thread or before one, given up or not."""
+
+    answers: set[asyncio.Future[Any]] = field(default_factory=set)
     turned_away: int = 0
 
 
@@ -39,7 +42,8 @@ class Workers:
     """The threads of one process. Use from one event loop; close when the servers have stopped.
 
     A call that its caller gave up keeps its place until a thread has come to it: threads that hang, as a token's may, then
-    turn calls away in place of letting them pile up.
+    turn calls away in place of letting them pile up. A result wakes the loop once, and brings the place with it. What is logged
+    in a thread says which call it is for.
     """
 
     def __init__(self, threads: int, most_waiting: int) -> None:
@@ -47,7 +51,7 @@ class Workers:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="medunion-worker")
         self._threads = threads
         self._most_waiting = most_waiting
-        self._count = _Count()
+        self._taken = _Taken()
 
     def for_peers(self) -> "Workers":
         """Return the same threads for a port of hospitals: their calls still wait, a quarter more, when others' are refused."""
@@ -58,10 +62,9 @@ class Workers:
     @property
     def load(self) -> WorkersLoad:
         """Return how busy the threads are."""
-        running = min(self._count.taken, self._threads)
-        return WorkersLoad(
-            self._threads, running, self._count.taken - running, self._most_waiting, self._count.turned_away
-        )
+        taken = len(self._taken.answers)
+        running = min(taken, self._threads)
+        return WorkersLoad(self._threads, running, taken - running, self._most_waiting, self._taken.turned_away)
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it in a thread. Raises Limit at once when too many wait, and whatever the function raises."""
@@ -72,31 +75,40 @@ class Workers:
         return await self._run(MOST_REGARDLESS, partial(function, *args, **kwargs), regardless=True)
 
     async def _run(self, most: int, step: Callable[[], T], *, regardless: bool = False) -> T:
-        if self._count.taken >= most:
-            self._count.turned_away += 1
+        if len(self._taken.answers) >= most:
+            self._taken.turned_away += 1
             raise Limit("too many calls are under way here; try again in a moment")
         loop = asyncio.get_running_loop()
-        given_up = False
+        answer: asyncio.Future[T] = loop.create_future()
 
-        def work() -> T | None:
+        def work() -> None:
+            tell = partial(self._told, answer)
             try:
-                return step() if regardless or not given_up else None
-            finally:
-                # The loop may be closed already: then nobody counts any more.
-                with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(self._done)
+                if regardless or not answer.cancelled():
+                    tell = partial(self._told, answer, result=step())
+            except BaseException as error:  # noqa: BLE001 - whatever it is, its caller awaits it
+                tell = partial(self._told, answer, error=error)
+            # The loop may be closed already: then nobody counts any more.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell)
 
-        self._count.taken += 1
-        try:
-            # Shielded: cancelling would take the call out of the count and leave its place in the queue.
-            return cast("T", await asyncio.shield(loop.run_in_executor(self._executor, work)))
-        except asyncio.CancelledError:
-            given_up = True
-            raise
+        self._executor.submit(copy_context().run, work)
+        self._taken.answers.add(answer)
+        return await answer
 
-    def _done(self) -> None:
-        self._count.taken -= 1
+    def _told(self, answer: asyncio.Future[T], *, result: T | None = None, error: BaseException | None = None) -> None:
+        self._taken.answers.discard(answer)
+        if answer.cancelled():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)  # type: ignore[arg-type] # it was called for
 
     def close(self) -> None:
         """Let what runs end, and forget what waits."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+        for answer in self._taken.answers:
+            # Behind what threads told just now: whatever is left then was before none.
+            with suppress(RuntimeError):
+                answer.get_loop().call_soon(answer.cancel)

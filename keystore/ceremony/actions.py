@@ -6,18 +6,19 @@ told of it; until then its old PIN holds. If a backup is interrupted before ever
 destroyed and made again from another seed (docs/adr/0017-backup.md).
 """
 
+import base64
 import hashlib
-import hmac
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from hsm import Pin, PinProvider, Token, TokenUri, open_token
-from hsm.errors import TokenNotFound
+from hsm import Pin, Token, TokenUri
+from hsm.errors import PinIncorrect
 from keystore.backup import BackupCard, RecoverableKeys, new_seed
 from keystore.ceremony import outputs, twins
+from keystore.ceremony.access import CHANGING, SPLIT, give_out, open_asking, open_own, quorum_of, whose_token
 from keystore.ceremony.console import OpenIssuer, Room
 from keystore.ceremony.errors import (
     CeremonyError,
@@ -30,16 +31,15 @@ from keystore.ceremony.errors import (
 )
 from keystore.ceremony.kinds import KeySpec
 from keystore.ceremony.outputs import second_opinion
-from keystore.ceremony.plan import OWN
 from keystore.ceremony.readback import record_destroyed, record_key, spec_of
 from keystore.ceremony.steps import Action, Step
 from keystore.ceremony.transcript import Entry, file_digest, signed_message, write_new
-from keystore.errors import BackupCardRejected, CertificateRejected, MixedShares, TooFewShares
+from keystore.errors import BackupCardRejected, CertificateRejected
 from keystore.generations import purpose_and_number
 from keystore.keyring import generate
 from keystore.pem import read_certificate
 from keystore.policies import MEDICAL_AUTHORITY, POLICIES, rotatable_purpose
-from keystore.quorum import Share, combine_pin, split_pin
+from keystore.quorum import Share, combine, combine_pin, split_pin
 from keystore.signatures import SigningKey
 
 
@@ -59,21 +59,12 @@ def _show_file(_step: Step, room: Room) -> None:
 
 def _open_token(step: Step, room: Room) -> None:
     uri = room.plan.tokens[step.subject]
-    token = open_checked(uri, pin_provider(room, step.subject))
+    token = open_own(step.subject, room)
     room.tokens[step.subject] = token
     facts = _facts(token, uri)
     for name, value in facts.items():
         room.desk.say(f"{name}: {value}")
     room.transcript.add("token", room.plan.roles.administrator, **facts)
-
-
-def open_checked(uri: TokenUri, provider: PinProvider) -> Token:
-    """Open a token, and hold its serial number against the file's. Raises TokenNotFound and what `open_token` raises."""
-    token = open_token(uri, provider)
-    if token.serial != uri.serial:
-        token.close()
-        raise TokenNotFound(f"The token's serial number is {token.serial}, not {uri.serial}.")
-    return token
 
 
 def _facts(token: Token, uri: TokenUri) -> dict[str, str]:
@@ -92,7 +83,9 @@ def _open_issuer(_step: Step, room: Room) -> None:
     issuer = room.plan.issuer
     if issuer is None:
         raise CertificateRejected("the file names no medical authority")
-    token = open_checked(issuer.token, room.desk.pin("issuer", "PIN of the medical authority's token"))
+    token = open_asking(
+        "issuer", issuer.token, room, whose="the medical authority's token", by=room.plan.roles.administrator
+    )
     room.tokens["issuer"] = token
     certificate = read_certificate(issuer.certificate.read_bytes())
     der = certificate.public_bytes(Encoding.DER)
@@ -257,70 +250,60 @@ def _examine(token: Token, room: Room) -> None:
         raise NoncesBiased("the token's nonces are not chance: they give its keys away")
 
 
-_PIN_BYTES: Final = 16
-_SPLIT: Final = "by officers"
-_CHANGING: Final = "changing"
-
-
-def pin_provider(room: Room, name: str) -> PinProvider:
-    """Return how a token's PIN comes in now. Raises what `combine` raises, before any token is touched."""
-    if room.plan.joins_pin or room.state.pin_held.get(name) in {_SPLIT, _CHANGING}:
-        pin = room.joined_pin = room.joined_pin or combine_pin(_taken_shares(room))
-        room.pins[name] = lambda: pin
-    else:
-        room.pins[name] = room.desk.pin(name, f"PIN of {_called(room, name)}")
-
-    def current() -> Pin:
-        return room.pins[name]()
-
-    return current
-
-
-def _called(room: Room, name: str) -> str:
-    return "the ceremony's token" if name == OWN else f"the token {room.plan.tokens[name].token!r}"
+_PIN_BYTES: Final = 11
+"""88 bits: in base64url 15 characters, so that a share has 20 words (docs/adr/0040-ceremonies-at-the-keyboard.md)."""
 
 
 def _split_pin(_step: Step, room: Room) -> None:
     """Give the tokens a new PIN from the first one's random numbers, and each officer a share of it. Raises HsmError."""
-    if all(room.state.pin_held.get(name) == _SPLIT for name in room.plan.tokens):
+    if all(room.state.pin_held.get(name) == SPLIT for name in room.plan.tokens):
         return
     threshold, officers = room.plan.threshold, room.plan.roles.officers
     if threshold is None:
         raise CeremonyError("the file names no quorum")
-    pin = Pin(room.token.random(_PIN_BYTES).hex())
+    pin = Pin(base64.urlsafe_b64encode(room.token.random(_PIN_BYTES)).decode().rstrip("="))
     shares = split_pin(pin, threshold=threshold, holders=officers)
-    for share in shares:
-        room.desk.show_share(share.holder, share.text())
-    back = combine_pin(_taken_shares(room))
+    back = combine_pin(give_out(shares, room))
     for name in room.plan.tokens:
-        _change_pin(room, name, _old_pin(room, name), back)
+        _change_pin(room, name, back)
     facts = {"threshold": threshold, "officers": list(officers), "splitting": shares[0].splitting}
     room.transcript.add("pin-split", room.plan.roles.administrator, **facts)
 
 
-def _old_pin(room: Room, name: str) -> Pin:
-    """Return the PIN that a token has; it was in shares already if changing the tokens' PINs was interrupted midway."""
-    if room.state.pin_held.get(name) == _SPLIT:
-        return room.pins[name]()
-    return room.desk.pin(name, f"PIN of {_called(room, name)}, for the last time")()
+def _change_pin(room: Room, name: str, new: Pin) -> None:
+    """Change a token's PIN; the old one was typed when it was opened, and is typed for the last time."""
+    if (
+        room.state.pin_held.get(name) == SPLIT
+    ):  # it was in shares already if changing the tokens' PINs was interrupted midway
+        _change(room, name, room.pins[name](), new)
+        return
+    lead, whose = room.plan.roles.administrator, whose_token(name, room)
+    old = room.desk.pin(name, f"{lead}, for the last time: PIN of {whose}")
+    try:
+        _change(room, name, old(), new)
+    except PinIncorrect as error:
+        room.desk.try_again(f"pin.{name}", PinIncorrect(f"{error} Its PIN is as it was."))
+        _change(room, name, old(), new)
 
 
-def _change_pin(room: Room, name: str, old: Pin, new: Pin) -> None:
-    room.state.pin_held[name] = _CHANGING
-    room.state.save()
-    room.tokens[name].change_pin(old, new)
+def _change(room: Room, name: str, old: Pin, new: Pin) -> None:
+    held = room.state.pin_held.get(name)
+    _note_pin(room, name, CHANGING)
+    try:
+        room.tokens[name].change_pin(old, new)
+    except PinIncorrect:
+        _note_pin(room, name, held)
+        raise
     room.pins[name] = lambda: new  # a token that is lost and found again is logged in to with the PIN that it has now
-    room.state.pin_held[name] = _SPLIT
+    _note_pin(room, name, SPLIT)
+
+
+def _note_pin(room: Room, name: str, held: str | None) -> None:
+    if held is None:
+        room.state.pin_held.pop(name, None)
+    else:
+        room.state.pin_held[name] = held
     room.state.save()
-
-
-def _taken_shares(room: Room) -> list[Share]:
-    """Take the officers' shares. Raises TooFewShares, CorruptShare."""
-    given = [room.desk.take_share(name) for name in room.plan.roles.officers]
-    shares = [Share.parse(text) for text in given if text]
-    if room.plan.threshold is not None and len(shares) < room.plan.threshold:
-        raise TooFewShares(f"{room.plan.threshold} shares are needed; there are {len(shares)}")
-    return shares
 
 
 def _make_from_seed(_step: Step, room: Room) -> None:
@@ -333,10 +316,7 @@ def _make_from_seed(_step: Step, room: Room) -> None:
         holders = room.plan.roles.officers
         seed = new_seed(room.token)
         made = RecoverableKeys.create(room.token, room.plan.recoverable, seed, threshold=threshold, holders=holders)
-        for share in made.shares:
-            room.desk.show_share(share.holder, share.text())
-        for share in made.shares:
-            _require_written(share, room)
+        give_out(list(made.shares), room)
         room.state.card = made.card.to_json()
         room.state.save()
     _record_backup(BackupCard.from_json(room.state.card), room)
@@ -349,7 +329,7 @@ def _restore_keys(_step: Step, room: Room) -> None:
     card = BackupCard.from_json(room.plan.backup.card.read_text(encoding="utf-8"))
     if {entry.key for entry in card.keys} != set(room.plan.recoverable):
         raise BackupCardRejected("The card is of other keys than this ceremony's.")
-    shares = _taken_shares(room)
+    shares = quorum_of(room, _fitting, splitting=card.splitting)
     _start_anew(room)
     token = room.tokens.pop("token")  # a restore that fails closes it
     room.tokens["token"] = RecoverableKeys.restore(lambda: token, shares, card)
@@ -367,10 +347,10 @@ def _start_anew(room: Room) -> None:
     room.state.save()
 
 
-def _require_written(share: Share, room: Room) -> None:
-    typed = Share.parse(room.desk.take_share(share.holder))
-    if not hmac.compare_digest(typed.words.encode(), share.words.encode()):
-        raise MixedShares(f"{share.holder} typed another share than the one that was shown")
+def _fitting(shares: list[Share]) -> list[Share]:
+    """Return shares that give something together. Raises MixedShares, TooFewShares, DuplicateShare."""
+    combine(shares)
+    return shares
 
 
 def _record_backup(card: BackupCard, room: Room) -> None:
@@ -394,8 +374,8 @@ def _sign(_step: Step, room: Room) -> None:
 
 def _sign_as(name: str, closed: Entry, room: Room) -> None:
     participant = room.plan.participants[name]
-    provider = room.desk.pin(name, f"{name}, to sign the transcript: PIN of your token")
-    with open_checked(participant.token, provider) as token:
+    whose = f"{name}'s token {participant.token.token!r}"
+    with open_asking(name, participant.token, room, whose=whose, by=name, on_record=False) as token:
         key = SigningKey(token.signing(participant.key))
         if key.verifying_key.data.hex() != participant.public_key:
             raise ParticipantKeyWrong(f"{name}'s token holds another key than the ceremony's file names")

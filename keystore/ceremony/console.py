@@ -1,10 +1,13 @@
-"""Who is asked and what is at hand while a ceremony runs: the desk at which it is held, and the room."""
+"""Who is asked and what is at hand while a ceremony runs: the desk at which it is held, and the room.
 
-import hmac
+What somebody typed goes on record if it is "Yes" or the reason for which they stop the ceremony, and never otherwise: it may be
+a PIN that was typed at the wrong prompt.
+"""
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from cryptography import x509
 
@@ -12,29 +15,45 @@ from hsm import Pin, PinProvider, Token
 from keystore.ceremony.errors import ConfirmationRefused
 from keystore.ceremony.openssl import OpenSsl
 from keystore.ceremony.plan import OWN, Plan
+from keystore.ceremony.steps import Step
 from keystore.ceremony.transcript import State, Transcript, spoken
+from keystore.quorum import Share
 
 
 class Desk(Protocol):
     """A terminal, or an answers file in its place. Prompts are named by step and person: `token.Wanda`."""
 
     def say(self, text: str) -> None:
-        """Show lines to everybody."""
+        """Show lines to everybody. Raises EOFError if nobody can see them any more."""
 
     def ask(self, prompt: str, text: str) -> str:
         """Ask somebody for a line. Raises AnswerMissing, EOFError, KeyboardInterrupt."""
 
+    def try_again(self, prompt: str, error: Exception) -> None:
+        """Say what was wrong, before the same is asked once more. Raises the error where there is no other answer.
+
+        Prompts of PINs and shares are `pin.NAME`, `share.HOLDER`, and `shares` for all of them.
+        """
+
     def pin(self, name: str, text: str) -> PinProvider:
         """Return how the PIN of a token comes in: "token", "twin-1", "issuer", or a participant's name."""
 
-    def show_share(self, holder: str, share: str) -> None:
+    def show_share(self, share: Share) -> None:
         """Show a share to its holder alone, until they have written it down."""
 
-    def take_share(self, holder: str) -> str:
-        """Take a share from its holder; an empty line says that they are not giving one."""
+    def take_share(self, holder: str, text: str) -> str:
+        """Take a share's words from its holder; none say that they are not giving one. `text` says what for."""
 
 
-YES = "Yes"
+YES: Final = "yes"
+PAUSE: Final = "pause"
+STOP: Final = "stop"
+UNDO: Final = "undo"
+
+
+def word(typed: str) -> str:
+    """Return what was typed as one of the words above is compared: whatever its case, without blanks around it."""
+    return typed.strip().casefold()
 
 
 @dataclass(frozen=True)
@@ -77,15 +96,41 @@ class Room:
         for line in spoken(digest):
             self.desk.say(f"    {line}")
 
-    def confirm(self, step: str, names: tuple[str, ...]) -> None:
-        """Have each of them type "Yes", exactly. Raises ConfirmationRefused with what they typed instead."""
-        for name in names:
-            role = self.plan.roles.role_of(name)
-            typed = self.desk.ask(f"{step}.{name}", f'{name} ({role}): type "Yes", or else why not')
-            agreed = hmac.compare_digest(typed.encode(), YES.encode())
-            self.transcript.add("confirmed" if agreed else "refused", name, step=step, role=role, typed=typed)
-            if not agreed:
-                raise ConfirmationRefused(f"{name} ({role}) said {typed!r} at the step {step!r}")
+    def confirm(self, step: Step) -> None:
+        """Have each person named say "Yes" to what the step compares. Raises ConfirmationRefused if somebody stops it."""
+        for name in step.confirm:
+            self._agree(step, name)
+
+    def _agree(self, step: Step, name: str) -> None:
+        role, prompt = self.plan.roles.role_of(name), f"{step.id}.{name}"
+        while (typed := word(self.desk.ask(prompt, f"{name} ({role}): {step.question} Yes, pause or stop"))) != YES:
+            if typed == PAUSE:
+                self._pause(step, name)
+            elif typed == STOP:
+                self._stop(step, name)
+            else:
+                unclear = f"{name} ({role}) typed something else than Yes, pause or stop at the step {step.id!r}"
+                self.desk.try_again(prompt, ConfirmationRefused(unclear))
+        self.transcript.add("confirmed", name, step=step.id, role=role)
+
+    def _pause(self, step: Step, name: str) -> None:
+        self.transcript.add("paused", name, step=step.id)
+        self.desk.say(
+            "A pause. The tokens stay open: leave nobody alone with them. For a long one press Ctrl-C instead,"
+        )
+        self.desk.say("which closes them; --resume goes on from this step.")
+        lead = self.plan.roles.administrator
+        self.desk.ask(f"{step.id}.go-on", f"{lead} presses Enter to go on")
+        self.transcript.add("continued", lead, step=step.id)
+
+    def _stop(self, step: Step, name: str) -> None:
+        """Stop the ceremony for good if a reason is given. Raises ConfirmationRefused."""
+        role = self.plan.roles.role_of(name)
+        text = f"{name}: why? It goes on record, and what was made is destroyed. Enter alone goes back"
+        why = self.desk.ask(f"{step.id}.{name}.why", text).strip()
+        if why:
+            self.transcript.add("refused", name, step=step.id, role=role, why=why)
+            raise ConfirmationRefused(f"{name} ({role}) stopped it at the step {step.id!r}: {why}")
 
     def close(self) -> None:
         """Close every token."""

@@ -14,10 +14,15 @@ class CeremonyError(KeystoreError):
 
 
 class CeremonyFileInvalid(CeremonyError):
-    """The ceremony's file (or an answers file) is not what its kind asks for; the sentence names the key."""
+    """The ceremony's file (or an answers file) is not what its kind asks for; each fault names the key."""
 
     reason = "CEREMONY_FILE_INVALID"
     exit_code = 2
+
+    def __init__(self, *faults: str) -> None:
+        """Take all that is wrong, a sentence each."""
+        super().__init__("; ".join(faults))
+        self.faults = faults
 
 
 class OutputExists(CeremonyError):
@@ -27,7 +32,7 @@ class OutputExists(CeremonyError):
 
 
 class ConfirmationRefused(CeremonyError):
-    """Somebody present typed something other than "Yes"."""
+    """Somebody present stopped the ceremony, or the administrator undid one that was interrupted."""
 
     reason = "CONFIRMATION_REFUSED"
 

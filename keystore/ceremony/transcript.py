@@ -241,7 +241,8 @@ def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
         raise OutputExists(f"{path} is there already") from error
 
 
-def require_absent(path: Path) -> None:
-    """Raise OutputExists if something is there, a broken link included."""
-    if os.path.lexists(path):
-        raise OutputExists(f"{path} is there already")
+def require_absent(*paths: Path) -> None:
+    """Raise OutputExists, naming all, if something is there, a broken link included."""
+    there = [str(path) for path in paths if os.path.lexists(path)]
+    if there:
+        raise OutputExists(f"{', '.join(there)} {'is' if len(there) == 1 else 'are'} there already")

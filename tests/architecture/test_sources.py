@@ -11,7 +11,7 @@ PACKAGES = ("federation", "keystore", "hsm")
 GENERATED = ROOT / "federation" / "v1"
 MODULES = sorted(
     path
-    for path in (*ROOT.glob("safefiles.py"), *(it for package in PACKAGES for it in (ROOT / package).rglob("*.py")))
+    for path in (*ROOT.glob("*.py"), *(it for package in PACKAGES for it in (ROOT / package).rglob("*.py")))
     if GENERATED not in path.parents
 )
 TEXTS = sorted(

@@ -58,8 +58,8 @@ def test_field_invalid_and_code_invalid_for_what_is_no_address(federation: Feder
     channels = pool(federation)
     with pytest.raises(FieldInvalid):
         channels.get(address, "H:alpha")
-    code = str(DoctorCode("b:1", "H:alpha", bytes(16), bytes(32)))
+    code = str(DoctorCode(address, "H:alpha", bytes(16), bytes(32)))
     with pytest.raises(CodeInvalid) as raised:
-        DoctorCode.parse(code.replace("b:1", address, 1))
+        DoctorCode.parse(code)
     assert isinstance(raised.value, FederationError)
     channels.close()

@@ -32,8 +32,8 @@ from tests.waiting import until
 
 Revoke = Callable[[Federation, Intent], None]
 SLICES = 120
-IN_FLIGHT = 12
-"""Slices that may be on their way when the list comes: in gRPC's and the kernel's buffers at both ends."""
+IN_FLIGHT = 3
+"""Slices that may be on their way when the list comes: the reader's window holds less than one more."""
 PATIENCE = 60.0
 
 

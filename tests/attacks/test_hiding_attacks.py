@@ -14,7 +14,7 @@ from federation.store import schema
 from federation.v1.statement_pb2 import SENSITIVITY_NORMAL, SENSITIVITY_RESTRICTED, SENSITIVITY_SECRET
 from hsm import pin_from_value
 from keystore.identities import ANY
-from tests.e2e.unserved_cloud import Clock, Unserved, opened, unserved_cloud
+from tests.e2e.unserved_cloud import Clock, Unserved, looked_up, opened, unserved_cloud
 from tests.grants import EVERYTHING
 
 CLASSES = ("cardiology", "psychiatry")
@@ -55,22 +55,34 @@ def put(cloud: Unserved, *places: Location) -> None:
         index_rows.put_row(cloud.node.cloud, "P:wang", it)
 
 
-def look_up(cloud: Unserved, allowed: Allowed, page: int = 0) -> index_rows.LocationPage:
-    return index_rows.look_up(cloud.node.cloud, "P:wang", CLASSES, allowed, page)
+def found(cloud: Unserved, allowed: Allowed) -> list[Location]:
+    return looked_up(cloud.node.cloud, "P:wang", CLASSES, allowed)
 
 
 def test_pages_and_what_is_opened_are_the_same_with_and_without_what_is_above_the_grant(
     cloud: Unserved, revealed: list[bytes]
 ) -> None:
     put(cloud, *(place(number) for number in range(8)))
-    seen = look_up(cloud, BY_GRANT), len(revealed)
+    seen = found(cloud, BY_GRANT), len(revealed)
     put(cloud, *(place(number, sensitivity=SENSITIVITY_RESTRICTED) for number in range(8, 40)))
     put(cloud, *(place(number, sensitivity=SENSITIVITY_SECRET) for number in range(40, 50)))
     revealed.clear()
-    assert (look_up(cloud, BY_GRANT), len(revealed)) == seen
-    assert look_up(cloud, BY_GRANT, page=1).locations == []
-    assert look_up(cloud, replace(BY_GRANT, highest_sensitivity=SENSITIVITY_RESTRICTED)).pages == 5
-    assert look_up(cloud, EVERYTHING).pages == 7
+    assert (found(cloud, BY_GRANT), len(revealed)) == seen
+    assert len(found(cloud, replace(BY_GRANT, highest_sensitivity=SENSITIVITY_RESTRICTED))) == 40
+    assert len(found(cloud, EVERYTHING)) == 50
+
+
+def test_where_a_page_ends_tells_nothing_of_what_is_above_the_grant(
+    cloud: Unserved, revealed: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that is full to its last row says that there are more where there are more that may be shown, and not else."""
+    monkeypatch.setattr(index_rows, "ROWS_PER_PAGE", 8)
+    put(cloud, *(place(number) for number in range(9)))
+    put(cloud, *(place(number, sensitivity=SENSITIVITY_SECRET) for number in range(9, 30)))
+    first = index_rows.look_up(cloud.node.cloud, "P:wang", CLASSES, BY_GRANT)
+    assert len([*first.opened]) == len(revealed) == 8
+    second = index_rows.look_up(cloud.node.cloud, "P:wang", CLASSES, BY_GRANT, first.last)
+    assert (len([*second.opened]), second.last) == (1, None)
 
 
 @pytest.mark.parametrize(
@@ -89,21 +101,20 @@ def test_pages_and_what_is_opened_tell_nothing_of_what_is_hidden(
     cloud: Unserved, revealed: list[bytes], hidden: Hidden, left: set[int]
 ) -> None:
     put(cloud, place(0), place(1, "H:north/psychiatry"), place(2, "H:south/cardiology"))
-    found = look_up(cloud, replace(BY_GRANT, hidden=(hidden,)))
-    assert {int.from_bytes(it.handle, "big") for it in found.locations} == left
+    shown = found(cloud, replace(BY_GRANT, hidden=(hidden,)))
+    assert {int.from_bytes(it.handle, "big") for it in shown} == left
     assert len(revealed) == len(left)
 
 
 def test_record_that_is_hidden_without_its_hospital_is_shown_at_none(cloud: Unserved) -> None:
     put(cloud, place(0), place(1))
-    found = look_up(cloud, replace(BY_GRANT, hidden=(Hidden(handle=bytes(16).hex()),)))
-    assert found.locations == [place(1)]
+    assert found(cloud, replace(BY_GRANT, hidden=(Hidden(handle=bytes(16).hex()),))) == [place(1)]
 
 
 def test_record_that_is_kept_back_since_is_not_shown_under_its_earlier_row(cloud: Unserved) -> None:
     put(cloud, place(0), place(0, sensitivity=SENSITIVITY_SECRET))
-    assert look_up(cloud, BY_GRANT).locations == []
-    assert look_up(cloud, EVERYTHING).locations == [place(0, sensitivity=SENSITIVITY_SECRET)]
+    assert found(cloud, BY_GRANT) == []
+    assert found(cloud, EVERYTHING) == [place(0, sensitivity=SENSITIVITY_SECRET)]
 
 
 def test_writer_of_the_database_shows_no_doctor_what_is_secret(cloud: Unserved) -> None:
@@ -112,4 +123,4 @@ def test_writer_of_the_database_shows_no_doctor_what_is_secret(cloud: Unserved) 
     normal = cloud.node.cloud.blind_index.patients("P:wang")[0].level(SENSITIVITY_NORMAL)
     lowered = sa.update(schema.index_rows).values(level=normal)
     cloud.node.database.write(lambda connection: connection.execute(lowered))
-    assert look_up(cloud, BY_GRANT).locations == [place(0)]
+    assert found(cloud, BY_GRANT) == [place(0)]

@@ -45,8 +45,8 @@ from tests.simulator import Federation
 from tests.waiting import until
 
 SLICES = 100
-IN_FLIGHT = 12
-"""Slices that may be on their way when it falls: in gRPC's and the kernel's buffers at both ends."""
+IN_FLIGHT = 3
+"""Slices that may be on their way when it falls: the reader's window holds less than one more."""
 OF_AGE_MS = 60_000
 DEPARTMENT = ToDepartment("H:alpha", "cardiology")
 ELSEWHERE = ToDepartment("H:beta", "cardiology")

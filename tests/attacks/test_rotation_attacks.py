@@ -27,7 +27,7 @@ from federation.v1.statement_pb2 import (
     Credential,
     EncryptionKeyStatement,
     KeyStatement,
-    RevocationList,
+    RevocationHead,
     SignedStatement,
 )
 from keystore.errors import CredentialMismatch
@@ -126,11 +126,11 @@ def test_what_a_revoked_cloud_key_states_is_refused_whoever_signed_it_when(rotat
         content.verifying_key_digest = digest(old.verifying_key.data)
         content.not_before = now - 90_000
 
-    def before(content: RevocationList) -> None:
+    def before(content: RevocationHead) -> None:
         content.this_update = now - 90_000
 
     epoch = restated("ek", cloud.epochs.current(now), EncryptionKeyStatement, old, by_the_old_key)
-    listed = restated("rl", cloud.revocation_list(), RevocationList, old, before)
+    listed = restated("rl", cloud.revocation_head(), RevocationHead, old, before)
     cloud.verifier().cloud_encryption_key(epoch, now=now)
     cloud.revoke_generation(IDENTITY)
     verifier = cloud.verifier()
@@ -255,10 +255,10 @@ def test_an_old_bundle_is_not_kept_alive_by_fresh_lists(own_federation: Federati
         federation.clock.advance(timedelta(days=1))
         offer(federation, member, federation.cloud.bundle.signed)
         assert offer(federation, kept_behind, old.signed) == old
-        lists = kept_behind.verifier().lists.revocations
+        lists = kept_behind.verifier().lists.head
         assert kept_behind.trust.lease(lists).is_behind(lists)
     now = federation.clock.now
-    member.trust.require_usable(member.verifier().lists.revocations, now=now)
+    member.trust.require_usable(member.verifier().lists.head, now=now)
     with refused(BundleStale):
         kept_behind.trust.require_usable(lists, now=now)
 
@@ -277,7 +277,7 @@ def test_a_certificate_falls_by_the_crl_of_the_key_that_signed_it_and_by_no_othe
     puk = doctor.keys.signing_key.verifying_key.data
 
     def verify(*crls: bytes) -> None:
-        lists = Lists.read(anchors, federation.cloud.revocation_list(), crls)
+        lists = Lists.read(anchors, federation.cloud.revocation_head(), crls)
         now = federation.clock.now
         verify_certificate(
             certificate, authorities=anchors.authorities, lists=lists, doctor_id="D:fox", verifying_key=puk, now=now

@@ -1,18 +1,18 @@
 """A browser for all tests of a worker; the real one, or a loud word about what is missing."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from demo.screens import chromium
 from tests.browser.browsing import AXE, PATIENCE_MS
 
 HERE = Path(__file__).parent
 REQUIRED = os.environ.get("MEDUNION_REQUIRE_BROWSER") == "1"
-CHROMIUM = os.environ.get("MEDUNION_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = chromium()
 
 
 OTHER_UID = 65534
@@ -50,6 +50,6 @@ def browser() -> Iterator[Browser]:
     assert CHROMIUM is not None, "Chromium is missing: apt-get install chromium"
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()

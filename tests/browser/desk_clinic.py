@@ -1,6 +1,6 @@
 """A running federation with a doctor whose desk is open in a browser, and patients who type."""
 
-import zipfile
+import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -126,9 +126,9 @@ class AtTheDesk:
         """Save the evidence, and give the kinds of its exhibits."""
         with self.page.expect_download() as saving:
             self.press("Save your evidence")
-        assert saving.value.suggested_filename == "medunion-evidence.zip"
-        with zipfile.ZipFile(saving.value.path()) as archive:
-            return [name.removesuffix(".json").partition("-")[2] for name in archive.namelist()]
+        assert saving.value.suggested_filename == "medunion-evidence.json"
+        content = json.loads(saving.value.path().read_text())
+        return [exhibit["kind"] for exhibit in content["exhibits"]]
 
     def wait_until_kept(self) -> None:
         """Wait until the patient has signed for the diagnosis and the hospital for the encounter."""

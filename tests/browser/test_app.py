@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from demo.stage import Running, federation, run
+from federation.person.code import DoctorCode
 from tests.browser.handset import handset
-from tests.e2e.clinic import Clinic, clinic_of
+from tests.e2e.clinic import Clinic, clinic_of, time_of_day
 from tests.waiting import until
 
 CONCLUSION = "Sinus rhythm, no ischaemia."
@@ -138,6 +140,8 @@ def test_code_that_leads_nowhere_says_what_to_do(browser: Browser, clinic: Clini
 
         start, middle, end = code[:-20], code[-20], code[-19:]
         app.give(f"{start}{'A' if middle != 'A' else 'B'}{end}")
+        expect(alert).to_contain_text("[CODE_INVALID]")
+        app.give(str(replace(DoctorCode.parse(code), digest=bytes(32))))
         expect(alert).to_contain_text("[IDENTITY_MISMATCH]")
         expect(alert).to_contain_text("Don't go in.")
 
@@ -154,7 +158,7 @@ def test_agreeing_twice_sends_once_and_giving_up_signs_nothing(
     browser: Browser, clinic: Clinic, keyboard: tuple[int, int], tmp_path: Path
 ) -> None:
     here, there = keyboard
-    consult, code = clinic.consult("twice", "--until", "23:59", "--fetch", "none", keyboard=there)
+    consult, code = clinic.consult("twice", "--until", time_of_day(2), "--fetch", "none", keyboard=there)
     first = Running(tmp_path / "first", "patient", "visit", "--directory", clinic.johnnie, code, "--yes")
     until(lambda: "P:johnnie is here" in consult.said(), consult.said)
     trace = tmp_path / "trace"

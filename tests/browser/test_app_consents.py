@@ -202,8 +202,8 @@ def test_keyboard_alone_goes_from_a_code_to_a_diagnosis_on_a_narrow_screen(
         app.heading("Your diagnoses")
         app.look("diagnoses")
         with page.expect_download() as saved:
-            press(page, page.get_by_role("link", name="Save it as a zip"))
-        assert saved.value.suggested_filename == "evidence.zip"
+            press(page, page.get_by_role("link", name="Save it as one file"))
+        assert saved.value.suggested_filename == "evidence.json"
     consult.wait()
 
 

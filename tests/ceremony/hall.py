@@ -1,5 +1,6 @@
 """A hall to hold ceremonies in: the examples of the documentation on real SoftHSM tokens, with an answers file for people."""
 
+import json
 import re
 import secrets
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from demo.stage import run
 from federation.cli.main import main
 from hsm import ObjectInfo, Pin, TokenUri, open_token, pin_from_value
 from keystore.backup import RecoverableKeys, new_seed
@@ -54,6 +56,17 @@ def gather(make_uri: MakeUri, pin: str) -> People:
     return People(tokens, keys, uri, certificate.public_bytes(Encoding.DER), crl.public_bytes(Encoding.DER), pin)
 
 
+def rehearse(file: Path, transcript: Path) -> str:
+    """Rehearse a ceremony's file with answers in people's place, and return what was said.
+
+    In a process of its own: a rehearsal brings a SoftHSM, and a process stays with one.
+    """
+    answers, shares = transcript.with_name("rehearsal.toml"), transcript.with_name("rehearsed")
+    shares.mkdir()
+    answers.write_text(f'default = "Yes"\nshares = "{shares.name}"\n')
+    return run("ceremony", "run", file, "--rehearsal", "--answers", answers, "--transcript", transcript)
+
+
 @dataclass
 class Hall:
     """One ceremony: its file, answers, shares and token in a directory of its own."""
@@ -64,8 +77,8 @@ class Hall:
     dead: TokenUri
     pin: str
     kind: str
-    answers: dict[str, str] = field(default_factory=dict)
-    pins: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str | list[str]] = field(default_factory=dict)
+    pins: dict[str, str | list[str]] = field(default_factory=dict)
     default: str | None = "Yes"
     lost: str = ""
     holds: tuple[str, ...] = ("tls-ca", "identity")
@@ -108,8 +121,9 @@ class Hall:
 
     def run(self, *options: str, words: tuple[str, ...] = ("run",)) -> Result:
         """Type `medunion ceremony run`."""
-        pins = "".join(f'{name} = "{self.pins.get(name, "pin")}"\n' for name in (*NAMES, "token", "twin-1", "issuer"))
-        answers = "".join(f'"{prompt}" = "{answer}"\n' for prompt, answer in self.answers.items())
+        names = (*NAMES, "token", "twin-1", "issuer")
+        pins = "".join(f"{name} = {json.dumps(self.pins.get(name, 'pin'))}\n" for name in names)
+        answers = "".join(f'"{prompt}" = {json.dumps(answer)}\n' for prompt, answer in self.answers.items())
         default = f'default = "{self.default}"\n' if self.default else ""
         path = self.directory / "answers.toml"
         path.write_text(f'{default}shares = "shares"\n[answers]\n{answers}[pins]\n{pins}')
@@ -118,6 +132,15 @@ class Hall:
 
     def verify(self, *options: str) -> Result:
         return CliRunner().invoke(main, ["ceremony", "verify", str(self.transcript), *options])
+
+    def put(self, name: str, content: str) -> None:
+        """Write a private file beside the ceremony's."""
+        (self.directory / name).write_text(content)
+        (self.directory / name).chmod(0o600)
+
+    def stop_at(self, prompt: str, why: str) -> None:
+        """Have somebody stop the ceremony at a prompt."""
+        self.answers[prompt], self.answers[f"{prompt}.why"] = "stop", why
 
     def entries(self) -> list[Entry]:
         return parse(self.transcript.read_bytes())

@@ -16,6 +16,7 @@ from federation.cli import ceremony as commands
 from federation.cli.main import main
 from keystore.ceremony import actions, outputs
 from keystore.ceremony.console import Room
+from keystore.ceremony.steps import Step
 from tests.ceremony.hall import EXAMPLES, Hall
 
 Halls = Callable[[str], Hall]
@@ -97,8 +98,8 @@ def test_content_wrong_if_an_output_was_changed_before_the_ceremony_went_on(
     assert tls.labels() == set()
 
 
-def _stop_at_the_output(_room: Room, step: str, _names: tuple[str, ...]) -> None:
-    if step.startswith("output-"):
+def _stop_at_the_output(_room: Room, step: Step) -> None:
+    if step.action == "write-output":
         raise KeyboardInterrupt
 
 

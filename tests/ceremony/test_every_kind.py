@@ -17,7 +17,7 @@ from keystore.backup import BackupCard, RecoverableKeys
 from keystore.ceremony.kinds import KINDS
 from keystore.curve import compressed
 from keystore.quorum import Share, combine_pin
-from tests.ceremony.hall import EXAMPLES, OFFICERS, Hall
+from tests.ceremony.hall import EXAMPLES, OFFICERS, Hall, rehearse
 from tests.conftest import USER_PIN
 
 Halls = Callable[[str], Hall]
@@ -54,11 +54,8 @@ def test_example_is_held_and_its_transcript_verifies(kind: str, hall: Halls) -> 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_example_is_rehearsed_and_every_line_says_so(kind: str, tmp_path: Path) -> None:
-    (tmp_path / "shares").mkdir()
-    (tmp_path / "answers.toml").write_text('default = "Yes"\nshares = "shares"\n')
     transcript = tmp_path / "transcript"
-    options = ("--rehearsal", "--answers", tmp_path / "answers.toml", "--transcript", transcript)
-    said = run("ceremony", "run", EXAMPLES / f"{kind}.toml", *options)
+    said = rehearse(EXAMPLES / f"{kind}.toml", transcript)
     assert all(line.startswith("REHEARSAL") for line in said.splitlines())
     assert "REHEARSAL" in run("ceremony", "verify", transcript)
     page = tmp_path / "page.html"
@@ -136,17 +133,6 @@ def test_backup_is_restored_from_its_card_and_any_two_shares(hall: Halls) -> Non
     for name in OFFICERS:
         words = (done.shares / f"{name}.share").read_text().partition(":")[2].split()
         assert " ".join(words[:6]).encode() not in done.transcript.read_bytes()
-
-
-def test_rehearsal_at_the_terminal_clears_each_share_from_the_screen(tmp_path: Path) -> None:
-    """As a newcomer plays it: "Yes" at each prompt."""
-    clear = "\033[2J\033[3J\033[H"
-    transcript = tmp_path / "transcript"
-    options = ("--rehearsal", "--transcript", transcript)
-    said = run("ceremony", "run", EXAMPLES / "medical-authority.toml", *options, stdin="Yes\n" * 100)
-    assert said.count(clear) == len(OFFICERS)
-    assert all(line.startswith("REHEARSAL") for line in said.replace(clear, "").splitlines())
-    assert "REHEARSAL" in run("ceremony", "verify", transcript)
 
 
 def test_interrupted_when_the_input_ends(tmp_path: Path) -> None:

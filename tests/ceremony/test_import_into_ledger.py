@@ -8,11 +8,10 @@ from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from demo.stage import run
 from federation.cli.main import main
 from hsm import open_token, pin_from_value
 from keystore.x509 import create_authority, issue_crl
-from tests.ceremony.hall import EXAMPLES, Hall
+from tests.ceremony.hall import EXAMPLES, Hall, rehearse
 
 Halls = Callable[[str], Hall]
 LOST = 0x1F2E3D
@@ -137,8 +136,7 @@ def test_import_refused_for_a_ceremony_of_no_authority(kind: str, hall: Halls) -
 def test_import_refused_for_a_rehearsal(hall: Halls) -> None:
     board = held(hall("doctor-card"))
     board.hall.transcript.unlink()
-    words = ("ceremony", "run", EXAMPLES / "doctor-card.toml", "--rehearsal", "--transcript", board.hall.transcript)
-    run(*words, stdin="Yes\n" * 100)
+    rehearse(EXAMPLES / "doctor-card.toml", board.hall.transcript)
     opened = board.hall.entries()[0].data
     assert "[IMPORT_REFUSED]" in board.take(code=1, key=opened["participants"]["Wanda"])
 

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from demo.stage import run
 from federation.cli.main import main
 from federation.party.node_directory import NodeDirectory
 from hsm import Pin, TokenUri, open_token, pin_from_value
 from keystore.ceremony.verify import verify
 from keystore.party import CloudKeys
 from keystore.quorum import Share, combine_pin
-from tests.ceremony.hall import OFFICERS, Hall
+from tests.ceremony.hall import OFFICERS, Hall, rehearse
 
 Halls = Callable[[str], Hall]
 
@@ -104,8 +103,7 @@ def test_ceremony_of_another_kind_a_rehearsal_and_unknown_people_are_refused(hal
     ]
     for path in made:
         path.unlink()
-    answers = "--answers", enrolment.directory / "answers.toml"
-    run("ceremony", "run", enrolment.file, "--rehearsal", *answers, "--transcript", enrolment.transcript)
+    rehearse(enrolment.file, enrolment.transcript)
     thrown_away = verify(enrolment.transcript.read_bytes()).signers["Wanda"]
     said = init(enrolment, *cloud(enrolment), "--participant", f"Wanda={thrown_away}", code=1)
     assert "transcript of a rehearsal" in said

@@ -1,25 +1,19 @@
 """Ceremonies that are interrupted at a prompt, by signal or by kill, gone on with or undone: nothing stays half-made."""
 
-import io
 import json
-import os
-import pty
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 
-from federation.cli.ceremony import AnswersDesk
+from federation.cli.ceremony_desks import AnswersDesk
 from hsm import KeyPolicy, Token, open_token, pin_from_value
 from keystore.ceremony import actions, outputs
 from keystore.ceremony.transcript import State
 from tests.ceremony.hall import Hall
+from tests.ceremony.players import Players, Terminal, ended_by, run_words
 
 Halls = Callable[[str], Hall]
-MEDUNION = [sys.executable, "-c", "from federation.cli.main import main; main()"]
-SECONDS = 30
 
 
 @pytest.fixture
@@ -30,28 +24,12 @@ def medical(hall: Halls) -> Hall:
     return prepared
 
 
-def at_a_prompt(hall: Hall, number: int) -> int:
+def at_a_prompt(hall: Hall, number: signal.Signals) -> int:
     """Hold it at a terminal with people who fall silent after the key is made, send a signal, and return the exit code."""
-    terminal, theirs = pty.openpty()
-    command = [*MEDUNION, "ceremony", "run", str(hall.file), "--transcript", str(hall.transcript)]
-    # A session of its own has no other terminal to ask for PINs at.
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
-        os.close(theirs)
-        with os.fdopen(terminal, "r+b", buffering=0) as people:
-            while True:
-                prompt = _next_prompt(people)
-                if hall.state.exists() and '"step": "key-' in hall.state.read_text():
-                    break
-                people.write((hall.pin if "PIN of" in prompt else "Yes").encode() + b"\n")
-            process.send_signal(number)
-            return process.wait(SECONDS)
-
-
-def _next_prompt(people: io.FileIO) -> str:
-    shown = b""
-    while not shown.endswith(b": "):
-        shown += people.read(4096) or b""
-    return shown.decode()
+    people = Players({"PIN of": hall.pin})
+    with Terminal(*run_words(hall.file, hall.transcript)) as terminal:
+        assert people.play(terminal, lambda prompt: "are the words those that you noted?" in prompt)
+        return ended_by(terminal, number.name)
 
 
 class Pulled(RuntimeError):
@@ -94,7 +72,7 @@ def test_interrupted_ceremony_is_undone_unless_the_administrator_says_yes(
     medical: Hall, monkeypatch: pytest.MonkeyPatch, made: bool
 ) -> None:
     interrupted(medical, monkeypatch, Pulled, made=made)
-    medical.answers["resume"] = "No"
+    medical.answers["resume"] = "undo"
     result = medical.run("--resume")
     assert (result.exit_code, "[CONFIRMATION_REFUSED]" in result.output) == (1, True)
     assert medical.labels() == set()
@@ -128,7 +106,7 @@ def test_pin_incorrect_at_the_signing_undoes_nothing_and_everybody_signs_anew(me
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_signal_leaves_a_state_from_which_it_goes_on(medical: Hall, number: int) -> None:
+def test_signal_leaves_a_state_from_which_it_goes_on(medical: Hall, number: signal.Signals) -> None:
     code = at_a_prompt(medical, number)
     assert code == (-signal.SIGKILL if number == signal.SIGKILL else 1)
     if number != signal.SIGKILL:
@@ -171,7 +149,7 @@ def test_pin_incorrect_while_undoing_costs_one_attempt_however_many_keys_there_a
     with monkeypatch.context() as patch:
         patch.setattr(outputs, "make", lambda *_: (_ for _ in ()).throw(Pulled))
         assert hospital.run().exit_code == 1
-    hospital.answers["resume"] = "No"
+    hospital.answers["resume"] = "undo"
     (hospital.directory / "pin").write_text("wrong-pin")
     attempts = []
     take = AnswersDesk.pin
@@ -232,7 +210,7 @@ def test_state_holds_no_secret(medical: Hall, monkeypatch: pytest.MonkeyPatch) -
 
 def test_interrupted_while_shares_are_shown_starts_the_splitting_anew(hall: Halls) -> None:
     medical = hall("medical-authority")
-    medical.answers["pin.Omar"] = "No"
+    medical.stop_at("output-authority_certificate.Wim", "the words differ")
     result = medical.run()
     assert result.exit_code == 1
     assert medical.last().event == "aborted"

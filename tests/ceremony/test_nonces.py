@@ -6,7 +6,7 @@ import pytest
 
 from hsm import NonceReport, Token
 from keystore.ceremony.kinds import KINDS
-from keystore.ceremony.plan import read_plan
+from keystore.ceremony.plan_file import read_plan
 from tests.ceremony.hall import EXAMPLES, Hall
 from tests.ceremony.test_refusals import aborted, stopped
 

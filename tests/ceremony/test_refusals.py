@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from federation.cli.ceremony import AnswersDesk
+from federation.cli.ceremony_desks import AnswersDesk
 from hsm import KeyPolicy, Pin, Token, open_token, pin_from_value
 from hsm.creation import generate
 from hsm.policy import SIGNING
@@ -39,22 +39,30 @@ def aborted(hall: Hall, reason: str) -> None:
     assert not hall.state.exists()
 
 
-def test_output_exists_is_refused_before_the_token_is_touched(hall: Halls) -> None:
+def not_begun(hall: Hall) -> None:
+    """See that nothing is left of an attempt, so that the same command does when its cause is mended."""
+    assert not hall.transcript.exists()
+    assert not hall.state.exists()
+
+
+def waits(hall: Hall, reason: str, labels: set[str] | None = None) -> None:
+    """See that it is on record and nothing was undone, and that the administrator can have it undone."""
+    assert (hall.last().event, hall.last().data["reason"]) == ("failed", reason)
+    assert hall.state.exists()
+    assert hall.verify().exit_code == 1
+    assert hall.labels() == (labels or set())
+
+
+def test_output_exists_is_refused_before_anything_is_begun_and_all_are_named(hall: Halls) -> None:
     medical = hall("medical-authority")
     existing = medical.directory / "authority.der"
     existing.write_bytes(b"older")
+    (medical.directory / "first.crl").symlink_to("nowhere")
     said = stopped(medical, 1, "OUTPUT_EXISTS")
     assert "authority.der" in said
+    assert "first.crl are there already" in said
     assert existing.read_bytes() == b"older"
-    assert "token" not in [entry.event for entry in medical.entries()]
-    aborted(medical, "OUTPUT_EXISTS")
-
-
-def test_output_exists_even_as_a_broken_link_is_refused(hall: Halls) -> None:
-    medical = hall("medical-authority")
-    (medical.directory / "authority.der").symlink_to("nowhere")
-    stopped(medical, 1, "OUTPUT_EXISTS")
-    aborted(medical, "OUTPUT_EXISTS")
+    not_begun(medical)
 
 
 def test_transcript_that_exists_is_never_overwritten(hall: Halls) -> None:
@@ -64,20 +72,37 @@ def test_transcript_that_exists_is_never_overwritten(hall: Halls) -> None:
     assert medical.transcript.read_text() == "evidence\n"
 
 
-def test_token_not_found_by_another_serial_is_refused(hall: Halls) -> None:
+def test_token_not_found_by_another_serial_waits_for_the_right_one(hall: Halls) -> None:
     medical = hall("medical-authority")
     serial = medical.token.serial
     assert serial is not None
     medical.change(f"serial={serial}", "serial=ffffffffffffffff")
-    stopped(medical, 3, "TOKEN_NOT_FOUND")
-    aborted(medical, "TOKEN_NOT_FOUND")
+    said = stopped(medical, 3, "TOKEN_NOT_FOUND")
+    assert "The ceremony's token" in said
+    assert "is not there" in said
+    waits(medical, "TOKEN_NOT_FOUND")
 
 
-def test_pin_incorrect_is_a_token_failure(hall: Halls) -> None:
+def test_pin_incorrect_is_a_token_failure_that_undoes_nothing_and_says_how_to_go_on(hall: Halls) -> None:
     medical = hall("medical-authority")
-    (medical.directory / "pin").write_text("wrong-pin")
-    stopped(medical, 3, "PIN_INCORRECT")
-    aborted(medical, "PIN_INCORRECT")
+    medical.put("pin", "wrong-pin")
+    said = stopped(medical, 3, "PIN_INCORRECT")
+    assert "The ceremony's token" in said
+    assert "Its counter says: a wrong PIN was typed since the last right one." in said
+    assert f"--transcript {medical.transcript} --resume" in said
+    waits(medical, "PIN_INCORRECT")
+    medical.put("pin", medical.pin)
+    assert medical.run("--resume").exit_code == 0
+    assert medical.verify().exit_code == 0
+
+
+def test_pin_incorrect_once_is_asked_again_and_twice_is_not(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    medical.put("wrong", "wrong-pin")
+    medical.pins["token"] = ["wrong", "wrong", "pin"]
+    said = stopped(medical, 3, "PIN_INCORRECT")
+    assert "refused the PIN twice" in said
+    waits(medical, "PIN_INCORRECT")
 
 
 @pytest.mark.parametrize(
@@ -126,28 +151,63 @@ def test_ceremony_file_invalid_without_the_tokens_serial(hall: Halls) -> None:
     assert "token.uri" in stopped(medical, 2, "CEREMONY_FILE_INVALID")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "faults"),
+    [
+        (
+            'threshold = 2\n\n[certificate]\nauthority = "M:',
+            'threshold = 9\n\n[certificate]\nauthority = "Q:',
+            ("quorum.threshold", "certificate.authority"),
+        ),
+        ('title = "Medical', 'tittle = "Medical', ("ceremony.title: is missing", "ceremony.tittle: unknown")),
+        ('kind = "medical-authority"', 'kind = "medical"', ("ceremony.kind",)),
+        ('administrator = "Ada"', 'administrator = "A da"', ("roles: 'A da'", "participants.Ada: unknown")),
+    ],
+)
+def test_ceremony_file_invalid_names_all_faults_at_once_and_none_that_follows_from_another(
+    hall: Halls, old: str, new: str, faults: tuple[str, ...]
+) -> None:
+    medical = hall("medical-authority")
+    medical.change(old, new)
+    medical.change(medical.people.keys["Wim"], "ff")
+    said = stopped(medical, 2, "CEREMONY_FILE_INVALID")
+    assert all(fault in said for fault in (*faults, "participants.Wim.public_key"))
+    assert f"the file has {len(faults) + 1} faults" in said
+
+
 def test_confirmation_refused_by_a_witness_undoes_the_keys_with_the_reason(hall: Halls) -> None:
     medical = hall("medical-authority")
     medical.change("[quorum]\nthreshold = 2\n", "")
-    medical.answers["key-medical-authority.Wim"] = "the seal was broken"
+    medical.stop_at("output-authority_certificate.Wim", "the seal was broken")
     said = stopped(medical, 1, "CONFIRMATION_REFUSED")
-    assert "Wim (witness) said 'the seal was broken'" in said
+    assert "Wim (witness) stopped it at the step 'output-authority_certificate': the seal was broken" in said
     assert [e.data["label"] for e in medical.entries() if e.event == "destroyed"] == ["medical-authority"]
     aborted(medical, "CONFIRMATION_REFUSED")
 
 
-@pytest.mark.parametrize("typed", ["yes", "YES", "Yes ", "", "No"])
-def test_confirmation_refused_unless_exactly_yes(hall: Halls, typed: str) -> None:
+@pytest.mark.parametrize("typed", ["yes", "YES", " Yes "])
+def test_yes_is_yes_however_it_is_typed(hall: Halls, typed: str) -> None:
     medical = hall("medical-authority")
     medical.answers["file.Wanda"] = typed
-    stopped(medical, 1, "CONFIRMATION_REFUSED")
-    aborted(medical, "CONFIRMATION_REFUSED")
+    assert medical.run().exit_code == 0
+
+
+@pytest.mark.parametrize("typed", ["y", "", "No", "Yes!", "secret-pin"])
+def test_confirmation_refused_only_by_stop_and_anything_else_is_asked_again_and_on_no_record(
+    hall: Halls, typed: str
+) -> None:
+    medical = hall("medical-authority")
+    medical.answers["file.Wanda"] = [typed, "Yes"]
+    result = medical.run()
+    assert result.exit_code == 0, result.output
+    assert "Wanda (witness) typed something else than Yes, pause or stop" in result.output
+    assert "secret-pin" not in medical.transcript.read_text()
 
 
 def test_confirmation_refused_late_removes_the_outputs_too(hall: Halls) -> None:
     medical = hall("medical-authority")
     medical.change("[quorum]\nthreshold = 2\n", "")
-    medical.answers["final-inventory.Wanda"] = "No"
+    medical.stop_at("final-inventory.Wanda", "another key is there")
     stopped(medical, 1, "CONFIRMATION_REFUSED")
     assert medical.last().data["removed"] == ["authority_certificate", "first_crl"]
     assert not (medical.directory / "authority.der").exists()
@@ -190,8 +250,8 @@ def test_too_few_shares_are_refused_before_the_token_is_touched(hall: Halls) -> 
 
 def test_duplicate_share_is_refused(hall: Halls) -> None:
     rotation = hall("rotation")
-    shutil.copy(rotation.shares / "Olga.share", rotation.shares / "Otto.share")
-    stopped(rotation, 1, "DUPLICATE_SHARE")
+    shutil.copy(rotation.shares / "Olga.share", rotation.shares / "Omar.share")
+    assert "Omar typed the share that Olga gave." in stopped(rotation, 1, "DUPLICATE_SHARE")
     assert rotation.last().data["reason"] == "DUPLICATE_SHARE"
     assert rotation.labels() == {"identity", "tls-ca"}
 
@@ -201,7 +261,7 @@ def test_corrupt_share_is_refused(hall: Halls) -> None:
     path = rotation.shares / "Olga.share"
     *words, last = path.read_text().split()
     path.write_text(" ".join([*words, "academic" if last != "academic" else "acid"]))
-    stopped(rotation, 1, "CORRUPT_SHARE")
+    assert "Olga's share: " in stopped(rotation, 1, "CORRUPT_SHARE")
     assert rotation.last().data["reason"] == "CORRUPT_SHARE"
     assert rotation.labels() == {"identity", "tls-ca"}
 
@@ -210,7 +270,8 @@ def test_mixed_shares_of_another_pin_are_refused(hall: Halls) -> None:
     rotation = hall("rotation")
     other = split_pin(Pin("another-pin-of-some-token-000000"), threshold=2, holders=("Olga", "Omar", "Otto"))
     (rotation.shares / "Olga.share").write_text(other[0].text())
-    stopped(rotation, 1, "MIXED_SHARES")
+    said = stopped(rotation, 1, "MIXED_SHARES")
+    assert "Omar's share is of another splitting than Olga's." in said
 
 
 def test_mixed_shares_when_an_officer_types_another_share_than_was_shown(
@@ -219,9 +280,11 @@ def test_mixed_shares_when_an_officer_types_another_share_than_was_shown(
     backup = hall("backup")
     wrong = split_pin(Pin("0123456789abcdef"), threshold=2, holders=("Olga", "Omar", "Otto"))[1].text()
     take = AnswersDesk.take_share
-    monkeypatch.setattr(AnswersDesk, "take_share", lambda desk, name: wrong if name == "Omar" else take(desk, name))
+    monkeypatch.setattr(
+        AnswersDesk, "take_share", lambda desk, name, text: wrong if name == "Omar" else take(desk, name, text)
+    )
     assert "Omar typed another share" in stopped(backup, 1, "MIXED_SHARES")
-    aborted(backup, "MIXED_SHARES")
+    waits(backup, "MIXED_SHARES", {"identity", "sealing", "issuer", "index", "tls-ca"})
 
 
 def test_too_few_shares_restore_nothing(hall: Halls) -> None:
@@ -229,7 +292,7 @@ def test_too_few_shares_restore_nothing(hall: Halls) -> None:
     (restore.shares / "Olga.share").unlink()
     (restore.shares / "Omar.share").unlink()
     stopped(restore, 1, "TOO_FEW_SHARES")
-    aborted(restore, "TOO_FEW_SHARES")
+    waits(restore, "TOO_FEW_SHARES")
 
 
 def test_backup_card_rejected_if_it_was_changed(hall: Halls) -> None:
@@ -267,8 +330,7 @@ def test_certificate_rejected_if_an_authoritys_file_is_none_before_anything_is_b
     card = hall("re-issue")
     (card.directory / name).write_bytes(b"mail attachment")
     stopped(card, 1, "CERTIFICATE_REJECTED")
-    assert not card.transcript.exists()
-    assert not card.state.exists()
+    not_begun(card)
 
 
 def test_authoritys_files_may_be_pem_with_text_before_them(hall: Halls) -> None:
@@ -295,7 +357,7 @@ def test_key_attributes_wrong_is_refused_and_the_key_destroyed(hall: Halls, monk
     aborted(medical, "KEY_ATTRIBUTES_WRONG")
 
 
-def test_token_unavailable_when_it_is_pulled_midway_and_undone_when_it_is_back(
+def test_token_unavailable_when_it_is_pulled_midway_and_gone_on_with_when_it_is_back(
     hall: Halls, softhsm: SoftHsm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     medical = hall("medical-authority")
@@ -313,15 +375,16 @@ def test_token_unavailable_when_it_is_pulled_midway_and_undone_when_it_is_back(
     monkeypatch.setattr(actions, "generate", pull)
     result = medical.run()
     assert result.exit_code == 3, result.output
-    assert medical.last().data["left_in_token"] == ["medical-authority"]
+    assert (medical.last().event, medical.last().data["reason"]) == ("failed", "TOKEN_UNAVAILABLE")
     assert "medical-authority" in medical.state.read_text()
     for home in away.iterdir():
         shutil.move(home, tokens / home.name)
     away.rmdir()
     monkeypatch.undo()
     back = medical.run("--resume")
-    assert (back.exit_code, "[CEREMONY_ABORTED]" in back.output) == (1, True), back.output
-    aborted(medical, "CEREMONY_ABORTED")
+    assert back.exit_code == 0, back.output
+    assert medical.verify().exit_code == 0
+    assert medical.labels() == {"medical-authority"}
 
 
 def _holds(path: Path, serial: str) -> bool:

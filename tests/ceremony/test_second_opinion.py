@@ -8,13 +8,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from demo.stage import run
 from keystore.ceremony import engine, outputs
 from keystore.ceremony.console import Room
 from keystore.ceremony.kinds import KINDS
 from keystore.ceremony.openssl import OpenSsl
 from keystore.ceremony.outputs import _OPINIONS
-from tests.ceremony.hall import EXAMPLES, Hall
+from tests.ceremony.hall import EXAMPLES, Hall, rehearse
 
 Halls = Callable[[str], Hall]
 OUTPUTS_OF = {
@@ -78,8 +77,7 @@ def test_tool_missing_stops_a_ceremony_before_its_token_is_touched_but_no_rehear
     result = prepared.run()
     assert (result.exit_code, "[TOOL_MISSING]" in result.output) == (1, True), result.output
     assert not prepared.transcript.exists()
-    options = ("--rehearsal", "--transcript", prepared.transcript)
-    said = run("ceremony", "run", EXAMPLES / "medical-authority.toml", *options, stdin="Yes\n" * 100)
+    said = rehearse(EXAMPLES / "medical-authority.toml", prepared.transcript)
     assert "REHEARSAL openssl is not installed" in said
 
 

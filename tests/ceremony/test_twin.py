@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pkcs11 import Attribute
 
-from federation.cli.ceremony import AnswersDesk
+from federation.cli.ceremony_desks import AnswersDesk
 from hsm import KeyPolicy, PinProvider, Token, TokenUri, Wrapped, open_token, pin_from_value, transport
 from hsm.generation import generate_pair
 from hsm.policy import SIGNING
@@ -226,7 +226,8 @@ def test_inventory_unexpected_if_something_extractable_is_left(twin: Hall, monke
 
     def leak(token: Token, policy: KeyPolicy, transports: list[bytes]) -> tuple[Wrapped, ...]:
         if not any(info.label == "left" for info in token.objects()):
-            session = living.enter_context(token._sessions._lend("leak", writable=True))
+            session = token._sessions._take(writable=True)
+            living.callback(token._sessions._discard, session)
             generate_pair(session, loose, names, stored=False)
         return wrap(token, policy, transports)
 
@@ -240,22 +241,22 @@ FORBIDDEN = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from federation.cli.ceremony import AnswersDesk
-from hsm import errors, open_token
+from federation.cli.ceremony_desks import AnswersDesk
+from hsm import errors, open_token, pin_from_value
 from hsm.softhsm import SoftHsm
 from keystore.ceremony import engine
-from keystore.ceremony.plan import read_plan
-from keystore.ceremony.rehearsal import Stage
+from keystore.ceremony.plan_file import read_plan
+from keystore.ceremony.rehearsal import PRACTICE_PIN, Stage
 now, here = (lambda: datetime.now(UTC)), Path(sys.argv[1])
 SoftHsm(here / "softhsm", ["-", sys.argv[3]])
-stage = Stage(here, AnswersDesk(here / "answers.toml"), now)
+stage = Stage(here, AnswersDesk(here / "answers.toml", PRACTICE_PIN), now)
 plan = stage.plan(read_plan(Path(sys.argv[2])))
 try:
     engine.run(plan, stage.desk, here / "transcript", now, rehearsal=True)
 except errors.HsmError as error:
     print(type(error).__name__)
 for name, uri in plan.tokens.items():
-    with open_token(uri, stage.desk.pin(name, "")) as token:
+    with open_token(uri, pin_from_value(PRACTICE_PIN)) as token:
         print(len(token.objects()))
 """
 
@@ -305,7 +306,7 @@ def test_interrupted_ceremony_goes_on_with_keys_that_are_whole(
 @pytest.mark.parametrize("which", [0, 1, 3, 5])
 def test_interrupted_ceremony_is_undone_in_every_token(twin: Hall, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
     cut_at(twin, monkeypatch, which, Pulled)
-    twin.answers["resume"] = "No"
+    twin.answers["resume"] = "undo"
     stopped(twin, 1, "CONFIRMATION_REFUSED", "--resume")
     aborted(twin, "CONFIRMATION_REFUSED")
 
@@ -325,7 +326,9 @@ def test_interrupted_between_two_tokens_pins_goes_on_with_the_shares_that_one_ha
         patch.setattr(AnswersDesk, "pin", stop)
         assert twin.run().exit_code == 1
     before = [Share.parse((twin.shares / f"{name}.share").read_text()) for name in OFFICERS]
-    monkeypatch.setattr(AnswersDesk, "show_share", lambda desk, name, share: desk._share(name).write_text(share))
+    monkeypatch.setattr(
+        AnswersDesk, "show_share", lambda desk, share: desk._share(share.holder).write_text(share.text())
+    )
     result = twin.run("--resume")
     assert result.exit_code == 0, result.output
     pin = new_pin(twin)

@@ -4,13 +4,14 @@ import hashlib
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from demo.stage import CONSENT, Federation, run
 from federation.party.registration import ticket_text
+from federation.person.code import DoctorCode
 from tests.clients.foreign import Party, certify_doctor, enrol_patient, party, register_patient, sensor, write_pin
 from tests.waiting import until
 
@@ -210,6 +211,8 @@ def test_patient_reads_who_accessed_its_records(clinic: Clinic) -> None:
     again = clinic.patient.run("accesses")
     read = {it["where"] for it in again["accesses"] if (it["kind"], it["reason"]) == ("LOG", "OK")}
     assert {"C:union", "H:a"} <= read
+    assert {it["remark"] for it in again["accesses"] if it["asker"] == clinic.patient.identity} == {""}
+    assert {it["untold"] for it in again["logs"]} == {0}
     numbers = [it["number"] for it in again["accesses"] if it["where"] == "H:a"]
     assert numbers == sorted(set(numbers), reverse=True)
 
@@ -234,9 +237,9 @@ def test_renewed_encryption_keys_are_those_of_the_next_visit(clinic: Clinic) -> 
 
 def test_code_that_was_altered_reaches_nobody(clinic: Clinic) -> None:
     doctor, code = consult(clinic, "altered")
-    digest = code[-43:]
-    other = code[:-43] + ("A" if digest[0] != "A" else "B") + digest[1:]
+    other = str(replace(DoctorCode.parse(code), digest=bytes(32)))
     assert visit(clinic, other, expect=1)["reason"] == "IDENTITY_MISMATCH"
+    assert visit(clinic, code[:-1] + ("A" if code[-1] != "A" else "B"), expect=1)["reason"] == "CODE_INVALID"
     doctor.stop()
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -40,6 +41,10 @@ class Server:
     def put(self, bucket: str, key: str, body: bytes) -> None:
         """Put an object that is not a blob's."""
         self._client.put_object(Bucket=bucket, Key=key, Body=body)
+
+    def get(self, bucket: str, key: str) -> dict[str, Any]:
+        """Give an object with what is said of it."""
+        return self._client.get_object(Bucket=bucket, Key=key)
 
     def keys(self, bucket: str) -> list[str]:
         """List every object."""

@@ -9,13 +9,21 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from demo import stage
+from federation.protocol.merkle import leaf_hash
 from federation.store import postgresql, sqlite
 from federation.store.database import Database, open_database
+from federation.store.log import new_entry_id
+from federation.store.portable import PAGE_ROWS
+from federation.store.records import Records
 from federation.store.registrations import Registrations
 from federation.store.rows import (
+    NOTHING,
+    About,
+    Beside,
     Claim,
     OutboxEntry,
     Registration,
+    SealedEntry,
     StoredEpoch,
     StoredGuardianship,
     StoredRecord,
@@ -50,6 +58,13 @@ def claim(patient: str, who: str = "D:chen", **changed: object) -> Claim:
     return Claim(**fields | changed)
 
 
+def sealed_entry(
+    at: int = NOW, sealed: bytes = b"entry", about: About | None = None, beside: Beside = NOTHING
+) -> SealedEntry:
+    """An entry of a log to be, whose leaf commits to what is sealed."""
+    return SealedEntry(at, sealed, new_entry_id(), leaf_hash(sealed), about, beside)
+
+
 def url_of(implementation: str, directory: Path, *, template: str = "template0") -> str:
     """A URL of a database of the test's own, empty as yet."""
     if implementation == "sqlite":
@@ -82,9 +97,10 @@ def _migrated() -> str:
 
 def drop_guards(connection: sa.Connection) -> None:
     """Take away what keeps the log append-only, as one who owns the database can."""
+    tables = ("log", "log_nodes")
     statements = {
-        "sqlite": ["DROP TRIGGER log_no_update", "DROP TRIGGER log_no_delete"],
-        "postgresql": ["ALTER TABLE log DISABLE TRIGGER USER"],
+        "sqlite": [f"DROP TRIGGER {table}_no_{act}" for table in tables for act in ("update", "delete")],
+        "postgresql": [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in tables],
     }
     for statement in statements[connection.dialect.name]:
         connection.exec_driver_sql(statement)
@@ -209,6 +225,12 @@ def record(
         b"sealed parts",
         sensitivity,
     )
+
+
+def on_file(records: Records, *patient_keys: bytes) -> Sequence[StoredRecord]:
+    """Return all of a patient's records in the classes of tests."""
+    classes, words = ["cardiology", "dermatology", "oncology"], ["normal", "restricted", "secret"]
+    return records.of_classes(patient_keys or [record().patient_key], classes, words, most=PAGE_ROWS)
 
 
 def outbox_entry(number: int = 1, *, not_before: int = NOW) -> OutboxEntry:

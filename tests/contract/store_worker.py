@@ -9,15 +9,16 @@ import time
 from federation.party.generations import StoredGenerations
 from federation.store.blobs import CHUNK_BYTES, BlobStore
 from federation.store.database import open_database
-from federation.store.directory import RevocationBook
 from federation.store.errors import AlreadyStored, BudgetSpent, StoreLimit
-from federation.store.party import Log, ReplayMemory, Settings
+from federation.store.log import Log
+from federation.store.party import ReplayMemory, Settings
 from federation.store.records import OutboxEntries
 from federation.store.registrations import Registrations
+from federation.store.revocations import RevocationBook
 from federation.store.rooms import Rooms
-from federation.store.rows import Beside, SealedEntry
+from federation.store.rows import Admission, Beside
 from federation.store.shelves import open_shelf
-from tests.contract.store_support import MINUTE, NOW, claim, register, registration, room
+from tests.contract.store_support import MINUTE, NOW, claim, register, registration, room, sealed_entry
 
 
 def wait() -> None:
@@ -31,11 +32,31 @@ def admit(url: str, _argument: str) -> None:
         print(ReplayMemory(database).admit(b"k" * 32, now=NOW, until=NOW + 1))
 
 
+def take(url: str, _argument: str) -> None:
+    """Take one message with its entry of the log, as a search is taken."""
+    with open_database(url) as database:
+        wait()
+        print(Log(database).append_once(sealed_entry(at=NOW, sealed=b"entry"), Admission(b"k" * 32, NOW, NOW + 1)))
+
+
 def append(url: str, argument: str) -> None:
     with open_database(url) as database:
         wait()
         for number in range(int(argument)):
-            Log(database).append(SealedEntry(at=NOW + number, sealed=b"entry"))
+            Log(database).append(sealed_entry(at=NOW + number, sealed=b"entry"))
+
+
+def grow(url: str, _argument: str) -> None:
+    """Append to the log, say which entry that was, and let its tree grow, some entries at a time, until it is killed."""
+    with open_database(url) as database:
+        log = Log(database, at_once=3)
+        wait()
+        while True:
+            for _ in range(7):
+                made = sealed_entry()
+                log.append(made)
+                print(made.entry_id.hex(), flush=True)
+            log.sequence()
 
 
 def spend(url: str, argument: str) -> None:
@@ -45,7 +66,7 @@ def spend(url: str, argument: str) -> None:
         for number in range(10):
             beside = Beside((claim(f"{argument}-{number}", most=25),))
             try:
-                Log(database).append(SealedEntry(at=NOW + number, sealed=b"entry", beside=beside))
+                Log(database).append(sealed_entry(at=NOW + number, sealed=b"entry", beside=beside))
             except BudgetSpent:
                 print("spent")
             else:
@@ -152,6 +173,7 @@ JOBS = {
         admit,
         append,
         complete,
+        grow,
         migrate,
         publish,
         put_frames,
@@ -159,6 +181,7 @@ JOBS = {
         revoke,
         rotate,
         spend,
+        take,
         take_back,
         write_blob,
     )

@@ -4,42 +4,50 @@ import pytest
 
 from federation.store.accesses import Accesses
 from federation.store.errors import AlreadyAdmitted, NotStored
-from federation.store.party import Log, ReplayMemory
+from federation.store.log import Log
+from federation.store.party import ReplayMemory
 from federation.store.registrations import Registrations
-from federation.store.rows import About, Act, Admission, SealedEntry, StoredAccess
-from tests.contract.store_support import NOW, ticket
+from federation.store.rows import About, Act, Admission, StoredAccess
+from tests.contract.store_support import NOW, sealed_entry, ticket
 
 ANN, EVE = About(b"ann", 1), About(b"eve", 1)
 
 
 def logged(database, *about):
-    """Append an entry about each, and return them."""
+    """Append an entry about each, and return them as they are in the tree."""
     log = Log(database)
-    return [
-        log.append(SealedEntry(at=NOW + number, sealed=b"%d" % number, about=it)) for number, it in enumerate(about)
-    ]
+    before = log.sequence()
+    for number, it in enumerate(about):
+        log.append(sealed_entry(at=NOW + number, sealed=b"%d" % number, about=it))
+    log.sequence()
+    return list(log.entries(after=before))
 
 
 def test_accesses_of_one_patient_come_newest_first_and_no_other(database):
     entries = logged(database, ANN, None, EVE, ANN, EVE, ANN)
     accesses = Accesses(database)
-    assert accesses.of([b"ann"], limit=9) == ([entries[5], entries[3], entries[0]], 3)
-    assert accesses.of([b"eve"], limit=9) == ([entries[4], entries[2]], 2)
-    assert accesses.of([b"lin"], limit=9) == accesses.of([], limit=9) == ([], 0)
+    assert accesses.of([b"ann"], limit=9) == [entries[5], entries[3], entries[0]]
+    assert accesses.of([b"eve"], limit=9) == [entries[4], entries[2]]
+    assert accesses.of([b"lin"], limit=9) == accesses.of([], limit=9) == []
+    assert [accesses.count_of(keys) for keys in ([b"ann"], [b"eve"], [b"ann", b"eve"], [b"lin"], [])] == [3, 2, 5, 0, 0]
 
 
-def test_accesses_come_page_by_page_with_their_number(database):
+def test_accesses_come_page_by_page_from_one_entry_to_those_before_it(database):
     entries = logged(database, *[ANN] * 7)[::-1]
     accesses = Accesses(database)
-    pages = [accesses.of([b"ann"], offset=offset, limit=3) for offset in (0, 3, 6, 9)]
-    assert pages == [(entries[:3], 7), (entries[3:6], 7), (entries[6:], 7), ([], 7)]
+    assert accesses.of([b"ann"], limit=3) == entries[:3]
+    logged(database, ANN)
+    pages = [accesses.of([b"ann"], before=before, limit=3) for before in (5, 2, 1)]
+    assert pages == [entries[3:6], entries[6:], []]
+    assert [accesses.count_of([b"ann"], before=before) for before in (5, 2, 1)] == [4, 1, 0]
 
 
 def test_accesses_under_two_generations_are_found_together_and_each_once(database):
     entries = logged(database, ANN, About(b"ann anew", 2), ANN)
     accesses = Accesses(database)
     accesses.move(StoredAccess(b"ann", 3, 1), About(b"ann anew", 2))
-    assert accesses.of([b"ann anew", b"ann"], limit=9) == (entries[::-1], 3)
+    assert accesses.of([b"ann anew", b"ann"], limit=9) == entries[::-1]
+    assert accesses.count_of([b"ann anew", b"ann"]) == 3
     assert (accesses.count(1), accesses.count(2)) == (1, 2)
 
 
@@ -55,10 +63,11 @@ def test_access_is_named_anew_once_and_another_stays(database):
 
 
 def test_access_and_its_entry_are_there_with_the_change_or_not_at_all(database):
-    act = Act(SealedEntry(NOW, b"entry", ANN), Admission(b"key", NOW, NOW))
+    act = Act(sealed_entry(NOW, b"entry", ANN), Admission(b"key", NOW, NOW))
     registrations, accesses = Registrations(database), Accesses(database)
     registrations.put_ticket(ticket(), act=act)
-    assert [it.sealed for it in accesses.of([b"ann"], limit=9)[0]] == [b"entry"]
+    Log(database).sequence()
+    assert [it.sealed for it in accesses.of([b"ann"], limit=9)] == [b"entry"]
     with pytest.raises(AlreadyAdmitted):
         registrations.put_ticket(ticket(), act=act)
     assert len(list(accesses.walk())) == Log(database).verify() == 1

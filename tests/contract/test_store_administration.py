@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from federation.store.errors import AlreadyStored, NotStored, StillHeld, StillKept
-from federation.store.party import Log
+from federation.store.log import Log
 from federation.store.portable import PAGE_ROWS
 from federation.store.records import OutboxEntries, Records, RecordsAdministration
-from federation.store.rows import Hold, SealedEntry, Standing
-from tests.contract.store_support import NOW, outbox_entry, record
+from federation.store.rows import Hold, Standing
+from tests.contract.store_support import NOW, on_file, outbox_entry, record, sealed_entry
 
 HANDLE = record().handle
 PAST, LATER = NOW - 1, NOW + 1
@@ -23,7 +23,7 @@ def outbox(database):
 @pytest.fixture
 def records(database):
     store = Records(database)
-    store.add(record(), outbox=None, answer=None)
+    store.add(record(), blobs=(), outbox=None, answer=None)
     return store
 
 
@@ -38,11 +38,11 @@ def log(database):
 
 
 def entry(text=b"why", *, at=NOW):
-    return SealedEntry(at, text)
+    return sealed_entry(at, text)
 
 
 def found(records):
-    return records.find([record().patient_key], department_class=None, handles=[])
+    return on_file(records)
 
 
 def erase(administration, *, number=9, at=NOW, blobs=("a" * 32,), versions=None):
@@ -51,7 +51,7 @@ def erase(administration, *, number=9, at=NOW, blobs=("a" * 32,), versions=None)
 
 
 def test_record_is_kept_until_the_date_that_every_version_got(administration, records, log):
-    records.add(record(version=2), outbox=None, answer=None)
+    records.add(record(version=2), blobs=(), outbox=None, answer=None)
     administration.keep(HANDLE, LATER, entry(b"a law"))
     assert [version.keep_until for version in administration.versions(HANDLE)] == [LATER, LATER]
     assert [kept.sealed for kept in log.entries()] == [b"a law"]
@@ -67,7 +67,10 @@ def test_records_past_their_retention_are_those_of_which_no_version_is_kept(admi
     for handle, dates in ((b"past", [PAST, PAST]), (b"newer", [PAST, LATER]), (b"undated", [PAST, None])):
         for number, until in enumerate(dates, start=1):
             records.add(
-                type(record())(**vars(record(handle, number)) | {"keep_until": until}), outbox=None, answer=None
+                type(record())(**vars(record(handle, number)) | {"keep_until": until}),
+                blobs=(),
+                outbox=None,
+                answer=None,
             )
     assert list(administration.handles(kept_until_before=NOW)) == [b"past"]
     assert list(administration.handles(undated=True)) == [HANDLE, b"undated"]
@@ -77,13 +80,15 @@ def test_records_past_their_retention_are_those_of_which_no_version_is_kept(admi
 
 def test_records_of_many_pages_are_all_listed(administration, records):
     for number in range(PAGE_ROWS + 1):
-        records.add(record(b"%05d" % number), outbox=None, answer=None)
+        records.add(record(b"%05d" % number), blobs=(), outbox=None, answer=None)
     assert len(set(administration.handles())) == PAGE_ROWS + 2
 
 
 def test_hold_is_placed_and_released_with_its_reason_in_the_log(administration, log):
-    administration.hold(HANDLE, b"1", entry(b"a court"))
-    assert list(administration.holds(HANDLE)) == list(administration.holds()) == [Hold(HANDLE, b"1", NOW, 1)]
+    placed = entry(b"a court")
+    administration.hold(HANDLE, b"1", placed)
+    hold = Hold(HANDLE, b"1", NOW, placed.entry_id)
+    assert list(administration.holds(HANDLE)) == list(administration.holds()) == [hold]
     administration.release(HANDLE, b"1", entry(b"the court again"))
     assert list(administration.holds()) == []
     assert [kept.sealed for kept in log.entries()] == [b"a court", b"the court again"]
@@ -99,15 +104,16 @@ def test_hold_on_no_record_and_release_of_no_hold_are_refused_and_not_logged(adm
 
 def test_record_withdrawn_is_not_found_until_it_is_shown_again(administration, records, log, outbox):
     assert administration.standing(HANDLE) is None
-    assert administration.stand(HANDLE, "withdrawn", outbox_entry(1), entry(b"in error"))
+    why, why_not = entry(b"in error"), entry(b"not in error", at=LATER)
+    assert administration.stand(HANDLE, "withdrawn", outbox_entry(1), why)
     assert found(records) == []
-    assert administration.standing(HANDLE) == Standing(HANDLE, "withdrawn", NOW, 1)
+    assert administration.standing(HANDLE) == Standing(HANDLE, "withdrawn", NOW, why.entry_id)
     assert not administration.stand(HANDLE, "withdrawn", outbox_entry(2), entry())
-    assert administration.stand(HANDLE, "shown", outbox_entry(3), entry(b"not in error", at=LATER))
+    assert administration.stand(HANDLE, "shown", outbox_entry(3), why_not)
     assert found(records) == [record()]
     assert outbox.size() == 2
     assert [kept.sealed for kept in log.entries()] == [b"in error", b"not in error"]
-    assert list(administration.standings("shown")) == [Standing(HANDLE, "shown", LATER, 2)]
+    assert list(administration.standings("shown")) == [Standing(HANDLE, "shown", LATER, why_not.entry_id)]
 
 
 def test_record_that_was_never_withdrawn_is_shown_already(administration, log, outbox):
@@ -118,27 +124,42 @@ def test_record_that_was_never_withdrawn_is_shown_already(administration, log, o
 
 
 def test_correction_is_the_next_version_and_the_one_that_is_found(administration, records, log):
-    administration.correct(record(version=2), entry(b"a slip"))
+    administration.correct(record(version=2), entry(b"a slip"), blobs=())
     assert found(records) == [record(version=2)]
     assert administration.versions(HANDLE) == [record(), record(version=2)]
     with pytest.raises(AlreadyStored):
-        administration.correct(record(version=2), entry())
+        administration.correct(record(version=2), entry(), blobs=())
     with pytest.raises(NotStored):
-        administration.correct(record(version=4), entry())
+        administration.correct(record(version=4), entry(), blobs=())
     with pytest.raises(NotStored):
-        administration.correct(record(b"absent", 2), entry())
+        administration.correct(record(b"absent", 2), entry(), blobs=())
     assert [kept.sealed for kept in log.entries()] == [b"a slip"]
 
 
 def test_record_past_its_retention_is_erased_with_every_trace_but_its_standing(administration, records, log, outbox):
-    records.add(record(version=2), outbox=None, answer=None)
+    records.add(record(version=2), blobs=(), outbox=None, answer=None)
     administration.keep(HANDLE, PAST, entry(b"retention"))
     assert erase(administration)
     assert administration.versions(HANDLE) == found(records) == []
     assert administration.condemned(limit=9) == ["a" * 32]
     assert outbox.size() == 1
-    assert administration.standing(HANDLE) == Standing(HANDLE, "erased", NOW, 2)
-    assert len(list(log.entries())) == 2
+    *_, erased = log.entries()
+    assert administration.standing(HANDLE) == Standing(HANDLE, "erased", NOW, erased.entry_id)
+    assert erased.sequence == 2
+
+
+def test_blobs_are_of_a_record_from_the_transaction_that_keeps_it_to_the_one_that_erases_it(administration, records):
+    first, second, third = "a" * 32, "b" * 32, "c" * 32
+    records.add(record(version=2), blobs=[first], outbox=None, answer=None)
+    with pytest.raises(AlreadyStored):
+        records.add(record(version=2), blobs=[third], outbox=None, answer=None)
+    administration.correct(record(version=3), entry(), blobs=[second])
+    with pytest.raises(AlreadyStored):
+        administration.correct(record(version=3), entry(), blobs=[third])
+    assert records.blobs_among([first, second, third]) == {first, second}
+    administration.keep(HANDLE, PAST, entry())
+    assert erase(administration, blobs=[first, second])
+    assert records.blobs_among([first, second, third]) == set()
 
 
 def test_record_held_is_not_erased(administration, log):
@@ -163,7 +184,7 @@ def test_record_whose_retention_is_not_over_is_not_erased(administration, until)
 def test_record_that_was_corrected_or_erased_meanwhile_is_left_alone(administration, outbox):
     administration.keep(HANDLE, PAST, entry())
     before = administration.versions(HANDLE)
-    administration.correct(record(version=2), entry())
+    administration.correct(record(version=2), entry(), blobs=())
     assert not erase(administration, versions=before)
     administration.keep(HANDLE, PAST, entry())
     assert erase(administration)
@@ -175,7 +196,7 @@ def test_record_erased_is_neither_corrected_nor_held_nor_shown(administration):
     administration.keep(HANDLE, PAST, entry())
     assert erase(administration)
     for change in (
-        lambda: administration.correct(record(version=2), entry()),
+        lambda: administration.correct(record(version=2), entry(), blobs=()),
         lambda: administration.hold(HANDLE, b"1", entry()),
         lambda: administration.stand(HANDLE, "shown", outbox_entry(1), entry()),
         lambda: administration.keep(HANDLE, LATER, entry()),
@@ -205,7 +226,7 @@ def outcome(change):
 def test_hold_and_erasure_at_once_never_leave_an_erased_record_that_was_held(administration, records, log):
     for number in range(8):
         handle = b"%016d" % number
-        records.add(record(handle), outbox=None, answer=None)
+        records.add(record(handle), blobs=(), outbox=None, answer=None)
         administration.keep(handle, PAST, entry())
         versions = administration.versions(handle)
         with ThreadPoolExecutor(2) as pool:
@@ -224,10 +245,10 @@ def test_hold_and_erasure_at_once_never_leave_an_erased_record_that_was_held(adm
 def test_acts_and_entries_of_the_log_at_once_are_one_chain(administration, records, log):
     handles = [b"%016d" % number for number in range(12)]
     for handle in handles:
-        records.add(record(handle), outbox=None, answer=None)
+        records.add(record(handle), blobs=(), outbox=None, answer=None)
     with ThreadPoolExecutor(4) as pool:
         acts = [pool.submit(administration.keep, handle, LATER, entry()) for handle in handles]
-        entries = [pool.submit(log.append, SealedEntry(NOW, b"access")) for _ in handles]
+        entries = [pool.submit(log.append, sealed_entry(NOW, b"access")) for _ in handles]
     for done in (*acts, *entries):
         done.result()
     assert log.verify() == 24

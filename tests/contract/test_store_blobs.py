@@ -1,6 +1,5 @@
 """The contract of encrypted blobs on every shelf: what was written comes back or is refused, in bounded memory."""
 
-import hashlib
 import os
 import time
 import tracemalloc
@@ -66,16 +65,15 @@ def put(shelf, name, sealed):
 
 def unfinished(store):
     """How much lies there beside blobs; it is gone then."""
-    return store.remove_orphans(set(store.names()), older_than=FUTURE)
+    return store.remove_orphans(set(store.names()).intersection, older_than=FUTURE)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_blob_written_comes_back_with_its_size_and_digest(store, size):
+def test_blob_written_comes_back_with_its_size(store, size):
     plaintext = os.urandom(size)
     writer = write(store, plaintext)
     assert read(store, writer.name) == plaintext
     assert writer.size_bytes == size
-    assert writer.digest == hashlib.sha256(plaintext).digest()
     assert list(store.names()) == [writer.name]
 
 
@@ -187,8 +185,8 @@ def test_blob_removed_is_gone(store):
 
 def test_orphans_old_enough_are_removed_and_known_blobs_stay(store):
     kept, orphan = write(store, b"kept").name, write(store, b"orphan").name
-    assert store.remove_orphans({kept}, older_than=int(time.time() * 1000) - 60_000) == 0
-    assert store.remove_orphans({kept}, older_than=FUTURE) == 1
+    assert store.remove_orphans({kept}.intersection, older_than=int(time.time() * 1000) - 60_000) == 0
+    assert store.remove_orphans({kept}.intersection, older_than=FUTURE) == 1
     assert list(store.names()) == [kept]
     assert orphan != kept
 
@@ -217,17 +215,17 @@ def test_blob_whose_writer_is_killed_is_never_visible_and_goes_with_the_orphans(
     assert list(store.names()) == []
     left = mebibytes > 8 or url.startswith("file")
     if url.startswith("file"):  # moto says of every upload that it began in 2010
-        assert store.remove_orphans(set(), older_than=now - 60_000) == 0
-    assert store.remove_orphans(set(), older_than=now + 60_000) == left
+        assert store.remove_orphans(set().intersection, older_than=now - 60_000) == 0
+    assert store.remove_orphans(set().intersection, older_than=now + 60_000) == left
     assert unfinished(store) == 0
 
 
 def test_blob_whose_record_was_never_kept_goes_with_the_orphans(store):
     """The crash between blob and row: the next sweep that leaves time enough for a row takes the blob."""
     orphan, now = write(store, b"plaintext").name, int(time.time() * 1000)
-    assert store.remove_orphans(set(), older_than=now - 60_000) == 0
+    assert store.remove_orphans(set().intersection, older_than=now - 60_000) == 0
     assert read(store, orphan) == b"plaintext"
-    assert store.remove_orphans(set(), older_than=now + 60_000) == 1
+    assert store.remove_orphans(set().intersection, older_than=now + 60_000) == 1
     assert list(store.names()) == []
 
 
@@ -275,7 +273,7 @@ def test_orphans_leave_foreign_objects_alone(bucket):
     store = BlobStore(open_shelf(url))
     orphan = write(store, b"plaintext").name
     assert list(store.names()) == [orphan]
-    assert store.remove_orphans(set(), older_than=FUTURE) == 1
+    assert store.remove_orphans(set().intersection, older_than=FUTURE) == 1
     assert sorted(server.keys(name)) == sorted(foreign)
 
 

@@ -8,16 +8,16 @@ from federation.store.budgets import Budgets
 from federation.store.emergencies import Emergencies
 from federation.store.errors import BudgetSpent
 from federation.store.inspection import Survey, Unreviewed
-from federation.store.party import Log
-from federation.store.rows import Act, Beside, DeclaredHere, SealedEntry, StoredEmergency
-from tests.contract.store_support import MINUTE, NOW, claim
+from federation.store.log import Log
+from federation.store.rows import Act, Admission, Beside, DeclaredHere, StoredEmergency
+from tests.contract.store_support import MINUTE, NOW, claim, sealed_entry
 
 DAY = 1440 * MINUTE
 LATER = {"begins_at": NOW + DAY, "ends_at": NOW + 2 * DAY}
 
 
 def given(database, *claims):
-    return Log(database).append(SealedEntry(at=NOW, sealed=b"entry", beside=Beside(claims)))
+    return Log(database).append(sealed_entry(at=NOW, sealed=b"entry", beside=Beside(claims)))
 
 
 def test_budget_gives_to_so_many_patients_and_to_each_as_often_as_asked(database):
@@ -27,6 +27,18 @@ def test_budget_gives_to_so_many_patients_and_to_each_as_often_as_asked(database
         given(database, claim("lin"))
     assert refused.value.kind == "accesses"
     given(database, claim("ann"))
+
+
+def test_message_that_finds_the_budget_spent_is_not_taken_and_one_taken_before_spends_nothing(database):
+    log, message = Log(database), Admission(b"k", NOW, NOW + 1)
+    spent = sealed_entry(at=NOW, sealed=b"entry", beside=Beside((claim("ann", most=0),)))
+    with pytest.raises(BudgetSpent):
+        log.append_once(spent, message)
+    given_once = sealed_entry(at=NOW, sealed=b"entry", beside=Beside((claim("ann", most=1),)))
+    assert log.append_once(given_once, message)
+    assert not log.append_once(sealed_entry(at=NOW, sealed=b"entry", beside=Beside((claim("eve", most=2),))), message)
+    assert log.verify() == 1
+    given(database, claim("lin", most=2))  # the second place is there still
 
 
 def test_budget_that_is_spent_leaves_nothing_of_what_was_refused(database):
@@ -91,11 +103,13 @@ DECLARED = DeclaredHere(b"e" * 32, b"sealed", NOW)
 
 
 def used(database, declared=DECLARED):
-    return Log(database).append(SealedEntry(at=NOW, sealed=b"entry", beside=Beside(emergency=declared)))
+    entry = sealed_entry(at=NOW, sealed=b"entry", beside=Beside(emergency=declared))
+    Log(database).append(entry)
+    return entry
 
 
 def act():
-    return Act(SealedEntry(NOW, b"reviewed"))
+    return Act(sealed_entry(NOW, b"reviewed"))
 
 
 def test_emergency_is_there_once_with_its_first_entry_and_counts_the_others(database):
@@ -103,7 +117,7 @@ def test_emergency_is_there_once_with_its_first_entry_and_counts_the_others(data
     given(database)
     first = used(database)
     used(database, replace(DECLARED, sealed=b"sealed again"))
-    kept = StoredEmergency(b"e" * 32, b"sealed", NOW, logged=first.sequence, accesses=2)
+    kept = StoredEmergency(b"e" * 32, b"sealed", NOW, logged=first.entry_id, accesses=2)
     assert [*emergencies.all()] == [kept]
     assert emergencies.get(b"e" * 32) == kept
     assert emergencies.get(b"f" * 32) is None
@@ -111,7 +125,7 @@ def test_emergency_is_there_once_with_its_first_entry_and_counts_the_others(data
 
 def test_emergency_whose_budget_is_spent_is_not_there(database):
     with pytest.raises(BudgetSpent):
-        Log(database).append(SealedEntry(at=NOW, sealed=b"entry", beside=Beside((claim("ann", most=0),), DECLARED)))
+        Log(database).append(sealed_entry(at=NOW, sealed=b"entry", beside=Beside((claim("ann", most=0),), DECLARED)))
     assert [*Emergencies(database).all()] == []
 
 

@@ -10,16 +10,18 @@ from alembic.runtime.migration import MigrationContext
 
 from federation.store import sqlite
 from federation.store.database import open_database
-from federation.store.directory import Authorities, RevocationBook
+from federation.store.directory import Authorities
 from federation.store.errors import StoreUnavailable
 from federation.store.index import Index
-from federation.store.party import Log, ReplayMemory, Settings
+from federation.store.log import Log
+from federation.store.party import ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.registrations import Registrations, values_of
-from federation.store.rows import SealedEntry, StoredAuthority
+from federation.store.revocations import RevocationBook
+from federation.store.rows import StoredAuthority
 from federation.store.schema import metadata, settings
 from federation.store.upgrade import upgrade
-from tests.contract.store_support import IMPLEMENTATIONS, NOW, engines_of, record, registration, url_of
+from tests.contract.store_support import IMPLEMENTATIONS, NOW, engines_of, record, registration, sealed_entry, url_of
 
 
 def configured(database, pragma):
@@ -61,7 +63,7 @@ def test_database_before_rotation_upgrades_with_its_first_generations_and_its_au
     with open_database(url) as database:
         assert Registrations(database).live("P:ann") == one
         assert list(Index(database).walk()) == []  # their hospitals publish them again, with what is kept from whom
-        assert RevocationBook(database).current(now=NOW).statements == []
+        assert RevocationBook(database).since(-1).changes == []
         assert list(Records(database).all()) == [kept]
         assert Authorities(database).all() == [StoredAuthority("M:north", b"certificate", (), b"crl", 7)]
         Authorities(database).put_crl("M:north", b"certificate", b"newer", 8)
@@ -154,22 +156,23 @@ def test_database_full_fails_closed_and_shows_nothing_of_what_it_was_given(tmp_p
 
 
 STRANGERS = {
-    "update": "UPDATE log SET sealed = x'00'",
+    "update": "UPDATE log SET leaf = x'00'",
     "delete": "DELETE FROM log",
-    "replace": "INSERT OR REPLACE INTO log (sequence, at, sealed, digest) VALUES (1, 0, x'00', x'00')",
-    "gap": "INSERT INTO log (sequence, at, sealed, digest) VALUES (9, 0, x'00', x'00')",
+    "replace": "INSERT OR REPLACE INTO log (sequence, at, entry_id, leaf) VALUES (1, 0, x'00', x'00')",
+    "gap": "INSERT INTO log (sequence, at, entry_id, leaf) VALUES (9, 0, x'00', x'00')",
 }
 
 
 @pytest.mark.parametrize("statement", STRANGERS.values(), ids=STRANGERS)
 def test_log_change_by_a_stranger_to_this_code_is_refused_by_the_database(tmp_path, statement):
     with open_database(url_of("sqlite", tmp_path)) as database:
-        kept = Log(database).append(SealedEntry(at=NOW, sealed=b"1"))
+        Log(database).append(sealed_entry(at=NOW, sealed=b"1"))
+        kept = list(Log(database).entries())
         stranger = sqlite3.connect(tmp_path / "party.sqlite", isolation_level=None)
         with pytest.raises(sqlite3.IntegrityError):
             stranger.execute(statement)
         stranger.close()
-        assert list(Log(database).entries()) == [kept]
+        assert list(Log(database).entries()) == kept
 
 
 def test_database_step_that_raises_leaves_nothing(database):

@@ -3,12 +3,12 @@
 import pytest
 
 from federation.store.errors import AlreadyStored, NotStored, OutOfSequence, StoreLimit
-from federation.store.party import Log
+from federation.store.log import Log
 from federation.store.portable import PAGE_ROWS
-from federation.store.records import OutboxEntries, Records
+from federation.store.records import OutboxEntries, Records, RecordsAdministration
 from federation.store.rooms import FRAME_COST, Rooms
-from federation.store.rows import Act, SealedEntry
-from tests.contract.store_support import NOW, outbox_entry, record, room
+from federation.store.rows import Act
+from tests.contract.store_support import NOW, on_file, outbox_entry, record, room, sealed_entry
 
 PATIENT = record().patient_key
 ROOM = room().room_id
@@ -35,75 +35,107 @@ def put(rooms, number, frame=b"frame", *, room_id=ROOM, direction=1, now=NOW, mo
     rooms.put_frame(room_id, direction, number, frame, now=now, most_bytes=most_bytes)
 
 
-def find(records, *, department_class=None, handles=()):
-    return records.find([PATIENT], department_class=department_class, handles=handles)
+def find(records, *handles):
+    return records.of_handles([PATIENT], handles)
+
+
+def of(records, department_class, *sensitivities, most=9):
+    return records.of_classes([PATIENT], [department_class], sensitivities or ["normal"], most=most)
+
+
+def add(records, *added):
+    for one in added:
+        records.add(one, blobs=(), outbox=None, answer=None)
 
 
 def test_record_found_is_the_newest_version_of_each_oldest_first(records):
     old, new = record(b"a", 1), record(b"a", 2, stored_at=NOW + 2)
     other, strangers = record(b"b", stored_at=NOW + 1), record(b"c", patient=b"q")
-    for one in (old, new, other, strangers):
-        records.add(one, outbox=None, answer=None)
-    assert find(records) == [other, new]
+    add(records, old, new, other, strangers)
+    assert on_file(records) == find(records, b"c", b"a", b"b") == [other, new]
     assert list(records.all()) == [old, new, other, strangers]
 
 
-def test_record_outside_class_and_handles_is_not_found(records):
+def test_record_outside_class_sensitivity_and_handles_is_not_found(records):
     heart, skin = record(b"a"), record(b"b", department_class="dermatology", stored_at=NOW + 1)
-    for one in (heart, skin):
-        records.add(one, outbox=None, answer=None)
-    assert find(records, department_class="dermatology") == [skin]
-    assert find(records, handles=[b"a", b"absent"]) == [heart]
-    assert find(records, department_class="dermatology", handles=[b"a"]) == []
+    secret = record(b"c", sensitivity="secret", stored_at=NOW + 2)
+    add(records, heart, skin, secret)
+    assert of(records, "dermatology") == [skin]
+    assert of(records, "cardiology") == [heart]
+    assert of(records, "cardiology", "normal", "secret") == [heart, secret]
+    assert of(records, "") == []
+    assert find(records, b"a", b"absent") == [heart]
+    assert find(records) == []
+
+
+def test_records_of_classes_are_no_more_than_are_asked_for(records):
+    add(records, *(record(b"%d" % number) for number in range(5)))
+    assert len(of(records, "cardiology", most=3)) == 3
+
+
+def test_records_of_a_patient_are_counted_once_each_and_no_further_than_asked(records):
+    add(
+        records,
+        *(record(b"%d" % number, version) for number in range(5) for version in (1, 2)),
+        record(b"x", patient=b"q"),
+    )
+    assert [records.count_of([PATIENT], most=most) for most in (3, 5, 9)] == [3, 5, 5]
+    assert records.count_of([b"nobody"], most=9) == 0
+
+
+def test_record_that_is_withdrawn_is_neither_found_nor_counted(database, records):
+    add(records, record(b"a"), record(b"b"))
+    RecordsAdministration(database).stand(b"a", "withdrawn", outbox_entry(), sealed_entry(NOW, b"why"))
+    assert find(records, b"a", b"b") == of(records, "cardiology") == [record(b"b")]
+    assert records.count_of([PATIENT], most=9) == 1
 
 
 def test_record_moved_to_another_class_is_not_found_under_the_old_one(records):
-    records.add(record(b"a", 1), outbox=None, answer=None)
-    records.add(record(b"a", 2, department_class="oncology"), outbox=None, answer=None)
-    assert find(records, department_class="cardiology") == []
+    add(records, record(b"a", 1), record(b"a", 2, department_class="oncology"))
+    assert of(records, "cardiology") == []
 
 
 def test_record_version_that_is_there_is_not_overwritten_and_nothing_else_is_kept(records, outbox):
-    records.add(record(), outbox=None, answer=None)
+    records.add(record(), blobs=(), outbox=None, answer=None)
     with pytest.raises(AlreadyStored):
-        records.add(record(patient=b"q"), outbox=outbox_entry(), answer=(b"deposit", b"stoack"))
-    assert find(records) == [record()]
+        records.add(record(patient=b"q"), blobs=(), outbox=outbox_entry(), answer=(b"deposit", b"stoack"))
+    assert on_file(records) == [record()]
     assert outbox.size() == 0
     assert records.answer_to(b"deposit") is None
 
 
 def test_record_of_a_deposit_answered_before_is_refused(records, outbox):
-    records.add(record(b"a"), outbox=outbox_entry(), answer=(b"deposit", b"stoack"))
+    records.add(record(b"a"), blobs=(), outbox=outbox_entry(), answer=(b"deposit", b"stoack"))
     with pytest.raises(AlreadyStored):
-        records.add(record(b"b"), outbox=outbox_entry(2), answer=(b"deposit", b"again"))
-    assert find(records) == [record(b"a")]
+        records.add(record(b"b"), blobs=(), outbox=outbox_entry(2), answer=(b"deposit", b"again"))
+    assert on_file(records) == [record(b"a")]
     assert outbox.size() == 1
     assert records.answer_to(b"deposit") == b"stoack"
 
 
 def test_record_with_a_publication_under_way_is_refused(records):
-    records.add(record(b"a"), outbox=outbox_entry(), answer=None)
+    records.add(record(b"a"), blobs=(), outbox=outbox_entry(), answer=None)
     with pytest.raises(AlreadyStored):
-        records.add(record(b"b"), outbox=outbox_entry(), answer=None)
-    assert find(records) == [record(b"a")]
+        records.add(record(b"b"), blobs=(), outbox=outbox_entry(), answer=None)
+    assert on_file(records) == [record(b"a")]
 
 
 def test_records_of_many_pages_come_whole(records):
     for number in range(PAGE_ROWS + 1):
-        records.add(record(b"h", number), outbox=None, answer=None)
+        records.add(record(b"h", number), blobs=(), outbox=None, answer=None)
     assert [one.version for one in records.all()] == list(range(PAGE_ROWS + 1))
 
 
 def test_outbox_gives_what_is_due_the_longest_due_first(records, outbox):
     for number, not_before in ((1, NOW), (2, NOW - 5), (3, NOW + 1)):
-        records.add(record(b"%d" % number), outbox=outbox_entry(number, not_before=not_before), answer=None)
+        records.add(record(b"%d" % number), blobs=(), outbox=outbox_entry(number, not_before=not_before), answer=None)
     assert outbox.due(now=NOW, limit=9) == [outbox_entry(2, not_before=NOW - 5), outbox_entry(1)]
     assert outbox.due(now=NOW, limit=1) == [outbox_entry(2, not_before=NOW - 5)]
     assert outbox.size() == 3
 
 
 def test_outbox_entry_taken_counts_the_attempt_and_is_one_workers_for_its_time(records, outbox):
-    records.add(record(), outbox=outbox_entry(), answer=None)
+    records.add(record(), blobs=(), outbox=outbox_entry(), answer=None)
     assert outbox.take(outbox_entry(), until=NOW + 5)
     assert not outbox.take(outbox_entry(), until=NOW + 5)
     assert outbox.due(now=NOW + 4, limit=9) == []
@@ -113,7 +145,7 @@ def test_outbox_entry_taken_counts_the_attempt_and_is_one_workers_for_its_time(r
 
 
 def test_outbox_entry_postponed_waits(records, outbox):
-    records.add(record(), outbox=outbox_entry(), answer=None)
+    records.add(record(), blobs=(), outbox=outbox_entry(), answer=None)
     outbox.take(outbox_entry(), until=NOW + 60)
     outbox.postpone(outbox_entry().entry_id, not_before=NOW + 5)
     outbox.postpone(b"settled meanwhile", not_before=NOW + 5)
@@ -122,8 +154,8 @@ def test_outbox_entry_postponed_waits(records, outbox):
 
 
 def test_outbox_entry_put_off_or_settled_meanwhile_is_not_taken(records, outbox):
-    records.add(record(b"a"), outbox=outbox_entry(1), answer=None)
-    records.add(record(b"b"), outbox=outbox_entry(2), answer=None)
+    records.add(record(b"a"), blobs=(), outbox=outbox_entry(1), answer=None)
+    records.add(record(b"b"), blobs=(), outbox=outbox_entry(2), answer=None)
     outbox.postpone(outbox_entry(1).entry_id, not_before=NOW + 5)
     outbox.settle(outbox_entry(2).entry_id)
     assert not outbox.take(outbox_entry(1), until=NOW + 9)
@@ -131,7 +163,7 @@ def test_outbox_entry_put_off_or_settled_meanwhile_is_not_taken(records, outbox)
 
 
 def test_outbox_entry_settled_is_gone(records, outbox):
-    records.add(record(), outbox=outbox_entry(), answer=None)
+    records.add(record(), blobs=(), outbox=outbox_entry(), answer=None)
     for _ in range(2):
         outbox.settle(outbox_entry().entry_id)
     assert outbox.size() == 0
@@ -228,13 +260,13 @@ def test_frames_that_are_empty_fill_a_room_too(rooms):
 
 
 def test_record_its_answer_and_its_log_entry_are_there_together(database):
-    act = Act(SealedEntry(NOW, b"entry"))
-    Records(database).add(record(), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
+    act = Act(sealed_entry(NOW, b"entry"))
+    Records(database).add(record(), blobs=(), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
     assert [it.sealed for it in Log(database).entries()] == [b"entry"]
     with pytest.raises(AlreadyStored):
-        Records(database).add(record(), outbox=None, answer=None, act=act)
+        Records(database).add(record(), blobs=(), outbox=None, answer=None, act=act)
     with pytest.raises(AlreadyStored):
-        Records(database).add(record(b"other"), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
+        Records(database).add(record(b"other"), blobs=(), outbox=None, answer=(b"d" * 32, b"answer"), act=act)
     assert Log(database).verify() == 1
     assert [it.handle for it in Records(database).all()] == [record().handle]
 

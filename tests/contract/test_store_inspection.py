@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from federation.store import inspection
 from federation.store.database import Database, open_database
 from federation.store.errors import StoreUnavailable
 from federation.store.inspection import Schema, missing_rules, open_as_it_is, schema_of
+from federation.store.registrations import Registrations
 from federation.store.upgrade import COMPATIBLE_FROM
+from tests.contract.store_support import NOW, register, registration
 
 TRIGGERS = {
     "sqlite": "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'",
@@ -35,6 +39,20 @@ def execute(database: Database, *statements: str) -> None:
 def test_database_that_is_migrated_is_current_and_lacks_no_rule(database: Database) -> None:
     assert schema_of(database) is Schema.CURRENT
     assert missing_rules(database) == []
+
+
+def test_registrations_are_counted_by_role_some_at_a_statement(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "COUNTED_AT_ONCE", 2)
+    store, survey = Registrations(database), inspection.Survey(database)
+    assert survey.registrations(now=NOW) == {}
+    for number, identity in enumerate(("P:ann", "D:ben", "P:Eve", "P:lin", "H:north", "P:over")):
+        role = {"P": "patient", "D": "doctor", "H": "hospital"}[identity[0]]
+        ends = NOW - 1 if identity == "P:over" else NOW
+        one = registration(identity, serial=bytes([number]) * 16, not_before=NOW - 2, not_after=ends)
+        register(store, replace(one, role=role), now=NOW - 2)
+    assert survey.registrations(now=NOW) == {"patient": 3, "doctor": 1, "hospital": 1}
 
 
 def test_every_rule_of_the_migrations_is_missed_when_it_is_gone(database: Database) -> None:

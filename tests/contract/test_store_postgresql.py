@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -13,12 +14,12 @@ import sqlalchemy as sa
 from federation.store import postgresql
 from federation.store.database import Database, open_database
 from federation.store.errors import StoreUnavailable
-from federation.store.party import Log, ReplayMemory, Settings
+from federation.store.log import Log
+from federation.store.party import ReplayMemory, Settings
 from federation.store.portable import FORGOTTEN_ROWS, forget
 from federation.store.records import Records
 from federation.store.registrations import ExpiredRows, Registrations
 from federation.store.rooms import Rooms
-from federation.store.rows import SealedEntry
 from federation.store.schema import answers, replay, settings, tickets
 from federation.store.upgrade import upgrade
 from tests.contract import postgresql_server
@@ -32,6 +33,7 @@ from tests.contract.store_support import (
     register,
     registration,
     room,
+    sealed_entry,
 )
 
 DIES = """
@@ -146,7 +148,8 @@ def test_database_without_triggers_of_statements_is_made_without_the_one_on_trun
     with psycopg.connect(server.url(name), autocommit=True) as connection:
         connection.execute(WITHOUT_STATEMENT_TRIGGERS)
     with open_database(server.url(name)) as database:
-        Log(database).append(SealedEntry(at=NOW, sealed=b"1"))
+        Log(database).append(sealed_entry(at=NOW, sealed=b"1"))
+        Log(database).sequence()
         with pytest.raises(StoreUnavailable, match="log is append-only"):
             database.write(lambda connection: connection.exec_driver_sql("DELETE FROM log"))
         database.write(lambda connection: connection.exec_driver_sql("TRUNCATE log"))
@@ -155,20 +158,20 @@ def test_database_without_triggers_of_statements_is_made_without_the_one_on_trun
 def test_server_whose_role_owns_nothing_serves_and_cannot_change_the_logs(server):
     name = server.new_database()
     with open_database(server.url(name)) as owners:
-        Log(owners).append(SealedEntry(at=NOW, sealed=b"1"))
+        Log(owners).append(sealed_entry(at=NOW, sealed=b"1"))
         for statement in (
             "ALTER TABLE log DISABLE TRIGGER USER",
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO serving",
-            "REVOKE UPDATE, DELETE ON log, issuances, issued_points FROM serving",
+            "REVOKE UPDATE, DELETE ON log, log_nodes, issuances, issued_points FROM serving",
         ):
             owners.write(lambda connection, statement=statement: connection.exec_driver_sql(statement))
     with open_database(server.url(name, "serving")) as database:
         register(Registrations(database), registration())
-        Records(database).add(record(), outbox=outbox_entry(), answer=(b"digest", b"answer"))
+        Records(database).add(record(), blobs=(), outbox=outbox_entry(), answer=(b"digest", b"answer"))
         Rooms(database).open(room(), now=NOW, most_per_doctor=1)
         Rooms(database).put_frame(room().room_id, 1, 0, b"frame", now=NOW, most_bytes=1000)
         assert ReplayMemory(database).admit(b"1", now=NOW, until=NOW)
-        Log(database).append(SealedEntry(at=NOW, sealed=b"2"))
+        Log(database).append(sealed_entry(at=NOW, sealed=b"2"))
         for forbidden in (
             "DELETE FROM log",
             "TRUNCATE log",
@@ -230,7 +233,7 @@ def test_hot_paths_come_to_the_same_where_the_database_gives_a_stricter_isolatio
     stricter = engines.by_key.execution_options(isolation_level=isolation)
     with Database(replace(engines, by_key=stricter)) as database, ThreadPoolExecutor(4) as threads:
         log, replay, rooms = Log(database), ReplayMemory(database), Rooms(database)
-        list(threads.map(lambda _: log.append(SealedEntry(at=NOW, sealed=b"1")), range(40)))
+        list(threads.map(lambda _: log.append(sealed_entry(at=NOW, sealed=b"1")), range(40)))
         assert log.verify() == 40
         assert sum(threads.map(lambda _: replay.admit(b"k", now=NOW, until=NOW), range(20))) == 1
         rooms.open(room(), now=NOW, most_per_doctor=1)
@@ -273,6 +276,19 @@ def test_connection_lost_in_the_commit_is_told_and_the_step_not_run_again(databa
     with pytest.raises(StoreUnavailable, match="may be there or not"):
         database.write(step)
     assert len(runs) == 1
+
+
+def test_commit_that_the_database_answers_with_rollback_is_told(database):
+    """So it answers where a step has passed over what a statement raised: what came before is undone with it."""
+
+    def step(connection):
+        put(connection, b"1")
+        with suppress(sa.exc.DBAPIError):
+            connection.exec_driver_sql("SELECT 1 / 0")
+
+    with pytest.raises(StoreUnavailable, match="undone what it was to commit"):
+        database.write(step)
+    assert Settings(database).get("n") is None
 
 
 def test_connection_lost_in_the_commit_of_a_repeatable_step_runs_it_again(database):

@@ -7,11 +7,12 @@ import pytest
 
 from federation.party.generations import StoredGenerations
 from federation.store.database import open_database
-from federation.store.directory import RevocationBook
 from federation.store.errors import StoreLimit
-from federation.store.party import Log, ReplayMemory, Settings
+from federation.store.log import Log
+from federation.store.party import ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.registrations import Registrations
+from federation.store.revocations import RevocationBook
 from federation.store.rooms import FRAME_COST, Rooms
 from tests.contract.store_support import (
     NOW,
@@ -40,6 +41,13 @@ def test_replay_key_has_one_winner_of_sixteen_threads(url):
             assert sum(admitted) == 1
 
 
+def test_message_taken_with_its_entry_has_one_winner_of_four_processes_and_one_entry(url):
+    open_database(url).close()
+    assert sorted(run_together("take", url, ["-"] * 4)) == ["False\n"] * 3 + ["True\n"]
+    with open_database(url) as database:
+        assert Log(database).verify() == 1
+
+
 def test_log_of_four_processes_is_one_chain(url):
     open_database(url).close()
     run_together("append", url, ["50"] * 4)
@@ -66,7 +74,7 @@ def test_statements_of_four_processes_take_all_the_room_there_is_and_no_more(url
     printed = run_together("take_back", url, "abcd")
     assert [line for lines in printed for line in lines.split()].count("taken") == 10
     with open_database(url) as database:
-        assert len(RevocationBook(database).current(now=NOW).statements) == 20
+        assert RevocationBook(database).entries() == 20
 
 
 def test_registration_of_one_serial_has_one_winner_of_six_processes(url):
@@ -93,7 +101,7 @@ def test_renewal_has_one_winner_of_six_processes(url):
 def test_outbox_of_thirty_entries_is_taken_once_by_four_processes(url):
     with open_database(url) as database:
         for number in range(30):
-            Records(database).add(record(bytes([number]) * 16), outbox=outbox_entry(number), answer=None)
+            Records(database).add(record(bytes([number]) * 16), blobs=(), outbox=outbox_entry(number), answer=None)
     taken = [line for lines in run_together("publish", url, ["-"] * 4) for line in lines.split()]
     assert sorted(taken) == sorted(outbox_entry(number).entry_id.hex() for number in range(30))
 
@@ -132,6 +140,24 @@ def test_log_entry_appended_survives_a_kill(url):
         seen = _entries_seen(database, at_least=20)
         worker.kill()
         assert Log(database).verify() >= seen
+
+
+def test_log_whose_tree_several_let_grow_until_they_are_killed_has_each_entry_once(url):
+    open_database(url).close()
+    with ExitStack() as stack, open_database(url) as database:
+        workers = [Worker(stack, "grow", url, "-") for _ in range(3)]
+        for worker in workers:
+            assert worker.says.readline() == "ready\n"
+        for worker in workers:
+            worker.begin()
+        told = []
+        for worker in workers:
+            told += [worker.says.readline() for _ in range(40)]
+            worker.kill()
+        assert Log(database).verify() >= len(told)
+        found = [entry.entry_id.hex() for entry in Log(database).entries()]
+        assert len(found) == len(set(found))
+        assert {it.rstrip() for it in told} <= set(found)
 
 
 def _entries_seen(database, *, at_least):

@@ -7,10 +7,10 @@ import pytest
 from federation.store.errors import AlreadyAdmitted, AlreadyStored
 from federation.store.index import Index
 from federation.store.inspection import Survey
-from federation.store.party import Log
+from federation.store.log import Log
 from federation.store.restrictions import Restrictions
-from federation.store.rows import Act, Admission, Deliveries, SealedEntry, SealedRow, StoredRestriction, Wanted
-from tests.contract.store_support import NOW
+from federation.store.rows import Act, Admission, Deliveries, SealedRow, StoredRestriction, Wanted
+from tests.contract.store_support import NOW, sealed_entry
 
 ANN, EVE = b"ann" * 8, b"eve" * 8
 
@@ -42,7 +42,7 @@ def test_restriction_that_is_no_newer_changes_nothing_and_is_not_logged(database
     store.put(restriction(7))
     mark = store.mark()
     with pytest.raises(AlreadyStored):
-        store.put(restriction(number), act=Act(SealedEntry(NOW, b"entry"), Admission(b"key", NOW, NOW)))
+        store.put(restriction(number), act=Act(sealed_entry(NOW, b"entry"), Admission(b"key", NOW, NOW)))
     assert (store.of([ANN]), store.mark(), Log(database).verify()) == (restriction(7), mark, 0)
 
 
@@ -69,7 +69,7 @@ def test_restriction_under_an_older_key_gives_way_and_counts(store):
 
 
 def test_restriction_its_entry_and_its_message_are_there_together(database, store):
-    act = Act(SealedEntry(NOW, b"entry"), Admission(b"key", NOW, NOW))
+    act = Act(sealed_entry(NOW, b"entry"), Admission(b"key", NOW, NOW))
     store.put(restriction(1), act=act)
     with pytest.raises(AlreadyAdmitted):
         store.put(restriction(2), act=act)
@@ -94,17 +94,26 @@ def test_restriction_is_due_until_it_is_delivered_and_again_when_it_changes(stor
     store.put(restriction(1))
     store.is_due_at(["H:a", "H:b"], [b"newer", ANN])
     assert (due_at(store, "H:a"), store.deliveries([ANN])) == ([1], Deliveries(0, 2))
-    assert store.delivered("H:a", ANN, 1)
-    assert not store.delivered("H:a", ANN, 1)
+    assert store.delivered("H:a", [(ANN, 1)])
+    assert not store.delivered("H:a", [(ANN, 1)])
     assert (due_at(store, "H:a"), due_at(store, "H:b"), store.deliveries([ANN])) == ([], [1], Deliveries(1, 1))
     store.is_due_at(["H:a"], [ANN])
     assert due_at(store, "H:a") == []
     store.put(restriction(2))
-    assert not store.delivered("H:a", ANN, 1)
+    assert not store.delivered("H:a", [(ANN, 1)])
     assert (due_at(store, "H:a"), due_at(store, "H:b")) == ([2], [2])
-    assert store.delivered("H:a", ANN, 2)
+    assert store.delivered("H:a", [(ANN, 2)])
     store.is_due_at(["H:a"], [ANN], again=True)
     assert due_at(store, "H:a") == [2]
+
+
+def test_what_a_hospital_has_taken_is_noted_together_each_up_to_its_number(store):
+    for key in (ANN, EVE):
+        store.put(restriction(2, key))
+        store.is_due_at(["H:a", "H:b"], [key])
+    assert store.delivered("H:a", [(EVE, 2), (ANN, 1), (b"nobody", 9)]) == 1
+    assert (store.deliveries([ANN]), store.deliveries([EVE])) == (Deliveries(0, 2), Deliveries(1, 1))
+    assert store.delivered("H:a", []) == 0
 
 
 def test_what_was_handed_out_comes_again_behind_the_others(store):
@@ -124,7 +133,7 @@ def test_what_is_due_is_counted_by_hospital(database, store):
     for number, key in ((1, ANN), (2, EVE)):
         store.put(restriction(number, key))
         store.is_due_at(["H:b", "H:a"], [key])
-    store.delivered("H:b", EVE, 2)
+    store.delivered("H:b", [(EVE, 2)])
     assert survey.restrictions_due() == {"H:a": 2, "H:b": 1}
 
 
@@ -138,7 +147,7 @@ def test_restriction_is_sealed_anew_once(store):
 def test_restriction_is_named_anew_once(store):
     store.put(restriction(1))
     store.is_due_at(["H:a", "H:b"], [ANN])
-    store.delivered("H:b", ANN, 1)
+    store.delivered("H:b", [(ANN, 1)])
     anew = restriction(1, b"new", 2)
     assert store.move(restriction(1), anew)
     assert not store.move(restriction(1), anew)

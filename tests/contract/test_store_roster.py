@@ -6,13 +6,17 @@ import pytest
 
 from federation.store.errors import AlreadyStored
 from federation.store.guardianships import Guardianships
-from federation.store.party import Log
+from federation.store.log import Log
 from federation.store.portable import PAGE_ROWS
 from federation.store.roster import Shifts
-from federation.store.rows import Act, SealedEntry
-from tests.contract.store_support import MINUTE, NOW, guardianship, shift, statement
+from federation.store.rows import Act
+from tests.contract.store_support import MINUTE, NOW, guardianship, sealed_entry, shift, statement
 
-ACT = Act(SealedEntry(NOW, b"entry"))
+
+def act():
+    return Act(sealed_entry(NOW, b"entry"))
+
+
 ID = shift().shift_id
 WARD = guardianship().guardianship_id
 
@@ -38,7 +42,7 @@ def test_shift_comes_back_as_it_was_added_with_and_without_departments(shifts):
 def test_shift_of_an_id_that_is_there_is_refused_and_nothing_else_is_added(database, shifts):
     shifts.add([shift()])
     with pytest.raises(AlreadyStored):
-        shifts.add([shift(2), shift(doctor_id="D:eve")], act=ACT)
+        shifts.add([shift(2), shift(doctor_id="D:eve")], act=act())
     assert list(shifts.all()) == [shift()]
     assert Log(database).verify() == 0
 
@@ -70,9 +74,9 @@ def test_shifts_of_many_pages_come_whole_the_one_that_ends_first_first(shifts):
 
 def test_shift_ended_is_off_and_stays_so(database, shifts):
     shifts.add([shift()])
-    assert shifts.end(ID, at=NOW + 5, act=ACT)
-    assert not shifts.end(ID, at=NOW + 6, act=ACT)
-    assert not shifts.end(b"absent", at=NOW, act=ACT)
+    assert shifts.end(ID, at=NOW + 5, act=act())
+    assert not shifts.end(ID, at=NOW + 6, act=act())
+    assert not shifts.end(b"absent", at=NOW, act=act())
     assert shifts.on("D:bob", now=NOW + 1) == []
     assert shifts.get(ID).ended_at == NOW + 5
     assert Log(database).verify() == 1
@@ -81,11 +85,11 @@ def test_shift_ended_is_off_and_stays_so(database, shifts):
 def test_duty_is_kept_with_its_log_entry_and_replaced_until_the_shift_is_ended(database, shifts):
     shifts.add([shift()])
     for text in ("first", "second"):
-        assert shifts.keep_duty(ID, statement(text), act=ACT)
+        assert shifts.keep_duty(ID, statement(text), act=act())
     assert shifts.get(ID).duty == statement("second")
     shifts.end(ID, at=NOW)
-    assert not shifts.keep_duty(ID, statement("late"), act=ACT)
-    assert not shifts.keep_duty(b"absent", statement(), act=ACT)
+    assert not shifts.keep_duty(ID, statement("late"), act=act())
+    assert not shifts.keep_duty(b"absent", statement(), act=act())
     assert shifts.get(ID).duty == statement("second")
     assert Log(database).verify() == 2
 
@@ -133,9 +137,9 @@ def test_shifts_over_long_ago_are_forgotten_ended_or_not(shifts):
 
 
 def test_guardianship_comes_back_and_its_id_is_taken_once(database, guardianships):
-    guardianships.add(guardianship(), act=ACT)
+    guardianships.add(guardianship(), act=act())
     with pytest.raises(AlreadyStored):
-        guardianships.add(guardianship(), act=ACT)
+        guardianships.add(guardianship(), act=act())
     assert guardianships.get(WARD) == guardianship()
     assert guardianships.get(b"absent") is None
     assert Log(database).verify() == 1
@@ -157,8 +161,8 @@ def test_guardianship_is_sealed_anew_only_from_what_was_read(guardianships):
 def test_guardianship_ended_stays_so_and_is_told_once(database, guardianships):
     guardianships.add(guardianship())
     assert not guardianships.told(WARD, at=NOW)
-    assert guardianships.end(WARD, at=NOW + 5, act=ACT)
-    assert not guardianships.end(WARD, at=NOW + 6, act=ACT)
+    assert guardianships.end(WARD, at=NOW + 5, act=act())
+    assert not guardianships.end(WARD, at=NOW + 6, act=act())
     assert guardianships.told(WARD, at=NOW + 7)
     assert not guardianships.told(WARD, at=NOW + 8)
     kept = guardianships.get(WARD)

@@ -17,6 +17,7 @@ from tests.contract.store_support import (
     MINUTE,
     NOW,
     epoch,
+    on_file,
     outbox_entry,
     record,
     register,
@@ -33,7 +34,7 @@ def sealed_things(database):
     """Each kind of thing that is sealed: a function that seals it anew, and one that gives what is sealed in it now."""
     Epochs(database).put(replace(epoch(1, not_after=NOW), sealed_seed=OLD))
     Evidence(database).add("p1", b"ref", OLD, at=NOW)
-    Records(database).add(record(), outbox=replace(outbox_entry(), sealed=OLD), answer=None)
+    Records(database).add(record(), blobs=(), outbox=replace(outbox_entry(), sealed=OLD), answer=None)
     Index(database).upsert(ROW)
     register(Registrations(database), replace(registration(), sealed_shared_key=OLD))
     epochs, evidence, outbox = Epochs(database), Evidence(database), OutboxEntries(database)
@@ -144,22 +145,22 @@ def test_outbox_of_many_pages_comes_whole_due_or_not(database):
     records, outbox = Records(database), OutboxEntries(database)
     for number in range(PAGE_ROWS + 1):
         entry = replace(outbox_entry(), entry_id=number.to_bytes(16, "big"), not_before=NOW + number)
-        records.add(record(b"%d" % number), outbox=entry, answer=None)
+        records.add(record(b"%d" % number), blobs=(), outbox=entry, answer=None)
     assert len({entry.entry_id for entry in outbox.all()}) == PAGE_ROWS + 1
 
 
 def test_record_wrapped_anew_is_found_under_its_new_key_alone(database):
     records = Records(database)
-    records.add(record(), outbox=None, answer=None)
+    records.add(record(), blobs=(), outbox=None, answer=None)
     new = replace(record(patient=b"q" * 32), wrapped_key=NEW, sealed_parts=b"parts anew", generation=2)
     assert records.rewrap(record(), new)
-    assert records.find([b"q" * 32], department_class=None, handles=[]) == [new]
-    assert records.find([b"p" * 32], department_class=None, handles=[]) == []
+    assert on_file(records, b"q" * 32) == records.of_handles([b"q" * 32], [new.handle]) == [new]
+    assert on_file(records, b"p" * 32) == records.of_handles([b"p" * 32], [new.handle]) == []
 
 
 def test_record_wrapped_by_another_meanwhile_is_left(database):
     records = Records(database)
-    records.add(record(), outbox=None, answer=None)
+    records.add(record(), blobs=(), outbox=None, answer=None)
     first, second = (replace(record(), wrapped_key=NEW, sealed_parts=parts) for parts in (b"1", b"2"))
     assert records.rewrap(record(), first)
     assert not records.rewrap(record(), second)
@@ -179,15 +180,17 @@ def test_record_whose_versions_are_under_two_generations_is_found_once_and_newes
     old, new = record(version=1), replace(record(version=2, patient=b"q" * 32), generation=2)
     other = record(b"other", stored_at=NOW + 1)
     for one in (old, new, other):
-        records.add(one, outbox=None, answer=None)
-    assert records.find([b"p" * 32, b"q" * 32], department_class=None, handles=[]) == [new, other]
+        records.add(one, blobs=(), outbox=None, answer=None)
+    keys = [b"p" * 32, b"q" * 32]
+    assert on_file(records, *keys) == records.of_handles(keys, [new.handle, b"other"]) == [new, other]
+    assert records.count_of(keys, most=9) == 2
 
 
 def test_records_are_counted_by_generation(database):
     records = Records(database)
-    records.add(record(version=1), outbox=None, answer=None)
-    records.add(replace(record(version=2), generation=2), outbox=None, answer=None)
-    records.add(replace(record(version=3), generation=2), outbox=None, answer=None)
+    records.add(record(version=1), blobs=(), outbox=None, answer=None)
+    records.add(replace(record(version=2), generation=2), blobs=(), outbox=None, answer=None)
+    records.add(replace(record(version=3), generation=2), blobs=(), outbox=None, answer=None)
     assert [records.count(generation) for generation in (1, 2, 3)] == [1, 2, 0]
 
 

@@ -12,10 +12,11 @@ from alembic.script import ScriptDirectory
 from federation.store.database import open_database
 from federation.store.errors import StoreUnavailable
 from federation.store.index import Index
-from federation.store.party import Log, ReplayMemory, Settings
+from federation.store.log import Log
+from federation.store.party import ReplayMemory, Settings
 from federation.store.records import Records
 from federation.store.registrations import Registrations
-from federation.store.rows import SealedEntry, SealedRow
+from federation.store.rows import SealedRow
 from federation.store.schema import metadata
 from federation.store.upgrade import COMPATIBLE_FROM, compatible_from, upgrade
 from tests.contract.store_support import (
@@ -26,6 +27,7 @@ from tests.contract.store_support import (
     record,
     register,
     registration,
+    sealed_entry,
     url_of,
 )
 
@@ -36,9 +38,17 @@ STEPS = [*ScriptDirectory.from_config(_CONFIG).walk_revisions()][::-1]
 NEWER = "9999"
 
 SMALL_OR_ORDERED = {
-    "log": "a chain: its order is what it is for",
+    "log": "its order is what it is for",
+    "log_entries": "as the log",
+    "log_nodes": "the log's tree: one row for 256 entries",
+    "log_waiting": "what waits a moment for its number, by its time",
+    "log_state": "one row",
+    "log_heads": "some a day",
+    "log_cosignatures": "some a day",
+    "log_time_stamps": "some a day",
     "settings": "a handful of names",
     "revocation_version": "one row",
+    "revocation_shards": "4,096 at most",
     "authority_certificates": "one row for each authority",
     "trust_bundles": "one row for each bundle",
     "registrations": "an identity is what everybody asks by",
@@ -46,6 +56,9 @@ SMALL_OR_ORDERED = {
     "reservations": "an identity, and few",
     "index_rows": "a bucket: 16 bits of an HMAC",
     "condemned_blobs": "names are random, and in text",
+    "record_blobs": "names are random, and in text",
+    "witnessed": "a hospital each",
+    "followed_logs": "a hospital each",
 }
 """Tables whose key does not begin with a digest, an HMAC or a random id, and why they need not."""
 
@@ -136,9 +149,9 @@ def test_database_that_a_newer_release_only_added_to_is_served_on_and_left_as_it
             for number, database in enumerate((running, restarted), start=1):
                 key = bytes([number]) * 16
                 register(Registrations(database), registration(f"P:{number}", serial=key))
-                Records(database).add(record(key), outbox=outbox_entry(number), answer=(key, b"answer"))
+                Records(database).add(record(key), blobs=(), outbox=outbox_entry(number), answer=(key, b"answer"))
                 Index(database).upsert(SealedRow(1, key, key, key, key, b"sealed", generation=1))
-                Log(database).append(SealedEntry(at=NOW, sealed=b"1"))
+                Log(database).append(sealed_entry(at=NOW, sealed=b"1"))
                 assert ReplayMemory(database).admit(key, now=NOW, until=NOW)
             assert len(list(Records(running).all())) == 2
             assert len(list(Index(running).walk())) == 2

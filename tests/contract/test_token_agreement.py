@@ -1,7 +1,8 @@
 """Agreement keys in a token: ECDH on P-256 and the PRF over it, in every way that the token has."""
 
+from collections import Counter
 from types import SimpleNamespace
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -11,7 +12,7 @@ from pkcs11 import KDF, Attribute, AttributeSensitive, FunctionNotSupported, Obj
 
 from hsm import Token, Way, errors
 from hsm.agreement import (
-    _KEPT,
+    _KEPT_SECRET,
     _deriving,
     derive_x,
     peer_with_leading_zero,
@@ -24,6 +25,7 @@ from hsm.raw import RawKey
 from hsm.sessions import Session
 from tests.contract.token_backends import Capability, TokenUnderTest, needs
 from tests.contract.token_known_keys import ALICE, BOB, SHARED, public_of, software, store_p256
+from tests.token_calls import AGREES, MACS, TIMES, TokenCalls
 
 ECDH = ec.ECDH()
 INFO, MESSAGE = b"medunion/v1", b"a message"
@@ -173,30 +175,15 @@ def test_derived_secrets_do_not_stay_in_the_token(token: Token) -> None:
 
 
 @needs(Capability.ECDH)
-def test_agreeing_is_one_operation_and_in_the_null_way_one_derivation(
-    token: Token,
+def test_agreeing_is_one_operation_and_as_few_calls_as_there_can_be(
+    token: Token, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = token.generate_agreement("agreement")
-    derivations: list[object] = []
-    token._sessions.run(lambda session: count_derivations(session, derivations), doing="count")
-    for _ in range(3):
-        key.prf(public_of(ALICE), INFO, MESSAGE)
-    assert token.metrics().operations["ECDH1_DERIVE"].count == 3
-    assert len(derivations) == 3
-
-
-def count_derivations(session: Session, derivations: list[object]) -> None:
-    """Count what the key that this session found derives; one session at a time serves a test's only thread."""
-    real = session.key("agreement", AGREEMENT)
-
-    class Counting:
-        handle = real.handle
-
-        def derive_key(self, *args: Any, **options: Any) -> RawKey:
-            derivations.append(options["mechanism"])
-            return real.derive_key(*args, **options)
-
-    session._keys["agreement", AGREEMENT] = cast("RawKey", Counting())
+    key, peer = token.generate_agreement("agreement"), public_of(ALICE)
+    way = token.agreement_way
+    found = TokenCalls(monkeypatch).of(token, lambda: key.prf(peer, INFO, MESSAGE))
+    kept = Counter(AGREES + MACS) - Counter(["C_GetAttributeValue"])
+    assert found == (kept if way is Way.KDF_AND_HMAC else Counter(AGREES))
+    assert token.metrics().operations["ECDH1_DERIVE"].count == 1 + TIMES
 
 
 @needs(Capability.KDF_AND_HMAC)
@@ -204,14 +191,15 @@ def test_secret_derived_to_stay_is_not_read(token: Token) -> None:
     """The third way's: it says that it is SENSITIVE and not EXTRACTABLE, and its value is refused."""
     token.generate_agreement("agreement")
 
-    def look(session: Session) -> tuple[bool, bool]:
+    def look(session: Session) -> tuple[bytes, ...]:
         key, point = session.key("agreement", AGREEMENT), point_of(public_of(ALICE))
-        with _deriving(session, key, KDF.SHA256, INFO, point, _KEPT) as derived:
+        with _deriving(session, key, KDF.SHA256, INFO, point, _KEPT_SECRET) as derived:
             with pytest.raises(AttributeSensitive):
-                derived[Attribute.VALUE]
-            return derived[Attribute.SENSITIVE], derived[Attribute.EXTRACTABLE]
+                session.cryptoki.read(session.raw.handle, derived, Attribute.VALUE, 64)
+            attributes = Attribute.SENSITIVE, Attribute.EXTRACTABLE
+            return tuple(session.cryptoki.read(session.raw.handle, derived, it, 1) for it in attributes)
 
-    assert token._sessions.run(look, doing="look") == (True, False)
+    assert token._sessions.run(look, doing="look") == (b"\1", b"\0")
 
 
 @needs(Capability.ECDH)

@@ -1,5 +1,7 @@
 """HMAC keys in a token: the code of a message is HMAC-SHA256's."""
 
+from dataclasses import replace
+
 import pytest
 from cryptography.hazmat.primitives import hashes, hmac
 
@@ -33,7 +35,16 @@ def test_short_code_is_withheld(token: Token, size: int) -> None:
     token.generate_mac("index")
 
     def authenticate(session: Session) -> bytes:
-        return hmac_sha256(answering(session, bytes(size)), session.key("index", MAC), b"message")
+        return hmac_sha256(answering(session, bytes(size)), session.key("index", MAC).handle, b"message")
 
     with pytest.raises(errors.TokenFailed, match="wrong size"):
         token._sessions.run(authenticate, doing="authenticate")
+
+
+@needs(Capability.HMAC)
+def test_key_is_held_against_each_policy_under_which_it_is_asked_for_in_one_session(token: Token) -> None:
+    key = token.generate_mac("index")
+    for policy in (replace(MAC, usages=frozenset({"SIGN", "VERIFY"})), replace(MAC, extractable=True)):
+        with pytest.raises(errors.KeyPolicyViolation):
+            token.mac("index", policy)
+        assert len(key.mac(b"message")) == 32

@@ -86,7 +86,7 @@ def test_bound_of_a_bucket_belongs_to_it() -> None:
     meter = Meter()
     with meter.operation("X"):
         pass
-    assert meter.snapshot(idle=0, limit=1, logins=1).operations["X"].buckets[0] == 1
+    assert meter.snapshot(in_use=0, idle=0, limit=1, logins=1).operations["X"].buckets[0] == 1
 
 
 @needs(Capability.REMOVAL)
@@ -109,7 +109,7 @@ def test_health_is_false_after_close_and_never_raises(token: Token) -> None:
 
 def test_busy_token_is_healthy(make_token_uri: MakeUri, right_pin: CountingPin) -> None:
     with open_token(make_token_uri(), right_pin, sessions=1, wait=timedelta(milliseconds=20)) as token:
-        token._sessions._permits.acquire()
+        token._sessions._permits.take()
         assert token.health()
         token._sessions._permits.release()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from federation.cli.token import token as command
+from federation.cli.nouns import token as command
 from federation.party.tokens import NEEDED
 from hsm import Ability, Pin, Token, TokenUri, open_token, pin_from_value
 from hsm.selftest import Trial

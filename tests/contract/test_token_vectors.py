@@ -134,7 +134,7 @@ def test_rfc_4231_codes_come_out_of_the_token(
 ) -> None:
     def authenticate(session: Session) -> bytes:
         stored_key = stored(session, MAC, bytes.fromhex(key))
-        return hmac_sha256(session, stored_key, bytes.fromhex(message))
+        return hmac_sha256(session, stored_key.handle, bytes.fromhex(message))
 
     if len(key) < 64 and "HMAC key shorter than 256 bits" in limits_of(token_under_test):
         with pytest.raises(errors.TokenFailed) as refusal:

@@ -31,7 +31,7 @@ from federation.v1.revocation_pb2 import RevokeRequest
 from federation.v1.revocation_pb2_grpc import RevocationServiceStub
 from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
-from federation.v1.statement_pb2 import RevocationList
+from federation.v1.statement_pb2 import RevocationHead
 from federation.wire.channel import open_channel
 from tests.crash.journal import lines
 
@@ -82,7 +82,7 @@ class Eavesdropper:
 
     def _require_no_older_list(self, channel: grpc.Channel) -> None:
         directory = call(DirectoryServiceStub(channel).GetDirectory, GetDirectoryRequest())
-        sequence = peek_statement(RevocationList, directory.revocation_list).sequence
+        sequence = peek_statement(RevocationHead, directory.revocation_head).sequence
         if sequence < self._list:
             self.faults.append(f"the revocation list went back from {self._list} to {sequence}")
         self._list = max(sequence, self._list)
@@ -105,8 +105,9 @@ class Eavesdropper:
 
 def _open_session(channel: grpc.Channel, request: bytes) -> bytes:
     opening = OpenSessionRequest(opening=SealedOpening.FromString(request))
-    with peer_errors():
-        answers = RecordServiceStub(channel).OpenSession(iter([opening]), timeout=10)
+    method = RecordServiceStub(channel).OpenSession
+    with peer_errors(method):
+        answers = method(iter([opening]), timeout=10)
         reply: bytes = next(answers).reply.SerializeToString(deterministic=True)
         answers.cancel()
     return reply

@@ -89,10 +89,11 @@ def cloud(directory: Path) -> dict[str, Any]:
     """Registrations, revocations, the log."""
     with open_public_cloud(NodeDirectory(directory), pin_from_file(directory / "pin")) as node:
         stores, now = node.cloud.stores, system_clock()
-        book = stores.revocations.current(now=now)
+        stores.revocations.expire(now=now)
+        book = stores.revocations.since(-1).changes
         return {
             "registrations": {it.identity: it.serial for it in stores.registrations.walk()},
-            "revoked": list(book.statements),
+            "revoked": [it.digest for it in book if not it.is_ended],
             "log": _log(node.cloud.audit) | {"unfound": _unfound(node)},
         }
 
@@ -104,7 +105,7 @@ def _unfound(node: PublicCloudNode) -> list[int]:
 
 
 def _log(audit: Audit) -> dict[str, Any]:
-    """The chain, checked, and how often each thing was given by each access."""
+    """The log, checked, and how often each thing was given by each access."""
     try:
         count = audit.verify()
     except StoreError as error:
@@ -147,15 +148,14 @@ def _found(doctor: Person, patient: Person) -> list[bytes]:
     party = patient.member.party(now)
     to = ToDoctor(doctor.member.doctor_id, AUTHORITY)
     grant = make_grant(party, to, WIDE, now=now, entropy=system_entropy)
-    found: list[bytes] = []
     shown = Shown.by_consent(
         Consent(grant=grant, key_statement=patient.member.key_statement), patient.member.patient_id
     )
-    pages, page = 1, 0
-    while page < pages:
-        answer = doctor.cloud.search(doctor.member, Question(shown, page=page))
+    answer = doctor.cloud.search(doctor.member, Question(shown))
+    found = [it.handle for it in answer.locations]
+    while answer.next:
+        answer = doctor.cloud.search(doctor.member, Question(shown, after=answer.next))
         found += [it.handle for it in answer.locations]
-        page, pages = page + 1, answer.pages
     return found
 
 

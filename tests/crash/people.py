@@ -21,7 +21,8 @@ from federation.person.profile import Profile
 from federation.person.trace import Trace, TracedCloud
 from federation.settings import TokenSettings
 from federation.store.database import open_database
-from federation.store.party import Epochs, Evidence, Log, ReplayMemory, Settings
+from federation.store.log import Log
+from federation.store.party import Epochs, Evidence, ReplayMemory, Settings
 from hsm import Pin, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm, find_module
 from keystore.biometric import BiometricPassword
@@ -122,7 +123,7 @@ class Person:
             self._channels.get,
             ReplayMemory(self._database),
             Evidence(self._database),
-            Audit(Log(self._database), self.member.keys.sealing),
+            Audit(Log(self._database), self.member.keys.sealing, where=self.member.identity),
             Profile(self.directory),
             self.tap,
             clock=system_clock,

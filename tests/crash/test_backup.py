@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from demo.stage import ticket_in
+from federation.backup.witness import Witness
 from federation.party.node_directory import NodeDirectory
 from federation.protocol.anchors import statement_entry
-from federation.protocol.statements import peek_statement
+from federation.protocol.revocations import Shard
 from federation.settings import CloudSettings, HospitalSettings, ProtocolSettings
-from federation.v1.directory_pb2 import GetDirectoryResponse
-from federation.v1.statement_pb2 import RevocationList
 from tests.crash.journal import lines
 from tests.crash.nursery import Nursery
 from tests.crash.postgres import Postgres
@@ -92,8 +91,8 @@ class Drill:
         """Write down what the hospital has heard of the cloud; say whether a revoked grant is in it."""
         witness.unlink(missing_ok=True)
         self.federation.run("witness", "--directory", self.hospital.directory, "--out", witness)
-        directory = GetDirectoryResponse.FromString(witness.read_bytes())
-        listed = peek_statement(RevocationList, directory.revocation_list).statements
+        shards = Witness.of(witness.read_bytes()).shards.shards
+        listed = {change.entry for shard in shards for change in Shard.read(shard).changes}
         return statement_entry("grant", revoked["patient_id"], bytes.fromhex(revoked["grant_id"])) in listed
 
     def destroy(self) -> None:

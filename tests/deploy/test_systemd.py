@@ -16,6 +16,10 @@ MOST_EXPOSED = 15
 """In tenths, of 100: systemd-analyze security calls what is below 20 OK."""
 
 SERVICES = ("medunion-hospital@a.service", "medunion-public-cloud@union.service")
+JOBS = ("medunion-job-backup@a", "medunion-job-crl@board", "medunion-job-duty@a")
+"""What a timer does."""
+
+UNITS_OF_ALL = (*SERVICES, *(f"{job}.service" for job in JOBS))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command.parent.mkdir(parents=True)
         command.write_text("#!/bin/sh\n")
         command.chmod(0o755)
-    for name in ("sysinit", "basic", "shutdown", "network-online", "time-sync", "multi-user"):
+    for name in ("sysinit", "basic", "shutdown", "network-online", "time-sync", "multi-user", "timers", "time-set"):
         (system / f"{name}.target").write_text("[Unit]\n")
     return root
 
@@ -42,7 +46,7 @@ def analyze(host: Path, *words: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*UNITS_OF_ALL, *(f"{job}.timer" for job in JOBS)])
 def test_unit_is_right_to_systemd(host: Path, service: str) -> None:
     assert analyze(host, "verify", "--man=no", "--recursive-errors=one", service) == ""
 
@@ -58,7 +62,7 @@ def test_setting_misspelt_is_found(host: Path) -> None:
         shutil.rmtree(into)
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", UNITS_OF_ALL)
 def test_unit_is_hardened(host: Path, service: str) -> None:
     said = analyze(host, "security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSED}", service)
     assert "Overall exposure level" in said
@@ -93,6 +97,27 @@ def test_unit_starts_a_command_that_there_is(unit: Path) -> None:
     said = CliRunner().invoke(main, [*start[1].split(), "--help"])
     assert said.exit_code == 0
     assert "--directory" in said.output
+
+
+def test_every_job_has_a_timer_that_comes_and_ends_by_itself() -> None:
+    """What is for a node that serves would have systemd wait for a word that no job says, and kill it as one that hangs."""
+    jobs = {path.name.removesuffix("@.service") for path in UNITS.glob("medunion-job-*.service")}
+    assert jobs == {path.name.removesuffix("@.timer") for path in UNITS.glob("*.timer")}
+    assert {job.partition("@")[0] for job in JOBS} == jobs
+    setting = dict(
+        line.split("=", 1)
+        for line in (UNITS / "medunion-job-.service.d" / "20-job.conf").read_text().splitlines()
+        if "=" in line and not line.startswith("#")
+    )
+    assert (setting["Type"], setting["Restart"], setting["WatchdogSec"]) == ("oneshot", "no", "0")
+    for timer in UNITS.glob("*.timer"):
+        (when,) = re.findall(r"^OnCalendar=(.+)$", timer.read_text(), re.MULTILINE)
+        done = subprocess.run(
+            ["systemd-analyze", "calendar", when], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Next elapse" in done.stdout
+        assert "WantedBy=timers.target" in timer.read_text()
 
 
 def test_user_and_directories_are_right_to_systemd(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from demo.stage import CONSENT, Federation, Running, run
@@ -55,6 +56,11 @@ class Clinic:
             *("--department", "H:a/cardiology", RECORD),
         )
         self.federation.await_publication("a")
+
+
+def time_of_day(hours: int) -> str:
+    """Return the time of day so many hours from now, as `--until` takes it."""
+    return f"{datetime.now().astimezone() + timedelta(hours=hours):%H:%M}"
 
 
 def clinic_of(made: Federation, *doctor: object) -> Clinic:

@@ -31,6 +31,7 @@ from federation.protocol.search import Question
 from federation.settings import CloudBudgetSettings, CloudSettings, ServerSettings, TokenSettings
 from federation.store.database import open_database
 from federation.store.party import Epochs, Settings
+from federation.store.revocations import KeptShards
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication
 from federation.v1.statement_pb2 import (
     ROLE_DOCTOR,
@@ -79,7 +80,9 @@ class CloudLab:
         database = open_database(f"sqlite:///{self.directory}/{next(_numbers)}.sqlite")
         self.closing.enter_context(database)
         keys = keys or PartyKeys.create(self.token())
-        return Member(identity, keys, Settings(database), Epochs(database), self.node.trust())
+        shards = KeptShards(database) if identity.startswith("H:") else None
+        kept = Settings(database), Epochs(database)
+        return Member(identity, keys, *kept, self.node.trust(), shards=shards)
 
     def hospital(self, identity: str, address: str = "127.0.0.1:9") -> tuple[Member, CloudClient]:
         """Return a registered hospital, its address known to the cloud, and its client with a TLS identity."""
@@ -118,9 +121,9 @@ class CloudLab:
         grantee = ToDoctor(doctor.identity, AUTHORITY)
         return make_grant(patient.party(now), grantee, terms, now=now, entropy=system_entropy)
 
-    def question(self, patient: Member, doctor: Member, terms: Terms = WIDE, page: int = 0) -> Question:
+    def question(self, patient: Member, doctor: Member, terms: Terms = WIDE) -> Question:
         """Return what this doctor asks by a new grant of the patient's."""
-        return question_of(patient, self.grant(patient, doctor, terms), page)
+        return question_of(patient, self.grant(patient, doctor, terms))
 
     def refusals(self) -> list[AuditEvent]:
         """Return the refusals in the cloud's audit log."""
@@ -158,9 +161,9 @@ class CloudLab:
         return publication
 
 
-def question_of(patient: Member, grant: SignedStatement, page: int = 0) -> Question:
+def question_of(patient: Member, grant: SignedStatement) -> Question:
     """Return what is asked by a grant that this patient signed about itself."""
-    return Question(consent_shown(patient.identity, grant, patient.key_statement), page=page)
+    return Question(consent_shown(patient.identity, grant, patient.key_statement))
 
 
 def publication_of(

@@ -27,6 +27,7 @@ from federation.party.registration import parse_ticket, register
 from federation.protocol.calls import RENEW
 from federation.store.database import open_database
 from federation.store.party import Epochs, Settings
+from federation.store.revocations import KeptShards
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, PutEncryptionKeyRequest
 from federation.v1.membership_pb2_grpc import MembershipServiceStub
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
@@ -166,7 +167,8 @@ class Guest:
         token = self._open.enter_context(open_token(make_uri("guest"), pin_from_value(pin)))
         database = self._open.enter_context(open_database(f"sqlite:///{stage.root}/{self.identity[2:]}.sqlite"))
         self.keys = HospitalKeys.create(token)
-        self.member = Member(self.identity, self.keys, Settings(database), Epochs(database), self.trust)
+        kept = Settings(database), Epochs(database)
+        self.member = Member(self.identity, self.keys, *kept, self.trust, shards=KeptShards(database))
         ticket = ticket_in(run("public-cloud", "invite", "--directory", stage.root / "cloud", self.identity))
         plain = self.client()
         register(self.member, plain, ROLE_HOSPITAL, b"licence", parse_ticket(ticket))

@@ -20,7 +20,9 @@ from federation.hospital.node import HospitalNode, init_hospital
 from federation.party.node_directory import NodeDirectory
 from federation.settings import BlobSettings, HospitalSettings, TokenSettings
 from federation.store.errors import BackupRejected
+from federation.store.log import Log
 from federation.store.shelves import open_shelf
+from federation.v1.statement_pb2 import RevocationExcerpt
 from hsm import PinProvider, TokenUri, open_token, pin_from_value
 from keystore.party import CloudKeys
 from tests.conftest import USER_PIN
@@ -116,6 +118,13 @@ def test_a_restored_cloud_is_the_same_and_its_log_tells_of_it(kept: Kept, tmp_pa
         assert node.cloud.audit.verify() == entries + 1
         newest = list(node.cloud.audit.entries())[-1].event
         assert newest.kind == "RESTORED"
+        # A head is signed under a number that none of before had, and the first entry behind what came back says so.
+        log = Log(node.database)
+        root, number_of_log = log.root(entries).hex(), log.state().number
+        assert number_of_log > 1
+        assert newest.detail.endswith(
+            f"number {number_of_log} of the log goes on after {entries} entries of number 1, root {root}"
+        )
         # Nobody said what the members have heard: no number of before is given out again.
         assert node.publish().sequence >= number + 1_000_000
 
@@ -266,7 +275,7 @@ def test_a_hospital_that_has_lost_a_blob_is_told_when_it_is_backed_up(kept: Kept
 def test_a_witness_of_another_federation_is_refused(kept: Kept, tmp_path: Path, make_token_uri: Tokens) -> None:
     _found(tmp_path / "foreign", make_token_uri, kept.pin)
     with open_public_cloud(NodeDirectory(tmp_path / "foreign" / "cloud"), kept.pin) as node:
-        foreign = Witness(node.publish().directory)
+        foreign = Witness(node.publish().directory, RevocationExcerpt())
     with pytest.raises(BackupRejected, match="none of this cloud's keys"):
         restore(
             kept.source("cloud"),

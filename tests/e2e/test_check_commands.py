@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -152,47 +151,6 @@ def test_certificates_that_have_ended_are_named(served: Federation) -> None:
     assert "it may be used without the public cloud no longer" in told(found, "trust", "WRONG")
 
 
-def test_revocation_list_that_fills_is_noted_at_the_cloud_and_at_a_hospital(served: Federation) -> None:
-    says = "3200 of 3968 statements on the revocation list: when it is full no more can be revoked"
-    with revoked(served, "statement", 3_200):
-        assert says in told(findings(served.root / "cloud", expect=0), "revocations", "note")
-        found = followed(served, says)
-        assert "tell the public cloud's operator" in found["revocations"][0]["do"]
-
-
-def test_revocation_list_that_is_full_is_the_public_clouds_fault_and_not_a_hospitals(served: Federation) -> None:
-    with revoked(served, "serial", 3_968):
-        assert "it is full, and no more can be revoked" in wrong(served.root / "cloud", "revocations")
-        followed(served, "3968 of 3968 credentials on the revocation list: it is full, and no more can be revoked")
-
-
-@contextmanager
-def revoked(served: Federation, kind: str, count: int) -> Iterator[None]:
-    """Have so many entries of a kind on the list until the block ends."""
-    ends_at = time.time_ns() // 1_000_000 + 60 * MINUTE
-    rows = [(kind, number.to_bytes(32, "big"), ends_at, 0) for number in range(count)]
-    with closing(sqlite3.connect(served.root / "cloud" / "store.sqlite", timeout=20)) as connection:
-        with connection:
-            connection.executemany("INSERT INTO revocations (kind, digest, expires_at, at) VALUES (?, ?, ?, ?)", rows)
-        try:
-            yield
-        finally:
-            with connection:
-                connection.execute("DELETE FROM revocations")
-
-
-def followed(served: Federation, says: str) -> dict[str, list[dict[str, str]]]:
-    """Return what a hospital finds once it has heard of the list."""
-    found: dict[str, list[dict[str, str]]] = {}
-
-    def says_so() -> bool:
-        found.update(findings(served.root / "a", expect=0))
-        return says in told(found, "revocations", "note")
-
-    until(says_so, lambda: str(found["revocations"]))
-    return found
-
-
 def test_public_cloud_that_is_down_is_told_from_everything_else(served: Federation) -> None:
     server = served.running[0]
     server.stop()
@@ -302,6 +260,7 @@ def test_log_that_can_be_changed_is_said(cloud: Path) -> None:
 def test_log_that_was_changed_is_said(cloud: Path) -> None:
     run("public-cloud", "invite", "--directory", cloud, "H:a")
     run("public-cloud", "invite", "--directory", cloud, "H:b")
+    run("public-cloud", "log", "--directory", cloud)  # takes what waits into the tree
     rule = sqlite3.connect(cloud / "store.sqlite").execute("SELECT sql FROM sqlite_master WHERE name = 'log_no_update'")
     (kept,) = rule.fetchone()
     change(cloud, "DROP TRIGGER log_no_update", "UPDATE log SET at = at + 1 WHERE sequence = 1", kept)

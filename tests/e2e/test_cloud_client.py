@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from federation.errors import GrantMissing, StaleMessage, Unavailable
+from federation.errors import CredentialRevoked, GrantMissing, StaleMessage, Unavailable
 from federation.party.cloud_client import CloudClient
 from federation.party.registration import PAUSES_SECONDS, register
 from federation.protocol.search import Question
@@ -85,9 +85,12 @@ def test_a_ticket_needs_a_tls_identity(lab: CloudLab) -> None:
 
 
 def test_the_directory_is_followed(lab: CloudLab) -> None:
-    doctor, cloud = lab.doctor("D:follows"), lab.client()
-    with cloud.watch() as directories:
-        first = next(directories)
-        lab.node.revoke("D:follows")
-        sequence = doctor.update(first).sequence
-        assert doctor.update(next(directories)).sequence > sequence
+    lists, cloud = lab.member("H:follows").lists, lab.client()
+    lab.doctor("D:follows")
+    with cloud.watch(lists) as changes:
+        sequence = lists.follow(next(changes), cloud.bundles_after, cloud.all_shards).sequence
+        [serial] = lab.node.revoke("D:follows")
+        following = lists.follow(next(changes), cloud.bundles_after, cloud.all_shards)
+        assert following.sequence > sequence
+        with pytest.raises(CredentialRevoked):
+            following.require_serial_good(serial)

@@ -25,7 +25,7 @@ from keystore.party import IDENTITY, INDEXING, ISSUING, SEALING, TLS_CA
 from keystore.x509 import is_issued_by
 from tests.e2e.cloud_lab import CloudLab, cloud_lab
 from tests.e2e.cloud_traffic import Traffic
-from tests.e2e.unserved_cloud import Clock, opened, unserved_cloud
+from tests.e2e.unserved_cloud import Clock, looked_up, opened, unserved_cloud
 from tests.grants import EVERYTHING
 from tests.waiting import until
 
@@ -129,4 +129,4 @@ def test_walk_that_is_killed_goes_on_when_it_is_typed_again(tmp_path, make_token
             operator.types("reseal", SEALING)
             assert rekey.count_sealed_rows(union, 1) == 0
             assert "is revoked" in operator.types("revoke", SEALING, 1, "--forget-log")
-            assert len(index_rows.look_up(union, "P:7", ["cardiology"], EVERYTHING).locations) == 1
+            assert len(looked_up(union, "P:7", ["cardiology"], EVERYTHING)) == 1

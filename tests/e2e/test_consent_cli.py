@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from demo.stage import CONSENT, Running, federation, free_address, run
-from tests.e2e.clinic import RECORD, Clinic, clinic_of
+from tests.e2e.clinic import RECORD, Clinic, clinic_of, time_of_day
 from tests.waiting import until
 
 CONCLUSION = "Sinus rhythm, no ischaemia."
@@ -284,7 +284,7 @@ def test_what_is_no_mandate_is_refused_in_plain_words(clinic: Clinic) -> None:
 
 def test_waiting_room_sees_one_patient_after_the_other_by_one_code(clinic: Clinic) -> None:
     read, write = os.pipe()
-    consult, code = clinic.consult("waiting-room", "--until", "23:59", "--fetch", "none", keyboard=read)
+    consult, code = clinic.consult("waiting-room", "--until", time_of_day(2), "--fetch", "none", keyboard=read)
     os.close(read)
     root, first = clinic.federation.root, ("patient", "visit", "--directory", clinic.johnnie, code, "--yes")
     came = Running(root / "first.visit", *first)

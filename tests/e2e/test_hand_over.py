@@ -29,7 +29,8 @@ from federation.person.maintenance import maintain
 from federation.person.node import OpenDoctor, init_doctor, open_doctor
 from federation.protocol.statements import peek_statement
 from federation.settings import HospitalSettings, TokenSettings
-from federation.store.party import Log, Settings
+from federation.store.log import Log
+from federation.store.party import Settings
 from federation.v1.statement_pb2 import ROLE_DOCTOR, KeyStatement
 from hsm import TokenUri
 from hsm.cryptoki import Cryptoki
@@ -159,7 +160,8 @@ class Bench:
 
     def logged(self) -> list[str]:
         with self.opened() as doctor, self.directory.database() as database:
-            return [entry.event.kind for entry in Audit(Log(database), doctor.member.sealing).entries()]
+            audit = Audit(Log(database), doctor.member.sealing, where=doctor.member.identity)
+            return [entry.event.kind for entry in audit.entries()]
 
 
 class HospitalBench(Bench):

@@ -1,5 +1,6 @@
 """`medunion init`: from nothing to a node that can serve, through the command line; what was cut off goes on."""
 
+import shlex
 import stat
 from pathlib import Path
 
@@ -148,20 +149,63 @@ def test_directory_of_another_node_is_refused(tmp_path: Path) -> None:
     assert "another kind of node" in said
 
 
+def test_init_typed_again_with_something_else_is_refused_and_says_how_it_is_changed(tmp_path: Path) -> None:
+    directory, words = tmp_path / "cloud", cloud_words(tmp_path / "cloud", "--development-token")
+    run(*words)
+    trust, settings = (directory / "trust.json").read_bytes(), (directory / "medunion.toml").read_bytes()
+    others = list(words)
+    others[others.index("--address") + 1] = "elsewhere.example:7001"
+    said = run(*others, "--listen", "0.0.0.0:7001", "--pin-credential", "pin", expect=1)
+    assert "not elsewhere.example:7001 (`medunion public-cloud move`" in said
+    assert "not 0.0.0.0:7001 (change public_listen in medunion.toml, and restart)" in said
+    assert "--pin-credential is not set, not pin (change token.pin_credential" in said
+    assert "--peer-address" not in said
+    assert "done" not in said
+    assert "--realm is keys, not other" in run(*[{"keys": "other"}.get(str(it), it) for it in words], expect=1)
+
+    hospital = hospital_words(tmp_path / "alpha", directory / "trust.json", "--development-token")
+    run(*hospital)
+    changed = (
+        "--address",
+        "a.example:3",
+        "--department",
+        "cardiology",
+        "--database",
+        f"sqlite:///{tmp_path}/other.sqlite",
+    )
+    said = run(*hospital, *changed, expect=1)
+    for name in ("--address is 127.0.0.1:3, not a.example:3", "--department is ", "--database is not set"):
+        assert name in said
+    assert "--listen" not in said
+    assert "done  H:alpha is made" in run(*hospital)
+    assert trust == (directory / "trust.json").read_bytes()
+    assert settings == (directory / "medunion.toml").read_bytes()
+
+
+def test_init_typed_again_with_the_bundle_of_another_federation_is_refused(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        run(*cloud_words(tmp_path / name, "--development-token", identity=f"C:{name}"))
+    run(*hospital_words(tmp_path / "alpha", tmp_path / "one" / "trust.json", "--development-token"))
+    said = run(*hospital_words(tmp_path / "alpha", tmp_path / "other" / "trust.json", "--development-token"), expect=1)
+    assert "--trust is keys by C:one, not keys by C:other" in said
+
+
 def test_settings_may_name_a_credential_in_place_of_the_pin_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory, credentials = tmp_path / "cloud", tmp_path / "credentials"
     words = cloud_words(directory, "--development-token", "--pin-credential", "pin")
-    run(*words)
+    said = run(*words)
     assert read_settings(directory / "medunion.toml", CloudSettings).token.pin_file is None
+    (check,) = [line for line in said.splitlines() if line.strip().startswith("medunion check")]
+    assert "Nothing is wrong" in run(*shlex.split(check)[1:])
     log = "public-cloud", "log", "--directory", directory, "--verify"
     assert "the service's alone" in run(*log, expect=1)
     credentials.mkdir()
     (directory / "pin").rename(credentials / "pin")
     (credentials / "pin").chmod(0o440)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
-    assert "the chain holds" in run(*log)
+    assert "the tree holds" in run(*log)
     assert "done  C:union is founded" in run(*words)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -166,15 +167,22 @@ class Registration:
     def of(cls, statement: dict[str, str], issuer: bytes) -> "Registration":
         return cls(bytes.fromhex(statement["registration_point"]), issuer, bytes.fromhex(statement["credential"]))
 
+    @cached_property
+    def keys(self) -> tuple[ec.EllipticCurvePublicKey, bytes]:
+        """Return R_X, and U_X's x-coordinate: the same for every candidate."""
+        return point_over(self.point), x_of(public_point(self.point, self.issuer, self.credential))
+
     def is_of(self, key: ec.EllipticCurvePrivateKey) -> bool:
         """Eq. 4, 7, 10: S_X R = +-U_X."""
-        public = public_point(self.point, self.issuer, self.credential)
-        return key.exchange(ec.ECDH(), point_over(self.point)) == x_of(public)
+        registration_point, x = self.keys
+        return key.exchange(ec.ECDH(), registration_point) == x
 
 
 def secret_of_any(members: list[Registration], window: bytes) -> bool:
-    value = int.from_bytes(window, "big")
-    return 0 < value < ORDER and any(member.is_of(private_key(window)) for member in members)
+    if not 0 < int.from_bytes(window, "big") < ORDER:
+        return False
+    key = private_key(window)
+    return any(member.is_of(key) for member in members)
 
 
 def random_looking_windows(content: bytes) -> set[bytes]:

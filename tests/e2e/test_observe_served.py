@@ -160,12 +160,12 @@ def test_log_that_was_tampered_with_is_told_and_that_it_was_put_right(stage: Obs
             connection.execute("UPDATE log SET at = at + 1")
         for name, _ in guards:
             connection.execute(f"DROP TRIGGER {name}")
-        newest = "WHERE sequence = (SELECT max(sequence) FROM log)"
-        connection.execute(f"UPDATE log SET at = at + 1 {newest}")
-        until(lambda: stage.status(node, "log") == NOT_SERVING, "the broken chain")
+        taken = connection.execute("SELECT * FROM log ORDER BY sequence DESC LIMIT 1").fetchone()
+        connection.execute("DELETE FROM log WHERE sequence = ?", taken[:1])
+        until(lambda: stage.status(node, "log") == NOT_SERVING, "the broken log")
         assert stage.value(node, "medunion_dependency_up", dependency="log") == 0
-        connection.execute(f"UPDATE log SET at = at - 1 {newest}")
-        until(lambda: stage.status(node, "log") == SERVING, "the whole chain")
+        connection.execute("INSERT INTO log VALUES (?, ?, ?, ?)", taken)
+        until(lambda: stage.status(node, "log") == SERVING, "the whole log")
         for _, statement in guards:
             connection.execute(statement)
 
@@ -286,11 +286,12 @@ def test_every_metric_and_label_of_dashboard_and_alerts_is_in_a_scrape(stage: Ob
 def test_every_command_of_the_operators_page_works_at_a_node(stage: Observed, tmp_path: Path) -> None:
     roots = {"hospital": stage.root / "a", "public-cloud": stage.root / "cloud", "authority": stage.root / "authority"}
     for command in commands_of("operations.md"):
-        if " serve " in command:
+        if any(f" {it} " in command for it in ("serve", "log-settle")):  # which don't end, or need a finding
             continue
-        kinds = [kind for kind in roots if kind in command.split()]
+        kinds = [kind for kind in roots if kind in command.split()][:1]
         for kind in kinds or ["hospital", "public-cloud"]:
-            put_in = {"DIR": roots[kind], "FILE": tmp_path / "authority.crl", "ROLE": kind}
+            published = next(tmp_path.glob("*.crl"), "")
+            put_in = {"DIR": roots[kind], "FILE": published, "URL": tmp_path.as_uri(), "ROLE": kind}
             words = [put_in.get(word, word) for word in words_of(command)]
             if typed(words, environment()).returncode != 0:
                 time.sleep(5)  # on a machine that is busy with other tests a node's own probe may have been late

@@ -153,7 +153,7 @@ def test_who_asked_for_a_patients_records_is_found_by_the_patient(lab: CloudLab,
     with pytest.raises(errors.GrantMissing):
         found(lab, meddler, Shown("P:asked"))
     found(lab, patient, Shown.by_own_right("P:asked"))
-    events = [it.event for it in lab.node.cloud.audit.accesses_of("P:asked", limit=32)[0]]
+    events = [it.event for _, it in lab.node.cloud.audit.accesses_of("P:asked", limit=32)]
     assert [(it.asker_id, it.ground, it.reason) for it in events] == [
         ("P:asked", "own", "OK"),
         ("D:meddler", "none", "GRANT_MISSING"),
@@ -161,8 +161,8 @@ def test_who_asked_for_a_patients_records_is_found_by_the_patient(lab: CloudLab,
     ]
 
 
-def log_of(lab: CloudLab, asker: Member, shown: Shown, page: int = 0) -> Answer:
-    return lab.client().search(asker, Question(shown, page=page, right=RIGHT_LOG))
+def log_of(lab: CloudLab, asker: Member, shown: Shown, after: bytes = b"") -> Answer:
+    return lab.client().search(asker, Question(shown, after=after, right=RIGHT_LOG))
 
 
 def test_patient_reads_who_asked_and_that_is_an_access_too(lab: CloudLab, hospital: Hospital, mother: Member) -> None:
@@ -172,7 +172,7 @@ def test_patient_reads_who_asked_and_that_is_an_access_too(lab: CloudLab, hospit
     question = lab.question(patient, doctor)
     lab.client().search(doctor, question)
     answer = log_of(lab, patient, own)
-    assert (answer.locations, answer.pages) == ((), 1)
+    assert (answer.locations, answer.next) == ((), b"")
     searched, read = answer.accesses
     assert (searched.number, searched.asker_id, searched.kind) == (2, "D:known", ACCESS_KIND_SEARCH)
     assert (searched.ground, searched.reason) == (ACCESS_GROUND_CONSENT, "OK")
@@ -190,22 +190,22 @@ def test_patient_reads_who_asked_and_that_is_an_access_too(lab: CloudLab, hospit
 
 def test_log_comes_in_pages_whose_numbers_stay(lab: CloudLab, hospital: Hospital) -> None:
     patient, cloud = lab.patient("P:often", hospital), lab.node.cloud
-    for number in range(2 * ACCESSES_PER_PAGE):
+    for number in range(2 * ACCESSES_PER_PAGE + 1):
         event = AccessEvent("SEARCH", "D:asks", "P:often", "*", b"", "none", f"REASON_{number}")
-        cloud.record_access(event, now=cloud.clock())
+        cloud.audit.record(event, now=cloud.clock())
     own = Shown.by_own_right("P:often")
-    pages = [log_of(lab, patient, own, page) for page in range(3)]
-    assert [answer.pages for answer in pages] == [2, 3, 3]
-    # What reading wrote pushes the others on: one of them comes again, by its number.
-    assert [entry.number for entry in pages[0].accesses] == [*range(64, 32, -1)]
-    assert [entry.number for entry in pages[1].accesses] == [*range(33, 1, -1)]
-    assert [entry.number for entry in pages[2].accesses] == [2, 1]
-    assert log_of(lab, patient, own, 2**32 - 1).accesses == ()
+    pages = [log_of(lab, patient, own)]
+    while pages[-1].next:
+        pages.append(log_of(lab, patient, own, pages[-1].next))
+    # What reading writes is newer than all of it: it pushes nothing on to the next page.
+    assert [entry.number for page in pages for entry in page.accesses] == [*range(2 * ACCESSES_PER_PAGE + 1, 0, -1)]
+    assert len(pages) > 2
+    assert all(0 < len(page.accesses) <= ACCESSES_PER_PAGE for page in pages)
 
 
 def test_access_that_the_log_has_not_is_not_given(lab: CloudLab, patient: Member) -> None:
     """The entry, and by whom it is found, are one transaction, and the answer comes after it."""
-    lost = "CREATE TRIGGER lost BEFORE INSERT ON accesses BEGIN SELECT RAISE(ABORT, 'lost'); END"
+    lost = "CREATE TRIGGER lost BEFORE INSERT ON log_waiting BEGIN SELECT RAISE(ABORT, 'lost'); END"
     database, before = lab.node.database, lab.node.cloud.audit.verify()
     database.write(lambda connection: connection.exec_driver_sql(lost))
     with pytest.raises(errors.Unavailable):

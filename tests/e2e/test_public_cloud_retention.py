@@ -1,24 +1,9 @@
 """`medunion public-cloud retention` and `forget-hospital`, on a cloud that serves: what goes, what stays, what the log says."""
 
-from pathlib import Path
-
-import pytest
-
 from demo.stage import run
-from hsm import Pin
 from tests.e2e.cloud_lab import CloudLab
 
 WHY = "--reason", "it has left"
-
-
-@pytest.fixture
-def at(lab: CloudLab, tmp_path: Path, user_pin: Pin, monkeypatch: pytest.MonkeyPatch) -> tuple[object, ...]:
-    pin = tmp_path / "pin"
-    pin.write_text(user_pin.reveal())
-    pin.chmod(0o600)
-    # The stage gives its commands no SoftHSM of this process; this cloud's token is one.
-    monkeypatch.setattr("demo.stage.environment", lambda: dict(__import__("os").environ))
-    return "--directory", lab.directory / "cloud", "--pin-file", pin
 
 
 def test_rows_of_a_hospital_that_has_left_are_taken_out_and_no_others(lab: CloudLab, at: tuple[object, ...]) -> None:

@@ -85,7 +85,7 @@ def test_doctor_finds_a_record_corrected_withdrawn_reinstated_and_erased_as_it_s
     assert objects(bucket) == 0
     until(lambda: "No record of this patient is known yet." in visit(f"erased-{time.monotonic_ns()}"))
     assert records("list", "--patient", "P:johnnie") == ""
-    assert "the chain holds" in run("hospital", "log", *at, "--verify")
+    assert "the tree holds" in run("hospital", "log", *at, "--verify")
 
 
 def test_erasure_reaches_the_index_through_a_cloud_that_is_away_and_a_hospital_that_is_killed(

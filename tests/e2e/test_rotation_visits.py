@@ -120,7 +120,7 @@ def test_a_hospital_rotates_all_its_keys_between_visits_and_serves_on(clinic: Cl
     clinic.made.await_publication("a")
     clinic.visit(records=3)
     said = run("hospital", "log", "--verify", "--directory", hospital.directory)
-    assert "the chain holds" in said
+    assert "the tree holds" in said
     assert "revoke generation 1 of records" in said
 
 
@@ -154,8 +154,9 @@ def test_a_doctor_and_a_patient_rotate_their_keys_between_visits(clinic: Clinic)
         end(party, "sealing", "--forget-log")
     clinic.visit(records=4)
     for party in (doctor, patient):
-        run(party.kind, "evidence", "export", "--directory", party.directory, root / f"{party.kind}-evidence")
-        kinds = {json.loads(path.read_text())["kind"] for path in (root / f"{party.kind}-evidence").glob("*.json")}
+        file = root / f"{party.kind}.evidence.json"
+        run(party.kind, "evidence", "export", "--directory", party.directory, file)
+        kinds = {exhibit["kind"] for exhibit in json.loads(file.read_text())["exhibits"]}
         assert ({"D1", "D5", "grant"} if party is patient else {"P1", "D5", "P6"}) <= kinds
 
 

@@ -98,7 +98,7 @@ def test_visit_deposits_searches_and_fetches_in_named_storage(
     for node in (stage.root / "cloud", stage.root / "a"):
         assert not list(node.glob("store.sqlite*"))
         assert not (node / "blobs").exists()
-        assert "the chain holds" in run(_kind(node), "log", "--directory", node, "--verify")
+        assert "the tree holds" in run(_kind(node), "log", "--directory", node, "--verify")
     assert_password_nowhere(stage.root)
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from demo.stage import CONSENT, Federation, Running, federation, run
-from federation.cloud.registration import MOST_BY_ITSELF
+from federation.cloud.registration import MOST_STANDING
 from federation.person.code import DoctorCode
-from federation.v1.statement_pb2 import KeyStatement
-from keystore.signatures import VerifyingKey
+from tests.e2e.clinic import time_of_day
 from tests.waiting import until
 
 DATA = Path(__file__).parents[1] / "data"
@@ -151,15 +150,42 @@ def test_grant_for_another_hospital_finds_nothing(clinic: Clinic) -> None:
 
 @pytest.mark.usefixtures("first_visit")
 def test_exported_evidence_is_judged_without_any_server(clinic: Clinic) -> None:
-    root = clinic.federation.root
+    root, trust = clinic.federation.root, clinic.federation.trust
+    run("patient", "accesses", "--directory", clinic.patient)
+    kinds: set[str] = set()
     for kind, directory in (("doctor", clinic.doctor), ("patient", clinic.patient)):
-        run(kind, "evidence", "export", "--directory", directory, root / f"{kind}-evidence")
-    exhibits = [json.loads(path.read_text()) for path in root.glob("*-evidence/*.json")]
-    assert {exhibit["kind"] for exhibit in exhibits} == {
-        *("P1", "D1", "P2", "D2", "C", "H1", "H2", "D5", "P6", "STOACK", "grant"),
-    }
-    for exhibit in exhibits:
-        require_signature(exhibit, clinic.federation.trust)
+        file = root / f"{kind}.evidence.json"
+        run(kind, "evidence", "export", "--directory", directory, file)
+        assert "and every one holds." in run("evidence", "verify", file, "--trust", trust)
+        judged = json.loads(run("evidence", "verify", file, "--trust", trust, "--json"))["exhibits"]
+        assert all(one["holds"] and one["proves"] for one in judged)
+        kinds |= {one["kind"] for one in judged}
+    assert kinds == {"P1", "D1", "P2", "D2", "C", "H1", "H2", "D5", "P6", "STOACK", "grant", "access"}
+
+
+@pytest.mark.usefixtures("first_visit")
+def test_receipts_of_the_public_cloud_are_a_hospitals_evidence(clinic: Clinic) -> None:
+    hospital, file = clinic.federation.root / "b", clinic.federation.root / "hospital.evidence.json"
+    export = "hospital", "evidence", "export", "--directory", hospital, file
+    until(lambda: "0 exhibits" not in run(*export))  # it publishes by itself
+    judged = json.loads(run("evidence", "verify", file, "--trust", clinic.federation.trust, "--json"))["exhibits"]
+    assert {(one["kind"], one["signer"][:2], one["holds"]) for one in judged} == {("PUBACK", "C:", True)}
+
+
+@pytest.mark.usefixtures("first_visit")
+def test_evidence_that_was_changed_or_of_another_federation_does_not_hold(clinic: Clinic, tmp_path: Path) -> None:
+    file, trust = tmp_path / "one.json", clinic.federation.trust
+    run("patient", "evidence", "export", "--directory", clinic.patient, "--only", "1", file)
+    content = json.loads(file.read_text())
+    (exhibit,) = content["exhibits"]
+    assert "and every one holds." in run("evidence", "verify", file, "--trust", trust)
+    exhibit["signature"] = base64.b64encode(bytes(64)).decode()
+    file.write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")
+    assert "THESE DO NOT HOLD: 1." in run("evidence", "verify", file, "--trust", trust, expect=1)
+    file.write_text(json.dumps(content))
+    assert "MALFORMED_MESSAGE" in run("evidence", "verify", file, "--trust", trust, expect=1)
+    words = "patient", "evidence", "export", "--directory", clinic.patient, "--only", "999", file
+    assert "there are not so many exhibits" in run(*words, expect=2)
 
 
 def test_room_code_of_another_doctor_is_refused_before_anything_is_sent(clinic: Clinic) -> None:
@@ -195,12 +221,12 @@ def test_grant_of_an_earlier_registration_is_taken_back_like_any_other(clinic: C
 def test_renewal_not_due_is_no_fault_of_who_has_renewed_too_often(clinic: Clinic) -> None:
     rita = clinic.federation.add_patient("rita", "a")
     where = "--directory", rita
-    for _ in range(MOST_BY_ITSELF + 1):
+    for _ in range(MOST_STANDING + 1):
         run("patient", "rotate", "prepare", "identity", "--generate", *where)
         run("patient", "rotate", "activate", "identity", "--now", *where)
     log = run("public-cloud", "log", "--directory", clinic.federation.root / "cloud")
     assert any('"reason": "RENEWAL_NOT_DUE"' in line for line in log.splitlines())
-    assert sum("REREGISTRATION" in line and "P:rita" in line for line in log.splitlines()) <= MOST_BY_ITSELF
+    assert sum("REREGISTRATION" in line and "P:rita" in line for line in log.splitlines()) <= MOST_STANDING
     visit, code = clinic.consult("renewed", "--no-deposit", "--fetch", "none")
     assert CONCLUSION in run("patient", "visit", *where, code, "--ecg", ECG, "--yes")
     visit.wait()
@@ -518,9 +544,9 @@ def test_usage_that_is_wrong_ends_with_exit_code_2(clinic: Clinic) -> None:
     visit = "patient", "visit", "--directory", clinic.patient, code
     assert "either --ecg or --observation" in run(*visit, "--yes", "--ecg", ECG, "--observation", ECG, expect=2)
     assert "What you are about to sign is shown first" in run(*visit, expect=2)
-    assert "With --until" in run("doctor", "consult", *where, "--until", "23:59", "--conclusion", "x", expect=2)
+    assert "With --until" in run("doctor", "consult", *where, "--until", time_of_day(2), "--conclusion", "x", expect=2)
     assert "goes with --until" in run("doctor", "consult", *where, "--no-deposit", "--code-per-patient", expect=2)
-    assert "it is past" in run("doctor", "consult", *where, "--no-deposit", "--until", "00:00", expect=2)
+    assert "it is past" in run("doctor", "consult", *where, "--no-deposit", "--until", time_of_day(-2), expect=2)
 
 
 def newest_grant(patient: Path) -> tuple[str, str]:
@@ -544,16 +570,3 @@ def require_private_trace(path: Path, names: set[str]) -> None:
     seen = json.dumps([line["onlooker_sees"] for line in lines])
     assert "johnnie" not in seen
     assert "Sinus" not in seen
-
-
-def require_signature(exhibit: dict[str, object], trust: Path) -> None:
-    """Judge an exhibit: the key is the one that a key statement, or the trust bundle, names."""
-    bundle = json.loads(trust.read_text())["bundle"]
-    key = base64.b64decode(bundle["cloud_keys"][0]["verifying_key"])
-    if exhibit["signer"] != bundle["cloud_id"]:
-        statement = base64.b64decode(exhibit["key_statement"]["statement"])
-        named = KeyStatement.FromString(statement)
-        assert named.identity == exhibit["signer"]
-        key = named.verifying_key
-    signed, signature = base64.b64decode(exhibit["signed"]), base64.b64decode(exhibit["signature"])
-    VerifyingKey(key).verify(signature, signed)

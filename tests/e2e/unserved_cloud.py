@@ -1,26 +1,32 @@
 """A public cloud that is open but does not serve, on real tokens and a real store, with a clock that the test moves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from federation.clock import system_clock
+from federation.cloud.index_rows import look_up
 from federation.cloud.node import Founding, PublicCloudNode, found, open_public_cloud
 from federation.cloud.registration import open_registration, register
+from federation.cloud.services import Cloud
 from federation.party.epochs import EpochKeeper
 from federation.party.node_directory import NodeDirectory
+from federation.protocol.access import Allowed
+from federation.protocol.index import Location
 from federation.protocol.registration import Applicant, AwaitingCredential, Registered
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import milliseconds
 from federation.rotation.cloud import SOON, cloud_rotation
 from federation.rotation.steps import SETTLING, Rotation
 from federation.settings import CloudSettings, TokenSettings
+from federation.store.rows import RowPlace
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.registration_pb2 import RegisterRequest
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, EncryptionKeyStatement
 from hsm import PinProvider, Token, TokenUri
+from keystore.identities import PatientId
 from keystore.party import PartyKeys
 from keystore.signatures import SigningKey
 from tests.sqlite_stores import new_epochs
@@ -137,3 +143,10 @@ def beside(cloud: Unserved, clock: Clock) -> Iterator[Unserved]:
     with directory.database(settings.database) as database:
         other = PublicCloudNode(directory, settings, database, cloud.node.cloud.keys.token, clock)
         yield Unserved(other, clock, cloud.make_token)
+
+
+def looked_up(
+    cloud: Cloud, patient_id: str, classes: Iterable[str], allowed: Allowed, after: RowPlace | None = None
+) -> list[Location]:
+    """Return the records that a search finds from a place on, as far as one look-up goes."""
+    return [it for _, it in look_up(cloud, PatientId(patient_id), classes, allowed, after).opened]

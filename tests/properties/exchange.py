@@ -38,7 +38,8 @@ def world_of(federation: Federation) -> World:
         issuing=cloud.keys.issuing,
         retired_issuing=cloud.keys.issuing,
         encryption_key=cloud.encryption_key(),
-        revocation_list=verifier.lists.signed,
+        revocation_head=verifier.lists.signed,
+        revoked=cloud.revoked,
         crls=(federation.authority.crl(),),
     )
     return World(

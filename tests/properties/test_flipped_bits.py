@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from federation.errors import FederationError
-from federation.protocol.anchors import Lists
+from federation.protocol.anchors import read_excerpt
 from federation.protocol.consultation import check_duty, check_room
 from federation.protocol.statements import open_statement
 from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
@@ -112,7 +112,7 @@ def test_what_the_relay_serves_with_a_flipped_bit_is_refused(federation: Federat
     def taken(served: GetRoomResponse) -> None:
         doctor = check_room(served, code, verifier, now=now)
         check_duty(served, doctor, "H:alpha", verifier, now=now)
-        lists = Lists.read(verifier.anchors, served.revocation_list, (served.certificate_revocation_list,))
+        lists = read_excerpt(verifier.anchors, served.revocations, (served.certificate_revocation_list,))
         check_room(served, code, type(verifier)(verifier.anchors, lists), now=now)
 
     taken(room)

@@ -1,9 +1,12 @@
 """What is on the wire under a session key depends on the size class of what is inside, and on nothing else of it."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.protocol.frames import (
+    SLICE_BYTES,
     Direction,
     DirectionKeys,
     pad_message,
@@ -55,6 +58,18 @@ def _smallest_of(padded: int) -> int:
 def test_content_comes_back_from_its_slices(made: tuple[int, bytes]) -> None:
     content = content_of(made)
     assert unpad_content(b"".join(piece.padded for piece in pieces([content])), len(content)) == content
+
+
+@settings(max_examples=60, deadline=None)
+@given(contents, st.lists(st.integers(0, 3_000_000), max_size=8))
+def test_content_comes_back_from_its_slices_in_whatever_chunks_it_came(
+    made: tuple[int, bytes], places: list[int]
+) -> None:
+    content = content_of(made)
+    chunks = (content[begin:end] for begin, end in pairwise([0, *sorted(places), len(content)]))
+    sent = list(pieces(chunks))
+    assert unpad_content(b"".join(piece.padded for piece in sent), len(content)) == content
+    assert {len(piece.padded) for piece in sent[:-1]} <= {SLICE_BYTES}
 
 
 @given(st.binary(max_size=10_000))

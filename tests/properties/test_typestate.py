@@ -69,8 +69,8 @@ def record(federation: Federation) -> Flow:
     assert isinstance(query, ReceivedQuery)
     release, frames = query.decide(hospital.verifier(), Receiver(), now=now).recorded(), []
     for piece in cut(record_of(b"three slices"), 10, 20):
-        release, slice_ = release.slice(piece, now=now)
-        frames.append(slice_)
+        release, sealed = release.slice(piece, now=now)
+        frames.append(sealed.frame)
     frames.append(release.end(1, now=now))
     return Flow(state, tuple(frames), lambda state, frame: state.receive(frame, verifier, now=now)[0])
 

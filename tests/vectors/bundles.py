@@ -43,6 +43,7 @@ def chain(cloud: Json, authorities: list[Json]) -> list[Json]:
     second = _after(first, PREPARED_AT)
     second.issuers.add(verifying_key=new)
     second.cloud_keys.add(verifying_key=active)
+    second.medical_authorities[0].crl_url = "https://lists.example/chamber-1a2b3c4d.crl"
     third = _after(second, ROTATED_AT)
     for periods in (third.issuers, third.cloud_keys):
         periods[0].not_after = periods[1].not_before = ROTATED_AT

@@ -9,7 +9,7 @@ from federation.protocol.statements import sign_statement
 from federation.v1 import directory_pb2, membership_pb2, publication_pb2, record_pb2, statement_pb2
 from federation.v1.access_pb2 import Access
 from federation.v1.statement_pb2 import SignedStatement
-from tests.vectors import granted, signed, spec
+from tests.vectors import granted, revocations, signed, spec
 from tests.vectors.describe import payload_of, plaintext_of
 from tests.vectors.draws import Json
 from tests.vectors.signed import Transcript, t
@@ -20,19 +20,13 @@ from tests.vectors.world import Step, World
 def statements(world: World, steps: dict[str, Step], shown: dict[str, Access], bundle: SignedStatement) -> list[Json]:
     """Every statement: its exact bytes, what is signed, the signature, H of it."""
     cloud, now, day = world.cloud, world.now, 24 * 3_600_000
-    revocations = statement_pb2.RevocationList(
+    head = statement_pb2.RevocationHead(
         sequence=2,
         this_update=now,
         next_update=now + day // 24,
-        serials=[sha256(t("serial", world.hospital.self_.serial).encoded)],
-        statements=[
-            sha256(signed.revoked("grant", world.patient.identity, bytes(16)).encoded),
-            sha256(signed.revoked("duty", world.hospital.identity, bytes(16)).encoded),
-        ],
-        sweeps=[
-            statement_pb2.Sweep(patient_digest=sha256(signed.sweep(world.patient.identity).encoded), before=now - day)
-        ],
-        key_ids=[bytes(16)],
+        root=revocations.SET.root,
+        entries=len(revocations.SET.entries) + len(revocations.SET.sweeps),
+        revision=5,
         bundle_sequence=3,
     )
     puback = publication_pb2.PublicationReceipt(publication_digest=sha256(plaintext_of(steps["pub"])), done_at=now)
@@ -57,7 +51,7 @@ def statements(world: World, steps: dict[str, Step], shown: dict[str, Access], b
         _statement("restrict", "restrict", statement_pb2.Restriction, *_restriction(world, steps)),
         _signed("review", _review(world, shown), world.hospital.signing_key),
         _statement("stoack", "stoack", record_pb2.DepositReceipt, stoack, hospital_key),
-        _signed("rl", revocations, cloud.signing_key),
+        _signed("rl", head, cloud.signing_key),
         _signed("puback", puback, cloud.signing_key),
         _signed("ekack", ekack, cloud.signing_key),
         _statement("tb", "tb", directory_pb2.TrustBundle, bundle, cloud_key),
@@ -107,8 +101,9 @@ def derived(world: World, steps: dict[str, Step], shown: dict[str, Access]) -> l
     p1, d2, answer = (payload_of(steps[name]) for name in ("P1", "D2", "C"))
     d3, d4, pub, room = (payload_of(steps[name]) for name in ("D3-read", "D4", "pub", "room"))
     ks, doctor = world.doctor.self_.key_statement, text(world.doctor.identity)
-    index_key, index = bytes(range(32)), t("idx", text("P:wang"))
-    patient, row_class = hmac.digest(index_key, index.encoded, "sha256"), t("idx-class", text("cardiology"))
+    index_key, identity = bytes(range(32)), t("identity", text("P:wang"))
+    whose = hmac.digest(index_key, identity.encoded, "sha256")
+    patient, row_class = hmac.digest(whose, t("idx").encoded, "sha256"), t("idx-class", text("cardiology"))
     row_key = hmac.digest(patient, row_class.encoded, "sha256")
     consent = d2.access.consent
     grant = statement_pb2.Grant.FromString(consent.grant.statement)
@@ -121,6 +116,8 @@ def derived(world: World, steps: dict[str, Step], shown: dict[str, Access]) -> l
         "revocation entry of a credential": t("serial", world.patient.self_.serial),
         "revocation entry of a grant": signed.revoked("grant", grant.patient_id, grant.grant_id),
         "revocation entry of a duty": signed.revoked("duty", world.hospital.identity, bytes(16)),
+        "revocation entry of an encryption key": t("key", bytes(16)),
+        "what a shard's leaf holds": t("shard", b"".join(revocations.SET.shard(0xABC)[0]), b""),
         "a patient's sweep": signed.sweep(world.patient.identity),
         "Hs of the grant": signed.hs("grant", consent.grant),
         "Hs of KS_P": signed.hs("ks", consent.key_statement),
@@ -141,7 +138,12 @@ def derived(world: World, steps: dict[str, Step], shown: dict[str, Access]) -> l
     codes = {
         "proof of D2": (world.shared_key(world.doctor), signed.d2_proof(d2)),
         "proof of C": (world.shared_key(world.doctor), signed.c_proof(answer, signed.Facts(query=d2))),
-        "a patient's value V in the index": (index_key, index),
+        "a patient's value W": (index_key, identity),
+        "a patient's value V in the index": (whose, t("idx")),
+        "key of a patient's records": (whose, t("pat")),
+        "key of the log's entries about a patient": (whose, t("accesses")),
+        "key of what a patient hides": (whose, t("restriction")),
+        "a patient, as a budget counts it": (whose, t("budget-patient")),
         "bucket of the index, its first two bytes": (patient, t("idx-bucket")),
         "row key of the index": (patient, row_class),
         "level of a restricted record in the index, its first eight bytes": (patient, t("idx-level", b"restricted")),

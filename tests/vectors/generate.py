@@ -7,12 +7,29 @@ once is kept as long as it still says the same to the same receiver.
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from federation.protocol.registration import LiveRegistration, Registered
 from keystore.errors import SealBroken
-from tests.vectors import bundles, certificates, collected, curve, forms, granted, layers, scenario, seals, signed
+from tests.vectors import (
+    bundles,
+    certificates,
+    collected,
+    curve,
+    forms,
+    granted,
+    layers,
+    logs,
+    one_sided,
+    revocations,
+    scenario,
+    seals,
+    signed,
+    told,
+    typed,
+)
 from tests.vectors.describe import describe, padded_plaintext, payload_of, plaintext_of
 from tests.vectors.draws import Json, Stream
 from tests.vectors.kept import DIRECTORY, read
@@ -95,6 +112,7 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
         "transcript": {"vectors": layers.transcripts()},
         "padding": {"vectors": layers.paddings()},
         "forms": {"vectors": forms.vectors()},
+        "typed": {"vectors": typed.vectors()},
         "points": {"vectors": curve.points()},
         "verifying_keys": {"vectors": curve.verifying_keys()},
         "signatures": {"vectors": curve.signatures()},
@@ -104,10 +122,15 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
         "issuing": {"vectors": issued},
         "schedule": {"vectors": _schedules(recorder, {entry["name"]: entry for entry in issued})},
         "hpke": {"vectors": seals.hpke(_receiver(data), kept.get("hpke", {}).get("vectors", []))},
+        "log": {"vectors": logs.vectors()},
+        "log_archive": logs.archive(),
         "bundles": {"vectors": bundles.vectors(cast)},
         "certificates": {"vectors": certificates.vectors(cast)},
+        "revocations": {"vectors": revocations.create()},
         "statements": {"vectors": collected.statements(world, steps, shown, statement_of(data["trust_bundles"][-1]))},
         "derived": {"vectors": collected.derived(world, steps, shown)},
+        "told": {"vectors": told.vectors(world)},
+        "one_sided": {"vectors": one_sided.vectors(world.now)},
     }
     for phase, prefixes in PHASES.items():
         files[phase] = {"vectors": [v for v in recorder.vectors if v["name"].startswith(prefixes)]}
@@ -117,7 +140,9 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
     files["refusals"] = {"vectors": refusals}
     _require_refused(refusals, steps)
     _require_followed(files["bundles"]["vectors"])
-    _require_judged(files["certificates"]["vectors"])
+    _require_judged(files["certificates"]["vectors"], certificates.outcome)
+    _require_judged(files["log"]["vectors"], logs.outcome)
+    _require_judged(files["revocations"]["vectors"], revocations.outcome)
     return files
 
 
@@ -160,9 +185,9 @@ def _require_followed(found: list[Json]) -> None:
             sys.exit(f"{vector['name']}: the code says {said}, the vector {vector['expect']}")
 
 
-def _require_judged(found: list[Json]) -> None:
+def _require_judged(found: list[Json], outcome_of: Callable[[Json], str]) -> None:
     for vector in found:
-        said = certificates.outcome(vector)
+        said = outcome_of(vector)
         if said != vector["expect"]:
             sys.exit(f"{vector['name']}: the code says {said}, the vector {vector['expect']}")
 

@@ -182,7 +182,7 @@ class Refusals:
         yield self._changed(steps["H1-read"], "another hospital", "IDENTITY_MISMATCH", _with(hospital_id="H:other"))
         yield self._changed(steps["D2"], "another proof", "PROOF_INVALID", _with(proof=zeros))
         yield self._changed(steps["C"], "another proof", "PROOF_INVALID", _with(proof=zeros))
-        yield self._changed(steps["C"], "another page", "ANSWER_MISMATCH", _with(page=1))
+        yield from self._answers(steps["C"])
         yield self._changed(steps["D2"], "no grant", "GRANT_MISSING", _ungranted, wire="GRANT_MISSING")
         yield self._changed(steps["D4"], "another blind", "COMMITMENT_MISMATCH", _with(blind=zeros))
         yield self._changed(steps["D4"], "another patient", "COMMITMENT_MISMATCH", _with(patient_id="P:other"))
@@ -207,6 +207,31 @@ class Refusals:
         yield from self._patients_signature()
         yield from self._authorizations()
         yield from self._forms()
+
+    def _answers(self, answer: Step) -> Iterator[Json]:
+        """What a page of a search can't be: each hospital, department and record is there once, and none is another's."""
+        changes: dict[str, tuple[str, Change]] = {
+            "a hospital twice": ("FIELD_INVALID", lambda c: c.hospitals.append(c.hospitals[0])),
+            "a hospital without a record": ("FIELD_INVALID", lambda c: c.hospitals[0].ClearField("departments")),
+            "a department twice": ("FIELD_INVALID", lambda c: _departments(c).append(_departments(c)[0])),
+            "a department without a record": ("FIELD_INVALID", lambda c: _departments(c)[0].ClearField("handles")),
+            "a record twice": ("FIELD_INVALID", lambda c: _departments(c)[0].handles.append(bytes(16))),
+            "a department of another hospital": (
+                "DEPARTMENT_FOREIGN",
+                lambda c: setattr(_departments(c)[1], "department_id", "H:other/cardiology"),
+            ),
+            "a hospital under another's name": ("IDENTITY_MISMATCH", _named_otherwise),
+        }
+        for name, (expect, change) in changes.items():
+            yield self._changed(answer, name, expect, change)
+        unsigned: dict[str, Change] = {
+            "departments in another order": lambda c: _turn(_departments(c)),
+            "records in another order": lambda c: _turn(_departments(c)[0].handles),
+            "another next": _with(next=b"elsewhere"),
+            "without its next": lambda c: c.ClearField("next"),
+        }
+        for name, change in unsigned.items():
+            yield self._changed(answer, name, "SIGNATURE_INVALID", change, sign=False)
 
     def _amendments(self) -> Iterator[Json]:
         """A D5 by the doctor's own key that is not the next one, and the receipt for another than it answers."""
@@ -445,10 +470,14 @@ class Refusals:
         yield self._changed(self.steps["D2"], "a doctor for the log", asked, _for_log, wire=asked)
         yield self._changed(log, "of one class", "FIELD_INVALID", _with(department_class="cardiology"))
         yield self._changed(log, "to read", "FIELD_INVALID", _with(right=RIGHT_READ))
-        rows = payload_of(self.steps["C-own"]).rows
-        yield self._changed(self.steps["C-log"], "with a row", "ANSWER_MISMATCH", lambda c: c.rows.extend(rows))
+        found = payload_of(self.steps["C-own"]).hospitals
+        yield self._changed(
+            self.steps["C-log"], "with a hospital", "ANSWER_MISMATCH", lambda c: c.hospitals.extend(found)
+        )
         entries = payload_of(self.steps["C-log"]).accesses
         yield self._changed(self.steps["C"], "with a log", "ANSWER_MISMATCH", lambda c: c.accesses.extend(entries))
+        head = payload_of(self.steps["C-log"]).log_head
+        yield self._changed(self.steps["C"], "with a log's head", "ANSWER_MISMATCH", _with(log_head=head))
         shown = Access(own=OwnAccess())
         yield self._changed(
             self.steps["D2"], "a doctor's own records", "NOT_OWN_RECORD", _with(access=shown), wire="NOT_OWN_RECORD"
@@ -634,9 +663,25 @@ def _lasting(life: int) -> Change:
     return change
 
 
+def _departments(answer: Any) -> Any:
+    return answer.hospitals[0].departments
+
+
+def _turn(parts: Any) -> None:
+    turned = [*parts][::-1]
+    del parts[:]
+    parts.extend(turned)
+
+
+def _named_otherwise(answer: Any) -> None:
+    answer.hospitals[0].hospital_id = "H:other"
+    for department in _departments(answer):
+        department.department_id = department.department_id.replace("H:alpha", "H:other")
+
+
 def _at(address: str) -> Change:
     def change(answer: Any) -> None:
-        answer.rows[0].address = address
+        answer.hospitals[0].address = address
 
     return change
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from federation.protocol import consultation, record, search
 from federation.protocol import duty as protocol_duty
-from federation.protocol.access import AccessEvent, Receiver, Right, ToDoctor, Validity
-from federation.protocol.access_log import entry_of
+from federation.protocol.access import Receiver, Right, ToDoctor, Validity
 from federation.protocol.consent import Shift, Terms, make_duty, make_grant
 from federation.protocol.consultation import code_digest
 from federation.protocol.documents import NewDocument, sign_document
@@ -19,11 +18,12 @@ from federation.protocol.frames import Piece
 from federation.protocol.handshake import ReceivedOpening, Session, SessionKeys
 from federation.protocol.parsing import check
 from federation.protocol.parties import Party
+from federation.protocol.revocation import entries_of_room
 from federation.protocol.sealing import UNNAMED, Context
 from federation.protocol.shown import Shown
 from federation.protocol.verifier import Peer, VerifiedParty, Verifier
 from federation.v1 import record_pb2, search_pb2
-from federation.v1.access_pb2 import Access, AccessEntry, Consent, OwnAccess, ShownDuty
+from federation.v1.access_pb2 import Access, Consent, OwnAccess, ShownDuty
 from federation.v1.consultation_pb2 import (
     BiosignalDelivery,
     CloseRoomRequest,
@@ -36,11 +36,14 @@ from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_LOG, RIGHT_READ, RIGHT_WRITE, SENSITIVITY_RESTRICTED
 from keystore.transcript import digest
+from tests.vectors import told
 from tests.vectors.signed import Facts
 from tests.vectors.single_calls import DEPARTMENT_CLASS, HANDLE, call_all
 from tests.vectors.spec import field, padded_size, sha256
 from tests.vectors.world import Carry, Step, World
 
+PLACE = bytes(range(100, 180))
+"""Where an answer goes on: sealed by the cloud, and read by nobody else."""
 ROOM_ID = bytes(range(16))
 BIOSIGNAL = b"ecg " * 30
 NOTE_TITLE, NOTE = "Nasenbluten, März", b"Since Monday, each morning."
@@ -76,14 +79,14 @@ def duty(world: World) -> ShownDuty:
 def room(world: World) -> tuple[GetRoomResponse, bytes]:
     """What the relay serves of the doctor, and the digest in the doctor's code."""
     own = world.doctor
-    statement = own.self_.key_statement
+    statement, shown = own.self_.key_statement, duty(world)
     served = GetRoomResponse(
         key_statement=statement,
         doctor_certificate=own.certificate,
         encryption_key_statement=own.encryption_key_statement,
-        revocation_list=world.cloud.revocation_list,
+        revocations=world.cloud.excerpt(*entries_of_room(statement, own.encryption_key_statement, shown)),
         certificate_revocation_list=world.cloud.crls[0],
-        duty=duty(world),
+        duty=shown,
     )
     return served, code_digest(statement.statement, statement.signature, own.certificate)
 
@@ -211,13 +214,17 @@ def own(world: World) -> Shown:
     return Shown(world.patient.identity, Access(own=OwnAccess()))
 
 
-def accesses(world: World) -> tuple[AccessEntry, ...]:
-    """What a log has of the patient: an access by what was shown, and one without."""
-    by_consent = AccessEvent(
-        "READ", "D:chen", world.patient.identity, DEPARTMENT_CLASS, bytes(32), "consent", "OK", "", bytes(range(32))
-    )
-    refused = AccessEvent("SEARCH", "D:roe", world.patient.identity, "*", b"", "none", "GRANT_MISSING")
-    return entry_of(by_consent, number=2, at=world.now), entry_of(refused, number=1, at=world.now - 1)
+def told_by_cloud(world: World) -> told.Answer:
+    """What the cloud's log has of the patient, its head cosigned by the hospital."""
+    hospital = world.hospital
+    witness = hospital.signing_key, hospital.identity, hospital.self_.key_statement
+    return told.told(told.writer_of(world, world.cloud.identity, world.cloud.signing_key), witness, told.KNOWN)
+
+
+def told_by_hospital(world: World) -> told.Answer:
+    """What the hospital's log has of the patient, its head cosigned by the cloud."""
+    witness = world.cloud.signing_key, world.cloud.identity, None
+    return told.told(told.writer_of(world, world.hospital.identity, world.hospital.signing_key), witness, told.SIZE)
 
 
 def look_up(
@@ -225,7 +232,10 @@ def look_up(
 ) -> search.Answer:
     """D2, C."""
     now, cloud, verifier = world.now, world.cloud, world.verifier
-    question = search.Question(shown, DEPARTMENT_CLASS if right == RIGHT_INDEX else "*", right=right)
+    # The patient asks for a page that is not the first, and the doctor's is not the last.
+    after = PLACE if suffix == "-own" else b""
+    department_class, known_size = (DEPARTMENT_CLASS, 0) if right == RIGHT_INDEX else ("*", told.KNOWN)
+    question = search.Question(shown, department_class, after, right, known_size)
     draws = world.entropy("D2" + suffix)
     waiting, opening = search.ask(asker, question, cloud.encryption_key, verifier, now=now, entropy=draws)
     own = asker.self_
@@ -244,16 +254,21 @@ def look_up(
     step = Step("D2" + suffix, search_pb2.SearchQuery, opening, receive, (key, context), None, facts, asker.signing_key)
     query = carry(step)
     hospital = world.hospital
-    row = search_pb2.IndexRow(
+    departments = {"": [HANDLE, bytes(16)], ".ward-2": [bytes(16)]}
+    at_hospital = search_pb2.IndexHospital(
         hospital_id=hospital.identity,
-        department_id=f"{hospital.identity}/{DEPARTMENT_CLASS}",
         address="localhost:4443",
         key_statement=hospital.self_.key_statement,
         encryption_key_statement=hospital.encryption_key_statement,
-        handle=HANDLE,
+        departments=[
+            search_pb2.IndexDepartment(department_id=f"{hospital.identity}/{DEPARTMENT_CLASS}{ward}", handles=handles)
+            for ward, handles in departments.items()
+        ],
     )
-    found = {"rows": (row,)} if right == RIGHT_INDEX else {"accesses": accesses(world)}
-    findings = search.Findings(search_pb2.SEARCH_OUTCOME_FOUND, **found)
+    logged = told_by_cloud(world)
+    of_log = {"accesses": logged.entries, "log_head": logged.head}
+    found = {"hospitals": (at_hospital,)} if right == RIGHT_INDEX else of_log
+    findings = search.Findings(search_pb2.SEARCH_OUTCOME_FOUND, next=b"" if suffix else PLACE, **found)
     reply = query.answer(findings, cloud.identity, cloud.signing_key, now=now)
     context = Context("c", cloud.identity, asker.identity, waiting.decryption_key.key_id, opening.session_id, now)
     step = Step(
@@ -321,8 +336,13 @@ def read_record(world: World, carry: Carry, asker: Party, shown: Shown, suffix: 
 def read_log(world: World, carry: Carry) -> record.Received:
     """The same for the log: a manifest of accesses, and nothing after it."""
     scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_LOG, department_class="*")
+    logged = told_by_hospital(world)
     manifest = record_pb2.RecordManifest(
-        patient_id=world.patient.identity, hospital_id=world.hospital.identity, accesses=accesses(world)
+        patient_id=world.patient.identity,
+        hospital_id=world.hospital.identity,
+        accesses=logged.entries,
+        log_head=logged.head,
+        next=told.REFUSED,
     )
     content = field(manifest.SerializeToString(deterministic=True))
     return receive_content(world, carry, world.patient, own(world), scope, content, 0, "-log")
@@ -344,7 +364,10 @@ def receive_content(
     intent = record.Intent(shown, scope, blind)
     established, requested = establish(world, carry, asker, intent, "-read" + suffix)
     state: Any
-    state, frame = established.query(now=now)
+    is_log = scope.purpose == record_pb2.PURPOSE_LOG
+    # The patient asks for a page that is not the first.
+    asked = {"known_size": told.SIZE, "before": told.READ + 1} if is_log else {}
+    state, frame = established.query(now=now, **asked)
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> record.Release:
         received = requested.receive(message, verifier, now=now)
@@ -362,8 +385,8 @@ def receive_content(
     )
     framed = "h2", requested.session.sending.keys
     for number, piece in enumerate((Piece(content[:CUT]), Piece(content[CUT:], zeros))):
-        release, frame = release.slice(piece, now=now)
-        state, _ = carry(Step(f"H2-{number}{suffix}", None, frame, _receiving(state, verifier), None, framed))
+        release, sealed = release.slice(piece, now=now)
+        state, _ = carry(Step(f"H2-{number}{suffix}", None, sealed.frame, _receiving(state, verifier), None, framed))
     frame = release.end(version, now=now)
     receive_end = _receiving(state, verifier)
     signer = world.hospital.signing_key

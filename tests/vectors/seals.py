@@ -26,24 +26,30 @@ class Rest:
     key: bytes
     purpose: str
     generation: int
+    batch: bytes
     salt: bytes
 
     @property
     def transcript(self) -> bytes:
-        """T("seal", purpose, generation, salt)."""
-        return spec.seal_transcript(self.purpose, self.generation, self.salt)
+        """T("seal-batch", purpose, generation, batch)."""
+        return spec.batch_transcript(self.purpose, self.generation, self.batch)
 
     @property
-    def seal_key(self) -> bytes:
+    def batch_key(self) -> bytes:
         """PRF of it."""
         if self.kind == "HMAC-SHA256":
             return spec.hmac.digest(self.key, self.transcript, "sha256")
         return spec.prf(spec.number(self.key), spec.hash_to_curve(self.transcript), self.transcript)
 
+    @property
+    def seal_key(self) -> bytes:
+        """HMAC(batch key, T("seal", salt))."""
+        return spec.seal_key(self.batch_key, self.salt)
+
     def sealed(self, plaintext: bytes, associated_data: bytes) -> bytes:
-        """Generation, salt, ciphertext and tag."""
+        """Generation, batch, salt, ciphertext and tag."""
         ciphertext = AESGCM(self.seal_key).encrypt(ZERO_NONCE, plaintext, associated_data)
-        return self.generation.to_bytes(2, "big") + self.salt + ciphertext
+        return self.generation.to_bytes(2, "big") + self.batch + self.salt + ciphertext
 
 
 def at_rest() -> list[Json]:
@@ -52,14 +58,24 @@ def at_rest() -> list[Json]:
     for kind in ("HMAC-SHA256", "agree"):
         draw = Stream(f"seal at rest {kind}")
         key = draw(32) if kind == "HMAC-SHA256" else draw.private_key()
+        batch, place = draw(16), b"where it is"
         seals = {
-            "a seal": (Rest(kind, key, "sealing", 1, draw(32)), b"content", b"where it is"),
-            "of nothing, nowhere": (Rest(kind, key, "sealing", 1, draw(32)), b"", b""),
-            "a later generation, another purpose": (Rest(kind, key, "records", 258, draw(32)), bytes(1000), b"there"),
-            "the last generation": (Rest(kind, key, "sealing", MOST_GENERATION, draw(32)), b"content", b"where it is"),
+            "a seal": (Rest(kind, key, "sealing", 1, batch, draw(16)), b"content", place),
+            "another of its batch": (Rest(kind, key, "sealing", 1, batch, draw(16)), b"content", place),
+            "of nothing, nowhere": (Rest(kind, key, "sealing", 1, draw(16), draw(16)), b"", b""),
+            "a later generation, another purpose": (
+                Rest(kind, key, "records", 258, draw(16), draw(16)),
+                bytes(1000),
+                b"there",
+            ),
+            "the last generation": (
+                Rest(kind, key, "sealing", MOST_GENERATION, draw(16), draw(16)),
+                b"content",
+                place,
+            ),
         }
-        for name, (seal, plaintext, place) in seals.items():
-            found.append(_at_rest(f"{kind}: {name}", seal, plaintext, place))
+        for name, (seal, plaintext, bound) in seals.items():
+            found.append(_at_rest(f"{kind}: {name}", seal, plaintext, bound))
         found += _broken(found[-len(seals)])
     return found
 
@@ -72,12 +88,14 @@ def _at_rest(name: str, seal: Rest, plaintext: bytes, associated_data: bytes) ->
         "key": seal.key.hex(),
         "purpose": seal.purpose,
         "generation": seal.generation,
+        "batch": seal.batch.hex(),
         "salt": seal.salt.hex(),
         "transcript": seal.transcript.hex(),
     }
     if seal.kind == "agree":
         vector["point"] = spec.compress(spec.hash_to_curve(seal.transcript)).hex()
     return vector | {
+        "batch_key": seal.batch_key.hex(),
         "seal_key": seal.seal_key.hex(),
         "associated_data": associated_data.hex(),
         "plaintext": plaintext.hex(),
@@ -91,11 +109,13 @@ def _broken(good: Json) -> Iterator[Json]:
     changes = {
         "of another place": {"associated_data": b"elsewhere".hex()},
         "of another purpose": {"purpose": "records"},
-        "another salt": {"sealed": (sealed[:2] + bytes(32) + sealed[34:]).hex()},
+        "another batch": {"sealed": (sealed[:2] + bytes(16) + sealed[18:]).hex()},
+        "another salt": {"sealed": (sealed[:18] + bytes(16) + sealed[34:]).hex()},
         "a flipped bit": {"sealed": (sealed[:-1] + bytes([sealed[-1] ^ 1])).hex()},
         "cut short": {"sealed": sealed[:-1].hex()},
         "no tag": {"sealed": sealed[: 34 + TAG_BYTES - 1].hex()},
         "no salt": {"sealed": sealed[:33].hex()},
+        "no batch": {"sealed": sealed[:17].hex()},
         "no generation": {"sealed": sealed[:1].hex()},
     }
     for name, change in changes.items():

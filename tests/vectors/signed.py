@@ -213,29 +213,43 @@ def d2(m: Any, f: Facts) -> Transcript:
     """Sig_D2 (eq. 26)."""
     who = text(m.patient_id), text(m.department_class), text(m.asker_id), _certificate_digest(m)
     own = m.proof, f.registration_point, f.serial, u64(m.sent_at)
-    return t("D2", *own, *who, _access_signed_digest(m), u64(m.page), m.nonce, text(f.cloud_id), text(RIGHTS[m.right]))
+    known = u64(m.known_size) if m.HasField("known_size") else b""
+    asked = m.after, m.nonce, text(f.cloud_id), text(RIGHTS[m.right]), known
+    return t("D2", *own, *who, _access_signed_digest(m), *asked)
 
 
 def c(m: Any, f: Facts) -> Transcript:
     """Sig_C (eq. 30)."""
-    hospitals = listing([text(row.hospital_id) for row in m.rows])
-    what = text(OUTCOMES[m.outcome]), text(f.query.department_class), m.proof, f.registration_point, f.serial
+    places = listing([sha256(_place(hospital)) for hospital in m.hospitals])
+    whose = text(f.query.patient_id), text(f.query.department_class)
+    what = text(OUTCOMES[m.outcome]), *whose, m.proof, f.registration_point, f.serial
     question = text(f.query.asker_id), sha256(f.query.signature)
-    rows = sha256(listing([_index_row(row) for row in m.rows]))
     accesses = sha256(listing([_access_entry(entry) for entry in m.accesses]))
-    return t("C", *what, hospitals, u64(m.sent_at), *question, rows, u64(m.page), u64(m.pages), accesses)
+    head = sha256(_proved_head(m.log_head)) if m.HasField("log_head") else b""
+    return t("C", *what, places, u64(m.sent_at), *question, m.next, accesses, head)
+
+
+def _proved_head(head: Any) -> bytes:
+    statements = listing([one.statement for one in head.witness_key_statements])
+    return spec.transcript("row", head.note, listing(list(head.consistency)), statements)
 
 
 def _access_entry(entry: Any) -> bytes:
     what = text(ACCESS_KINDS[entry.kind]), text(entry.department_class), text(ACCESS_GROUNDS[entry.ground])
     who = u64(entry.number), u64(entry.at), text(entry.asker_id)
-    return spec.transcript("row", *who, *what, entry.authorization, text(entry.reason), entry.grant_digest)
+    ended = entry.authorization, text(entry.reason), entry.grant_digest
+    proof = u64(entry.leaf_index), entry.blind, listing(list(entry.inclusion))
+    return spec.transcript("row", *who, *what, *ended, *proof)
 
 
-def _index_row(row: Any) -> bytes:
-    names = text(row.hospital_id), text(row.department_id), text(row.address)
-    statements = row.key_statement.statement, row.encryption_key_statement.statement
-    return spec.transcript("row", *names, *statements, row.handle)
+def _place(hospital: Any) -> bytes:
+    where = text(hospital.hospital_id), text(hospital.address)
+    statements = hospital.key_statement.statement, hospital.encryption_key_statement.statement
+    departments = [
+        sha256(spec.transcript("row", text(one.department_id), listing(list(one.handles))))
+        for one in hospital.departments
+    ]
+    return spec.transcript("row", *where, sha256(spec.transcript("row", *statements)), listing(departments))
 
 
 def scope(m: Any) -> Transcript:

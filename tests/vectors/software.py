@@ -18,7 +18,7 @@ from federation.protocol.registration import Applicant, Registered
 from federation.protocol.statements import sign_statement
 from federation.protocol.verifier import Verifier
 from federation.v1 import statement_pb2 as pb
-from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationList, SignedStatement
+from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationHead, SignedStatement
 from keystore.agreement import Agreeing, SoftwareAgreement
 from keystore.curve import private_key
 from keystore.encryption import KEM_ID, DecryptionKey, FixedKeyring
@@ -28,6 +28,8 @@ from keystore.signatures import SigningKey
 from keystore.x509 import request_certificate
 from tests.vectors import spec
 from tests.vectors.draws import Json, Stream
+from tests.vectors.revocations import SET as REVOKED
+from tests.vectors.revocations import whole
 from tests.vectors.world import CloudSide, World
 
 NOW = 1_790_000_000_000
@@ -114,10 +116,20 @@ def create_cast() -> Json:
         # The doctor's credential is of the PK that was activated since the others registered.
         party["credential_not_before"] = NOW if name == "doctor" else NOW - 60_000
     pins = [_pin(entry) for entry in (authority, clinic)]
-    revocations = RevocationList(sequence=1, this_update=NOW, next_update=NOW + 3_600_000, bundle_sequence=3, crls=pins)
+    head = RevocationHead(
+        sequence=1,
+        this_update=NOW,
+        next_update=NOW + 3_600_000,
+        root=REVOKED.root,
+        entries=len(REVOKED.entries) + len(REVOKED.sweeps),
+        revision=1,
+        bundle_sequence=3,
+        crls=pins,
+    )
     return {
         "now": NOW,
-        "revocation_list": unsigned(sign_statement("rl", revocations, signing_key(cloud["signing_key"]))),
+        "revocation_head": unsigned(sign_statement("rl", head, signing_key(cloud["signing_key"]))),
+        "revoked": REVOKED.json(),
         "authority": authority,
         "narrow_authority": clinic,
         "cloud": cloud,
@@ -214,7 +226,8 @@ class Cast:
     def verifier(self) -> Verifier:
         first, *later = map(signed, self.data["trust_bundles"])
         anchors = follow_all(pin(first), later).anchors
-        return Verifier(anchors, Lists.read(anchors, signed(self.data["revocation_list"]), self._crls()))
+        head = signed(self.data["revocation_head"])
+        return Verifier(anchors, Lists.read(anchors, head, self._crls(), whole(self.data["revoked"])))
 
     def cloud(self) -> CloudSide:
         cloud = self.data["cloud"]
@@ -226,7 +239,8 @@ class Cast:
             issuing=issuing_key(cloud["issuing_key"]),
             retired_issuing=issuing_key(cloud["retired_issuing_key"]),
             encryption_key=verifier.cloud_encryption_key(signed(cloud["encryption_key_statement"]), now=self.now),
-            revocation_list=signed(self.data["revocation_list"]),
+            revocation_head=signed(self.data["revocation_head"]),
+            revoked=whole(self.data["revoked"]),
             crls=self._crls(),
         )
 

@@ -373,9 +373,14 @@ def frame_associated_data(name: str, session_id: bytes, sequence: int, sent_at: 
     return transcript(name, session_id, u64(sequence), u64(sent_at), u64(int(last)))
 
 
-def seal_transcript(purpose: str, generation: int, salt: bytes) -> bytes:
-    """T("seal", purpose, generation, salt): what the PRF is asked for a seal at rest."""
-    return transcript("seal", text(purpose), generation.to_bytes(2, "big"), salt)
+def batch_transcript(purpose: str, generation: int, batch: bytes) -> bytes:
+    """T("seal-batch", purpose, generation, batch): what the PRF is asked for seals at rest."""
+    return transcript("seal-batch", text(purpose), generation.to_bytes(2, "big"), batch)
+
+
+def seal_key(batch_key: bytes, salt: bytes) -> bytes:
+    """HMAC(batch key, T("seal", salt)): the key of one seal."""
+    return hmac.digest(batch_key, transcript("seal", salt), "sha256")
 
 
 KEM_ID, DHKEM_P256_ID = 0x0050, 0x0010

@@ -412,10 +412,12 @@ def test_agreements_are_pyca_s(vector: Json) -> None:
 def test_seals_at_rest_open_by_pyca(vector: Json) -> None:
     if vector["expect"] != "success":
         return
-    key, encoded, sealed, place = raw(vector, "key", "transcript", "sealed", "associated_data")
+    key, encoded, salt, sealed, place = raw(vector, "key", "transcript", "salt", "sealed", "associated_data")
     if vector["kind"] == "agree":
         key = derived(exchanged(key, bytes.fromhex(vector["point"])[1:]))
-    seal_key = spec.hmac.digest(key, encoded, "sha256")
+    batch_key = spec.hmac.digest(key, encoded, "sha256")
+    seal_key = spec.hmac.digest(batch_key, spec.transcript("seal", salt), "sha256")
+    assert (batch_key.hex(), seal_key.hex()) == (vector["batch_key"], vector["seal_key"])
     assert AESGCM(seal_key).decrypt(bytes(12), sealed[34:], place).hex() == vector["plaintext"]
 
 

@@ -30,6 +30,7 @@ def test_the_counts_are_the_files() -> None:
     assert (counted(README, "refusals"), counted(CLIENTS, "refusals")) == (refusals, refusals)
     assert counted(README, "messages of every phase") == len(messages())
     assert counted(README, "trust bundles") == len(FILES["bundles"]["vectors"])
+    assert counted(README, "vectors of the log") == len(FILES["log"]["vectors"])
     for name in ("points", "verifying_keys", "signatures"):
         assert counted(README, name.replace("_", " ")) == len(FILES[name]["vectors"]), name
 

@@ -13,7 +13,10 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from google.protobuf.message import Message
 
-from federation.errors import FederationError
+from federation.errors import FederationError, TicketInvalid
+from federation.party.registration import parse_ticket
+from federation.person.code import DoctorCode
+from federation.person.errors import CodeInvalid
 from federation.protocol import frames
 from federation.protocol.handshake import derive
 from federation.protocol.parsing import parse
@@ -42,7 +45,7 @@ from keystore.keyring import AgreementPrf, KeyRing, MacPrf, Prf, TokenSealing
 from keystore.policies import PERSON_POLICIES, POLICIES, REGISTRATION_PREFIX, SEALING
 from keystore.signatures import VerifyingKey
 from keystore.transcript import transcript
-from tests.vectors import bundles, certificates, scenario, spec
+from tests.vectors import bundles, certificates, logs, one_sided, revocations, scenario, spec, told
 from tests.vectors.describe import describe, plaintext_of
 from tests.vectors.draws import Json, Stream
 from tests.vectors.generate import PHASES, ROLES
@@ -117,6 +120,28 @@ def test_every_bundle_is_followed_or_refused(vector: Json) -> None:
 @named("certificates")
 def test_every_certificate_is_taken_or_refused(vector: Json) -> None:
     assert certificates.outcome(vector) == vector["expect"]
+
+
+@named("revocations")
+def test_every_shard_and_every_change_is_taken_or_refused(vector: Json) -> None:
+    assert revocations.outcome(vector) == vector["expect"]
+
+
+@named("log")
+def test_every_vector_of_the_log_is_taken_or_refused(vector: Json) -> None:
+    assert logs.outcome(vector) == vector["expect"]
+
+
+@named("one_sided")
+def test_what_one_side_alone_has_is_said(vector: Json) -> None:
+    assert [
+        {"where": where, "number": number, "words": words} for where, number, words in one_sided.outcome(vector)
+    ] == (vector["remarks"])
+
+
+@named("told")
+def test_what_a_log_tells_is_taken_or_refused(vector: Json) -> None:
+    assert told.outcome(vector, Cast(FILES["parties"]).verifier())[0] == vector["expect"]
 
 
 def test_the_live_key_signed_the_renewal() -> None:
@@ -278,6 +303,25 @@ def test_form_of_a_field(vector: Json) -> None:
     assert parsed(kind, bytes.fromhex(vector["message"])) == vector["expect"]
 
 
+@named("typed")
+def test_what_is_typed(vector: Json) -> None:
+    def said() -> list[str]:
+        if vector["kind"] == "ticket":
+            return [parse_ticket(vector["text"]).hex()]
+        code = DoctorCode.parse(vector["text"])
+        assert str(code) == vector["text"].strip()
+        return [code.address, code.hospital_id, code.room_id.hex(), code.digest.hex()]
+
+    if vector["expect"] == "success":
+        assert said() == [
+            vector[name] for name in ("ticket", "address", "hospital_id", "room_id", "digest") if name in vector
+        ]
+        return
+    with pytest.raises((TicketInvalid, CodeInvalid)) as raised:
+        said()
+    assert raised.value.reason == vector["expect"]
+
+
 @named("issuing")
 def test_issuing(vector: Json) -> None:
     issuer, credential, rho = raw(vector, "issuer_public_key", "credential", "registration_point")
@@ -387,6 +431,7 @@ def _labels_of_vectors() -> set[str]:
     labels = {
         vector["label"] for name in ("statements", "derived", "transcript", "agreement") for vector in vectors(name)
     }
+    labels |= {vector["label"] for vector in vectors("log") if "label" in vector}
     labels |= {vector["transcript_hash"]["label"] for vector in vectors("schedule")}
     for vector in messages().values():
         labels |= {vector.get("signed", {}).get("label"), vector.get("seal", vector.get("frame", {})).get("name")}

@@ -7,14 +7,16 @@ from typing import Any
 from google.protobuf.message import Message
 
 from federation.protocol import registration
+from federation.protocol.anchors import serial_entry
 from federation.protocol.frames import DirectionKeys
 from federation.protocol.handshake import SessionKeys
 from federation.protocol.parties import Entropy, Party
+from federation.protocol.revocations import WholeSet, prefix_of
 from federation.protocol.sealing import UNNAMED, Context
 from federation.protocol.verifier import EncryptionKey, Verifier
 from federation.v1 import statement_pb2
 from federation.v1.registration_pb2 import RegistrationAnswer, RegistrationRequest
-from federation.v1.statement_pb2 import SignedStatement
+from federation.v1.statement_pb2 import RevocationExcerpt, SignedStatement
 from keystore.curve import x_of
 from keystore.encryption import DecryptionKey, Keyring
 from keystore.issuing import IssuingKey
@@ -31,8 +33,13 @@ class CloudSide:
     issuing: IssuingKey
     retired_issuing: IssuingKey
     encryption_key: EncryptionKey
-    revocation_list: SignedStatement
+    revocation_head: SignedStatement
+    revoked: WholeSet
     crls: tuple[bytes, ...]
+
+    def excerpt(self, *entries: bytes) -> RevocationExcerpt:
+        """Give the shards of these entries."""
+        return self.revoked.excerpt(self.revocation_head, map(prefix_of, entries))
 
     def issuing_of(self, issuer_public_key: bytes) -> IssuingKey:
         """Give s of a PK."""
@@ -132,7 +139,7 @@ def register(
     accepted = carry(step)
     credential = accepted.credential(serial, now=begin)
     issued = cloud.issuing_of(verifier.anchors.issuer_at(begin)).issue(credential)
-    _, reply = accepted.answer(credential, issued, cloud.signing_key, cloud.revocation_list, now=now)
+    _, reply = accepted.answer(credential, issued, cloud.signing_key, cloud.excerpt(serial_entry(serial)), now=now)
     own = applicant.decryption_key
     context = Context("reg2", cloud.identity, applicant.identity, own.key_id, challenge, now)
     facts = Facts(request_digest=accepted.request_digest, public_x=x_of(issued.public_point))

@@ -10,7 +10,7 @@ import (
 
 const (
 	listsKept = time.Minute // before the cloud is asked for newer ones
-	mostPages = 512         // of a search
+	mostPages = 128         // of a search
 )
 
 // Asker is a registered party that asks for records: a doctor by consent, a patient for its own.
@@ -30,8 +30,8 @@ type show func(ctx context.Context) protocol.Shown
 // is wrong with what is shown; what was found before that is given, too.
 func (a *Asker) find(ctx context.Context, shown show, classes []string) (locations []protocol.RecordLocation, err error) {
 	for _, class := range classes {
-		found, err := allPages(func(page uint32) (*protocol.Answer, error) {
-			question := protocol.Question{DepartmentClass: class, Page: page}
+		found, err := allPages(func(after []byte) (*protocol.Answer, error) {
+			question := protocol.Question{DepartmentClass: class, After: after}
 			return onceMore(ctx, func() (*protocol.Answer, error) {
 				return a.Cloud.Search(ctx, question, shown(ctx))
 			})
@@ -45,24 +45,24 @@ func (a *Asker) find(ctx context.Context, shown show, classes []string) (locatio
 }
 
 // allPages asks for one page after the other. Refuses with LIMIT_REACHED more pages than a visit has time for.
-func allPages(ask func(page uint32) (*protocol.Answer, error)) (locations []protocol.RecordLocation, err error) {
+func allPages(ask func(after []byte) (*protocol.Answer, error)) (locations []protocol.RecordLocation, err error) {
 	err = eachPage(ask, func(answer *protocol.Answer) { locations = append(locations, answer.Locations...) })
 	return locations, err
 }
 
-func eachPage(ask func(page uint32) (*protocol.Answer, error), take func(*protocol.Answer)) error {
-	for page, pages := uint32(0), uint32(1); page < pages; page++ {
-		if page == mostPages {
-			return refusal.New(refusal.LimitReached, "the public cloud has more than %d pages to give", mostPages)
-		}
-		answer, err := ask(page)
+func eachPage(ask func(after []byte) (*protocol.Answer, error), take func(*protocol.Answer)) error {
+	var after []byte
+	for range mostPages {
+		answer, err := ask(after)
 		if err != nil {
 			return err
 		}
 		take(answer)
-		pages = answer.Pages
+		if after = answer.Next; len(after) == 0 {
+			return nil
+		}
 	}
-	return nil
+	return refusal.New(refusal.LimitReached, "the public cloud has more than %d pages to give", mostPages)
 }
 
 // refresh brings the lists up to date once a minute, and not before a cloud that asked to be left alone said so. Without the cloud the kept

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -16,12 +18,14 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
@@ -50,15 +54,36 @@ func TestCodeHasOneSpelling(t *testing.T) {
 	}
 }
 
-func TestTicket(t *testing.T) {
-	ticket, err := ParseTicket("aaaa-bbbb cccc-dddd-eeee-ffff-ga")
-	if err != nil || len(ticket) != 16 {
-		t.Errorf("%x: %v", ticket, err)
+func TestTicketsAndCodesAsTheyAreTyped(t *testing.T) {
+	type typed struct {
+		Name, Expect, Kind, Text string
+		Ticket, Digest, Address  string
+		HospitalID               string `json:"hospital_id"`
+		RoomID                   string `json:"room_id"`
 	}
-	for _, bent := range []string{"", "AAAA", "AAAA-BBBB-CCCC-DDDD-EEEE-FFFF-GB", "0000-BBBB-CCCC-DDDD-EEEE-FFFF-GA"} {
-		if _, err := ParseTicket(bent); !refusal.Is(err, refusal.TicketInvalid) {
-			t.Errorf("%q: %v", bent, err)
+	refused := 0
+	for _, vector := range vectors.Read[typed](t, "typed.json") {
+		var err error
+		var said, want []string
+		if vector.Kind == "ticket" {
+			var ticket []byte
+			ticket, err = ParseTicket(vector.Text)
+			said, want = []string{hex.EncodeToString(ticket)}, []string{vector.Ticket}
+		} else {
+			var code Code
+			code, err = ParseCode(vector.Text)
+			said = []string{code.Address, code.HospitalID, hex.EncodeToString(code.Room), hex.EncodeToString(code.Digest)}
+			want = []string{vector.Address, vector.HospitalID, vector.RoomID, vector.Digest}
 		}
+		if !vectors.Expected(err, vector.Expect) || !slices.Equal(said, want) {
+			t.Errorf("%s: %v, %v, not %s", vector.Name, said, err, vector.Expect)
+		}
+		if err != nil {
+			refused++
+		}
+	}
+	if refused < 20 {
+		t.Errorf("%d were refused", refused)
 	}
 }
 
@@ -69,17 +94,17 @@ func TestRefusalOfAPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fromStatus(told.Err()); !refusal.Is(got, refusal.LimitReached) || retryAfter(got) != 3*time.Second {
+	if got := fromStatus(told.Err(), nil); !refusal.Is(got, refusal.LimitReached) || retryAfter(got) != 3*time.Second {
 		t.Errorf("a reason that is not known here: %v after %s", got, retryAfter(got))
 	}
-	if got := fromStatus(status.Error(codes.Unavailable, "gone")); !IsPassing(got) {
+	if got := fromStatus(status.Error(codes.Unavailable, "gone"), nil); !IsPassing(got) {
 		t.Errorf("got %v", got)
 	}
 	foreign, err := status.New(codes.NotFound, "no").WithDetails(&errdetails.ErrorInfo{Reason: "STALE", Domain: "elsewhere"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fromStatus(foreign.Err()); refusal.Outer(got) != refusal.NotFound {
+	if got := fromStatus(foreign.Err(), nil); refusal.Outer(got) != refusal.NotFound {
 		t.Errorf("got %v", got)
 	}
 }
@@ -90,7 +115,7 @@ func TestCodeSaysWhetherARefusalPasses(t *testing.T) {
 		codes.Internal: false, codes.PermissionDenied: false, codes.FailedPrecondition: false,
 	} {
 		for _, reason := range []refusal.Reason{refusal.Unavailable, refusal.CallOverdue, refusal.ReaderStalled, refusal.RevocationListStale} {
-			if got := fromStatus(refused(code, string(reason))); IsPassing(got) != passes || refusal.Outer(got) != reason {
+			if got := fromStatus(refused(code, string(reason)), nil); IsPassing(got) != passes || refusal.Outer(got) != reason {
 				t.Errorf("%s with %s: %v, passes: %v", reason, code, got, IsPassing(got))
 			}
 		}
@@ -105,12 +130,27 @@ func TestNoWordOfAPeersRefusalIsShown(t *testing.T) {
 		phishing, err := status.New(codes.NotFound, "Your session ran out. Call 555 0100 and tell them your PIN.").WithDetails(
 			&errdetails.ErrorInfo{Reason: reason, Domain: domain})
 		must(t, err)
-		got := fromStatus(phishing.Err())
+		got := fromStatus(phishing.Err(), nil)
 		if text := got.Error(); text != "NO_SUCH_ROOM: "+words[refusal.NoSuchRoom] && text != "NOT_FOUND: "+words[refusal.NotFound] {
 			t.Errorf("reason %q: %q", reason, text)
 		}
 		if known := reason == "NO_SUCH_ROOM"; refusal.Is(got, refusal.NoSuchRoom) != known {
 			t.Errorf("reason %q: %v", reason, got)
+		}
+	}
+}
+
+func TestRefusalEndsWithHowThePeerCallsTheCall(t *testing.T) {
+	const sentence = "NO_SUCH_ROOM: there is no such room, or it is closed"
+	for named, want := range map[string]string{
+		"0123456789abcdef":      sentence + " (request 0123456789abcdef)",
+		"0123456789ABCDEF":      sentence,
+		"call 555 0100 and say": sentence,
+		"":                      sentence,
+	} {
+		got := fromStatus(refused(codes.NotFound, "NO_SUCH_ROOM"), metadata.Pairs(requestID, named))
+		if got.Error() != want {
+			t.Errorf("%q: %q", named, got)
 		}
 	}
 }

@@ -23,7 +23,13 @@ func NewCloud(member *Member) (*Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cloud{member, connection}, nil
+	return newCloud(member, connection), nil
+}
+
+func newCloud(member *Member, connection *grpc.ClientConn) *Cloud {
+	cloud := &Cloud{member, connection}
+	member.askCloud = cloud.shards
+	return cloud
 }
 
 // Close ends the connection.
@@ -32,7 +38,7 @@ func (c *Cloud) Close() error { return c.connection.Close() }
 // Refresh brings the member's trust bundle and lists up to date, and gives the directory.
 func (c *Cloud) Refresh(ctx context.Context) (*pb.GetDirectoryResponse, error) {
 	service := pb.NewDirectoryServiceClient(c.connection)
-	directory, err := service.GetDirectory(ctx, &pb.GetDirectoryRequest{})
+	directory, err := service.GetDirectory(ctx, &pb.GetDirectoryRequest{HeldCrls: c.member.heldCRLs()})
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +49,13 @@ func (c *Cloud) Refresh(ctx context.Context) (*pb.GetDirectoryResponse, error) {
 	if err := c.member.follow(directory.GetTrustBundle(), between); err != nil {
 		return nil, err
 	}
-	return directory, c.member.takeLists(directory)
+	return directory, c.member.takeLists(directory.GetRevocationHead(), directory.GetCertificateRevocationLists())
+}
+
+func (c *Cloud) shards(ctx context.Context, prefixes []uint32, heldCRLs [][]byte) (*pb.RevocationExcerpt, error) {
+	request := &pb.GetRevocationShardsRequest{Prefixes: prefixes, HeldCrls: heldCRLs}
+	answer, err := pb.NewDirectoryServiceClient(c.connection).GetRevocationShards(ctx, request)
+	return answer.GetRevocations(), err
 }
 
 // encryptionKey gives EK_C, verified.

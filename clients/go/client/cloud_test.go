@@ -7,6 +7,8 @@ import (
 	"crypto/ecdh"
 	"encoding/binary"
 	"encoding/json"
+	"maps"
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -15,6 +17,7 @@ import (
 
 	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/internal/revoked"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/protocol"
@@ -50,8 +53,7 @@ type publicCloud struct {
 	applied  []byte   // a byte for each reg1: the number of its challenge
 	begun    byte     // registrations
 	searched []error  // what Search answers, each once
-	revoked  [][]byte // of its list
-	sweeps   []*pb.Sweep
+	listed   revoked.Set
 	forgets  bool // what rev takes back
 }
 
@@ -60,9 +62,14 @@ func (p *publicCloud) Revoke(_ context.Context, request *pb.RevokeRequest) (*pb.
 	rev := &pb.Revocation{}
 	err := proto.Unmarshal(p.opened("rev", request.GetOpening()), rev)
 	owner, before, rows := []byte(rev.GetOwnerId()), []byte(nil), [][]byte(nil)
+	named, prefixes := p.listed, map[uint32]bool{}
+	name := func(entry []byte, before uint64) {
+		named = named.With(entry, before)
+		prefixes[protocol.PrefixOf(entry)] = true
+	}
 	if rev.Before != nil {
 		before = transcript.U64(rev.GetBefore())
-		p.sweeps = append(p.sweeps, &pb.Sweep{PatientDigest: transcript.Digest(transcript.T("sweep", owner)), Before: rev.Before})
+		name(transcript.Digest(transcript.T("sweep", owner)), rev.GetBefore())
 	}
 	for _, one := range rev.GetStatements() {
 		grant := &pb.Grant{}
@@ -70,18 +77,17 @@ func (p *publicCloud) Revoke(_ context.Context, request *pb.RevokeRequest) (*pb.
 			err = proto.Unmarshal(one.GetStatement().GetStatement(), grant)
 		}
 		rows = append(rows, transcript.T("row", []byte("grant"), one.GetStatement().GetStatement()))
-		p.revoked = append(p.revoked, transcript.Digest(transcript.T("revoked", []byte("grant"), owner, grant.GetGrantId())))
+		name(transcript.Digest(transcript.T("revoked", []byte("grant"), owner, grant.GetGrantId())), 0)
 	}
 	signed := transcript.T("rev", owner, transcript.List(rows...), before, nil, rev.GetKeyStatement().GetStatement(), rev.GetNonce(),
 		transcript.U64(rev.GetSentAt()), []byte("C:union"))
 	if err != nil || !keys.Verify(p.who, signed, rev.GetSignature()) {
 		p.t.Errorf("rev %v: %v", rev, err)
 	}
-	if p.forgets {
-		p.revoked, p.sweeps = nil, nil
+	if !p.forgets {
+		p.listed = named
 	}
-	directory, err := p.GetDirectory(context.Background(), nil)
-	return &pb.RevokeResponse{RevocationList: directory.GetRevocationList()}, err
+	return &pb.RevokeResponse{Revocations: p.listed.Excerpt(p.head(), slices.Collect(maps.Keys(prefixes))...)}, nil
 }
 
 func (p *publicCloud) Search(context.Context, *pb.SearchRequest) (*pb.SearchResponse, error) {
@@ -117,7 +123,7 @@ func (p *publicCloud) signBy(signer crypto.Signer, label string, message proto.M
 	return signed
 }
 
-func (p *publicCloud) GetDirectory(context.Context, *pb.GetDirectoryRequest) (*pb.GetDirectoryResponse, error) {
+func (p *publicCloud) GetDirectory(_ context.Context, request *pb.GetDirectoryRequest) (*pb.GetDirectoryResponse, error) {
 	p.asked++
 	if p.away {
 		return nil, refused(codes.Unavailable, "UNAVAILABLE")
@@ -137,18 +143,43 @@ func (p *publicCloud) GetDirectory(context.Context, *pb.GetDirectoryRequest) (*p
 			NotBefore:          proto.Uint64(p.now - 1),
 			NotAfter:           proto.Uint64(p.now + 1000),
 		}),
-		RevocationList: p.sign("rl", &pb.RevocationList{
-			Sequence:       proto.Uint64(p.now),
-			ThisUpdate:     proto.Uint64(p.now),
-			NextUpdate:     proto.Uint64(p.now + 1000),
-			BundleSequence: proto.Uint64(1),
-			Crls:           p.pins,
-			Statements:     p.revoked,
-			Sweeps:         p.sweeps,
-		}),
-		CertificateRevocationLists: p.crls,
+		RevocationHead:             p.head(),
+		CertificateRevocationLists: p.crlsBeside(request.GetHeldCrls()),
 		TrustBundle:                &pb.SignedStatement{Statement: p.bundle.Statement, Signature: p.bundle.Signature},
 	}, nil
+}
+
+func (p *publicCloud) head() *pb.SignedStatement { return p.headOf(p.listed) }
+
+func (p *publicCloud) headOf(listed revoked.Set) *pb.SignedStatement {
+	return p.sign("rl", &pb.RevocationHead{
+		Sequence:       proto.Uint64(p.now),
+		ThisUpdate:     proto.Uint64(p.now),
+		NextUpdate:     proto.Uint64(p.now + 1000),
+		Root:           listed.Root(),
+		Entries:        proto.Uint64(uint64(len(listed))),
+		Revision:       proto.Uint64(p.now),
+		BundleSequence: proto.Uint64(1),
+		Crls:           p.pins,
+	})
+}
+
+func (p *publicCloud) GetRevocationShards(_ context.Context, request *pb.GetRevocationShardsRequest) (*pb.GetRevocationShardsResponse, error) {
+	if p.away {
+		return nil, refused(codes.Unavailable, "UNAVAILABLE")
+	}
+	excerpt := p.listed.Excerpt(p.head(), request.GetPrefixes()...)
+	excerpt.CertificateRevocationLists = p.crlsBeside(request.GetHeldCrls())
+	return &pb.GetRevocationShardsResponse{Revocations: excerpt}, nil
+}
+
+func (p *publicCloud) crlsBeside(held [][]byte) (beside [][]byte) {
+	for _, crl := range p.crls {
+		if !slices.ContainsFunc(held, func(one []byte) bool { return bytes.Equal(one, transcript.Digest(crl)) }) {
+			beside = append(beside, crl)
+		}
+	}
+	return beside
 }
 
 func (p *publicCloud) PutEncryptionKey(_ context.Context, request *pb.PutEncryptionKeyRequest) (*pb.PutEncryptionKeyResponse, error) {
@@ -231,7 +262,7 @@ func newClinic(t *testing.T) *clinic {
 			RetiredKey vectors.Bytes `json:"retired_signing_key"`
 		}
 		Authority    struct{ CRL vectors.Bytes }
-		Lists        kept   `json:"revocation_list"`
+		Lists        kept   `json:"revocation_head"`
 		TrustBundles []kept `json:"trust_bundles"`
 	}
 	vectors.ReadWhole(t, "parties.json", &cast)
@@ -241,7 +272,7 @@ func newClinic(t *testing.T) *clinic {
 		bundle:  cast.TrustBundles[len(cast.TrustBundles)-1],
 		retired: vectors.Signer(t, cast.Cloud.RetiredKey), crls: [][]byte{cast.Authority.CRL},
 	}
-	list := &pb.RevocationList{}
+	list := &pb.RevocationHead{}
 	must(t, proto.Unmarshal(cast.Lists.Statement, list))
 	made.pins = list.GetCrls()
 	trust, err := json.Marshal(struct{ Statement, Signature []byte }{made.bundle.Statement, made.bundle.Signature})
@@ -258,13 +289,13 @@ func (c *clinic) enter(home *Home) {
 	c.t.Helper()
 	member, err := newMember(home, Dialing{}, func() protocol.Instant { return c.now })
 	must(c.t, err)
-	c.cloud = &Cloud{member, served(c.t, func(server grpc.ServiceRegistrar) {
+	c.cloud = newCloud(member, served(c.t, func(server grpc.ServiceRegistrar) {
 		pb.RegisterDirectoryServiceServer(server, c.publicCloud)
 		pb.RegisterMembershipServiceServer(server, c.publicCloud)
 		pb.RegisterRegistrationServiceServer(server, c.publicCloud)
 		pb.RegisterSearchServiceServer(server, c.publicCloud)
 		pb.RegisterRevocationServiceServer(server, c.publicCloud)
-	})}
+	}))
 }
 
 // crash ends the program where it is, and starts the next one.

@@ -50,8 +50,9 @@ func (m *Member) Grants() (given []KeptGrant, err error) {
 }
 
 func (m *Member) stateOf(grant *access.Grant) string {
+	isTakenBack, err := m.lists.HasTakenBack(grant)
 	switch {
-	case m.lists.HasTakenBack(grant):
+	case isTakenBack && err == nil: // what is told is not what hospitals decide by
 		return "taken back"
 	case m.clock() >= grant.Validity.NotAfter:
 		return "ended"

@@ -40,7 +40,7 @@ func newConsenting(t *testing.T) *consenting {
 		KeyStatement:              doctor.KeyStatement,
 		DoctorCertificate:         doctor.Certificate,
 		EncryptionKeyStatement:    key.Statement,
-		RevocationList:            visitor.sign("rl", visitor.cloud.member.lists.Revocations()),
+		Revocations:               &pb.RevocationExcerpt{Head: visitor.sign("rl", visitor.cloud.member.lists.Head())},
 		CertificateRevocationList: visitor.crls[0],
 		Duty:                      dutyOf(t),
 	}
@@ -169,7 +169,7 @@ func TestConsentsAreKeptAndTakenBack(t *testing.T) {
 	c.forgets = false
 	must(t, c.patient.TakeAllBack(t.Context()))
 	c.requireStates("taken back", "taken back", "taken back")
-	c.sweeps, c.now = nil, c.now+uint64(keeping.Life.Milliseconds())
+	c.listed, c.now = nil, c.now+uint64(keeping.Life.Milliseconds())
 	c.requireStates("ended", "ended", "ended")
 }
 
@@ -208,8 +208,8 @@ func TestManyConsentsAreTakenBackInSeveralCalls(t *testing.T) {
 	given, err := c.patient.Member.Grants()
 	must(t, err)
 	must(t, c.patient.TakeBack(t.Context(), given))
-	if len(c.revoked) != mostRevoked+1 {
-		t.Errorf("%d are taken back", len(c.revoked))
+	if len(c.listed) != mostRevoked+1 {
+		t.Errorf("%d are taken back", len(c.listed))
 	}
 }
 

@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	pb "medunion.example/clients/go/federationv1"
@@ -141,8 +144,9 @@ func checkedCall(ctx context.Context, method string, request, reply any, connect
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	if err := call(ctx, method, request, reply, connection, options...); err != nil {
-		return fromStatus(err)
+	var trailer metadata.MD
+	if err := call(ctx, method, request, reply, connection, append(options, grpc.Trailer(&trailer))...); err != nil {
+		return fromStatus(err, trailer)
 	}
 	return rules.CheckOuter(reply.(proto.Message))
 }
@@ -150,7 +154,7 @@ func checkedCall(ctx context.Context, method string, request, reply any, connect
 func checkedStream(ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	stream, err := open(ctx, description, connection, method, options...)
 	if err != nil {
-		return nil, fromStatus(err)
+		return nil, fromStatus(err, nil)
 	}
 	return &streamOfRules{stream}, nil
 }
@@ -165,8 +169,12 @@ func (s *streamOfRules) SendMsg(message any) error {
 }
 
 func (s *streamOfRules) RecvMsg(message any) error {
-	if err := s.ClientStream.RecvMsg(message); err != nil {
-		return err // io.EOF, or a status that the caller reads by fromStatus
+	err := s.ClientStream.RecvMsg(message)
+	if errors.Is(err, io.EOF) {
+		return err
+	}
+	if err != nil {
+		return fromStatus(err, s.Trailer())
 	}
 	return rules.CheckOuter(message.(proto.Message))
 }

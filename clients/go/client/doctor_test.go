@@ -104,10 +104,13 @@ func TestCloudThatAsksToBeLeftAloneIs(t *testing.T) {
 }
 
 func TestSearchAndSessionsOfAVisitAreBounded(t *testing.T) {
-	asked := uint32(0)
-	locations, err := allPages(func(page uint32) (*protocol.Answer, error) {
+	asked := 0
+	locations, err := allPages(func(after []byte) (*protocol.Answer, error) {
+		if string(after) != strings.Repeat("on", asked) {
+			t.Errorf("page %d was asked for after %q", asked, after)
+		}
 		asked++
-		return &protocol.Answer{Locations: make([]protocol.RecordLocation, 1), Pages: 1 << 31}, nil
+		return &protocol.Answer{Locations: make([]protocol.RecordLocation, 1), Next: []byte(strings.Repeat("on", asked))}, nil
 	})
 	if !refusal.Is(err, refusal.LimitReached) || asked != mostPages || len(locations) != mostPages {
 		t.Errorf("%d pages asked for, %d locations: %v", asked, len(locations), err)

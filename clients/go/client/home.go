@@ -41,6 +41,10 @@ type state struct {
 	Next         *epochState  `json:"next,omitempty"` // made, and the cloud's receipt for it has not come yet
 	UnderWay     []byte       `json:"under_way,omitempty"`
 	Grants       [][]byte     `json:"grants,omitempty"` // that a patient gave, in the order of giving
+	// KnownLogs are the newest heads of logs that a patient checked, by whose they are, as their authors signed them.
+	KnownLogs map[string][]byte `json:"known_logs,omitempty"`
+	// LogForks are pairs of heads of which the second does not follow the first: evidence.
+	LogForks [][2][]byte `json:"log_forks,omitempty"`
 }
 
 // Home is the directory of one party: its keys or the token's URI, its state, a patient's device secret, a doctor's replay memory. One

@@ -12,6 +12,7 @@ import (
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
+	"medunion.example/clients/go/transcript"
 )
 
 // Member is one party as it acts: the trust that it follows, its credential, its epochs.
@@ -22,6 +23,9 @@ type Member struct {
 	dialing Dialing
 	bundle  *protocol.TrustedBundle
 	lists   protocol.Lists
+
+	shards             protocol.Shards // of the root of the head at hand
+	askCloud, askRelay askShards
 }
 
 // NewMember gives who is at home, and what its addresses may lead to. Refuses as protocol.Pin.
@@ -62,7 +66,7 @@ func (m *Member) Party() (*protocol.Party, error) {
 	if err := m.requireRegistered(); err != nil {
 		return nil, err
 	}
-	if err := m.bundle.RequireUsable(m.lists.Revocations(), now); err != nil {
+	if err := m.bundle.RequireUsable(m.lists.Head(), now); err != nil {
 		return nil, err
 	}
 	signed, err := m.keyStatement()
@@ -171,38 +175,34 @@ func (m *Member) follow(signed *pb.SignedStatement, between func(after uint64) (
 // readKeptLists reads the kept lists by the anchors at hand. Of a list whose PRK_C has been revoked since, nothing is at hand.
 func (m *Member) readKeptLists() {
 	kept := m.keptDirectory()
-	m.lists, _ = protocol.ReadLists(m.bundle.Anchors, kept.GetRevocationList(), kept.GetCertificateRevocationLists())
+	m.lists, _ = protocol.ReadLists(m.bundle.Anchors, kept.GetRevocationHead(), kept.GetCertificateRevocationLists(), m)
 }
 
-// takeLists takes a directory's lists unless they are older than those at hand. Refuses as protocol.ReadLists; then those at hand stay.
-func (m *Member) takeLists(directory *pb.GetDirectoryResponse) error {
-	lists, err := protocol.ReadLists(m.bundle.Anchors, directory.GetRevocationList(), directory.GetCertificateRevocationLists())
-	if err != nil {
-		return err
-	}
-	return m.keepLists(lists, directory)
-}
-
-// takeRelaysLists takes the lists of a room, which has one authority's CRL alone, beside the CRLs at hand.
-func (m *Member) takeRelaysLists(room *pb.GetRoomResponse) error {
-	lists, err := protocol.ReadLists(m.bundle.Anchors, room.GetRevocationList(), [][]byte{room.GetCertificateRevocationList()})
-	if err != nil {
+// takeLists takes a head, and the CRLs that came with it beside those at hand, unless it is older than the one at hand. Refuses as
+// protocol.ReadLists; then those at hand stay.
+func (m *Member) takeLists(head *pb.SignedStatement, crls [][]byte) error {
+	lists, err := protocol.ReadLists(m.bundle.Anchors, head, crls, m)
+	if err != nil || lists.Sequence() < m.lists.Sequence() {
 		return err
 	}
 	lists = lists.WithKept(m.lists, m.bundle.Anchors)
-	return m.keepLists(lists, &pb.GetDirectoryResponse{RevocationList: room.GetRevocationList(), CertificateRevocationLists: lists.CRLs()})
-}
-
-func (m *Member) keepLists(lists protocol.Lists, directory *pb.GetDirectoryResponse) error {
-	if lists.Sequence() < m.lists.Sequence() {
-		return nil
-	}
-	kept, err := proto.Marshal(directory)
+	kept, err := proto.Marshal(&pb.GetDirectoryResponse{RevocationHead: head, CertificateRevocationLists: lists.CRLs()})
 	if err != nil {
 		return err
 	}
+	if !bytes.Equal(lists.Head().GetRoot(), m.lists.Head().GetRoot()) {
+		m.shards = nil
+	}
 	m.lists, m.home.state.Directory = lists, kept
 	return m.home.save()
+}
+
+// heldCRLs gives the digests of the CRLs at hand: those that are not to be sent again.
+func (m *Member) heldCRLs() (held [][]byte) {
+	for _, crl := range m.lists.CRLs() {
+		held = append(held, transcript.Digest(crl))
+	}
+	return held
 }
 
 func (m *Member) keptDirectory() *pb.GetDirectoryResponse {

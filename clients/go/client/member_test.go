@@ -62,11 +62,11 @@ func TestListOfARevokedKeyShutsNoGenuineOneOut(t *testing.T) {
 	must(t, err)
 	forged, err := c.GetDirectory(t.Context(), nil)
 	must(t, err)
-	list := &pb.RevocationList{}
-	must(t, protocol.Peek(list, forged.GetRevocationList()))
+	list := &pb.RevocationHead{}
+	must(t, protocol.Peek(list, forged.GetRevocationHead()))
 	list.Sequence, list.ThisUpdate, list.NextUpdate = proto.Uint64(1<<60), proto.Uint64(1), proto.Uint64(1000) // of the key before
-	forged.RevocationList = c.signBy(c.retired, "rl", list)
-	must(t, member.takeLists(forged))
+	forged.RevocationHead = c.signBy(c.retired, "rl", list)
+	must(t, member.takeLists(forged.GetRevocationHead(), forged.GetCertificateRevocationLists()))
 	if member.lists.Sequence() != 1<<60 {
 		t.Fatalf("the list at hand has the number %d", member.lists.Sequence())
 	}

@@ -176,8 +176,7 @@ func (p *Patient) amendment(ctx context.Context, mailbox *mailbox, sessionID []b
 	return p.diagnosed(ctx, mailbox, sessionID, waiting)
 }
 
-// view checks the room's doctor against the code, and where it is on duty. Where the cloud could not be asked, the relay's lists do, as far as
-// they are newer: both are signed.
+// view checks the room's doctor against the code, and where it is on duty. The relay's lists do, too, as far as they are newer: both are signed.
 func (p *Patient) view(ctx context.Context, mailbox *mailbox, code Code) (*RoomView, error) {
 	_, unasked := p.Cloud.Refresh(ctx)
 	if unasked != nil && !IsPassing(unasked) {
@@ -187,11 +186,8 @@ func (p *Patient) view(ctx context.Context, mailbox *mailbox, code Code) (*RoomV
 	if err != nil {
 		return nil, err
 	}
-	if unasked != nil && p.Member.lists.Sequence() < sequenceOf(room.GetRevocationList()) {
-		if err := p.Member.takeRelaysLists(room); err != nil {
-			return nil, err
-		}
-	}
+	p.Member.askRelay = mailbox.shards
+	_ = p.Member.takeShards(excerptOf(room)) // what is wrong with the relay's, or older, does not count: then it is asked for
 	verifier, now := p.Member.Verifier(), p.Member.clock()
 	doctor, err := protocol.CheckRoom(room, code.Digest, verifier, now)
 	if err != nil {
@@ -201,12 +197,14 @@ func (p *Patient) view(ctx context.Context, mailbox *mailbox, code Code) (*RoomV
 	return &RoomView{code, doctor, duty}, err
 }
 
-func sequenceOf(signed *pb.SignedStatement) uint64 {
-	list := &pb.RevocationList{}
-	if protocol.Peek(list, signed) != nil { // its number says which to verify, and nothing else
-		return 0
+// excerptOf gives the head and the shards of a room with the CRL that stands beside them.
+func excerptOf(room *pb.GetRoomResponse) *pb.RevocationExcerpt {
+	revocations := room.GetRevocations()
+	return &pb.RevocationExcerpt{
+		Head:                       revocations.GetHead(),
+		Shards:                     revocations.GetShards(),
+		CertificateRevocationLists: [][]byte{room.GetCertificateRevocationList()},
 	}
-	return list.GetSequence()
 }
 
 // established waits for D1. What does not hold may be anybody's: the true answer may still come.
@@ -268,7 +266,7 @@ func (p *Patient) take(ctx context.Context, waiting *protocol.AwaitingDiagnosis,
 
 func lacksLists(err error) bool {
 	reason := refusal.Precise(err)
-	return reason == refusal.RevocationListStale || reason == refusal.BundleStale
+	return reason == refusal.RevocationListStale || reason == refusal.RevocationShardMissing || reason == refusal.BundleStale
 }
 
 // acknowledge sends P6, once, and gives the state that takes an amendment; nil if P6 could not be made. It is a courtesy: the room may be gone

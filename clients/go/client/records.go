@@ -115,12 +115,11 @@ func (a *Asker) fetchAll(ctx context.Context, shown show, locations []protocol.R
 
 func (a *Asker) fetch(ctx context.Context, shown protocol.Shown, order order, most uint64) (*Record, error) {
 	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(order.class), Handles: order.handles}
-	return a.fetchScope(ctx, shown, order.location, scope, most)
+	return a.fetchIntent(ctx, protocol.Intent{Shown: shown, Scope: scope, Blind: a.Member.entropy(32)}, order.location, most)
 }
 
-func (a *Asker) fetchScope(ctx context.Context, shown protocol.Shown, location protocol.RecordLocation, scope *pb.Scope, most uint64) (*Record, error) {
+func (a *Asker) fetchIntent(ctx context.Context, intent protocol.Intent, location protocol.RecordLocation, most uint64) (*Record, error) {
 	hospital := location.Hospital
-	intent := protocol.Intent{Shown: shown, Scope: scope, Blind: a.Member.entropy(32)}
 	session, err := a.openSession(ctx, location.Address, hospital.Identity, hospital, intent)
 	if err != nil {
 		return nil, err

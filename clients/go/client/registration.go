@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
 
@@ -212,14 +214,20 @@ func sleep(ctx context.Context, pause time.Duration, after error) error {
 	}
 }
 
-// ParseTicket reads a registration ticket as a desk shows it: 16 bytes in base32 (RFC 4648, section 6), in groups of four; case, white
-// space and dashes are no part of it. Refuses with TICKET_INVALID.
+// ParseTicket reads a registration ticket as a desk shows it: 16 bytes and the first 12 bits of their SHA-256 in base32 (RFC 4648,
+// section 6), in groups of four; case, white space and dashes are no part of it. Refuses with TICKET_INVALID, also what is mistyped.
 func ParseTicket(text string) ([]byte, error) {
+	const ticketBytes, ticketLetters = 16, 28
 	letters := strings.Join(strings.Fields(strings.ReplaceAll(strings.ToUpper(text), "-", " ")), "")
 	encoding := base32.StdEncoding.WithPadding(base32.NoPadding)
-	ticket, err := encoding.DecodeString(letters)
-	if err != nil || len(ticket) != 16 || encoding.EncodeToString(ticket) != letters {
-		return nil, refusal.New(refusal.TicketInvalid, "a ticket has 26 letters and digits, in groups of four")
+	whole, err := encoding.DecodeString(letters + "A") // the letter that is not written completes 18 bytes
+	if err != nil || len(letters) != ticketLetters {
+		return nil, refusal.New(refusal.TicketInvalid, "a ticket has 28 letters and digits, in groups of four")
+	}
+	ticket := whole[:ticketBytes]
+	check := sha256.Sum256(ticket)
+	if encoding.EncodeToString(append(slices.Clone(ticket), check[:2]...))[:ticketLetters] != letters {
+		return nil, refusal.New(refusal.TicketInvalid, "this ticket is mistyped: look at it again, all 28 letters and digits")
 	}
 	return ticket, nil
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"regexp"
@@ -187,23 +188,24 @@ func (r *Room) refuse(ctx context.Context, frame *pb.RelayFrame, began time.Time
 
 // Code is the doctor's code: what the patient scans, or types, to reach one doctor and nobody else (X13, B4).
 //
-//	medunion://<host:port>/<hospital label>/<room>/<digest>
+//	medunion://<host:port>/<hospital label>/<room>/<digest>/<check>
 //
-// Room (16 bytes) and digest (32 bytes) are base64url without padding. There is one spelling.
+// Room (16 bytes), digest (32 bytes) and check (3 bytes, of the SHA-256 of all before its slash) are base64url without padding. There is
+// one spelling, and what is mistyped is refused before anybody is dialled.
 type Code struct {
 	Address, HospitalID string
 	Room                []byte
 	Digest              []byte // protocol.CodeDigest
 }
 
-var codeForm = regexp.MustCompile(`\Amedunion://([^/]+)/([^/]+)/([A-Za-z0-9_-]{22})/([A-Za-z0-9_-]{43})\z`)
+var codeForm = regexp.MustCompile(`\Amedunion://([^/]+)/([^/]+)/([A-Za-z0-9_-]{22})/([A-Za-z0-9_-]{43})/[A-Za-z0-9_-]{4}\z`)
 
 // ParseCode reads a code; white space around it is no part of it. Refuses with CODE_INVALID.
 func ParseCode(text string) (Code, error) {
 	text = strings.TrimSpace(text)
 	parts := codeForm.FindStringSubmatch(text)
 	if parts == nil {
-		return Code{}, refusal.New(refusal.CodeInvalid, "a doctor's code reads medunion://address/hospital/room/digest")
+		return Code{}, refusal.New(refusal.CodeInvalid, "a doctor's code reads medunion://address/hospital/room/digest/check")
 	}
 	room, roomErr := base64.RawURLEncoding.DecodeString(parts[3])
 	digest, digestErr := base64.RawURLEncoding.DecodeString(parts[4])
@@ -211,7 +213,7 @@ func ParseCode(text string) (Code, error) {
 	wellFormed := roomErr == nil && digestErr == nil &&
 		rules.Matches(pb.Kind_KIND_ADDRESS, code.Address) && rules.Matches(pb.Kind_KIND_HOSPITAL_ID, code.HospitalID)
 	if !wellFormed || code.String() != text {
-		return Code{}, refusal.New(refusal.CodeInvalid, "this doctor's code is damaged")
+		return Code{}, refusal.New(refusal.CodeInvalid, "this doctor's code is mistyped or damaged: look at it again, or ask for it again")
 	}
 	return code, nil
 }
@@ -219,5 +221,7 @@ func ParseCode(text string) (Code, error) {
 // String writes the code. Whoever has it may ask for the doctor.
 func (c Code) String() string {
 	encode := base64.RawURLEncoding.EncodeToString
-	return "medunion://" + c.Address + "/" + c.HospitalID[2:] + "/" + encode(c.Room) + "/" + encode(c.Digest)
+	text := "medunion://" + c.Address + "/" + c.HospitalID[2:] + "/" + encode(c.Room) + "/" + encode(c.Digest)
+	check := sha256.Sum256([]byte(text))
+	return text + "/" + encode(check[:3])
 }

@@ -3,10 +3,12 @@ package client
 import (
 	"errors"
 	"io"
+	"regexp"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"medunion.example/clients/go/refusal"
@@ -41,8 +43,9 @@ func (t *told) Error() string { return t.refusal.Error() }
 func (t *told) Unwrap() error { return t.refusal }
 
 // fromStatus gives the refusal that a peer sent: the reason of google.rpc.ErrorInfo, the delay of google.rpc.RetryInfo; where there
-// is no ErrorInfo, or a reason that is not known here, what gRPC's own code says. The sentence is ours.
-func fromStatus(err error) error {
+// is no ErrorInfo, or a reason that is not known here, what gRPC's own code says. The sentence is ours, and ends with how the peer
+// calls the call: by that its operator finds the cause.
+func fromStatus(err error, trailer metadata.MD) error {
 	if _, isRefusal := errors.AsType[*refusal.Error](err); err == nil || isRefusal {
 		return err
 	}
@@ -62,8 +65,22 @@ func fromStatus(err error) error {
 			found.retryAfter = detail.GetRetryDelay().AsDuration()
 		}
 	}
-	found.refusal = refusal.New(reason, "%s", words[reason])
+	found.refusal = refusal.New(reason, "%s%s", words[reason], request(trailer))
 	return found
+}
+
+// requestID is the trailing metadata of every call that a server names it by.
+const requestID = "medunion-request-id"
+
+var hexOfRequest = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
+func request(trailer metadata.MD) string {
+	for _, named := range trailer.Get(requestID) {
+		if hexOfRequest.MatchString(named) {
+			return " (request " + named + ")"
+		}
+	}
+	return ""
 }
 
 func passes(code codes.Code) bool {
@@ -75,7 +92,8 @@ func IsPassing(err error) bool {
 	if said, isTold := errors.AsType[*told](err); isTold {
 		return said.passes
 	}
-	return refusal.Is(err, refusal.Unavailable, refusal.RevocationListStale, refusal.BundleStale)
+	return refusal.Is(err, refusal.Unavailable, refusal.RevocationListStale, refusal.RevocationShardMissing,
+		refusal.RevocationHeadOlder, refusal.BundleStale)
 }
 
 func retryAfter(err error) time.Duration {
@@ -90,7 +108,7 @@ func endOfStream(err error) error {
 	if errors.Is(err, io.EOF) {
 		return refusal.New(refusal.Unavailable, "the stream ended")
 	}
-	return fromStatus(err)
+	return fromStatus(err, nil)
 }
 
 // words are what a person reads of a peer's refusal, by its reason: a peer's own sentence is shown to nobody, for it could say anything,
@@ -140,6 +158,15 @@ var words = map[refusal.Reason]string{
 	refusal.DeputyExpired:         "the deputy does not stand for this patient any more, or not yet",
 	refusal.DeputyRevoked:         "the patient took the deputy's mandate back",
 	refusal.DeputyPowers:          "the deputy may not do this in the patient's name",
+	refusal.NewerThanList:         "the hospital hears nothing from the public cloud, and gives nothing by what is newer than its last list",
+	refusal.TimeStampInvalid:      "a time stamp is not one that its authority made",
+	refusal.TimeStampMismatch:     "a time stamp is over something else than what is shown with it",
+	refusal.TimeStampReplayed:     "a time stamp does not answer the question",
+	refusal.TimeStampUntrusted:    "a time stamp is of no authority that is trusted here",
+	refusal.TimeStampExpired:      "a time stamp says a time at which its authority's certificate did not hold",
+	refusal.TimeStampUsage:        "the certificate behind a time stamp is not for time stamps alone",
+	refusal.PlacesOutdated:        "what a patient keeps of a search is older than it may be",
+	refusal.TimeStampRefused:      "a time stamp authority answered that it makes none",
 	refusal.NotOwnRecord:          "these are not the asker's own records",
 	refusal.EmergencyInvalid:      "the emergency that was declared is not this one",
 	refusal.EmergencyExpired:      "the emergency is over: declare it anew if it lasts",
@@ -159,6 +186,11 @@ var words = map[refusal.Reason]string{
 	refusal.Unavailable:           "the other side can't be reached, or can't answer now",
 	refusal.CallOverdue:           "the other side took too long",
 	refusal.RevocationListStale:   "the other side has no current revocation list",
+
+	refusal.RevocationShardMissing: "the other side can't tell whether it was revoked",
+	refusal.RevocationShardInvalid: "a part of the revocation list is not the cloud's",
+	refusal.RevocationHeadOlder:    "the other side has an older revocation list",
+
 	refusal.BundleStale:           "the other side's trust bundle is not confirmed any more",
 	refusal.Rejected:              "the other side did not accept the message, and does not say why",
 	refusal.Internal:              "something went wrong at the other side",

@@ -659,11 +659,11 @@ func (*Access_Own) isAccess_Ground() {}
 
 func (*Access_Emergency) isAccess_Ground() {}
 
-// An access to one patient's records, as the log of whoever was asked has it. As an element of a list in a transcript it is a row
-// of its fields, in the order of their numbers.
+// An access to one patient's records, as the log of whoever was asked has it, and the proof that it is there: from these words and
+// the blind its leaf is made anew. As an element of a list in a transcript it is a row of its fields, in the order of their numbers.
 type AccessEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its number among those about this patient in this log: the oldest is 1, and stays it.
+	// Its number among those about this patient in this log: 1 is the oldest that is kept (retention ends some).
 	Number *uint64 `protobuf:"varint,1,opt,name=number,proto3,oneof" json:"number,omitempty"`
 	// When it was written.
 	At *uint64 `protobuf:"varint,2,opt,name=at,proto3,oneof" json:"at,omitempty"`
@@ -680,7 +680,13 @@ type AccessEntry struct {
 	// "BEGUN" where it is about to be done, "OK" where it was, or the reason why not.
 	Reason *string `protobuf:"bytes,8,opt,name=reason,proto3,oneof" json:"reason,omitempty"`
 	// H(grant) where one was shown: by it a patient knows its own again, whatever duty was shown beside.
-	GrantDigest   []byte `protobuf:"bytes,9,opt,name=grant_digest,json=grantDigest,proto3,oneof" json:"grant_digest,omitempty"`
+	GrantDigest []byte `protobuf:"bytes,9,opt,name=grant_digest,json=grantDigest,proto3,oneof" json:"grant_digest,omitempty"`
+	// Which leaf of the log it is, from 0.
+	LeafIndex *uint64 `protobuf:"varint,10,opt,name=leaf_index,json=leafIndex,proto3,oneof" json:"leaf_index,omitempty"`
+	// The 32 random bytes that its leaf was made with: who sees the leaf alone can't try words on it.
+	Blind []byte `protobuf:"bytes,11,opt,name=blind,proto3,oneof" json:"blind,omitempty"`
+	// That this leaf is below the head beside: the hashes of RFC 9162, section 2.1.3, from the leaf to the root.
+	Inclusion     [][]byte `protobuf:"bytes,12,rep,name=inclusion,proto3" json:"inclusion,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -778,6 +784,94 @@ func (x *AccessEntry) GetGrantDigest() []byte {
 	return nil
 }
 
+func (x *AccessEntry) GetLeafIndex() uint64 {
+	if x != nil && x.LeafIndex != nil {
+		return *x.LeafIndex
+	}
+	return 0
+}
+
+func (x *AccessEntry) GetBlind() []byte {
+	if x != nil {
+		return x.Blind
+	}
+	return nil
+}
+
+func (x *AccessEntry) GetInclusion() [][]byte {
+	if x != nil {
+		return x.Inclusion
+	}
+	return nil
+}
+
+// The head of a log that the entries beside it are proved against. As a field of a transcript it is a row of its fields, in the
+// order of their numbers, a statement being its bytes.
+type ProvedHead struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A signed note (C2SP tlog-checkpoint): a head that covers every entry beside it, by PRK of whose log it is, with the lines of
+	// the witnesses that cosigned it.
+	Note []byte `protobuf:"bytes,1,opt,name=note,proto3,oneof" json:"note,omitempty"`
+	// That nothing below the size that the question named was changed since: the hashes of RFC 9162, section 2.1.4. Empty where the
+	// question named none, or one that this log doesn't have, or the head's own.
+	Consistency [][]byte `protobuf:"bytes,2,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	// KS of each witness whose line stands under the head.
+	WitnessKeyStatements []*SignedStatement `protobuf:"bytes,3,rep,name=witness_key_statements,json=witnessKeyStatements,proto3" json:"witness_key_statements,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *ProvedHead) Reset() {
+	*x = ProvedHead{}
+	mi := &file_federation_v1_access_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProvedHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProvedHead) ProtoMessage() {}
+
+func (x *ProvedHead) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_access_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProvedHead.ProtoReflect.Descriptor instead.
+func (*ProvedHead) Descriptor() ([]byte, []int) {
+	return file_federation_v1_access_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ProvedHead) GetNote() []byte {
+	if x != nil {
+		return x.Note
+	}
+	return nil
+}
+
+func (x *ProvedHead) GetConsistency() [][]byte {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
+}
+
+func (x *ProvedHead) GetWitnessKeyStatements() []*SignedStatement {
+	if x != nil {
+		return x.WitnessKeyStatements
+	}
+	return nil
+}
+
 var File_federation_v1_access_proto protoreflect.FileDescriptor
 
 const file_federation_v1_access_proto_rawDesc = "" +
@@ -831,7 +925,7 @@ const file_federation_v1_access_proto_rawDesc = "" +
 	"\aconsent\x18\x01 \x01(\v2\x16.federation.v1.ConsentH\x00R\aconsent\x12,\n" +
 	"\x03own\x18\x02 \x01(\v2\x18.federation.v1.OwnAccessH\x00R\x03own\x12@\n" +
 	"\temergency\x18\x03 \x01(\v2 .federation.v1.DeclaredEmergencyH\x00R\temergencyB\b\n" +
-	"\x06ground\"\x97\x04\n" +
+	"\x06ground\"\x9f\x05\n" +
 	"\vAccessEntry\x12\x1b\n" +
 	"\x06number\x18\x01 \x01(\x04H\x00R\x06number\x88\x01\x01\x12\x1b\n" +
 	"\x02at\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\x02at\x88\x01\x01\x12&\n" +
@@ -841,7 +935,13 @@ const file_federation_v1_access_proto_rawDesc = "" +
 	"\x06ground\x18\x06 \x01(\x0e2\x1b.federation.v1.AccessGroundH\x05R\x06ground\x88\x01\x01\x123\n" +
 	"\rauthorization\x18\a \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\x06R\rauthorization\x88\x01\x01\x12#\n" +
 	"\x06reason\x18\b \x01(\tB\x06\xca\xda\x18\x02\x100H\aR\x06reason\x88\x01\x01\x120\n" +
-	"\fgrant_digest\x18\t \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\bR\vgrantDigest\x88\x01\x01B\t\n" +
+	"\fgrant_digest\x18\t \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\bR\vgrantDigest\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"leaf_index\x18\n" +
+	" \x01(\x04H\tR\tleafIndex\x88\x01\x01\x12!\n" +
+	"\x05blind\x18\v \x01(\fB\x06\xca\xda\x18\x02\b\x10H\n" +
+	"R\x05blind\x88\x01\x01\x12&\n" +
+	"\tinclusion\x18\f \x03(\fB\b\xca\xda\x18\x04\b\r\x18?R\tinclusionB\t\n" +
 	"\a_numberB\x05\n" +
 	"\x03_atB\v\n" +
 	"\t_asker_idB\a\n" +
@@ -850,7 +950,15 @@ const file_federation_v1_access_proto_rawDesc = "" +
 	"\a_groundB\x10\n" +
 	"\x0e_authorizationB\t\n" +
 	"\a_reasonB\x0f\n" +
-	"\r_grant_digest*\x98\x01\n" +
+	"\r_grant_digestB\r\n" +
+	"\v_leaf_indexB\b\n" +
+	"\x06_blind\"\xc1\x01\n" +
+	"\n" +
+	"ProvedHead\x12 \n" +
+	"\x04note\x18\x01 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x00R\x04note\x88\x01\x01\x12*\n" +
+	"\vconsistency\x18\x02 \x03(\fB\b\xca\xda\x18\x04\b\r\x18?R\vconsistency\x12\\\n" +
+	"\x16witness_key_statements\x18\x03 \x03(\v2\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02\x18\bR\x14witnessKeyStatementsB\a\n" +
+	"\x05_note*\x98\x01\n" +
 	"\n" +
 	"AccessKind\x12\x1b\n" +
 	"\x17ACCESS_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -880,7 +988,7 @@ func file_federation_v1_access_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_access_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_federation_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_federation_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_federation_v1_access_proto_goTypes = []any{
 	(AccessKind)(0),           // 0: federation.v1.AccessKind
 	(AccessGround)(0),         // 1: federation.v1.AccessGround
@@ -892,21 +1000,22 @@ var file_federation_v1_access_proto_goTypes = []any{
 	(*DeclaredEmergency)(nil), // 7: federation.v1.DeclaredEmergency
 	(*Access)(nil),            // 8: federation.v1.Access
 	(*AccessEntry)(nil),       // 9: federation.v1.AccessEntry
-	(*SignedStatement)(nil),   // 10: federation.v1.SignedStatement
+	(*ProvedHead)(nil),        // 10: federation.v1.ProvedHead
+	(*SignedStatement)(nil),   // 11: federation.v1.SignedStatement
 }
 var file_federation_v1_access_proto_depIdxs = []int32{
-	10, // 0: federation.v1.Deputyship.mandate:type_name -> federation.v1.SignedStatement
-	10, // 1: federation.v1.Deputyship.guardianship:type_name -> federation.v1.SignedStatement
-	10, // 2: federation.v1.Deputyship.key_statement:type_name -> federation.v1.SignedStatement
-	10, // 3: federation.v1.ShownDuty.duty:type_name -> federation.v1.SignedStatement
-	10, // 4: federation.v1.ShownDuty.key_statement:type_name -> federation.v1.SignedStatement
-	10, // 5: federation.v1.Consent.grant:type_name -> federation.v1.SignedStatement
-	10, // 6: federation.v1.Consent.key_statement:type_name -> federation.v1.SignedStatement
+	11, // 0: federation.v1.Deputyship.mandate:type_name -> federation.v1.SignedStatement
+	11, // 1: federation.v1.Deputyship.guardianship:type_name -> federation.v1.SignedStatement
+	11, // 2: federation.v1.Deputyship.key_statement:type_name -> federation.v1.SignedStatement
+	11, // 3: federation.v1.ShownDuty.duty:type_name -> federation.v1.SignedStatement
+	11, // 4: federation.v1.ShownDuty.key_statement:type_name -> federation.v1.SignedStatement
+	11, // 5: federation.v1.Consent.grant:type_name -> federation.v1.SignedStatement
+	11, // 6: federation.v1.Consent.key_statement:type_name -> federation.v1.SignedStatement
 	2,  // 7: federation.v1.Consent.deputyship:type_name -> federation.v1.Deputyship
 	3,  // 8: federation.v1.Consent.duty:type_name -> federation.v1.ShownDuty
 	2,  // 9: federation.v1.OwnAccess.deputyship:type_name -> federation.v1.Deputyship
-	10, // 10: federation.v1.SecondClinician.key_statement:type_name -> federation.v1.SignedStatement
-	10, // 11: federation.v1.DeclaredEmergency.emergency:type_name -> federation.v1.SignedStatement
+	11, // 10: federation.v1.SecondClinician.key_statement:type_name -> federation.v1.SignedStatement
+	11, // 11: federation.v1.DeclaredEmergency.emergency:type_name -> federation.v1.SignedStatement
 	6,  // 12: federation.v1.DeclaredEmergency.second:type_name -> federation.v1.SecondClinician
 	3,  // 13: federation.v1.DeclaredEmergency.duty:type_name -> federation.v1.ShownDuty
 	4,  // 14: federation.v1.Access.consent:type_name -> federation.v1.Consent
@@ -914,11 +1023,12 @@ var file_federation_v1_access_proto_depIdxs = []int32{
 	7,  // 16: federation.v1.Access.emergency:type_name -> federation.v1.DeclaredEmergency
 	0,  // 17: federation.v1.AccessEntry.kind:type_name -> federation.v1.AccessKind
 	1,  // 18: federation.v1.AccessEntry.ground:type_name -> federation.v1.AccessGround
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	11, // 19: federation.v1.ProvedHead.witness_key_statements:type_name -> federation.v1.SignedStatement
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_access_proto_init() }
@@ -943,13 +1053,14 @@ func file_federation_v1_access_proto_init() {
 		(*Access_Emergency)(nil),
 	}
 	file_federation_v1_access_proto_msgTypes[7].OneofWrappers = []any{}
+	file_federation_v1_access_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_access_proto_rawDesc), len(file_federation_v1_access_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -287,8 +287,8 @@ type GetRoomResponse struct {
 	DoctorCertificate []byte `protobuf:"bytes,2,opt,name=doctor_certificate,json=doctorCertificate,proto3,oneof" json:"doctor_certificate,omitempty"`
 	// The newest EK_D.
 	EncryptionKeyStatement *SignedStatement `protobuf:"bytes,3,opt,name=encryption_key_statement,json=encryptionKeyStatement,proto3,oneof" json:"encryption_key_statement,omitempty"`
-	// The current revocation list.
-	RevocationList *SignedStatement `protobuf:"bytes,4,opt,name=revocation_list,json=revocationList,proto3,oneof" json:"revocation_list,omitempty"`
+	// The current head of the revocation list, and the shards in which what stands here would lie.
+	Revocations *RevocationExcerpt `protobuf:"bytes,4,opt,name=revocations,proto3,oneof" json:"revocations,omitempty"`
 	// The CRL of Cert_D's authority, DER.
 	CertificateRevocationList []byte `protobuf:"bytes,5,opt,name=certificate_revocation_list,json=certificateRevocationList,proto3,oneof" json:"certificate_revocation_list,omitempty"`
 	// That the doctor is on duty at this hospital: what the patient is shown before it consents.
@@ -348,9 +348,9 @@ func (x *GetRoomResponse) GetEncryptionKeyStatement() *SignedStatement {
 	return nil
 }
 
-func (x *GetRoomResponse) GetRevocationList() *SignedStatement {
+func (x *GetRoomResponse) GetRevocations() *RevocationExcerpt {
 	if x != nil {
-		return x.RevocationList
+		return x.Revocations
 	}
 	return nil
 }
@@ -365,6 +365,116 @@ func (x *GetRoomResponse) GetCertificateRevocationList() []byte {
 func (x *GetRoomResponse) GetDuty() *ShownDuty {
 	if x != nil {
 		return x.Duty
+	}
+	return nil
+}
+
+// Asks for shards.
+type GetRoomShardsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The room.
+	RoomId []byte `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3,oneof" json:"room_id,omitempty"`
+	// The first 12 bits of the entries in question, each once.
+	Prefixes []uint32 `protobuf:"varint,2,rep,packed,name=prefixes,proto3" json:"prefixes,omitempty"`
+	// SHA-256 of the CRLs at hand, which are not sent again.
+	HeldCrls      [][]byte `protobuf:"bytes,3,rep,name=held_crls,json=heldCrls,proto3" json:"held_crls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRoomShardsRequest) Reset() {
+	*x = GetRoomShardsRequest{}
+	mi := &file_federation_v1_consultation_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRoomShardsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRoomShardsRequest) ProtoMessage() {}
+
+func (x *GetRoomShardsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_consultation_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRoomShardsRequest.ProtoReflect.Descriptor instead.
+func (*GetRoomShardsRequest) Descriptor() ([]byte, []int) {
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetRoomShardsRequest) GetRoomId() []byte {
+	if x != nil {
+		return x.RoomId
+	}
+	return nil
+}
+
+func (x *GetRoomShardsRequest) GetPrefixes() []uint32 {
+	if x != nil {
+		return x.Prefixes
+	}
+	return nil
+}
+
+func (x *GetRoomShardsRequest) GetHeldCrls() [][]byte {
+	if x != nil {
+		return x.HeldCrls
+	}
+	return nil
+}
+
+// The shards.
+type GetRoomShardsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that were asked for, with their paths, and the CRLs that the asker does not have.
+	Revocations   *RevocationExcerpt `protobuf:"bytes,1,opt,name=revocations,proto3,oneof" json:"revocations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRoomShardsResponse) Reset() {
+	*x = GetRoomShardsResponse{}
+	mi := &file_federation_v1_consultation_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRoomShardsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRoomShardsResponse) ProtoMessage() {}
+
+func (x *GetRoomShardsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_consultation_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRoomShardsResponse.ProtoReflect.Descriptor instead.
+func (*GetRoomShardsResponse) Descriptor() ([]byte, []int) {
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetRoomShardsResponse) GetRevocations() *RevocationExcerpt {
+	if x != nil {
+		return x.Revocations
 	}
 	return nil
 }
@@ -387,7 +497,7 @@ type RelayFrame struct {
 
 func (x *RelayFrame) Reset() {
 	*x = RelayFrame{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[4]
+	mi := &file_federation_v1_consultation_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -399,7 +509,7 @@ func (x *RelayFrame) String() string {
 func (*RelayFrame) ProtoMessage() {}
 
 func (x *RelayFrame) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[4]
+	mi := &file_federation_v1_consultation_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -412,7 +522,7 @@ func (x *RelayFrame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayFrame.ProtoReflect.Descriptor instead.
 func (*RelayFrame) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{4}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RelayFrame) GetContent() isRelayFrame_Content {
@@ -507,7 +617,7 @@ type PutFrameRequest struct {
 
 func (x *PutFrameRequest) Reset() {
 	*x = PutFrameRequest{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[5]
+	mi := &file_federation_v1_consultation_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +629,7 @@ func (x *PutFrameRequest) String() string {
 func (*PutFrameRequest) ProtoMessage() {}
 
 func (x *PutFrameRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[5]
+	mi := &file_federation_v1_consultation_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +642,7 @@ func (x *PutFrameRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFrameRequest.ProtoReflect.Descriptor instead.
 func (*PutFrameRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{5}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PutFrameRequest) GetRoomId() []byte {
@@ -572,7 +682,7 @@ type PutFrameResponse struct {
 
 func (x *PutFrameResponse) Reset() {
 	*x = PutFrameResponse{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[6]
+	mi := &file_federation_v1_consultation_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +694,7 @@ func (x *PutFrameResponse) String() string {
 func (*PutFrameResponse) ProtoMessage() {}
 
 func (x *PutFrameResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[6]
+	mi := &file_federation_v1_consultation_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +707,7 @@ func (x *PutFrameResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFrameResponse.ProtoReflect.Descriptor instead.
 func (*PutFrameResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{6}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{8}
 }
 
 // Follows frames.
@@ -615,7 +725,7 @@ type FollowFramesRequest struct {
 
 func (x *FollowFramesRequest) Reset() {
 	*x = FollowFramesRequest{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[7]
+	mi := &file_federation_v1_consultation_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +737,7 @@ func (x *FollowFramesRequest) String() string {
 func (*FollowFramesRequest) ProtoMessage() {}
 
 func (x *FollowFramesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[7]
+	mi := &file_federation_v1_consultation_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +750,7 @@ func (x *FollowFramesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowFramesRequest.ProtoReflect.Descriptor instead.
 func (*FollowFramesRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{7}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FollowFramesRequest) GetRoomId() []byte {
@@ -677,7 +787,7 @@ type FollowFramesResponse struct {
 
 func (x *FollowFramesResponse) Reset() {
 	*x = FollowFramesResponse{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[8]
+	mi := &file_federation_v1_consultation_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +799,7 @@ func (x *FollowFramesResponse) String() string {
 func (*FollowFramesResponse) ProtoMessage() {}
 
 func (x *FollowFramesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[8]
+	mi := &file_federation_v1_consultation_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +812,7 @@ func (x *FollowFramesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowFramesResponse.ProtoReflect.Descriptor instead.
 func (*FollowFramesResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{8}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FollowFramesResponse) GetNumber() uint64 {
@@ -732,7 +842,7 @@ type CloseRoomRequest struct {
 
 func (x *CloseRoomRequest) Reset() {
 	*x = CloseRoomRequest{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[9]
+	mi := &file_federation_v1_consultation_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +854,7 @@ func (x *CloseRoomRequest) String() string {
 func (*CloseRoomRequest) ProtoMessage() {}
 
 func (x *CloseRoomRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[9]
+	mi := &file_federation_v1_consultation_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -757,7 +867,7 @@ func (x *CloseRoomRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRoomRequest.ProtoReflect.Descriptor instead.
 func (*CloseRoomRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{9}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CloseRoomRequest) GetRoomId() []byte {
@@ -783,7 +893,7 @@ type CloseRoomResponse struct {
 
 func (x *CloseRoomResponse) Reset() {
 	*x = CloseRoomResponse{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[10]
+	mi := &file_federation_v1_consultation_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +905,7 @@ func (x *CloseRoomResponse) String() string {
 func (*CloseRoomResponse) ProtoMessage() {}
 
 func (x *CloseRoomResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[10]
+	mi := &file_federation_v1_consultation_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +918,7 @@ func (x *CloseRoomResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRoomResponse.ProtoReflect.Descriptor instead.
 func (*CloseRoomResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{10}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{12}
 }
 
 // p1 (eq. 12): {ID_P, B_P, R_P1, serial_D, R_P2, E_P, T_P1, kappa_P, KS_P, EK_P, Sig_P1}.
@@ -843,7 +953,7 @@ type ConsultationOpening struct {
 
 func (x *ConsultationOpening) Reset() {
 	*x = ConsultationOpening{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[11]
+	mi := &file_federation_v1_consultation_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +965,7 @@ func (x *ConsultationOpening) String() string {
 func (*ConsultationOpening) ProtoMessage() {}
 
 func (x *ConsultationOpening) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[11]
+	mi := &file_federation_v1_consultation_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +978,7 @@ func (x *ConsultationOpening) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsultationOpening.ProtoReflect.Descriptor instead.
 func (*ConsultationOpening) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{11}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ConsultationOpening) GetPatientId() string {
@@ -977,7 +1087,7 @@ type ConsultationReply struct {
 
 func (x *ConsultationReply) Reset() {
 	*x = ConsultationReply{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[12]
+	mi := &file_federation_v1_consultation_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1099,7 @@ func (x *ConsultationReply) String() string {
 func (*ConsultationReply) ProtoMessage() {}
 
 func (x *ConsultationReply) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[12]
+	mi := &file_federation_v1_consultation_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1112,7 @@ func (x *ConsultationReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsultationReply.ProtoReflect.Descriptor instead.
 func (*ConsultationReply) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{12}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ConsultationReply) GetDoctorId() string {
@@ -1092,14 +1202,17 @@ type BiosignalDelivery struct {
 	Consent *Consent `protobuf:"bytes,5,opt,name=consent,proto3,oneof" json:"consent,omitempty"`
 	// Sig_P2 over T("P2", TH1, ID_D, H(Cert_D), ID_P, H(M_SD), H(grant) or empty, T_P2): whom the patient addressed, in clear
 	// fields.
-	Signature     []byte `protobuf:"bytes,6,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	Signature []byte `protobuf:"bytes,6,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	// Where the patient has records, for where the public cloud is silent: the cloud's word, which Sig_P2 needs not cover. Absent
+	// where the patient hands none on.
+	Places        *KeptPlaces `protobuf:"bytes,7,opt,name=places,proto3,oneof" json:"places,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BiosignalDelivery) Reset() {
 	*x = BiosignalDelivery{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[13]
+	mi := &file_federation_v1_consultation_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1224,7 @@ func (x *BiosignalDelivery) String() string {
 func (*BiosignalDelivery) ProtoMessage() {}
 
 func (x *BiosignalDelivery) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[13]
+	mi := &file_federation_v1_consultation_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1237,7 @@ func (x *BiosignalDelivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BiosignalDelivery.ProtoReflect.Descriptor instead.
 func (*BiosignalDelivery) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{13}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BiosignalDelivery) GetBiosignalSizeBytes() uint64 {
@@ -1169,11 +1282,18 @@ func (x *BiosignalDelivery) GetSignature() []byte {
 	return nil
 }
 
+func (x *BiosignalDelivery) GetPlaces() *KeptPlaces {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
 var File_federation_v1_consultation_proto protoreflect.FileDescriptor
 
 const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\n" +
-	" federation/v1/consultation.proto\x12\rfederation.v1\x1a\x1afederation/v1/access.proto\x1a\x1cfederation/v1/envelope.proto\x1a\x19federation/v1/rules.proto\x1a\x1dfederation/v1/statement.proto\"\xd5\x03\n" +
+	" federation/v1/consultation.proto\x12\rfederation.v1\x1a\x1afederation/v1/access.proto\x1a\x1cfederation/v1/envelope.proto\x1a\x19federation/v1/rules.proto\x1a\x1afederation/v1/search.proto\x1a\x1dfederation/v1/statement.proto\"\xd5\x03\n" +
 	"\x0fOpenRoomRequest\x12H\n" +
 	"\rkey_statement\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementH\x00R\fkeyStatement\x88\x01\x01\x12;\n" +
 	"\x12doctor_certificate\x18\x02 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x01R\x11doctorCertificate\x88\x01\x01\x12]\n" +
@@ -1201,20 +1321,29 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\x0eGetRoomRequest\x12$\n" +
 	"\aroom_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\x06roomId\x88\x01\x01B\n" +
 	"\n" +
-	"\b_room_id\"\xca\x04\n" +
+	"\b_room_id\"\xc1\x04\n" +
 	"\x0fGetRoomResponse\x12H\n" +
 	"\rkey_statement\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementH\x00R\fkeyStatement\x88\x01\x01\x12;\n" +
 	"\x12doctor_certificate\x18\x02 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x01R\x11doctorCertificate\x88\x01\x01\x12]\n" +
-	"\x18encryption_key_statement\x18\x03 \x01(\v2\x1e.federation.v1.SignedStatementH\x02R\x16encryptionKeyStatement\x88\x01\x01\x12L\n" +
-	"\x0frevocation_list\x18\x04 \x01(\v2\x1e.federation.v1.SignedStatementH\x03R\x0erevocationList\x88\x01\x01\x12M\n" +
+	"\x18encryption_key_statement\x18\x03 \x01(\v2\x1e.federation.v1.SignedStatementH\x02R\x16encryptionKeyStatement\x88\x01\x01\x12G\n" +
+	"\vrevocations\x18\x04 \x01(\v2 .federation.v1.RevocationExcerptH\x03R\vrevocations\x88\x01\x01\x12M\n" +
 	"\x1bcertificate_revocation_list\x18\x05 \x01(\fB\b\xca\xda\x18\x04\x10\x80\x80@H\x04R\x19certificateRevocationList\x88\x01\x01\x121\n" +
 	"\x04duty\x18\x06 \x01(\v2\x18.federation.v1.ShownDutyH\x05R\x04duty\x88\x01\x01B\x10\n" +
 	"\x0e_key_statementB\x15\n" +
 	"\x13_doctor_certificateB\x1b\n" +
-	"\x19_encryption_key_statementB\x12\n" +
-	"\x10_revocation_listB\x1e\n" +
+	"\x19_encryption_key_statementB\x0e\n" +
+	"\f_revocationsB\x1e\n" +
 	"\x1c_certificate_revocation_listB\a\n" +
-	"\x05_duty\"\xf5\x01\n" +
+	"\x05_duty\"\x93\x01\n" +
+	"\x14GetRoomShardsRequest\x12$\n" +
+	"\aroom_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\x06roomId\x88\x01\x01\x12\"\n" +
+	"\bprefixes\x18\x02 \x03(\rB\x06\xca\xda\x18\x02\x18 R\bprefixes\x12%\n" +
+	"\theld_crls\x18\x03 \x03(\fB\b\xca\xda\x18\x04\b\r\x18@R\bheldCrlsB\n" +
+	"\n" +
+	"\b_room_id\"p\n" +
+	"\x15GetRoomShardsResponse\x12G\n" +
+	"\vrevocations\x18\x01 \x01(\v2 .federation.v1.RevocationExcerptH\x00R\vrevocations\x88\x01\x01B\x0e\n" +
+	"\f_revocations\"\xf5\x01\n" +
 	"\n" +
 	"RelayFrame\x128\n" +
 	"\aopening\x18\x01 \x01(\v2\x1c.federation.v1.SealedOpeningH\x00R\aopening\x122\n" +
@@ -1309,7 +1438,7 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\n" +
 	"\b_sent_atB\f\n" +
 	"\n" +
-	"_signature\"\xab\x03\n" +
+	"_signature\"\xf6\x03\n" +
 	"\x11BiosignalDelivery\x125\n" +
 	"\x14biosignal_size_bytes\x18\x01 \x01(\x04H\x00R\x12biosignalSizeBytes\x88\x01\x01\x126\n" +
 	"\x10biosignal_digest\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x01R\x0fbiosignalDigest\x88\x01\x01\x12*\n" +
@@ -1317,7 +1446,8 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"patient_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x02R\tpatientId\x88\x01\x01\x12$\n" +
 	"\asent_at\x18\x04 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x03R\x06sentAt\x88\x01\x01\x12=\n" +
 	"\aconsent\x18\x05 \x01(\v2\x16.federation.v1.ConsentB\x06\xca\xda\x18\x02 \x01H\x04R\aconsent\x88\x01\x01\x12)\n" +
-	"\tsignature\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\fH\x05R\tsignature\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x01B\x17\n" +
+	"\tsignature\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\fH\x05R\tsignature\x88\x01\x01\x12>\n" +
+	"\x06places\x18\a \x01(\v2\x19.federation.v1.KeptPlacesB\x06\xca\xda\x18\x02 \x01H\x06R\x06places\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x04B\x17\n" +
 	"\x15_biosignal_size_bytesB\x13\n" +
 	"\x11_biosignal_digestB\r\n" +
 	"\v_patient_idB\n" +
@@ -1326,14 +1456,16 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\n" +
 	"\b_consentB\f\n" +
 	"\n" +
-	"_signature*Y\n" +
+	"_signatureB\t\n" +
+	"\a_places*Y\n" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13DIRECTION_TO_DOCTOR\x10\x01\x12\x18\n" +
-	"\x14DIRECTION_TO_PATIENT\x10\x022\x9d\x03\n" +
+	"\x14DIRECTION_TO_PATIENT\x10\x022\xf9\x03\n" +
 	"\fRelayService\x12K\n" +
 	"\bOpenRoom\x12\x1e.federation.v1.OpenRoomRequest\x1a\x1f.federation.v1.OpenRoomResponse\x12H\n" +
-	"\aGetRoom\x12\x1d.federation.v1.GetRoomRequest\x1a\x1e.federation.v1.GetRoomResponse\x12K\n" +
+	"\aGetRoom\x12\x1d.federation.v1.GetRoomRequest\x1a\x1e.federation.v1.GetRoomResponse\x12Z\n" +
+	"\rGetRoomShards\x12#.federation.v1.GetRoomShardsRequest\x1a$.federation.v1.GetRoomShardsResponse\x12K\n" +
 	"\bPutFrame\x12\x1e.federation.v1.PutFrameRequest\x1a\x1f.federation.v1.PutFrameResponse\x12Y\n" +
 	"\fFollowFrames\x12\".federation.v1.FollowFramesRequest\x1a#.federation.v1.FollowFramesResponse0\x01\x12N\n" +
 	"\tCloseRoom\x12\x1f.federation.v1.CloseRoomRequest\x1a .federation.v1.CloseRoomResponseBL\n" +
@@ -1352,66 +1484,74 @@ func file_federation_v1_consultation_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_consultation_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_federation_v1_consultation_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_federation_v1_consultation_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_federation_v1_consultation_proto_goTypes = []any{
-	(Direction)(0),               // 0: federation.v1.Direction
-	(*OpenRoomRequest)(nil),      // 1: federation.v1.OpenRoomRequest
-	(*OpenRoomResponse)(nil),     // 2: federation.v1.OpenRoomResponse
-	(*GetRoomRequest)(nil),       // 3: federation.v1.GetRoomRequest
-	(*GetRoomResponse)(nil),      // 4: federation.v1.GetRoomResponse
-	(*RelayFrame)(nil),           // 5: federation.v1.RelayFrame
-	(*PutFrameRequest)(nil),      // 6: federation.v1.PutFrameRequest
-	(*PutFrameResponse)(nil),     // 7: federation.v1.PutFrameResponse
-	(*FollowFramesRequest)(nil),  // 8: federation.v1.FollowFramesRequest
-	(*FollowFramesResponse)(nil), // 9: federation.v1.FollowFramesResponse
-	(*CloseRoomRequest)(nil),     // 10: federation.v1.CloseRoomRequest
-	(*CloseRoomResponse)(nil),    // 11: federation.v1.CloseRoomResponse
-	(*ConsultationOpening)(nil),  // 12: federation.v1.ConsultationOpening
-	(*ConsultationReply)(nil),    // 13: federation.v1.ConsultationReply
-	(*BiosignalDelivery)(nil),    // 14: federation.v1.BiosignalDelivery
-	(*SignedStatement)(nil),      // 15: federation.v1.SignedStatement
-	(*ShownDuty)(nil),            // 16: federation.v1.ShownDuty
-	(*SealedOpening)(nil),        // 17: federation.v1.SealedOpening
-	(*SealedReply)(nil),          // 18: federation.v1.SealedReply
-	(*SessionFrame)(nil),         // 19: federation.v1.SessionFrame
-	(*SessionRefusal)(nil),       // 20: federation.v1.SessionRefusal
-	(*Consent)(nil),              // 21: federation.v1.Consent
+	(Direction)(0),                // 0: federation.v1.Direction
+	(*OpenRoomRequest)(nil),       // 1: federation.v1.OpenRoomRequest
+	(*OpenRoomResponse)(nil),      // 2: federation.v1.OpenRoomResponse
+	(*GetRoomRequest)(nil),        // 3: federation.v1.GetRoomRequest
+	(*GetRoomResponse)(nil),       // 4: federation.v1.GetRoomResponse
+	(*GetRoomShardsRequest)(nil),  // 5: federation.v1.GetRoomShardsRequest
+	(*GetRoomShardsResponse)(nil), // 6: federation.v1.GetRoomShardsResponse
+	(*RelayFrame)(nil),            // 7: federation.v1.RelayFrame
+	(*PutFrameRequest)(nil),       // 8: federation.v1.PutFrameRequest
+	(*PutFrameResponse)(nil),      // 9: federation.v1.PutFrameResponse
+	(*FollowFramesRequest)(nil),   // 10: federation.v1.FollowFramesRequest
+	(*FollowFramesResponse)(nil),  // 11: federation.v1.FollowFramesResponse
+	(*CloseRoomRequest)(nil),      // 12: federation.v1.CloseRoomRequest
+	(*CloseRoomResponse)(nil),     // 13: federation.v1.CloseRoomResponse
+	(*ConsultationOpening)(nil),   // 14: federation.v1.ConsultationOpening
+	(*ConsultationReply)(nil),     // 15: federation.v1.ConsultationReply
+	(*BiosignalDelivery)(nil),     // 16: federation.v1.BiosignalDelivery
+	(*SignedStatement)(nil),       // 17: federation.v1.SignedStatement
+	(*ShownDuty)(nil),             // 18: federation.v1.ShownDuty
+	(*RevocationExcerpt)(nil),     // 19: federation.v1.RevocationExcerpt
+	(*SealedOpening)(nil),         // 20: federation.v1.SealedOpening
+	(*SealedReply)(nil),           // 21: federation.v1.SealedReply
+	(*SessionFrame)(nil),          // 22: federation.v1.SessionFrame
+	(*SessionRefusal)(nil),        // 23: federation.v1.SessionRefusal
+	(*Consent)(nil),               // 24: federation.v1.Consent
+	(*KeptPlaces)(nil),            // 25: federation.v1.KeptPlaces
 }
 var file_federation_v1_consultation_proto_depIdxs = []int32{
-	15, // 0: federation.v1.OpenRoomRequest.key_statement:type_name -> federation.v1.SignedStatement
-	15, // 1: federation.v1.OpenRoomRequest.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	16, // 2: federation.v1.OpenRoomResponse.duty:type_name -> federation.v1.ShownDuty
-	15, // 3: federation.v1.GetRoomResponse.key_statement:type_name -> federation.v1.SignedStatement
-	15, // 4: federation.v1.GetRoomResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	15, // 5: federation.v1.GetRoomResponse.revocation_list:type_name -> federation.v1.SignedStatement
-	16, // 6: federation.v1.GetRoomResponse.duty:type_name -> federation.v1.ShownDuty
-	17, // 7: federation.v1.RelayFrame.opening:type_name -> federation.v1.SealedOpening
-	18, // 8: federation.v1.RelayFrame.reply:type_name -> federation.v1.SealedReply
-	19, // 9: federation.v1.RelayFrame.frame:type_name -> federation.v1.SessionFrame
-	20, // 10: federation.v1.RelayFrame.refusal:type_name -> federation.v1.SessionRefusal
-	0,  // 11: federation.v1.PutFrameRequest.direction:type_name -> federation.v1.Direction
-	5,  // 12: federation.v1.PutFrameRequest.frame:type_name -> federation.v1.RelayFrame
-	0,  // 13: federation.v1.FollowFramesRequest.direction:type_name -> federation.v1.Direction
-	5,  // 14: federation.v1.FollowFramesResponse.frame:type_name -> federation.v1.RelayFrame
-	15, // 15: federation.v1.ConsultationOpening.key_statement:type_name -> federation.v1.SignedStatement
-	15, // 16: federation.v1.ConsultationOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	15, // 17: federation.v1.ConsultationReply.key_statement:type_name -> federation.v1.SignedStatement
-	21, // 18: federation.v1.BiosignalDelivery.consent:type_name -> federation.v1.Consent
-	1,  // 19: federation.v1.RelayService.OpenRoom:input_type -> federation.v1.OpenRoomRequest
-	3,  // 20: federation.v1.RelayService.GetRoom:input_type -> federation.v1.GetRoomRequest
-	6,  // 21: federation.v1.RelayService.PutFrame:input_type -> federation.v1.PutFrameRequest
-	8,  // 22: federation.v1.RelayService.FollowFrames:input_type -> federation.v1.FollowFramesRequest
-	10, // 23: federation.v1.RelayService.CloseRoom:input_type -> federation.v1.CloseRoomRequest
-	2,  // 24: federation.v1.RelayService.OpenRoom:output_type -> federation.v1.OpenRoomResponse
-	4,  // 25: federation.v1.RelayService.GetRoom:output_type -> federation.v1.GetRoomResponse
-	7,  // 26: federation.v1.RelayService.PutFrame:output_type -> federation.v1.PutFrameResponse
-	9,  // 27: federation.v1.RelayService.FollowFrames:output_type -> federation.v1.FollowFramesResponse
-	11, // 28: federation.v1.RelayService.CloseRoom:output_type -> federation.v1.CloseRoomResponse
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	17, // 0: federation.v1.OpenRoomRequest.key_statement:type_name -> federation.v1.SignedStatement
+	17, // 1: federation.v1.OpenRoomRequest.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	18, // 2: federation.v1.OpenRoomResponse.duty:type_name -> federation.v1.ShownDuty
+	17, // 3: federation.v1.GetRoomResponse.key_statement:type_name -> federation.v1.SignedStatement
+	17, // 4: federation.v1.GetRoomResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	19, // 5: federation.v1.GetRoomResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	18, // 6: federation.v1.GetRoomResponse.duty:type_name -> federation.v1.ShownDuty
+	19, // 7: federation.v1.GetRoomShardsResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	20, // 8: federation.v1.RelayFrame.opening:type_name -> federation.v1.SealedOpening
+	21, // 9: federation.v1.RelayFrame.reply:type_name -> federation.v1.SealedReply
+	22, // 10: federation.v1.RelayFrame.frame:type_name -> federation.v1.SessionFrame
+	23, // 11: federation.v1.RelayFrame.refusal:type_name -> federation.v1.SessionRefusal
+	0,  // 12: federation.v1.PutFrameRequest.direction:type_name -> federation.v1.Direction
+	7,  // 13: federation.v1.PutFrameRequest.frame:type_name -> federation.v1.RelayFrame
+	0,  // 14: federation.v1.FollowFramesRequest.direction:type_name -> federation.v1.Direction
+	7,  // 15: federation.v1.FollowFramesResponse.frame:type_name -> federation.v1.RelayFrame
+	17, // 16: federation.v1.ConsultationOpening.key_statement:type_name -> federation.v1.SignedStatement
+	17, // 17: federation.v1.ConsultationOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	17, // 18: federation.v1.ConsultationReply.key_statement:type_name -> federation.v1.SignedStatement
+	24, // 19: federation.v1.BiosignalDelivery.consent:type_name -> federation.v1.Consent
+	25, // 20: federation.v1.BiosignalDelivery.places:type_name -> federation.v1.KeptPlaces
+	1,  // 21: federation.v1.RelayService.OpenRoom:input_type -> federation.v1.OpenRoomRequest
+	3,  // 22: federation.v1.RelayService.GetRoom:input_type -> federation.v1.GetRoomRequest
+	5,  // 23: federation.v1.RelayService.GetRoomShards:input_type -> federation.v1.GetRoomShardsRequest
+	8,  // 24: federation.v1.RelayService.PutFrame:input_type -> federation.v1.PutFrameRequest
+	10, // 25: federation.v1.RelayService.FollowFrames:input_type -> federation.v1.FollowFramesRequest
+	12, // 26: federation.v1.RelayService.CloseRoom:input_type -> federation.v1.CloseRoomRequest
+	2,  // 27: federation.v1.RelayService.OpenRoom:output_type -> federation.v1.OpenRoomResponse
+	4,  // 28: federation.v1.RelayService.GetRoom:output_type -> federation.v1.GetRoomResponse
+	6,  // 29: federation.v1.RelayService.GetRoomShards:output_type -> federation.v1.GetRoomShardsResponse
+	9,  // 30: federation.v1.RelayService.PutFrame:output_type -> federation.v1.PutFrameResponse
+	11, // 31: federation.v1.RelayService.FollowFrames:output_type -> federation.v1.FollowFramesResponse
+	13, // 32: federation.v1.RelayService.CloseRoom:output_type -> federation.v1.CloseRoomResponse
+	27, // [27:33] is the sub-list for method output_type
+	21, // [21:27] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_consultation_proto_init() }
@@ -1422,31 +1562,34 @@ func file_federation_v1_consultation_proto_init() {
 	file_federation_v1_access_proto_init()
 	file_federation_v1_envelope_proto_init()
 	file_federation_v1_rules_proto_init()
+	file_federation_v1_search_proto_init()
 	file_federation_v1_statement_proto_init()
 	file_federation_v1_consultation_proto_msgTypes[0].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[1].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[2].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[3].OneofWrappers = []any{}
-	file_federation_v1_consultation_proto_msgTypes[4].OneofWrappers = []any{
+	file_federation_v1_consultation_proto_msgTypes[4].OneofWrappers = []any{}
+	file_federation_v1_consultation_proto_msgTypes[5].OneofWrappers = []any{}
+	file_federation_v1_consultation_proto_msgTypes[6].OneofWrappers = []any{
 		(*RelayFrame_Opening)(nil),
 		(*RelayFrame_Reply)(nil),
 		(*RelayFrame_Frame)(nil),
 		(*RelayFrame_Refusal)(nil),
 	}
-	file_federation_v1_consultation_proto_msgTypes[5].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[7].OneofWrappers = []any{}
-	file_federation_v1_consultation_proto_msgTypes[8].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[9].OneofWrappers = []any{}
+	file_federation_v1_consultation_proto_msgTypes[10].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[11].OneofWrappers = []any{}
-	file_federation_v1_consultation_proto_msgTypes[12].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[13].OneofWrappers = []any{}
+	file_federation_v1_consultation_proto_msgTypes[14].OneofWrappers = []any{}
+	file_federation_v1_consultation_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_consultation_proto_rawDesc), len(file_federation_v1_consultation_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,7 +31,9 @@ type MedicalAuthority struct {
 	// Its CA certificate, DER (RFC 5280).
 	Certificate []byte `protobuf:"bytes,2,opt,name=certificate,proto3,oneof" json:"certificate,omitempty"`
 	// Whom it may certify. None means nobody.
-	DoctorIds     []string `protobuf:"bytes,3,rep,name=doctor_ids,json=doctorIds,proto3" json:"doctor_ids,omitempty"`
+	DoctorIds []string `protobuf:"bytes,3,rep,name=doctor_ids,json=doctorIds,proto3" json:"doctor_ids,omitempty"`
+	// Where its newest CRL can be fetched, an https URL; absent where it is carried by hand to the cloud alone.
+	CrlUrl        *string `protobuf:"bytes,4,opt,name=crl_url,json=crlUrl,proto3,oneof" json:"crl_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,6 +87,13 @@ func (x *MedicalAuthority) GetDoctorIds() []string {
 		return x.DoctorIds
 	}
 	return nil
+}
+
+func (x *MedicalAuthority) GetCrlUrl() string {
+	if x != nil && x.CrlUrl != nil {
+		return *x.CrlUrl
+	}
+	return ""
 }
 
 // One generation of s or PRK_C: its public key, and between which moments it signs.
@@ -318,7 +327,9 @@ func (x *TrustBundle) GetOfflineGraceSeconds() uint32 {
 
 // Asks for the directory.
 type GetDirectoryRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the CRLs at hand, which are not sent again.
+	HeldCrls      [][]byte `protobuf:"bytes,1,rep,name=held_crls,json=heldCrls,proto3" json:"held_crls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -353,14 +364,21 @@ func (*GetDirectoryRequest) Descriptor() ([]byte, []int) {
 	return file_federation_v1_directory_proto_rawDescGZIP(), []int{3}
 }
 
+func (x *GetDirectoryRequest) GetHeldCrls() [][]byte {
+	if x != nil {
+		return x.HeldCrls
+	}
+	return nil
+}
+
 // The directory as it stands.
 type GetDirectoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// EK_C, signed by PRK_C.
 	CloudEncryptionKeyStatement *SignedStatement `protobuf:"bytes,1,opt,name=cloud_encryption_key_statement,json=cloudEncryptionKeyStatement,proto3,oneof" json:"cloud_encryption_key_statement,omitempty"`
-	// The current revocation list, signed by PRK_C.
-	RevocationList *SignedStatement `protobuf:"bytes,2,opt,name=revocation_list,json=revocationList,proto3,oneof" json:"revocation_list,omitempty"`
-	// Each authority's current CRL, DER (RFC 5280, section 5).
+	// The current RevocationHead, signed by PRK_C.
+	RevocationHead *SignedStatement `protobuf:"bytes,2,opt,name=revocation_head,json=revocationHead,proto3,oneof" json:"revocation_head,omitempty"`
+	// The authorities' current CRLs, DER (RFC 5280, section 5), as far as the asker does not have them.
 	CertificateRevocationLists [][]byte `protobuf:"bytes,3,rep,name=certificate_revocation_lists,json=certificateRevocationLists,proto3" json:"certificate_revocation_lists,omitempty"`
 	// The newest trust bundle, signed by PRK_C.
 	TrustBundle   *SignedStatement `protobuf:"bytes,4,opt,name=trust_bundle,json=trustBundle,proto3,oneof" json:"trust_bundle,omitempty"`
@@ -405,9 +423,9 @@ func (x *GetDirectoryResponse) GetCloudEncryptionKeyStatement() *SignedStatement
 	return nil
 }
 
-func (x *GetDirectoryResponse) GetRevocationList() *SignedStatement {
+func (x *GetDirectoryResponse) GetRevocationHead() *SignedStatement {
 	if x != nil {
-		return x.RevocationList
+		return x.RevocationHead
 	}
 	return nil
 }
@@ -428,7 +446,11 @@ func (x *GetDirectoryResponse) GetTrustBundle() *SignedStatement {
 
 // Asks to follow the directory.
 type WatchDirectoryRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the CRLs at hand, which are not sent again.
+	HeldCrls [][]byte `protobuf:"bytes,1,rep,name=held_crls,json=heldCrls,proto3" json:"held_crls,omitempty"`
+	// The revision of the set of revocations at hand; 0 without one.
+	Revision      *uint64 `protobuf:"varint,2,opt,name=revision,proto3,oneof" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -463,11 +485,33 @@ func (*WatchDirectoryRequest) Descriptor() ([]byte, []int) {
 	return file_federation_v1_directory_proto_rawDescGZIP(), []int{5}
 }
 
-// The directory at a change.
+func (x *WatchDirectoryRequest) GetHeldCrls() [][]byte {
+	if x != nil {
+		return x.HeldCrls
+	}
+	return nil
+}
+
+func (x *WatchDirectoryRequest) GetRevision() uint64 {
+	if x != nil && x.Revision != nil {
+		return *x.Revision
+	}
+	return 0
+}
+
+// What has changed of the directory since the last message; in the first, since what the asker named.
 type WatchDirectoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The directory as it stands now.
-	Directory     *GetDirectoryResponse `protobuf:"bytes,1,opt,name=directory,proto3,oneof" json:"directory,omitempty"`
+	// EK_C, signed by PRK_C, if it is another.
+	CloudEncryptionKeyStatement *SignedStatement `protobuf:"bytes,1,opt,name=cloud_encryption_key_statement,json=cloudEncryptionKeyStatement,proto3,oneof" json:"cloud_encryption_key_statement,omitempty"`
+	// The current RevocationHead, signed by PRK_C.
+	RevocationHead *SignedStatement `protobuf:"bytes,2,opt,name=revocation_head,json=revocationHead,proto3,oneof" json:"revocation_head,omitempty"`
+	// The authorities' current CRLs, DER (RFC 5280, section 5), as far as the asker does not have them.
+	CertificateRevocationLists [][]byte `protobuf:"bytes,3,rep,name=certificate_revocation_lists,json=certificateRevocationLists,proto3" json:"certificate_revocation_lists,omitempty"`
+	// The newest trust bundle, signed by PRK_C, if it is another.
+	TrustBundle *SignedStatement `protobuf:"bytes,4,opt,name=trust_bundle,json=trustBundle,proto3,oneof" json:"trust_bundle,omitempty"`
+	// What leads to the head's set; absent where the set is as it was, and where it is too much: then all shards are fetched.
+	Delta         *RevocationDelta `protobuf:"bytes,5,opt,name=delta,proto3,oneof" json:"delta,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -502,9 +546,303 @@ func (*WatchDirectoryResponse) Descriptor() ([]byte, []int) {
 	return file_federation_v1_directory_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *WatchDirectoryResponse) GetDirectory() *GetDirectoryResponse {
+func (x *WatchDirectoryResponse) GetCloudEncryptionKeyStatement() *SignedStatement {
 	if x != nil {
-		return x.Directory
+		return x.CloudEncryptionKeyStatement
+	}
+	return nil
+}
+
+func (x *WatchDirectoryResponse) GetRevocationHead() *SignedStatement {
+	if x != nil {
+		return x.RevocationHead
+	}
+	return nil
+}
+
+func (x *WatchDirectoryResponse) GetCertificateRevocationLists() [][]byte {
+	if x != nil {
+		return x.CertificateRevocationLists
+	}
+	return nil
+}
+
+func (x *WatchDirectoryResponse) GetTrustBundle() *SignedStatement {
+	if x != nil {
+		return x.TrustBundle
+	}
+	return nil
+}
+
+func (x *WatchDirectoryResponse) GetDelta() *RevocationDelta {
+	if x != nil {
+		return x.Delta
+	}
+	return nil
+}
+
+// The newest state of every entry that was touched after a revision: it leads from each revision since to the head's.
+type RevocationDelta struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// After which revision.
+	FromRevision *uint64 `protobuf:"varint,1,opt,name=from_revision,json=fromRevision,proto3,oneof" json:"from_revision,omitempty"`
+	// Entries that are in the set.
+	Added [][]byte `protobuf:"bytes,2,rep,name=added,proto3" json:"added,omitempty"`
+	// Sweeps that are in the set.
+	Swept []*Sweep `protobuf:"bytes,3,rep,name=swept,proto3" json:"swept,omitempty"`
+	// Entries, sweeps' among them, that no longer are.
+	Ended         [][]byte `protobuf:"bytes,4,rep,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevocationDelta) Reset() {
+	*x = RevocationDelta{}
+	mi := &file_federation_v1_directory_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevocationDelta) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevocationDelta) ProtoMessage() {}
+
+func (x *RevocationDelta) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_directory_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevocationDelta.ProtoReflect.Descriptor instead.
+func (*RevocationDelta) Descriptor() ([]byte, []int) {
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RevocationDelta) GetFromRevision() uint64 {
+	if x != nil && x.FromRevision != nil {
+		return *x.FromRevision
+	}
+	return 0
+}
+
+func (x *RevocationDelta) GetAdded() [][]byte {
+	if x != nil {
+		return x.Added
+	}
+	return nil
+}
+
+func (x *RevocationDelta) GetSwept() []*Sweep {
+	if x != nil {
+		return x.Swept
+	}
+	return nil
+}
+
+func (x *RevocationDelta) GetEnded() [][]byte {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+// Asks for shards.
+type GetRevocationShardsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first 12 bits of the entries in question, each once.
+	Prefixes []uint32 `protobuf:"varint,1,rep,packed,name=prefixes,proto3" json:"prefixes,omitempty"`
+	// SHA-256 of the CRLs at hand, which are not sent again.
+	HeldCrls      [][]byte `protobuf:"bytes,2,rep,name=held_crls,json=heldCrls,proto3" json:"held_crls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRevocationShardsRequest) Reset() {
+	*x = GetRevocationShardsRequest{}
+	mi := &file_federation_v1_directory_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRevocationShardsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRevocationShardsRequest) ProtoMessage() {}
+
+func (x *GetRevocationShardsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_directory_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRevocationShardsRequest.ProtoReflect.Descriptor instead.
+func (*GetRevocationShardsRequest) Descriptor() ([]byte, []int) {
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetRevocationShardsRequest) GetPrefixes() []uint32 {
+	if x != nil {
+		return x.Prefixes
+	}
+	return nil
+}
+
+func (x *GetRevocationShardsRequest) GetHeldCrls() [][]byte {
+	if x != nil {
+		return x.HeldCrls
+	}
+	return nil
+}
+
+// The shards.
+type GetRevocationShardsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that were asked for, with their paths, and the CRLs that the asker does not have.
+	Revocations   *RevocationExcerpt `protobuf:"bytes,1,opt,name=revocations,proto3,oneof" json:"revocations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRevocationShardsResponse) Reset() {
+	*x = GetRevocationShardsResponse{}
+	mi := &file_federation_v1_directory_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRevocationShardsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRevocationShardsResponse) ProtoMessage() {}
+
+func (x *GetRevocationShardsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_directory_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRevocationShardsResponse.ProtoReflect.Descriptor instead.
+func (*GetRevocationShardsResponse) Descriptor() ([]byte, []int) {
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetRevocationShardsResponse) GetRevocations() *RevocationExcerpt {
+	if x != nil {
+		return x.Revocations
+	}
+	return nil
+}
+
+// Asks for all shards.
+type GetAllRevocationShardsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the CRLs at hand, which are not sent again.
+	HeldCrls      [][]byte `protobuf:"bytes,1,rep,name=held_crls,json=heldCrls,proto3" json:"held_crls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAllRevocationShardsRequest) Reset() {
+	*x = GetAllRevocationShardsRequest{}
+	mi := &file_federation_v1_directory_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAllRevocationShardsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAllRevocationShardsRequest) ProtoMessage() {}
+
+func (x *GetAllRevocationShardsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_directory_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAllRevocationShardsRequest.ProtoReflect.Descriptor instead.
+func (*GetAllRevocationShardsRequest) Descriptor() ([]byte, []int) {
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetAllRevocationShardsRequest) GetHeldCrls() [][]byte {
+	if x != nil {
+		return x.HeldCrls
+	}
+	return nil
+}
+
+// Some of all shards.
+type GetAllRevocationShardsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next, in the order of their prefixes, without paths; every message has the same head. The first has the CRLs alone.
+	Revocations   *RevocationExcerpt `protobuf:"bytes,1,opt,name=revocations,proto3,oneof" json:"revocations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAllRevocationShardsResponse) Reset() {
+	*x = GetAllRevocationShardsResponse{}
+	mi := &file_federation_v1_directory_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAllRevocationShardsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAllRevocationShardsResponse) ProtoMessage() {}
+
+func (x *GetAllRevocationShardsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_directory_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAllRevocationShardsResponse.ProtoReflect.Descriptor instead.
+func (*GetAllRevocationShardsResponse) Descriptor() ([]byte, []int) {
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetAllRevocationShardsResponse) GetRevocations() *RevocationExcerpt {
+	if x != nil {
+		return x.Revocations
 	}
 	return nil
 }
@@ -520,7 +858,7 @@ type GetTrustBundlesRequest struct {
 
 func (x *GetTrustBundlesRequest) Reset() {
 	*x = GetTrustBundlesRequest{}
-	mi := &file_federation_v1_directory_proto_msgTypes[7]
+	mi := &file_federation_v1_directory_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +870,7 @@ func (x *GetTrustBundlesRequest) String() string {
 func (*GetTrustBundlesRequest) ProtoMessage() {}
 
 func (x *GetTrustBundlesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[7]
+	mi := &file_federation_v1_directory_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +883,7 @@ func (x *GetTrustBundlesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustBundlesRequest.ProtoReflect.Descriptor instead.
 func (*GetTrustBundlesRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{7}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetTrustBundlesRequest) GetAfterSequence() uint64 {
@@ -566,7 +904,7 @@ type GetTrustBundlesResponse struct {
 
 func (x *GetTrustBundlesResponse) Reset() {
 	*x = GetTrustBundlesResponse{}
-	mi := &file_federation_v1_directory_proto_msgTypes[8]
+	mi := &file_federation_v1_directory_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +916,7 @@ func (x *GetTrustBundlesResponse) String() string {
 func (*GetTrustBundlesResponse) ProtoMessage() {}
 
 func (x *GetTrustBundlesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[8]
+	mi := &file_federation_v1_directory_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +929,7 @@ func (x *GetTrustBundlesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustBundlesResponse.ProtoReflect.Descriptor instead.
 func (*GetTrustBundlesResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{8}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetTrustBundlesResponse) GetTrustBundles() []*SignedStatement {
@@ -605,14 +943,17 @@ var File_federation_v1_directory_proto protoreflect.FileDescriptor
 
 const file_federation_v1_directory_proto_rawDesc = "" +
 	"\n" +
-	"\x1dfederation/v1/directory.proto\x12\rfederation.v1\x1a\x19federation/v1/rules.proto\x1a\x1dfederation/v1/statement.proto\"\xbc\x01\n" +
+	"\x1dfederation/v1/directory.proto\x12\rfederation.v1\x1a\x19federation/v1/rules.proto\x1a\x1dfederation/v1/statement.proto\"\xf1\x01\n" +
 	"\x10MedicalAuthority\x12.\n" +
 	"\fauthority_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x05H\x00R\vauthorityId\x88\x01\x01\x12.\n" +
 	"\vcertificate\x18\x02 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x01R\vcertificate\x88\x01\x01\x12'\n" +
 	"\n" +
-	"doctor_ids\x18\x03 \x03(\tB\b\xca\xda\x18\x04\b\x15\x18@R\tdoctorIdsB\x0f\n" +
+	"doctor_ids\x18\x03 \x03(\tB\b\xca\xda\x18\x04\b\x15\x18@R\tdoctorIds\x12'\n" +
+	"\acrl_url\x18\x04 \x01(\tB\t\xca\xda\x18\x05\x10\x80\x04 \x01H\x02R\x06crlUrl\x88\x01\x01B\x0f\n" +
 	"\r_authority_idB\x0e\n" +
-	"\f_certificate\"\xc0\x02\n" +
+	"\f_certificateB\n" +
+	"\n" +
+	"\b_crl_url\"\xc0\x02\n" +
 	"\tKeyPeriod\x120\n" +
 	"\rverifying_key\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x11H\x00R\fverifyingKey\x88\x01\x01\x12,\n" +
 	"\n" +
@@ -650,30 +991,62 @@ const file_federation_v1_directory_proto_rawDesc = "" +
 	"\t_sequenceB\f\n" +
 	"\n" +
 	"_issued_atB\x18\n" +
-	"\x16_offline_grace_seconds\"\x15\n" +
-	"\x13GetDirectoryRequest\"\xac\x03\n" +
+	"\x16_offline_grace_seconds\"<\n" +
+	"\x13GetDirectoryRequest\x12%\n" +
+	"\theld_crls\x18\x01 \x03(\fB\b\xca\xda\x18\x04\b\r\x18@R\bheldCrls\"\xac\x03\n" +
 	"\x14GetDirectoryResponse\x12h\n" +
 	"\x1ecloud_encryption_key_statement\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementH\x00R\x1bcloudEncryptionKeyStatement\x88\x01\x01\x12L\n" +
-	"\x0frevocation_list\x18\x02 \x01(\v2\x1e.federation.v1.SignedStatementH\x01R\x0erevocationList\x88\x01\x01\x12L\n" +
+	"\x0frevocation_head\x18\x02 \x01(\v2\x1e.federation.v1.SignedStatementH\x01R\x0erevocationHead\x88\x01\x01\x12L\n" +
 	"\x1ccertificate_revocation_lists\x18\x03 \x03(\fB\n" +
 	"\xca\xda\x18\x06\x10\x80\x80@\x18@R\x1acertificateRevocationLists\x12F\n" +
 	"\ftrust_bundle\x18\x04 \x01(\v2\x1e.federation.v1.SignedStatementH\x02R\vtrustBundle\x88\x01\x01B!\n" +
 	"\x1f_cloud_encryption_key_statementB\x12\n" +
-	"\x10_revocation_listB\x0f\n" +
-	"\r_trust_bundle\"\x17\n" +
-	"\x15WatchDirectoryRequest\"n\n" +
-	"\x16WatchDirectoryResponse\x12F\n" +
-	"\tdirectory\x18\x01 \x01(\v2#.federation.v1.GetDirectoryResponseH\x00R\tdirectory\x88\x01\x01B\f\n" +
-	"\n" +
-	"_directory\"W\n" +
+	"\x10_revocation_headB\x0f\n" +
+	"\r_trust_bundle\"l\n" +
+	"\x15WatchDirectoryRequest\x12%\n" +
+	"\theld_crls\x18\x01 \x03(\fB\b\xca\xda\x18\x04\b\r\x18@R\bheldCrls\x12\x1f\n" +
+	"\brevision\x18\x02 \x01(\x04H\x00R\brevision\x88\x01\x01B\v\n" +
+	"\t_revision\"\x8b\x04\n" +
+	"\x16WatchDirectoryResponse\x12p\n" +
+	"\x1ecloud_encryption_key_statement\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02 \x01H\x00R\x1bcloudEncryptionKeyStatement\x88\x01\x01\x12L\n" +
+	"\x0frevocation_head\x18\x02 \x01(\v2\x1e.federation.v1.SignedStatementH\x01R\x0erevocationHead\x88\x01\x01\x12L\n" +
+	"\x1ccertificate_revocation_lists\x18\x03 \x03(\fB\n" +
+	"\xca\xda\x18\x06\x10\x80\x80@\x18@R\x1acertificateRevocationLists\x12N\n" +
+	"\ftrust_bundle\x18\x04 \x01(\v2\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02 \x01H\x02R\vtrustBundle\x88\x01\x01\x12A\n" +
+	"\x05delta\x18\x05 \x01(\v2\x1e.federation.v1.RevocationDeltaB\x06\xca\xda\x18\x02 \x01H\x03R\x05delta\x88\x01\x01B!\n" +
+	"\x1f_cloud_encryption_key_statementB\x12\n" +
+	"\x10_revocation_headB\x0f\n" +
+	"\r_trust_bundleB\b\n" +
+	"\x06_delta\"\xc7\x01\n" +
+	"\x0fRevocationDelta\x12(\n" +
+	"\rfrom_revision\x18\x01 \x01(\x04H\x00R\ffromRevision\x88\x01\x01\x12 \n" +
+	"\x05added\x18\x02 \x03(\fB\n" +
+	"\xca\xda\x18\x06\b\r\x18\x80\x80\x01R\x05added\x124\n" +
+	"\x05swept\x18\x03 \x03(\v2\x14.federation.v1.SweepB\b\xca\xda\x18\x04\x18\x80\x80\x01R\x05swept\x12 \n" +
+	"\x05ended\x18\x04 \x03(\fB\n" +
+	"\xca\xda\x18\x06\b\r\x18\x80\x80\x01R\x05endedB\x10\n" +
+	"\x0e_from_revision\"g\n" +
+	"\x1aGetRevocationShardsRequest\x12\"\n" +
+	"\bprefixes\x18\x01 \x03(\rB\x06\xca\xda\x18\x02\x18 R\bprefixes\x12%\n" +
+	"\theld_crls\x18\x02 \x03(\fB\b\xca\xda\x18\x04\b\r\x18@R\bheldCrls\"v\n" +
+	"\x1bGetRevocationShardsResponse\x12G\n" +
+	"\vrevocations\x18\x01 \x01(\v2 .federation.v1.RevocationExcerptH\x00R\vrevocations\x88\x01\x01B\x0e\n" +
+	"\f_revocations\"F\n" +
+	"\x1dGetAllRevocationShardsRequest\x12%\n" +
+	"\theld_crls\x18\x01 \x03(\fB\b\xca\xda\x18\x04\b\r\x18@R\bheldCrls\"y\n" +
+	"\x1eGetAllRevocationShardsResponse\x12G\n" +
+	"\vrevocations\x18\x01 \x01(\v2 .federation.v1.RevocationExcerptH\x00R\vrevocations\x88\x01\x01B\x0e\n" +
+	"\f_revocations\"W\n" +
 	"\x16GetTrustBundlesRequest\x12*\n" +
 	"\x0eafter_sequence\x18\x01 \x01(\x04H\x00R\rafterSequence\x88\x01\x01B\x11\n" +
 	"\x0f_after_sequence\"f\n" +
 	"\x17GetTrustBundlesResponse\x12K\n" +
-	"\rtrust_bundles\x18\x01 \x03(\v2\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02\x18\x04R\ftrustBundles2\xae\x02\n" +
+	"\rtrust_bundles\x18\x01 \x03(\v2\x1e.federation.v1.SignedStatementB\x06\xca\xda\x18\x02\x18\x04R\ftrustBundles2\x95\x04\n" +
 	"\x10DirectoryService\x12W\n" +
 	"\fGetDirectory\x12\".federation.v1.GetDirectoryRequest\x1a#.federation.v1.GetDirectoryResponse\x12_\n" +
-	"\x0eWatchDirectory\x12$.federation.v1.WatchDirectoryRequest\x1a%.federation.v1.WatchDirectoryResponse0\x01\x12`\n" +
+	"\x0eWatchDirectory\x12$.federation.v1.WatchDirectoryRequest\x1a%.federation.v1.WatchDirectoryResponse0\x01\x12l\n" +
+	"\x13GetRevocationShards\x12).federation.v1.GetRevocationShardsRequest\x1a*.federation.v1.GetRevocationShardsResponse\x12w\n" +
+	"\x16GetAllRevocationShards\x12,.federation.v1.GetAllRevocationShardsRequest\x1a-.federation.v1.GetAllRevocationShardsResponse0\x01\x12`\n" +
 	"\x0fGetTrustBundles\x12%.federation.v1.GetTrustBundlesRequest\x1a&.federation.v1.GetTrustBundlesResponseBL\n" +
 	"\x1eexample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3"
 
@@ -689,39 +1062,56 @@ func file_federation_v1_directory_proto_rawDescGZIP() []byte {
 	return file_federation_v1_directory_proto_rawDescData
 }
 
-var file_federation_v1_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_federation_v1_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_federation_v1_directory_proto_goTypes = []any{
-	(*MedicalAuthority)(nil),        // 0: federation.v1.MedicalAuthority
-	(*KeyPeriod)(nil),               // 1: federation.v1.KeyPeriod
-	(*TrustBundle)(nil),             // 2: federation.v1.TrustBundle
-	(*GetDirectoryRequest)(nil),     // 3: federation.v1.GetDirectoryRequest
-	(*GetDirectoryResponse)(nil),    // 4: federation.v1.GetDirectoryResponse
-	(*WatchDirectoryRequest)(nil),   // 5: federation.v1.WatchDirectoryRequest
-	(*WatchDirectoryResponse)(nil),  // 6: federation.v1.WatchDirectoryResponse
-	(*GetTrustBundlesRequest)(nil),  // 7: federation.v1.GetTrustBundlesRequest
-	(*GetTrustBundlesResponse)(nil), // 8: federation.v1.GetTrustBundlesResponse
-	(*SignedStatement)(nil),         // 9: federation.v1.SignedStatement
+	(*MedicalAuthority)(nil),               // 0: federation.v1.MedicalAuthority
+	(*KeyPeriod)(nil),                      // 1: federation.v1.KeyPeriod
+	(*TrustBundle)(nil),                    // 2: federation.v1.TrustBundle
+	(*GetDirectoryRequest)(nil),            // 3: federation.v1.GetDirectoryRequest
+	(*GetDirectoryResponse)(nil),           // 4: federation.v1.GetDirectoryResponse
+	(*WatchDirectoryRequest)(nil),          // 5: federation.v1.WatchDirectoryRequest
+	(*WatchDirectoryResponse)(nil),         // 6: federation.v1.WatchDirectoryResponse
+	(*RevocationDelta)(nil),                // 7: federation.v1.RevocationDelta
+	(*GetRevocationShardsRequest)(nil),     // 8: federation.v1.GetRevocationShardsRequest
+	(*GetRevocationShardsResponse)(nil),    // 9: federation.v1.GetRevocationShardsResponse
+	(*GetAllRevocationShardsRequest)(nil),  // 10: federation.v1.GetAllRevocationShardsRequest
+	(*GetAllRevocationShardsResponse)(nil), // 11: federation.v1.GetAllRevocationShardsResponse
+	(*GetTrustBundlesRequest)(nil),         // 12: federation.v1.GetTrustBundlesRequest
+	(*GetTrustBundlesResponse)(nil),        // 13: federation.v1.GetTrustBundlesResponse
+	(*SignedStatement)(nil),                // 14: federation.v1.SignedStatement
+	(*Sweep)(nil),                          // 15: federation.v1.Sweep
+	(*RevocationExcerpt)(nil),              // 16: federation.v1.RevocationExcerpt
 }
 var file_federation_v1_directory_proto_depIdxs = []int32{
 	1,  // 0: federation.v1.TrustBundle.issuers:type_name -> federation.v1.KeyPeriod
 	1,  // 1: federation.v1.TrustBundle.cloud_keys:type_name -> federation.v1.KeyPeriod
 	0,  // 2: federation.v1.TrustBundle.medical_authorities:type_name -> federation.v1.MedicalAuthority
-	9,  // 3: federation.v1.GetDirectoryResponse.cloud_encryption_key_statement:type_name -> federation.v1.SignedStatement
-	9,  // 4: federation.v1.GetDirectoryResponse.revocation_list:type_name -> federation.v1.SignedStatement
-	9,  // 5: federation.v1.GetDirectoryResponse.trust_bundle:type_name -> federation.v1.SignedStatement
-	4,  // 6: federation.v1.WatchDirectoryResponse.directory:type_name -> federation.v1.GetDirectoryResponse
-	9,  // 7: federation.v1.GetTrustBundlesResponse.trust_bundles:type_name -> federation.v1.SignedStatement
-	3,  // 8: federation.v1.DirectoryService.GetDirectory:input_type -> federation.v1.GetDirectoryRequest
-	5,  // 9: federation.v1.DirectoryService.WatchDirectory:input_type -> federation.v1.WatchDirectoryRequest
-	7,  // 10: federation.v1.DirectoryService.GetTrustBundles:input_type -> federation.v1.GetTrustBundlesRequest
-	4,  // 11: federation.v1.DirectoryService.GetDirectory:output_type -> federation.v1.GetDirectoryResponse
-	6,  // 12: federation.v1.DirectoryService.WatchDirectory:output_type -> federation.v1.WatchDirectoryResponse
-	8,  // 13: federation.v1.DirectoryService.GetTrustBundles:output_type -> federation.v1.GetTrustBundlesResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	14, // 3: federation.v1.GetDirectoryResponse.cloud_encryption_key_statement:type_name -> federation.v1.SignedStatement
+	14, // 4: federation.v1.GetDirectoryResponse.revocation_head:type_name -> federation.v1.SignedStatement
+	14, // 5: federation.v1.GetDirectoryResponse.trust_bundle:type_name -> federation.v1.SignedStatement
+	14, // 6: federation.v1.WatchDirectoryResponse.cloud_encryption_key_statement:type_name -> federation.v1.SignedStatement
+	14, // 7: federation.v1.WatchDirectoryResponse.revocation_head:type_name -> federation.v1.SignedStatement
+	14, // 8: federation.v1.WatchDirectoryResponse.trust_bundle:type_name -> federation.v1.SignedStatement
+	7,  // 9: federation.v1.WatchDirectoryResponse.delta:type_name -> federation.v1.RevocationDelta
+	15, // 10: federation.v1.RevocationDelta.swept:type_name -> federation.v1.Sweep
+	16, // 11: federation.v1.GetRevocationShardsResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	16, // 12: federation.v1.GetAllRevocationShardsResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	14, // 13: federation.v1.GetTrustBundlesResponse.trust_bundles:type_name -> federation.v1.SignedStatement
+	3,  // 14: federation.v1.DirectoryService.GetDirectory:input_type -> federation.v1.GetDirectoryRequest
+	5,  // 15: federation.v1.DirectoryService.WatchDirectory:input_type -> federation.v1.WatchDirectoryRequest
+	8,  // 16: federation.v1.DirectoryService.GetRevocationShards:input_type -> federation.v1.GetRevocationShardsRequest
+	10, // 17: federation.v1.DirectoryService.GetAllRevocationShards:input_type -> federation.v1.GetAllRevocationShardsRequest
+	12, // 18: federation.v1.DirectoryService.GetTrustBundles:input_type -> federation.v1.GetTrustBundlesRequest
+	4,  // 19: federation.v1.DirectoryService.GetDirectory:output_type -> federation.v1.GetDirectoryResponse
+	6,  // 20: federation.v1.DirectoryService.WatchDirectory:output_type -> federation.v1.WatchDirectoryResponse
+	9,  // 21: federation.v1.DirectoryService.GetRevocationShards:output_type -> federation.v1.GetRevocationShardsResponse
+	11, // 22: federation.v1.DirectoryService.GetAllRevocationShards:output_type -> federation.v1.GetAllRevocationShardsResponse
+	13, // 23: federation.v1.DirectoryService.GetTrustBundles:output_type -> federation.v1.GetTrustBundlesResponse
+	19, // [19:24] is the sub-list for method output_type
+	14, // [14:19] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_directory_proto_init() }
@@ -735,15 +1125,19 @@ func file_federation_v1_directory_proto_init() {
 	file_federation_v1_directory_proto_msgTypes[1].OneofWrappers = []any{}
 	file_federation_v1_directory_proto_msgTypes[2].OneofWrappers = []any{}
 	file_federation_v1_directory_proto_msgTypes[4].OneofWrappers = []any{}
+	file_federation_v1_directory_proto_msgTypes[5].OneofWrappers = []any{}
 	file_federation_v1_directory_proto_msgTypes[6].OneofWrappers = []any{}
 	file_federation_v1_directory_proto_msgTypes[7].OneofWrappers = []any{}
+	file_federation_v1_directory_proto_msgTypes[9].OneofWrappers = []any{}
+	file_federation_v1_directory_proto_msgTypes[11].OneofWrappers = []any{}
+	file_federation_v1_directory_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_directory_proto_rawDesc), len(file_federation_v1_directory_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

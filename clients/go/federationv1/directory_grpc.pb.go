@@ -21,9 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DirectoryService_GetDirectory_FullMethodName    = "/federation.v1.DirectoryService/GetDirectory"
-	DirectoryService_WatchDirectory_FullMethodName  = "/federation.v1.DirectoryService/WatchDirectory"
-	DirectoryService_GetTrustBundles_FullMethodName = "/federation.v1.DirectoryService/GetTrustBundles"
+	DirectoryService_GetDirectory_FullMethodName           = "/federation.v1.DirectoryService/GetDirectory"
+	DirectoryService_WatchDirectory_FullMethodName         = "/federation.v1.DirectoryService/WatchDirectory"
+	DirectoryService_GetRevocationShards_FullMethodName    = "/federation.v1.DirectoryService/GetRevocationShards"
+	DirectoryService_GetAllRevocationShards_FullMethodName = "/federation.v1.DirectoryService/GetAllRevocationShards"
+	DirectoryService_GetTrustBundles_FullMethodName        = "/federation.v1.DirectoryService/GetTrustBundles"
 )
 
 // DirectoryServiceClient is the client API for DirectoryService service.
@@ -32,10 +34,14 @@ const (
 //
 // Hands out public keys and lists. Takes no proof of who asks: all of it is public.
 type DirectoryServiceClient interface {
-	// Gives the cloud's encryption key of the epoch, the revocation list and the authorities' lists.
+	// Gives the cloud's encryption key of the epoch, the head of the revocation list and the authorities' lists.
 	GetDirectory(ctx context.Context, in *GetDirectoryRequest, opts ...grpc.CallOption) (*GetDirectoryResponse, error)
-	// Follows the lists: one message at once, and another at each change.
+	// Follows the directory: one message at once, and another with what has changed at each change.
 	WatchDirectory(ctx context.Context, in *WatchDirectoryRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchDirectoryResponse], error)
+	// Gives the shards in which what is about to be checked would lie.
+	GetRevocationShards(ctx context.Context, in *GetRevocationShardsRequest, opts ...grpc.CallOption) (*GetRevocationShardsResponse, error)
+	// Gives all shards of one moment, for who is to check everybody: at a first contact, and after a gap.
+	GetAllRevocationShards(ctx context.Context, in *GetAllRevocationShardsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetAllRevocationShardsResponse], error)
 	// Gives the trust bundles that followed a number, oldest first, for a party that was away: each is signed by a key that
 	// the one before it names.
 	GetTrustBundles(ctx context.Context, in *GetTrustBundlesRequest, opts ...grpc.CallOption) (*GetTrustBundlesResponse, error)
@@ -78,6 +84,35 @@ func (c *directoryServiceClient) WatchDirectory(ctx context.Context, in *WatchDi
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type DirectoryService_WatchDirectoryClient = grpc.ServerStreamingClient[WatchDirectoryResponse]
 
+func (c *directoryServiceClient) GetRevocationShards(ctx context.Context, in *GetRevocationShardsRequest, opts ...grpc.CallOption) (*GetRevocationShardsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRevocationShardsResponse)
+	err := c.cc.Invoke(ctx, DirectoryService_GetRevocationShards_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *directoryServiceClient) GetAllRevocationShards(ctx context.Context, in *GetAllRevocationShardsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetAllRevocationShardsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &DirectoryService_ServiceDesc.Streams[1], DirectoryService_GetAllRevocationShards_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetAllRevocationShardsRequest, GetAllRevocationShardsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DirectoryService_GetAllRevocationShardsClient = grpc.ServerStreamingClient[GetAllRevocationShardsResponse]
+
 func (c *directoryServiceClient) GetTrustBundles(ctx context.Context, in *GetTrustBundlesRequest, opts ...grpc.CallOption) (*GetTrustBundlesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetTrustBundlesResponse)
@@ -94,10 +129,14 @@ func (c *directoryServiceClient) GetTrustBundles(ctx context.Context, in *GetTru
 //
 // Hands out public keys and lists. Takes no proof of who asks: all of it is public.
 type DirectoryServiceServer interface {
-	// Gives the cloud's encryption key of the epoch, the revocation list and the authorities' lists.
+	// Gives the cloud's encryption key of the epoch, the head of the revocation list and the authorities' lists.
 	GetDirectory(context.Context, *GetDirectoryRequest) (*GetDirectoryResponse, error)
-	// Follows the lists: one message at once, and another at each change.
+	// Follows the directory: one message at once, and another with what has changed at each change.
 	WatchDirectory(*WatchDirectoryRequest, grpc.ServerStreamingServer[WatchDirectoryResponse]) error
+	// Gives the shards in which what is about to be checked would lie.
+	GetRevocationShards(context.Context, *GetRevocationShardsRequest) (*GetRevocationShardsResponse, error)
+	// Gives all shards of one moment, for who is to check everybody: at a first contact, and after a gap.
+	GetAllRevocationShards(*GetAllRevocationShardsRequest, grpc.ServerStreamingServer[GetAllRevocationShardsResponse]) error
 	// Gives the trust bundles that followed a number, oldest first, for a party that was away: each is signed by a key that
 	// the one before it names.
 	GetTrustBundles(context.Context, *GetTrustBundlesRequest) (*GetTrustBundlesResponse, error)
@@ -116,6 +155,12 @@ func (UnimplementedDirectoryServiceServer) GetDirectory(context.Context, *GetDir
 }
 func (UnimplementedDirectoryServiceServer) WatchDirectory(*WatchDirectoryRequest, grpc.ServerStreamingServer[WatchDirectoryResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchDirectory not implemented")
+}
+func (UnimplementedDirectoryServiceServer) GetRevocationShards(context.Context, *GetRevocationShardsRequest) (*GetRevocationShardsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRevocationShards not implemented")
+}
+func (UnimplementedDirectoryServiceServer) GetAllRevocationShards(*GetAllRevocationShardsRequest, grpc.ServerStreamingServer[GetAllRevocationShardsResponse]) error {
+	return status.Error(codes.Unimplemented, "method GetAllRevocationShards not implemented")
 }
 func (UnimplementedDirectoryServiceServer) GetTrustBundles(context.Context, *GetTrustBundlesRequest) (*GetTrustBundlesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTrustBundles not implemented")
@@ -170,6 +215,35 @@ func _DirectoryService_WatchDirectory_Handler(srv interface{}, stream grpc.Serve
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type DirectoryService_WatchDirectoryServer = grpc.ServerStreamingServer[WatchDirectoryResponse]
 
+func _DirectoryService_GetRevocationShards_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRevocationShardsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DirectoryServiceServer).GetRevocationShards(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DirectoryService_GetRevocationShards_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DirectoryServiceServer).GetRevocationShards(ctx, req.(*GetRevocationShardsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DirectoryService_GetAllRevocationShards_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetAllRevocationShardsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(DirectoryServiceServer).GetAllRevocationShards(m, &grpc.GenericServerStream[GetAllRevocationShardsRequest, GetAllRevocationShardsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type DirectoryService_GetAllRevocationShardsServer = grpc.ServerStreamingServer[GetAllRevocationShardsResponse]
+
 func _DirectoryService_GetTrustBundles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetTrustBundlesRequest)
 	if err := dec(in); err != nil {
@@ -200,6 +274,10 @@ var DirectoryService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _DirectoryService_GetDirectory_Handler,
 		},
 		{
+			MethodName: "GetRevocationShards",
+			Handler:    _DirectoryService_GetRevocationShards_Handler,
+		},
+		{
 			MethodName: "GetTrustBundles",
 			Handler:    _DirectoryService_GetTrustBundles_Handler,
 		},
@@ -208,6 +286,11 @@ var DirectoryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchDirectory",
 			Handler:       _DirectoryService_WatchDirectory_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "GetAllRevocationShards",
+			Handler:       _DirectoryService_GetAllRevocationShards_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -119,6 +119,8 @@ const (
 	SessionOutcome_SESSION_OUTCOME_BUDGET_EXHAUSTED SessionOutcome = 13
 	// "not-own": these are not the asker's own records.
 	SessionOutcome_SESSION_OUTCOME_NOT_OWN SessionOutcome = 14
+	// "newer-than-list": the hospital's last revocation list is over, and what is shown is newer than it.
+	SessionOutcome_SESSION_OUTCOME_NEWER_THAN_LIST SessionOutcome = 15
 )
 
 // Enum value maps for SessionOutcome.
@@ -139,6 +141,7 @@ var (
 		12: "SESSION_OUTCOME_EMERGENCY_OVER",
 		13: "SESSION_OUTCOME_BUDGET_EXHAUSTED",
 		14: "SESSION_OUTCOME_NOT_OWN",
+		15: "SESSION_OUTCOME_NEWER_THAN_LIST",
 	}
 	SessionOutcome_value = map[string]int32{
 		"SESSION_OUTCOME_UNSPECIFIED":       0,
@@ -156,6 +159,7 @@ var (
 		"SESSION_OUTCOME_EMERGENCY_OVER":    12,
 		"SESSION_OUTCOME_BUDGET_EXHAUSTED":  13,
 		"SESSION_OUTCOME_NOT_OWN":           14,
+		"SESSION_OUTCOME_NEWER_THAN_LIST":   15,
 	}
 )
 
@@ -457,8 +461,10 @@ type GetHospitalResponse struct {
 	KeyStatement *SignedStatement `protobuf:"bytes,1,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
 	// EK_HPC.
 	EncryptionKeyStatement *SignedStatement `protobuf:"bytes,2,opt,name=encryption_key_statement,json=encryptionKeyStatement,proto3,oneof" json:"encryption_key_statement,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+	// The hospital's head of the revocation list, and the shards in which what stands here would lie; absent while it has none.
+	Revocations   *RevocationExcerpt `protobuf:"bytes,3,opt,name=revocations,proto3,oneof" json:"revocations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetHospitalResponse) Reset() {
@@ -501,6 +507,13 @@ func (x *GetHospitalResponse) GetKeyStatement() *SignedStatement {
 func (x *GetHospitalResponse) GetEncryptionKeyStatement() *SignedStatement {
 	if x != nil {
 		return x.EncryptionKeyStatement
+	}
+	return nil
+}
+
+func (x *GetHospitalResponse) GetRevocations() *RevocationExcerpt {
+	if x != nil {
+		return x.Revocations
 	}
 	return nil
 }
@@ -591,7 +604,9 @@ func (x *GetDutyRequest) GetSignature() []byte {
 type GetDutyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The Duty, signed by PRK_HPC, and KS_HPC.
-	Duty          *ShownDuty `protobuf:"bytes,1,opt,name=duty,proto3,oneof" json:"duty,omitempty"`
+	Duty *ShownDuty `protobuf:"bytes,1,opt,name=duty,proto3,oneof" json:"duty,omitempty"`
+	// The hospital's head of the revocation list, and the shards in which what stands here would lie.
+	Revocations   *RevocationExcerpt `protobuf:"bytes,2,opt,name=revocations,proto3,oneof" json:"revocations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -629,6 +644,13 @@ func (*GetDutyResponse) Descriptor() ([]byte, []int) {
 func (x *GetDutyResponse) GetDuty() *ShownDuty {
 	if x != nil {
 		return x.Duty
+	}
+	return nil
+}
+
+func (x *GetDutyResponse) GetRevocations() *RevocationExcerpt {
+	if x != nil {
+		return x.Revocations
 	}
 	return nil
 }
@@ -962,7 +984,7 @@ func (x *Scope) GetHandles() [][]byte {
 	return nil
 }
 
-// d4 (eq. 45), under SEK_2: {ID_P, ID_A, T_D4, H(Cert_D) or empty, rho, scope, access}.
+// d4 (eq. 45), under SEK_2: {ID_P, ID_A, T_D4, H(Cert_D) or empty, rho, scope, access, known size, before}.
 type RecordQuery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID_P.
@@ -978,7 +1000,11 @@ type RecordQuery struct {
 	// The scope that c_P commits to.
 	Scope *Scope `protobuf:"bytes,6,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
 	// Why it may; absent where there is nothing to show.
-	Access        *Access `protobuf:"bytes,7,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	Access *Access `protobuf:"bytes,7,opt,name=access,proto3,oneof" json:"access,omitempty"`
+	// Of a log: the size of its head that who asks remembers; absent where it remembers none.
+	KnownSize *uint64 `protobuf:"varint,8,opt,name=known_size,json=knownSize,proto3,oneof" json:"known_size,omitempty"`
+	// Of a log: `next` of the page before this one, whose head is that of `known_size`; absent for the newest accesses.
+	Before        *uint64 `protobuf:"varint,9,opt,name=before,proto3,oneof" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1060,6 +1086,20 @@ func (x *RecordQuery) GetAccess() *Access {
 		return x.Access
 	}
 	return nil
+}
+
+func (x *RecordQuery) GetKnownSize() uint64 {
+	if x != nil && x.KnownSize != nil {
+		return *x.KnownSize
+	}
+	return 0
+}
+
+func (x *RecordQuery) GetBefore() uint64 {
+	if x != nil && x.Before != nil {
+		return *x.Before
+	}
+	return 0
 }
 
 // h2 (eq. 47), under SEK_2, in the last frame: {version, T_HPC2, Sig_HPC2}, or why there is no record. M_EMR travels as
@@ -1309,8 +1349,13 @@ type RecordManifest struct {
 	HospitalId *string `protobuf:"bytes,2,opt,name=hospital_id,json=hospitalId,proto3,oneof" json:"hospital_id,omitempty"`
 	// The records.
 	Records []*RecordEntry `protobuf:"bytes,3,rep,name=records,proto3" json:"records,omitempty"`
-	// Where the log was asked for, and never beside records: the newest accesses, the newest first.
-	Accesses      []*AccessEntry `protobuf:"bytes,4,rep,name=accesses,proto3" json:"accesses,omitempty"`
+	// Where the log was asked for, and never beside records: as many of the newest accesses as there is room for, or of those before
+	// a place, the newest first.
+	Accesses []*AccessEntry `protobuf:"bytes,4,rep,name=accesses,proto3" json:"accesses,omitempty"`
+	// What they are proved against; absent where records were asked for.
+	LogHead *ProvedHead `protobuf:"bytes,5,opt,name=log_head,json=logHead,proto3,oneof" json:"log_head,omitempty"`
+	// Where older accesses are left: the leaf of the log that they are before, which the question for the next page says in `before`.
+	Next          *uint64 `protobuf:"varint,6,opt,name=next,proto3,oneof" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1371,6 +1416,20 @@ func (x *RecordManifest) GetAccesses() []*AccessEntry {
 		return x.Accesses
 	}
 	return nil
+}
+
+func (x *RecordManifest) GetLogHead() *ProvedHead {
+	if x != nil {
+		return x.LogHead
+	}
+	return nil
+}
+
+func (x *RecordManifest) GetNext() uint64 {
+	if x != nil && x.Next != nil {
+		return *x.Next
+	}
+	return 0
 }
 
 // sto, under SEK_2, in D4's place: the new encounter, with what proves it. M_SD || M_DINF travels as slices of its padded
@@ -1871,12 +1930,14 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x05reply\x18\x01 \x01(\v2\x1a.federation.v1.SealedReplyH\x00R\x05reply\x123\n" +
 	"\x05frame\x18\x02 \x01(\v2\x1b.federation.v1.SessionFrameH\x00R\x05frameB\t\n" +
 	"\acontent\"\x14\n" +
-	"\x12GetHospitalRequest\"\xed\x01\n" +
+	"\x12GetHospitalRequest\"\xce\x02\n" +
 	"\x13GetHospitalResponse\x12H\n" +
 	"\rkey_statement\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementH\x00R\fkeyStatement\x88\x01\x01\x12]\n" +
-	"\x18encryption_key_statement\x18\x02 \x01(\v2\x1e.federation.v1.SignedStatementH\x01R\x16encryptionKeyStatement\x88\x01\x01B\x10\n" +
+	"\x18encryption_key_statement\x18\x02 \x01(\v2\x1e.federation.v1.SignedStatementH\x01R\x16encryptionKeyStatement\x88\x01\x01\x12O\n" +
+	"\vrevocations\x18\x03 \x01(\v2 .federation.v1.RevocationExcerptB\x06\xca\xda\x18\x02 \x01H\x02R\vrevocations\x88\x01\x01B\x10\n" +
 	"\x0e_key_statementB\x1b\n" +
-	"\x19_encryption_key_statement\"\xd8\x02\n" +
+	"\x19_encryption_key_statementB\x0e\n" +
+	"\f_revocations\"\xd8\x02\n" +
 	"\x0eGetDutyRequest\x12H\n" +
 	"\rkey_statement\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementH\x00R\fkeyStatement\x88\x01\x01\x12;\n" +
 	"\x12doctor_certificate\x18\x02 \x01(\fB\a\xca\xda\x18\x03\x10\x80 H\x01R\x11doctorCertificate\x88\x01\x01\x12!\n" +
@@ -1889,10 +1950,12 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\n" +
 	"\b_sent_atB\f\n" +
 	"\n" +
-	"_signature\"M\n" +
+	"_signature\"\xa6\x01\n" +
 	"\x0fGetDutyResponse\x121\n" +
-	"\x04duty\x18\x01 \x01(\v2\x18.federation.v1.ShownDutyH\x00R\x04duty\x88\x01\x01B\a\n" +
-	"\x05_duty\"\xaf\a\n" +
+	"\x04duty\x18\x01 \x01(\v2\x18.federation.v1.ShownDutyH\x00R\x04duty\x88\x01\x01\x12G\n" +
+	"\vrevocations\x18\x02 \x01(\v2 .federation.v1.RevocationExcerptH\x01R\vrevocations\x88\x01\x01B\a\n" +
+	"\x05_dutyB\x0e\n" +
+	"\f_revocations\"\xaf\a\n" +
 	"\rRecordOpening\x12=\n" +
 	"\x12doctor_certificate\x18\x01 \x01(\fB\t\xca\xda\x18\x05\x10\x80  \x01H\x00R\x11doctorCertificate\x88\x01\x01\x12$\n" +
 	"\asent_at\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\x06sentAt\x88\x01\x01\x12&\n" +
@@ -1950,7 +2013,7 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\ahandles\x18\x03 \x03(\fB\b\xca\xda\x18\x04\b\x0e\x18@R\ahandlesB\n" +
 	"\n" +
 	"\b_purposeB\x13\n" +
-	"\x11_department_class\"\xd1\x03\n" +
+	"\x11_department_class\"\xbc\x04\n" +
 	"\vRecordQuery\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12&\n" +
@@ -1959,7 +2022,10 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x19doctor_certificate_digest\x18\x04 \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\x03R\x17doctorCertificateDigest\x88\x01\x01\x12!\n" +
 	"\x05blind\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x04R\x05blind\x88\x01\x01\x12/\n" +
 	"\x05scope\x18\x06 \x01(\v2\x14.federation.v1.ScopeH\x05R\x05scope\x88\x01\x01\x12:\n" +
-	"\x06access\x18\a \x01(\v2\x15.federation.v1.AccessB\x06\xca\xda\x18\x02 \x01H\x06R\x06access\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x01B\r\n" +
+	"\x06access\x18\a \x01(\v2\x15.federation.v1.AccessB\x06\xca\xda\x18\x02 \x01H\x06R\x06access\x88\x01\x01\x12*\n" +
+	"\n" +
+	"known_size\x18\b \x01(\x04B\x06\xca\xda\x18\x02 \x01H\aR\tknownSize\x88\x01\x01\x12#\n" +
+	"\x06before\x18\t \x01(\x04B\x06\xca\xda\x18\x02 \x01H\bR\x06before\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x01B\r\n" +
 	"\v_patient_idB\v\n" +
 	"\t_asker_idB\n" +
 	"\n" +
@@ -1967,7 +2033,9 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x1a_doctor_certificate_digestB\b\n" +
 	"\x06_blindB\b\n" +
 	"\x06_scopeB\t\n" +
-	"\a_access\"\xfe\x01\n" +
+	"\a_accessB\r\n" +
+	"\v_known_sizeB\t\n" +
+	"\a_before\"\xfe\x01\n" +
 	"\tRecordEnd\x12<\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1d.federation.v1.SessionOutcomeH\x00R\aoutcome\x88\x01\x01\x12%\n" +
 	"\aversion\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02 \x01H\x01R\aversion\x88\x01\x01\x12$\n" +
@@ -2006,16 +2074,20 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\b_versionB\x10\n" +
 	"\x0e_department_idB\f\n" +
 	"\n" +
-	"_stored_at\"\x92\x02\n" +
+	"_stored_at\"\x8c\x03\n" +
 	"\x0eRecordManifest\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12,\n" +
 	"\vhospital_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x03H\x01R\n" +
 	"hospitalId\x88\x01\x01\x12<\n" +
 	"\arecords\x18\x03 \x03(\v2\x1a.federation.v1.RecordEntryB\x06\xca\xda\x18\x02\x18@R\arecords\x12?\n" +
-	"\baccesses\x18\x04 \x03(\v2\x1a.federation.v1.AccessEntryB\a\xca\xda\x18\x03\x18\x80 R\baccesses:\b\xca\xda\x18\x04\x10\x80\x80@B\r\n" +
+	"\baccesses\x18\x04 \x03(\v2\x1a.federation.v1.AccessEntryB\a\xca\xda\x18\x03\x18\x80 R\baccesses\x12A\n" +
+	"\blog_head\x18\x05 \x01(\v2\x19.federation.v1.ProvedHeadB\x06\xca\xda\x18\x02 \x01H\x02R\alogHead\x88\x01\x01\x12\x1f\n" +
+	"\x04next\x18\x06 \x01(\x04B\x06\xca\xda\x18\x02 \x01H\x03R\x04next\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80@B\r\n" +
 	"\v_patient_idB\x0e\n" +
-	"\f_hospital_id\"\x90\t\n" +
+	"\f_hospital_idB\v\n" +
+	"\t_log_headB\a\n" +
+	"\x05_next\"\x90\t\n" +
 	"\aDeposit\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12(\n" +
@@ -2118,7 +2190,7 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\fPURPOSE_READ\x10\x01\x12\x11\n" +
 	"\rPURPOSE_STORE\x10\x02\x12\x0f\n" +
 	"\vPURPOSE_LOG\x10\x03\x12\x0f\n" +
-	"\vPURPOSE_ADD\x10\x04*\x89\x04\n" +
+	"\vPURPOSE_ADD\x10\x04*\xae\x04\n" +
 	"\x0eSessionOutcome\x12\x1f\n" +
 	"\x1bSESSION_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SESSION_OUTCOME_SERVED\x10\x01\x12\x1d\n" +
@@ -2135,7 +2207,8 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x1dSESSION_OUTCOME_DEPUTY_POWERS\x10\v\x12\"\n" +
 	"\x1eSESSION_OUTCOME_EMERGENCY_OVER\x10\f\x12$\n" +
 	" SESSION_OUTCOME_BUDGET_EXHAUSTED\x10\r\x12\x1b\n" +
-	"\x17SESSION_OUTCOME_NOT_OWN\x10\x0e*Z\n" +
+	"\x17SESSION_OUTCOME_NOT_OWN\x10\x0e\x12#\n" +
+	"\x1fSESSION_OUTCOME_NEWER_THAN_LIST\x10\x0f*Z\n" +
 	"\bPartKind\x12\x19\n" +
 	"\x15PART_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PART_KIND_FHIR_BUNDLE\x10\x01\x12\x18\n" +
@@ -2186,10 +2259,12 @@ var file_federation_v1_record_proto_goTypes = []any{
 	(*SessionFrame)(nil),        // 22: federation.v1.SessionFrame
 	(*SealedReply)(nil),         // 23: federation.v1.SealedReply
 	(*SignedStatement)(nil),     // 24: federation.v1.SignedStatement
-	(*ShownDuty)(nil),           // 25: federation.v1.ShownDuty
-	(*Access)(nil),              // 26: federation.v1.Access
-	(*AccessEntry)(nil),         // 27: federation.v1.AccessEntry
-	(Sensitivity)(0),            // 28: federation.v1.Sensitivity
+	(*RevocationExcerpt)(nil),   // 25: federation.v1.RevocationExcerpt
+	(*ShownDuty)(nil),           // 26: federation.v1.ShownDuty
+	(*Access)(nil),              // 27: federation.v1.Access
+	(*AccessEntry)(nil),         // 28: federation.v1.AccessEntry
+	(*ProvedHead)(nil),          // 29: federation.v1.ProvedHead
+	(Sensitivity)(0),            // 30: federation.v1.Sensitivity
 }
 var file_federation_v1_record_proto_depIdxs = []int32{
 	21, // 0: federation.v1.OpenSessionRequest.opening:type_name -> federation.v1.SealedOpening
@@ -2198,37 +2273,40 @@ var file_federation_v1_record_proto_depIdxs = []int32{
 	22, // 3: federation.v1.OpenSessionResponse.frame:type_name -> federation.v1.SessionFrame
 	24, // 4: federation.v1.GetHospitalResponse.key_statement:type_name -> federation.v1.SignedStatement
 	24, // 5: federation.v1.GetHospitalResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	24, // 6: federation.v1.GetDutyRequest.key_statement:type_name -> federation.v1.SignedStatement
-	25, // 7: federation.v1.GetDutyResponse.duty:type_name -> federation.v1.ShownDuty
-	24, // 8: federation.v1.RecordOpening.key_statement:type_name -> federation.v1.SignedStatement
-	24, // 9: federation.v1.RecordOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	24, // 10: federation.v1.RecordReply.key_statement:type_name -> federation.v1.SignedStatement
-	0,  // 11: federation.v1.Scope.purpose:type_name -> federation.v1.Purpose
-	11, // 12: federation.v1.RecordQuery.scope:type_name -> federation.v1.Scope
-	26, // 13: federation.v1.RecordQuery.access:type_name -> federation.v1.Access
-	1,  // 14: federation.v1.RecordEnd.outcome:type_name -> federation.v1.SessionOutcome
-	2,  // 15: federation.v1.RecordPart.kind:type_name -> federation.v1.PartKind
-	14, // 16: federation.v1.RecordEntry.parts:type_name -> federation.v1.RecordPart
-	15, // 17: federation.v1.RecordManifest.records:type_name -> federation.v1.RecordEntry
-	27, // 18: federation.v1.RecordManifest.accesses:type_name -> federation.v1.AccessEntry
-	11, // 19: federation.v1.Deposit.scope:type_name -> federation.v1.Scope
-	26, // 20: federation.v1.Deposit.access:type_name -> federation.v1.Access
-	11, // 21: federation.v1.OwnDocument.scope:type_name -> federation.v1.Scope
-	26, // 22: federation.v1.OwnDocument.access:type_name -> federation.v1.Access
-	28, // 23: federation.v1.OwnDocument.sensitivity:type_name -> federation.v1.Sensitivity
-	1,  // 24: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
-	24, // 25: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
-	3,  // 26: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
-	5,  // 27: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
-	7,  // 28: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
-	4,  // 29: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
-	6,  // 30: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
-	8,  // 31: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
-	29, // [29:32] is the sub-list for method output_type
-	26, // [26:29] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	25, // 6: federation.v1.GetHospitalResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	24, // 7: federation.v1.GetDutyRequest.key_statement:type_name -> federation.v1.SignedStatement
+	26, // 8: federation.v1.GetDutyResponse.duty:type_name -> federation.v1.ShownDuty
+	25, // 9: federation.v1.GetDutyResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	24, // 10: federation.v1.RecordOpening.key_statement:type_name -> federation.v1.SignedStatement
+	24, // 11: federation.v1.RecordOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	24, // 12: federation.v1.RecordReply.key_statement:type_name -> federation.v1.SignedStatement
+	0,  // 13: federation.v1.Scope.purpose:type_name -> federation.v1.Purpose
+	11, // 14: federation.v1.RecordQuery.scope:type_name -> federation.v1.Scope
+	27, // 15: federation.v1.RecordQuery.access:type_name -> federation.v1.Access
+	1,  // 16: federation.v1.RecordEnd.outcome:type_name -> federation.v1.SessionOutcome
+	2,  // 17: federation.v1.RecordPart.kind:type_name -> federation.v1.PartKind
+	14, // 18: federation.v1.RecordEntry.parts:type_name -> federation.v1.RecordPart
+	15, // 19: federation.v1.RecordManifest.records:type_name -> federation.v1.RecordEntry
+	28, // 20: federation.v1.RecordManifest.accesses:type_name -> federation.v1.AccessEntry
+	29, // 21: federation.v1.RecordManifest.log_head:type_name -> federation.v1.ProvedHead
+	11, // 22: federation.v1.Deposit.scope:type_name -> federation.v1.Scope
+	27, // 23: federation.v1.Deposit.access:type_name -> federation.v1.Access
+	11, // 24: federation.v1.OwnDocument.scope:type_name -> federation.v1.Scope
+	27, // 25: federation.v1.OwnDocument.access:type_name -> federation.v1.Access
+	30, // 26: federation.v1.OwnDocument.sensitivity:type_name -> federation.v1.Sensitivity
+	1,  // 27: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
+	24, // 28: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
+	3,  // 29: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
+	5,  // 30: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
+	7,  // 31: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
+	4,  // 32: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
+	6,  // 33: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
+	8,  // 34: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
+	32, // [32:35] is the sub-list for method output_type
+	29, // [29:32] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_record_proto_init() }

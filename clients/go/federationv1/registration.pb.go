@@ -335,7 +335,7 @@ func (x *RegistrationRequest) GetCurrentSignature() []byte {
 	return nil
 }
 
-// reg2: {M_X, R_X1, S_X, KS_X, revocation list, T, Sig}.
+// reg2: {M_X, R_X1, S_X, KS_X, rl, shard, T, Sig}.
 type RegistrationAnswer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// M_X: the exact bytes of the Credential.
@@ -346,8 +346,8 @@ type RegistrationAnswer struct {
 	RegistrationSecret []byte `protobuf:"bytes,3,opt,name=registration_secret,json=registrationSecret,proto3,oneof" json:"registration_secret,omitempty"`
 	// KS_X, signed by PRK_C.
 	KeyStatement *SignedStatement `protobuf:"bytes,4,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
-	// The current revocation list, signed by PRK_C.
-	RevocationList *SignedStatement `protobuf:"bytes,5,opt,name=revocation_list,json=revocationList,proto3,oneof" json:"revocation_list,omitempty"`
+	// The current head of the revocation list, and the shard in which the new credential would lie.
+	Revocations *RevocationExcerpt `protobuf:"bytes,5,opt,name=revocations,proto3,oneof" json:"revocations,omitempty"`
 	// T; equal to the reply's.
 	SentAt *uint64 `protobuf:"varint,6,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
 	// S_PRK_C over T("reg2", H(reg1 plaintext), M_X, R_X1, x(U_X), T).
@@ -414,9 +414,9 @@ func (x *RegistrationAnswer) GetKeyStatement() *SignedStatement {
 	return nil
 }
 
-func (x *RegistrationAnswer) GetRevocationList() *SignedStatement {
+func (x *RegistrationAnswer) GetRevocations() *RevocationExcerpt {
 	if x != nil {
-		return x.RevocationList
+		return x.Revocations
 	}
 	return nil
 }
@@ -478,22 +478,22 @@ const file_federation_v1_registration_proto_rawDesc = "" +
 	"\b_sent_atB\f\n" +
 	"\n" +
 	"_signatureB\x14\n" +
-	"\x12_current_signature\"\xad\x04\n" +
+	"\x12_current_signature\"\xa4\x04\n" +
 	"\x12RegistrationAnswer\x12,\n" +
 	"\n" +
 	"credential\x18\x01 \x01(\fB\a\xca\xda\x18\x03\x10\x80\x04H\x00R\n" +
 	"credential\x88\x01\x01\x12:\n" +
 	"\x12registration_point\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\b\x16H\x01R\x11registrationPoint\x88\x01\x01\x12<\n" +
 	"\x13registration_secret\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x02R\x12registrationSecret\x88\x01\x01\x12H\n" +
-	"\rkey_statement\x18\x04 \x01(\v2\x1e.federation.v1.SignedStatementH\x03R\fkeyStatement\x88\x01\x01\x12L\n" +
-	"\x0frevocation_list\x18\x05 \x01(\v2\x1e.federation.v1.SignedStatementH\x04R\x0erevocationList\x88\x01\x01\x12$\n" +
+	"\rkey_statement\x18\x04 \x01(\v2\x1e.federation.v1.SignedStatementH\x03R\fkeyStatement\x88\x01\x01\x12G\n" +
+	"\vrevocations\x18\x05 \x01(\v2 .federation.v1.RevocationExcerptH\x04R\vrevocations\x88\x01\x01\x12$\n" +
 	"\asent_at\x18\x06 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x05R\x06sentAt\x88\x01\x01\x12)\n" +
 	"\tsignature\x18\a \x01(\fB\x06\xca\xda\x18\x02\b\fH\x06R\tsignature\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80 B\r\n" +
 	"\v_credentialB\x15\n" +
 	"\x13_registration_pointB\x16\n" +
 	"\x14_registration_secretB\x10\n" +
-	"\x0e_key_statementB\x12\n" +
-	"\x10_revocation_listB\n" +
+	"\x0e_key_statementB\x0e\n" +
+	"\f_revocationsB\n" +
 	"\n" +
 	"\b_sent_atB\f\n" +
 	"\n" +
@@ -527,24 +527,25 @@ var file_federation_v1_registration_proto_goTypes = []any{
 	(*SealedOpening)(nil),            // 7: federation.v1.SealedOpening
 	(*SealedReply)(nil),              // 8: federation.v1.SealedReply
 	(Role)(0),                        // 9: federation.v1.Role
+	(*RevocationExcerpt)(nil),        // 10: federation.v1.RevocationExcerpt
 }
 var file_federation_v1_registration_proto_depIdxs = []int32{
-	6, // 0: federation.v1.OpenRegistrationResponse.cloud_encryption_key_statement:type_name -> federation.v1.SignedStatement
-	7, // 1: federation.v1.RegisterRequest.opening:type_name -> federation.v1.SealedOpening
-	8, // 2: federation.v1.RegisterResponse.reply:type_name -> federation.v1.SealedReply
-	9, // 3: federation.v1.RegistrationRequest.role:type_name -> federation.v1.Role
-	6, // 4: federation.v1.RegistrationRequest.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	6, // 5: federation.v1.RegistrationAnswer.key_statement:type_name -> federation.v1.SignedStatement
-	6, // 6: federation.v1.RegistrationAnswer.revocation_list:type_name -> federation.v1.SignedStatement
-	0, // 7: federation.v1.RegistrationService.OpenRegistration:input_type -> federation.v1.OpenRegistrationRequest
-	2, // 8: federation.v1.RegistrationService.Register:input_type -> federation.v1.RegisterRequest
-	1, // 9: federation.v1.RegistrationService.OpenRegistration:output_type -> federation.v1.OpenRegistrationResponse
-	3, // 10: federation.v1.RegistrationService.Register:output_type -> federation.v1.RegisterResponse
-	9, // [9:11] is the sub-list for method output_type
-	7, // [7:9] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	6,  // 0: federation.v1.OpenRegistrationResponse.cloud_encryption_key_statement:type_name -> federation.v1.SignedStatement
+	7,  // 1: federation.v1.RegisterRequest.opening:type_name -> federation.v1.SealedOpening
+	8,  // 2: federation.v1.RegisterResponse.reply:type_name -> federation.v1.SealedReply
+	9,  // 3: federation.v1.RegistrationRequest.role:type_name -> federation.v1.Role
+	6,  // 4: federation.v1.RegistrationRequest.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	6,  // 5: federation.v1.RegistrationAnswer.key_statement:type_name -> federation.v1.SignedStatement
+	10, // 6: federation.v1.RegistrationAnswer.revocations:type_name -> federation.v1.RevocationExcerpt
+	0,  // 7: federation.v1.RegistrationService.OpenRegistration:input_type -> federation.v1.OpenRegistrationRequest
+	2,  // 8: federation.v1.RegistrationService.Register:input_type -> federation.v1.RegisterRequest
+	1,  // 9: federation.v1.RegistrationService.OpenRegistration:output_type -> federation.v1.OpenRegistrationResponse
+	3,  // 10: federation.v1.RegistrationService.Register:output_type -> federation.v1.RegisterResponse
+	9,  // [9:11] is the sub-list for method output_type
+	7,  // [7:9] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_registration_proto_init() }

@@ -30,7 +30,7 @@ type SearchOutcome int32
 const (
 	// Never valid.
 	SearchOutcome_SEARCH_OUTCOME_UNSPECIFIED SearchOutcome = 0
-	// "found": rows, or accesses, follow.
+	// "found": records, or accesses, follow.
 	SearchOutcome_SEARCH_OUTCOME_FOUND SearchOutcome = 1
 	// "none": no record yet, which is no error.
 	SearchOutcome_SEARCH_OUTCOME_NONE SearchOutcome = 2
@@ -221,8 +221,8 @@ func (x *SearchResponse) GetReply() *SealedReply {
 	return nil
 }
 
-// d2 (eq. 25): {ID_P, T_D2, ID_A, Cert_D or empty, ID_DE, page, nonce, proof, KS_A, EK_A, access, Sig_D2, right}. A, who asks,
-// is a doctor, or a patient.
+// d2 (eq. 25): {ID_P, T_D2, ID_A, Cert_D or empty, ID_DE, after or empty, nonce, proof, KS_A, EK_A, access, Sig_D2, right, known
+// size}. A, who asks, is a doctor, or a patient.
 type SearchQuery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID_P.
@@ -235,8 +235,8 @@ type SearchQuery struct {
 	DoctorCertificate []byte `protobuf:"bytes,4,opt,name=doctor_certificate,json=doctorCertificate,proto3,oneof" json:"doctor_certificate,omitempty"`
 	// ID_DE: a department class here, or "*".
 	DepartmentClass *string `protobuf:"bytes,5,opt,name=department_class,json=departmentClass,proto3,oneof" json:"department_class,omitempty"`
-	// Which page of the answer, from 0.
-	Page *uint32 `protobuf:"varint,6,opt,name=page,proto3,oneof" json:"page,omitempty"`
+	// `next` of the page before this one; absent for the first.
+	After []byte `protobuf:"bytes,6,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	// 16 random bytes.
 	Nonce []byte `protobuf:"bytes,7,opt,name=nonce,proto3,oneof" json:"nonce,omitempty"`
 	// HMAC(K_A, T("D2-proof", T_D2, ID_P, ID_DE, nonce)), in the slot of S_D (X7).
@@ -247,11 +247,13 @@ type SearchQuery struct {
 	EncryptionKeyStatement *SignedStatement `protobuf:"bytes,10,opt,name=encryption_key_statement,json=encryptionKeyStatement,proto3,oneof" json:"encryption_key_statement,omitempty"`
 	// Why it may; absent where there is nothing to show, and nothing to find.
 	Access *Access `protobuf:"bytes,11,opt,name=access,proto3,oneof" json:"access,omitempty"`
-	// Sig_D2 over T("D2", proof, R_A1, serial_A, T_D2, ID_P, ID_DE, ID_A, H(Cert_D) or empty, Hs(access), page, nonce, ID_C,
-	// right) (eq. 26). Hs covers statements and their signatures.
+	// Sig_D2 over T("D2", proof, R_A1, serial_A, T_D2, ID_P, ID_DE, ID_A, H(Cert_D) or empty, Hs(access), after or empty,
+	// nonce, ID_C, right, known size or empty) (eq. 26). Hs covers statements and their signatures.
 	Signature []byte `protobuf:"bytes,12,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
 	// What is asked: "index", where the records are; or "log", who asked for them, of all classes.
-	Right         *Right `protobuf:"varint,13,opt,name=right,proto3,enum=federation.v1.Right,oneof" json:"right,omitempty"`
+	Right *Right `protobuf:"varint,13,opt,name=right,proto3,enum=federation.v1.Right,oneof" json:"right,omitempty"`
+	// Where "log" is asked: the size of the head of this log that who asks remembers; absent where it remembers none.
+	KnownSize     *uint64 `protobuf:"varint,14,opt,name=known_size,json=knownSize,proto3,oneof" json:"known_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,11 +323,11 @@ func (x *SearchQuery) GetDepartmentClass() string {
 	return ""
 }
 
-func (x *SearchQuery) GetPage() uint32 {
-	if x != nil && x.Page != nil {
-		return *x.Page
+func (x *SearchQuery) GetAfter() []byte {
+	if x != nil {
+		return x.After
 	}
-	return 0
+	return nil
 }
 
 func (x *SearchQuery) GetNonce() []byte {
@@ -377,39 +379,44 @@ func (x *SearchQuery) GetRight() Right {
 	return Right_RIGHT_UNSPECIFIED
 }
 
-// One record's place.
-type IndexRow struct {
+func (x *SearchQuery) GetKnownSize() uint64 {
+	if x != nil && x.KnownSize != nil {
+		return *x.KnownSize
+	}
+	return 0
+}
+
+// Where a hospital has records of the patient.
+type IndexHospital struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID_HPC.
 	HospitalId *string `protobuf:"bytes,1,opt,name=hospital_id,json=hospitalId,proto3,oneof" json:"hospital_id,omitempty"`
-	// ID_DE.
-	DepartmentId *string `protobuf:"bytes,2,opt,name=department_id,json=departmentId,proto3,oneof" json:"department_id,omitempty"`
-	// Where the hospital is dialled.
-	Address *string `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	// Where it is dialled.
+	Address *string `protobuf:"bytes,2,opt,name=address,proto3,oneof" json:"address,omitempty"`
 	// KS_HPC.
-	KeyStatement *SignedStatement `protobuf:"bytes,4,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
+	KeyStatement *SignedStatement `protobuf:"bytes,3,opt,name=key_statement,json=keyStatement,proto3,oneof" json:"key_statement,omitempty"`
 	// The newest EK_HPC.
-	EncryptionKeyStatement *SignedStatement `protobuf:"bytes,5,opt,name=encryption_key_statement,json=encryptionKeyStatement,proto3,oneof" json:"encryption_key_statement,omitempty"`
-	// Names the record at that hospital.
-	Handle        []byte `protobuf:"bytes,6,opt,name=handle,proto3,oneof" json:"handle,omitempty"`
+	EncryptionKeyStatement *SignedStatement `protobuf:"bytes,4,opt,name=encryption_key_statement,json=encryptionKeyStatement,proto3,oneof" json:"encryption_key_statement,omitempty"`
+	// At least one, each of this hospital, none twice.
+	Departments   []*IndexDepartment `protobuf:"bytes,5,rep,name=departments,proto3" json:"departments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *IndexRow) Reset() {
-	*x = IndexRow{}
+func (x *IndexHospital) Reset() {
+	*x = IndexHospital{}
 	mi := &file_federation_v1_search_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *IndexRow) String() string {
+func (x *IndexHospital) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*IndexRow) ProtoMessage() {}
+func (*IndexHospital) ProtoMessage() {}
 
-func (x *IndexRow) ProtoReflect() protoreflect.Message {
+func (x *IndexHospital) ProtoReflect() protoreflect.Message {
 	mi := &file_federation_v1_search_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -421,80 +428,129 @@ func (x *IndexRow) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use IndexRow.ProtoReflect.Descriptor instead.
-func (*IndexRow) Descriptor() ([]byte, []int) {
+// Deprecated: Use IndexHospital.ProtoReflect.Descriptor instead.
+func (*IndexHospital) Descriptor() ([]byte, []int) {
 	return file_federation_v1_search_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *IndexRow) GetHospitalId() string {
+func (x *IndexHospital) GetHospitalId() string {
 	if x != nil && x.HospitalId != nil {
 		return *x.HospitalId
 	}
 	return ""
 }
 
-func (x *IndexRow) GetDepartmentId() string {
-	if x != nil && x.DepartmentId != nil {
-		return *x.DepartmentId
-	}
-	return ""
-}
-
-func (x *IndexRow) GetAddress() string {
+func (x *IndexHospital) GetAddress() string {
 	if x != nil && x.Address != nil {
 		return *x.Address
 	}
 	return ""
 }
 
-func (x *IndexRow) GetKeyStatement() *SignedStatement {
+func (x *IndexHospital) GetKeyStatement() *SignedStatement {
 	if x != nil {
 		return x.KeyStatement
 	}
 	return nil
 }
 
-func (x *IndexRow) GetEncryptionKeyStatement() *SignedStatement {
+func (x *IndexHospital) GetEncryptionKeyStatement() *SignedStatement {
 	if x != nil {
 		return x.EncryptionKeyStatement
 	}
 	return nil
 }
 
-func (x *IndexRow) GetHandle() []byte {
+func (x *IndexHospital) GetDepartments() []*IndexDepartment {
 	if x != nil {
-		return x.Handle
+		return x.Departments
 	}
 	return nil
 }
 
-// c (eq. 29): {outcome, rows, page, pages, T_C, proof, Sig_C, accesses}; one size a page whatever the outcome.
+// The records of a department.
+type IndexDepartment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID_DE.
+	DepartmentId *string `protobuf:"bytes,1,opt,name=department_id,json=departmentId,proto3,oneof" json:"department_id,omitempty"`
+	// Each names a record at that hospital; at least one, none twice.
+	Handles       [][]byte `protobuf:"bytes,2,rep,name=handles,proto3" json:"handles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IndexDepartment) Reset() {
+	*x = IndexDepartment{}
+	mi := &file_federation_v1_search_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IndexDepartment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IndexDepartment) ProtoMessage() {}
+
+func (x *IndexDepartment) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_search_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IndexDepartment.ProtoReflect.Descriptor instead.
+func (*IndexDepartment) Descriptor() ([]byte, []int) {
+	return file_federation_v1_search_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *IndexDepartment) GetDepartmentId() string {
+	if x != nil && x.DepartmentId != nil {
+		return *x.DepartmentId
+	}
+	return ""
+}
+
+func (x *IndexDepartment) GetHandles() [][]byte {
+	if x != nil {
+		return x.Handles
+	}
+	return nil
+}
+
+// c (eq. 29): {outcome, hospitals, next or empty, T_C, proof, Sig_C, accesses, log head}; one size a page whatever the outcome.
 type SearchAnswer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What was found, or what is wrong with the access.
 	Outcome *SearchOutcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=federation.v1.SearchOutcome,oneof" json:"outcome,omitempty"`
-	// At most 8 a page; none where "log" was asked.
-	Rows []*IndexRow `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
-	// The page asked for.
-	Page *uint32 `protobuf:"varint,3,opt,name=page,proto3,oneof" json:"page,omitempty"`
-	// How many pages there are; at least 1.
-	Pages *uint32 `protobuf:"varint,4,opt,name=pages,proto3,oneof" json:"pages,omitempty"`
+	// Each once, with as many of its records as the page holds; none where "log" was asked.
+	Hospitals []*IndexHospital `protobuf:"bytes,2,rep,name=hospitals,proto3" json:"hospitals,omitempty"`
+	// What the question for the next page says in `after`, and the cloud alone reads; absent from the last.
+	Next []byte `protobuf:"bytes,3,opt,name=next,proto3,oneof" json:"next,omitempty"`
 	// T_C; equal to the reply's.
-	SentAt *uint64 `protobuf:"varint,5,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	SentAt *uint64 `protobuf:"varint,4,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
 	// HMAC(K_A, T("C-proof", T_C, H(Sig_D2))), in the slot of S_SD (X8).
-	Proof []byte `protobuf:"bytes,6,opt,name=proof,proto3,oneof" json:"proof,omitempty"`
-	// Sig_C over T("C", outcome, ID_DE, proof, R_A1, serial_A, [ID_HPC], T_C, ID_A, H(Sig_D2), H(rows), page, pages,
-	// H(accesses)) (eq. 30): bound to the question (C2).
-	Signature []byte `protobuf:"bytes,7,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
-	// At most 32 a page, the newest first; none where "index" was asked.
-	Accesses      []*AccessEntry `protobuf:"bytes,8,rep,name=accesses,proto3" json:"accesses,omitempty"`
+	Proof []byte `protobuf:"bytes,5,opt,name=proof,proto3,oneof" json:"proof,omitempty"`
+	// Sig_C over T("C", outcome, ID_P, ID_DE, proof, R_A1, serial_A, [H(place)], T_C, ID_A, H(Sig_D2), next or empty,
+	// H(accesses), H(log head) or empty) (eq. 30): bound to the question (C2). place is T("row", ID_HPC, address, H(T("row", KS_HPC,
+	// EK_HPC)), [H(T("row", ID_DE, [handle]))]).
+	Signature []byte `protobuf:"bytes,6,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	// As many as the page holds, at most 128, the newest first; none where "index" was asked.
+	Accesses []*AccessEntry `protobuf:"bytes,7,rep,name=accesses,proto3" json:"accesses,omitempty"`
+	// What they are proved against; absent where "index" was asked, and from a refusal.
+	LogHead       *ProvedHead `protobuf:"bytes,8,opt,name=log_head,json=logHead,proto3,oneof" json:"log_head,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SearchAnswer) Reset() {
 	*x = SearchAnswer{}
-	mi := &file_federation_v1_search_proto_msgTypes[4]
+	mi := &file_federation_v1_search_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +562,7 @@ func (x *SearchAnswer) String() string {
 func (*SearchAnswer) ProtoMessage() {}
 
 func (x *SearchAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_search_proto_msgTypes[4]
+	mi := &file_federation_v1_search_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +575,7 @@ func (x *SearchAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchAnswer.ProtoReflect.Descriptor instead.
 func (*SearchAnswer) Descriptor() ([]byte, []int) {
-	return file_federation_v1_search_proto_rawDescGZIP(), []int{4}
+	return file_federation_v1_search_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SearchAnswer) GetOutcome() SearchOutcome {
@@ -529,25 +585,18 @@ func (x *SearchAnswer) GetOutcome() SearchOutcome {
 	return SearchOutcome_SEARCH_OUTCOME_UNSPECIFIED
 }
 
-func (x *SearchAnswer) GetRows() []*IndexRow {
+func (x *SearchAnswer) GetHospitals() []*IndexHospital {
 	if x != nil {
-		return x.Rows
+		return x.Hospitals
 	}
 	return nil
 }
 
-func (x *SearchAnswer) GetPage() uint32 {
-	if x != nil && x.Page != nil {
-		return *x.Page
+func (x *SearchAnswer) GetNext() []byte {
+	if x != nil {
+		return x.Next
 	}
-	return 0
-}
-
-func (x *SearchAnswer) GetPages() uint32 {
-	if x != nil && x.Pages != nil {
-		return *x.Pages
-	}
-	return 0
+	return nil
 }
 
 func (x *SearchAnswer) GetSentAt() uint64 {
@@ -578,6 +627,323 @@ func (x *SearchAnswer) GetAccesses() []*AccessEntry {
 	return nil
 }
 
+func (x *SearchAnswer) GetLogHead() *ProvedHead {
+	if x != nil {
+		return x.LogHead
+	}
+	return nil
+}
+
+// What a patient keeps of the public cloud's answers to its own search, and hands to a doctor in P2 for where the cloud is silent.
+type KeptPlaces struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest head of the revocation list that the patient has.
+	RevocationHead *SignedStatement `protobuf:"bytes,1,opt,name=revocation_head,json=revocationHead,proto3,oneof" json:"revocation_head,omitempty"`
+	// The pages of one search.
+	Pages         []*PlacesPage `protobuf:"bytes,2,rep,name=pages,proto3" json:"pages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeptPlaces) Reset() {
+	*x = KeptPlaces{}
+	mi := &file_federation_v1_search_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeptPlaces) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeptPlaces) ProtoMessage() {}
+
+func (x *KeptPlaces) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_search_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeptPlaces.ProtoReflect.Descriptor instead.
+func (*KeptPlaces) Descriptor() ([]byte, []int) {
+	return file_federation_v1_search_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *KeptPlaces) GetRevocationHead() *SignedStatement {
+	if x != nil {
+		return x.RevocationHead
+	}
+	return nil
+}
+
+func (x *KeptPlaces) GetPages() []*PlacesPage {
+	if x != nil {
+		return x.Pages
+	}
+	return nil
+}
+
+// A page of C, without what is the asker's alone: what Sig_C covers can be put together from it. Its outcome was "found".
+type PlacesPage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID_DE of D2: a department class, or "*".
+	DepartmentClass *string `protobuf:"bytes,1,opt,name=department_class,json=departmentClass,proto3,oneof" json:"department_class,omitempty"`
+	// The proof of C; nobody but who asked and the public cloud can check it, and nothing rests on it here.
+	Proof []byte `protobuf:"bytes,2,opt,name=proof,proto3,oneof" json:"proof,omitempty"`
+	// R_A1.
+	RegistrationPoint []byte `protobuf:"bytes,3,opt,name=registration_point,json=registrationPoint,proto3,oneof" json:"registration_point,omitempty"`
+	// serial_A.
+	Serial []byte `protobuf:"bytes,4,opt,name=serial,proto3,oneof" json:"serial,omitempty"`
+	// ID_A: the patient, or who stands for it.
+	AskerId *string `protobuf:"bytes,5,opt,name=asker_id,json=askerId,proto3,oneof" json:"asker_id,omitempty"`
+	// H(Sig_D2).
+	QueryDigest []byte `protobuf:"bytes,6,opt,name=query_digest,json=queryDigest,proto3,oneof" json:"query_digest,omitempty"`
+	// T_C.
+	SentAt *uint64 `protobuf:"varint,7,opt,name=sent_at,json=sentAt,proto3,oneof" json:"sent_at,omitempty"`
+	// `next` of C.
+	Next []byte `protobuf:"bytes,8,opt,name=next,proto3,oneof" json:"next,omitempty"`
+	// In the order of C.
+	Places []*KeptPlace `protobuf:"bytes,9,rep,name=places,proto3" json:"places,omitempty"`
+	// Sig_C.
+	Signature     []byte `protobuf:"bytes,10,opt,name=signature,proto3,oneof" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlacesPage) Reset() {
+	*x = PlacesPage{}
+	mi := &file_federation_v1_search_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlacesPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlacesPage) ProtoMessage() {}
+
+func (x *PlacesPage) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_search_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlacesPage.ProtoReflect.Descriptor instead.
+func (*PlacesPage) Descriptor() ([]byte, []int) {
+	return file_federation_v1_search_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PlacesPage) GetDepartmentClass() string {
+	if x != nil && x.DepartmentClass != nil {
+		return *x.DepartmentClass
+	}
+	return ""
+}
+
+func (x *PlacesPage) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *PlacesPage) GetRegistrationPoint() []byte {
+	if x != nil {
+		return x.RegistrationPoint
+	}
+	return nil
+}
+
+func (x *PlacesPage) GetSerial() []byte {
+	if x != nil {
+		return x.Serial
+	}
+	return nil
+}
+
+func (x *PlacesPage) GetAskerId() string {
+	if x != nil && x.AskerId != nil {
+		return *x.AskerId
+	}
+	return ""
+}
+
+func (x *PlacesPage) GetQueryDigest() []byte {
+	if x != nil {
+		return x.QueryDigest
+	}
+	return nil
+}
+
+func (x *PlacesPage) GetSentAt() uint64 {
+	if x != nil && x.SentAt != nil {
+		return *x.SentAt
+	}
+	return 0
+}
+
+func (x *PlacesPage) GetNext() []byte {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+func (x *PlacesPage) GetPlaces() []*KeptPlace {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+func (x *PlacesPage) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// A hospital of a page, or the digest of one that is not shown.
+type KeptPlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// H(T("row", KS_HPC, EK_HPC)) where the hospital is shown, else H(place).
+	Digest []byte `protobuf:"bytes,1,opt,name=digest,proto3,oneof" json:"digest,omitempty"`
+	// ID_HPC; absent where it is not shown, and all that follows with it.
+	HospitalId *string `protobuf:"bytes,2,opt,name=hospital_id,json=hospitalId,proto3,oneof" json:"hospital_id,omitempty"`
+	// Where it is dialled.
+	Address *string `protobuf:"bytes,3,opt,name=address,proto3,oneof" json:"address,omitempty"`
+	// In the order of C.
+	Departments   []*KeptDepartment `protobuf:"bytes,4,rep,name=departments,proto3" json:"departments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeptPlace) Reset() {
+	*x = KeptPlace{}
+	mi := &file_federation_v1_search_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeptPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeptPlace) ProtoMessage() {}
+
+func (x *KeptPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_search_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeptPlace.ProtoReflect.Descriptor instead.
+func (*KeptPlace) Descriptor() ([]byte, []int) {
+	return file_federation_v1_search_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *KeptPlace) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *KeptPlace) GetHospitalId() string {
+	if x != nil && x.HospitalId != nil {
+		return *x.HospitalId
+	}
+	return ""
+}
+
+func (x *KeptPlace) GetAddress() string {
+	if x != nil && x.Address != nil {
+		return *x.Address
+	}
+	return ""
+}
+
+func (x *KeptPlace) GetDepartments() []*KeptDepartment {
+	if x != nil {
+		return x.Departments
+	}
+	return nil
+}
+
+// A department of a hospital, or the digest of one that is not shown.
+type KeptDepartment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// H(T("row", ID_DE, [handle])) where it is not shown, else absent.
+	Digest []byte `protobuf:"bytes,1,opt,name=digest,proto3,oneof" json:"digest,omitempty"`
+	// What C said of it, where it is shown.
+	Shown         *IndexDepartment `protobuf:"bytes,2,opt,name=shown,proto3,oneof" json:"shown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeptDepartment) Reset() {
+	*x = KeptDepartment{}
+	mi := &file_federation_v1_search_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeptDepartment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeptDepartment) ProtoMessage() {}
+
+func (x *KeptDepartment) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_search_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeptDepartment.ProtoReflect.Descriptor instead.
+func (*KeptDepartment) Descriptor() ([]byte, []int) {
+	return file_federation_v1_search_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *KeptDepartment) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *KeptDepartment) GetShown() *IndexDepartment {
+	if x != nil {
+		return x.Shown
+	}
+	return nil
+}
+
 var File_federation_v1_search_proto protoreflect.FileDescriptor
 
 const file_federation_v1_search_proto_rawDesc = "" +
@@ -589,15 +955,15 @@ const file_federation_v1_search_proto_rawDesc = "" +
 	"\b_opening\"Q\n" +
 	"\x0eSearchResponse\x125\n" +
 	"\x05reply\x18\x01 \x01(\v2\x1a.federation.v1.SealedReplyH\x00R\x05reply\x88\x01\x01B\b\n" +
-	"\x06_reply\"\xeb\x06\n" +
+	"\x06_reply\"\xb4\a\n" +
 	"\vSearchQuery\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12$\n" +
 	"\asent_at\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\x06sentAt\x88\x01\x01\x12&\n" +
 	"\basker_id\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\b\x06H\x02R\aaskerId\x88\x01\x01\x12=\n" +
 	"\x12doctor_certificate\x18\x04 \x01(\fB\t\xca\xda\x18\x05\x10\x80  \x01H\x03R\x11doctorCertificate\x88\x01\x01\x126\n" +
-	"\x10department_class\x18\x05 \x01(\tB\x06\xca\xda\x18\x02\b\bH\x04R\x0fdepartmentClass\x88\x01\x01\x12\x17\n" +
-	"\x04page\x18\x06 \x01(\rH\x05R\x04page\x88\x01\x01\x12!\n" +
+	"\x10department_class\x18\x05 \x01(\tB\x06\xca\xda\x18\x02\b\bH\x04R\x0fdepartmentClass\x88\x01\x01\x12$\n" +
+	"\x05after\x18\x06 \x01(\fB\t\xca\xda\x18\x05\x10\x80\x02 \x01H\x05R\x05after\x88\x01\x01\x12!\n" +
 	"\x05nonce\x18\a \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x06R\x05nonce\x88\x01\x01\x12!\n" +
 	"\x05proof\x18\b \x01(\fB\x06\xca\xda\x18\x02\b\x10H\aR\x05proof\x88\x01\x01\x12H\n" +
 	"\rkey_statement\x18\t \x01(\v2\x1e.federation.v1.SignedStatementH\bR\fkeyStatement\x88\x01\x01\x12]\n" +
@@ -606,14 +972,16 @@ const file_federation_v1_search_proto_rawDesc = "" +
 	"\x06access\x18\v \x01(\v2\x15.federation.v1.AccessB\x06\xca\xda\x18\x02 \x01H\n" +
 	"R\x06access\x88\x01\x01\x12)\n" +
 	"\tsignature\x18\f \x01(\fB\x06\xca\xda\x18\x02\b\fH\vR\tsignature\x88\x01\x01\x12/\n" +
-	"\x05right\x18\r \x01(\x0e2\x14.federation.v1.RightH\fR\x05right\x88\x01\x01:\b\xca\xda\x18\x04\b\x80\x80\x01B\r\n" +
+	"\x05right\x18\r \x01(\x0e2\x14.federation.v1.RightH\fR\x05right\x88\x01\x01\x12*\n" +
+	"\n" +
+	"known_size\x18\x0e \x01(\x04B\x06\xca\xda\x18\x02 \x01H\rR\tknownSize\x88\x01\x01:\b\xca\xda\x18\x04\b\x80\x80\x01B\r\n" +
 	"\v_patient_idB\n" +
 	"\n" +
 	"\b_sent_atB\v\n" +
 	"\t_asker_idB\x15\n" +
 	"\x13_doctor_certificateB\x13\n" +
-	"\x11_department_classB\a\n" +
-	"\x05_pageB\b\n" +
+	"\x11_department_classB\b\n" +
+	"\x06_afterB\b\n" +
 	"\x06_nonceB\b\n" +
 	"\x06_proofB\x10\n" +
 	"\x0e_key_statementB\x1b\n" +
@@ -621,40 +989,86 @@ const file_federation_v1_search_proto_rawDesc = "" +
 	"\a_accessB\f\n" +
 	"\n" +
 	"_signatureB\b\n" +
-	"\x06_right\"\xc7\x03\n" +
-	"\bIndexRow\x12,\n" +
+	"\x06_rightB\r\n" +
+	"\v_known_size\"\xa3\x03\n" +
+	"\rIndexHospital\x12,\n" +
 	"\vhospital_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x03H\x00R\n" +
-	"hospitalId\x88\x01\x01\x120\n" +
-	"\rdepartment_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\tH\x01R\fdepartmentId\x88\x01\x01\x12%\n" +
-	"\aaddress\x18\x03 \x01(\tB\x06\xca\xda\x18\x02\b\x14H\x02R\aaddress\x88\x01\x01\x12H\n" +
-	"\rkey_statement\x18\x04 \x01(\v2\x1e.federation.v1.SignedStatementH\x03R\fkeyStatement\x88\x01\x01\x12]\n" +
-	"\x18encryption_key_statement\x18\x05 \x01(\v2\x1e.federation.v1.SignedStatementH\x04R\x16encryptionKeyStatement\x88\x01\x01\x12#\n" +
-	"\x06handle\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x05R\x06handle\x88\x01\x01B\x0e\n" +
-	"\f_hospital_idB\x10\n" +
-	"\x0e_department_idB\n" +
+	"hospitalId\x88\x01\x01\x12%\n" +
+	"\aaddress\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x14H\x01R\aaddress\x88\x01\x01\x12H\n" +
+	"\rkey_statement\x18\x03 \x01(\v2\x1e.federation.v1.SignedStatementH\x02R\fkeyStatement\x88\x01\x01\x12]\n" +
+	"\x18encryption_key_statement\x18\x04 \x01(\v2\x1e.federation.v1.SignedStatementH\x03R\x16encryptionKeyStatement\x88\x01\x01\x12I\n" +
+	"\vdepartments\x18\x05 \x03(\v2\x1e.federation.v1.IndexDepartmentB\a\xca\xda\x18\x03\x18\x80\bR\vdepartmentsB\x0e\n" +
+	"\f_hospital_idB\n" +
 	"\n" +
 	"\b_addressB\x10\n" +
 	"\x0e_key_statementB\x1b\n" +
-	"\x19_encryption_key_statementB\t\n" +
-	"\a_handle\"\xb5\x03\n" +
+	"\x19_encryption_key_statement\"z\n" +
+	"\x0fIndexDepartment\x120\n" +
+	"\rdepartment_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\tH\x00R\fdepartmentId\x88\x01\x01\x12#\n" +
+	"\ahandles\x18\x02 \x03(\fB\t\xca\xda\x18\x05\b\x0e\x18\x80\bR\ahandlesB\x10\n" +
+	"\x0e_department_id\"\xfb\x03\n" +
 	"\fSearchAnswer\x12;\n" +
-	"\aoutcome\x18\x01 \x01(\x0e2\x1c.federation.v1.SearchOutcomeH\x00R\aoutcome\x88\x01\x01\x123\n" +
-	"\x04rows\x18\x02 \x03(\v2\x17.federation.v1.IndexRowB\x06\xca\xda\x18\x02\x18\bR\x04rows\x12\x17\n" +
-	"\x04page\x18\x03 \x01(\rH\x01R\x04page\x88\x01\x01\x12\x19\n" +
-	"\x05pages\x18\x04 \x01(\rH\x02R\x05pages\x88\x01\x01\x12$\n" +
-	"\asent_at\x18\x05 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x03R\x06sentAt\x88\x01\x01\x12!\n" +
-	"\x05proof\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x04R\x05proof\x88\x01\x01\x12)\n" +
-	"\tsignature\x18\a \x01(\fB\x06\xca\xda\x18\x02\b\fH\x05R\tsignature\x88\x01\x01\x12>\n" +
-	"\baccesses\x18\b \x03(\v2\x1a.federation.v1.AccessEntryB\x06\xca\xda\x18\x02\x18 R\baccesses:\b\xca\xda\x18\x04\b\x80\x80\x02B\n" +
+	"\aoutcome\x18\x01 \x01(\x0e2\x1c.federation.v1.SearchOutcomeH\x00R\aoutcome\x88\x01\x01\x12B\n" +
+	"\thospitals\x18\x02 \x03(\v2\x1c.federation.v1.IndexHospitalB\x06\xca\xda\x18\x02\x18\x10R\thospitals\x12\"\n" +
+	"\x04next\x18\x03 \x01(\fB\t\xca\xda\x18\x05\x10\x80\x02 \x01H\x01R\x04next\x88\x01\x01\x12$\n" +
+	"\asent_at\x18\x04 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x02R\x06sentAt\x88\x01\x01\x12!\n" +
+	"\x05proof\x18\x05 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x03R\x05proof\x88\x01\x01\x12)\n" +
+	"\tsignature\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\fH\x04R\tsignature\x88\x01\x01\x12?\n" +
+	"\baccesses\x18\a \x03(\v2\x1a.federation.v1.AccessEntryB\a\xca\xda\x18\x03\x18\x80\x01R\baccesses\x12A\n" +
+	"\blog_head\x18\b \x01(\v2\x19.federation.v1.ProvedHeadB\x06\xca\xda\x18\x02 \x01H\x05R\alogHead\x88\x01\x01:\b\xca\xda\x18\x04\b\x80\x80\x02B\n" +
 	"\n" +
 	"\b_outcomeB\a\n" +
-	"\x05_pageB\b\n" +
-	"\x06_pagesB\n" +
+	"\x05_nextB\n" +
 	"\n" +
 	"\b_sent_atB\b\n" +
 	"\x06_proofB\f\n" +
 	"\n" +
-	"_signature*\x95\x04\n" +
+	"_signatureB\v\n" +
+	"\t_log_head\"\xa7\x01\n" +
+	"\n" +
+	"KeptPlaces\x12L\n" +
+	"\x0frevocation_head\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementH\x00R\x0erevocationHead\x88\x01\x01\x127\n" +
+	"\x05pages\x18\x02 \x03(\v2\x19.federation.v1.PlacesPageB\x06\xca\xda\x18\x02\x18\bR\x05pagesB\x12\n" +
+	"\x10_revocation_head\"\xd1\x04\n" +
+	"\n" +
+	"PlacesPage\x126\n" +
+	"\x10department_class\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\bH\x00R\x0fdepartmentClass\x88\x01\x01\x12!\n" +
+	"\x05proof\x18\x02 \x01(\fB\x06\xca\xda\x18\x02\b\x10H\x01R\x05proof\x88\x01\x01\x12:\n" +
+	"\x12registration_point\x18\x03 \x01(\fB\x06\xca\xda\x18\x02\b\x16H\x02R\x11registrationPoint\x88\x01\x01\x12#\n" +
+	"\x06serial\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x03R\x06serial\x88\x01\x01\x12&\n" +
+	"\basker_id\x18\x05 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x04R\aaskerId\x88\x01\x01\x12.\n" +
+	"\fquery_digest\x18\x06 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x05R\vqueryDigest\x88\x01\x01\x12$\n" +
+	"\asent_at\x18\a \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x06R\x06sentAt\x88\x01\x01\x12\"\n" +
+	"\x04next\x18\b \x01(\fB\t\xca\xda\x18\x05\x10\x80\x02 \x01H\aR\x04next\x88\x01\x01\x128\n" +
+	"\x06places\x18\t \x03(\v2\x18.federation.v1.KeptPlaceB\x06\xca\xda\x18\x02\x18\x10R\x06places\x12)\n" +
+	"\tsignature\x18\n" +
+	" \x01(\fB\x06\xca\xda\x18\x02\b\fH\bR\tsignature\x88\x01\x01B\x13\n" +
+	"\x11_department_classB\b\n" +
+	"\x06_proofB\x15\n" +
+	"\x13_registration_pointB\t\n" +
+	"\a_serialB\v\n" +
+	"\t_asker_idB\x0f\n" +
+	"\r_query_digestB\n" +
+	"\n" +
+	"\b_sent_atB\a\n" +
+	"\x05_nextB\f\n" +
+	"\n" +
+	"_signature\"\xfa\x01\n" +
+	"\tKeptPlace\x12#\n" +
+	"\x06digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\x06digest\x88\x01\x01\x12.\n" +
+	"\vhospital_id\x18\x02 \x01(\tB\b\xca\xda\x18\x04\b\x03 \x01H\x01R\n" +
+	"hospitalId\x88\x01\x01\x12'\n" +
+	"\aaddress\x18\x03 \x01(\tB\b\xca\xda\x18\x04\b\x14 \x01H\x02R\aaddress\x88\x01\x01\x12H\n" +
+	"\vdepartments\x18\x04 \x03(\v2\x1d.federation.v1.KeptDepartmentB\a\xca\xda\x18\x03\x18\x80\bR\vdepartmentsB\t\n" +
+	"\a_digestB\x0e\n" +
+	"\f_hospital_idB\n" +
+	"\n" +
+	"\b_address\"\x8f\x01\n" +
+	"\x0eKeptDepartment\x12%\n" +
+	"\x06digest\x18\x01 \x01(\fB\b\xca\xda\x18\x04\b\r \x01H\x00R\x06digest\x88\x01\x01\x12A\n" +
+	"\x05shown\x18\x02 \x01(\v2\x1e.federation.v1.IndexDepartmentB\x06\xca\xda\x18\x02 \x01H\x01R\x05shown\x88\x01\x01B\t\n" +
+	"\a_digestB\b\n" +
+	"\x06_shown*\x95\x04\n" +
 	"\rSearchOutcome\x12\x1e\n" +
 	"\x1aSEARCH_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14SEARCH_OUTCOME_FOUND\x10\x01\x12\x17\n" +
@@ -690,40 +1104,53 @@ func file_federation_v1_search_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_search_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_federation_v1_search_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_federation_v1_search_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_federation_v1_search_proto_goTypes = []any{
 	(SearchOutcome)(0),      // 0: federation.v1.SearchOutcome
 	(*SearchRequest)(nil),   // 1: federation.v1.SearchRequest
 	(*SearchResponse)(nil),  // 2: federation.v1.SearchResponse
 	(*SearchQuery)(nil),     // 3: federation.v1.SearchQuery
-	(*IndexRow)(nil),        // 4: federation.v1.IndexRow
-	(*SearchAnswer)(nil),    // 5: federation.v1.SearchAnswer
-	(*SealedOpening)(nil),   // 6: federation.v1.SealedOpening
-	(*SealedReply)(nil),     // 7: federation.v1.SealedReply
-	(*SignedStatement)(nil), // 8: federation.v1.SignedStatement
-	(*Access)(nil),          // 9: federation.v1.Access
-	(Right)(0),              // 10: federation.v1.Right
-	(*AccessEntry)(nil),     // 11: federation.v1.AccessEntry
+	(*IndexHospital)(nil),   // 4: federation.v1.IndexHospital
+	(*IndexDepartment)(nil), // 5: federation.v1.IndexDepartment
+	(*SearchAnswer)(nil),    // 6: federation.v1.SearchAnswer
+	(*KeptPlaces)(nil),      // 7: federation.v1.KeptPlaces
+	(*PlacesPage)(nil),      // 8: federation.v1.PlacesPage
+	(*KeptPlace)(nil),       // 9: federation.v1.KeptPlace
+	(*KeptDepartment)(nil),  // 10: federation.v1.KeptDepartment
+	(*SealedOpening)(nil),   // 11: federation.v1.SealedOpening
+	(*SealedReply)(nil),     // 12: federation.v1.SealedReply
+	(*SignedStatement)(nil), // 13: federation.v1.SignedStatement
+	(*Access)(nil),          // 14: federation.v1.Access
+	(Right)(0),              // 15: federation.v1.Right
+	(*AccessEntry)(nil),     // 16: federation.v1.AccessEntry
+	(*ProvedHead)(nil),      // 17: federation.v1.ProvedHead
 }
 var file_federation_v1_search_proto_depIdxs = []int32{
-	6,  // 0: federation.v1.SearchRequest.opening:type_name -> federation.v1.SealedOpening
-	7,  // 1: federation.v1.SearchResponse.reply:type_name -> federation.v1.SealedReply
-	8,  // 2: federation.v1.SearchQuery.key_statement:type_name -> federation.v1.SignedStatement
-	8,  // 3: federation.v1.SearchQuery.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	9,  // 4: federation.v1.SearchQuery.access:type_name -> federation.v1.Access
-	10, // 5: federation.v1.SearchQuery.right:type_name -> federation.v1.Right
-	8,  // 6: federation.v1.IndexRow.key_statement:type_name -> federation.v1.SignedStatement
-	8,  // 7: federation.v1.IndexRow.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	0,  // 8: federation.v1.SearchAnswer.outcome:type_name -> federation.v1.SearchOutcome
-	4,  // 9: federation.v1.SearchAnswer.rows:type_name -> federation.v1.IndexRow
-	11, // 10: federation.v1.SearchAnswer.accesses:type_name -> federation.v1.AccessEntry
-	1,  // 11: federation.v1.SearchService.Search:input_type -> federation.v1.SearchRequest
-	2,  // 12: federation.v1.SearchService.Search:output_type -> federation.v1.SearchResponse
-	12, // [12:13] is the sub-list for method output_type
-	11, // [11:12] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	11, // 0: federation.v1.SearchRequest.opening:type_name -> federation.v1.SealedOpening
+	12, // 1: federation.v1.SearchResponse.reply:type_name -> federation.v1.SealedReply
+	13, // 2: federation.v1.SearchQuery.key_statement:type_name -> federation.v1.SignedStatement
+	13, // 3: federation.v1.SearchQuery.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	14, // 4: federation.v1.SearchQuery.access:type_name -> federation.v1.Access
+	15, // 5: federation.v1.SearchQuery.right:type_name -> federation.v1.Right
+	13, // 6: federation.v1.IndexHospital.key_statement:type_name -> federation.v1.SignedStatement
+	13, // 7: federation.v1.IndexHospital.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	5,  // 8: federation.v1.IndexHospital.departments:type_name -> federation.v1.IndexDepartment
+	0,  // 9: federation.v1.SearchAnswer.outcome:type_name -> federation.v1.SearchOutcome
+	4,  // 10: federation.v1.SearchAnswer.hospitals:type_name -> federation.v1.IndexHospital
+	16, // 11: federation.v1.SearchAnswer.accesses:type_name -> federation.v1.AccessEntry
+	17, // 12: federation.v1.SearchAnswer.log_head:type_name -> federation.v1.ProvedHead
+	13, // 13: federation.v1.KeptPlaces.revocation_head:type_name -> federation.v1.SignedStatement
+	8,  // 14: federation.v1.KeptPlaces.pages:type_name -> federation.v1.PlacesPage
+	9,  // 15: federation.v1.PlacesPage.places:type_name -> federation.v1.KeptPlace
+	10, // 16: federation.v1.KeptPlace.departments:type_name -> federation.v1.KeptDepartment
+	5,  // 17: federation.v1.KeptDepartment.shown:type_name -> federation.v1.IndexDepartment
+	1,  // 18: federation.v1.SearchService.Search:input_type -> federation.v1.SearchRequest
+	2,  // 19: federation.v1.SearchService.Search:output_type -> federation.v1.SearchResponse
+	19, // [19:20] is the sub-list for method output_type
+	18, // [18:19] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_search_proto_init() }
@@ -740,13 +1167,18 @@ func file_federation_v1_search_proto_init() {
 	file_federation_v1_search_proto_msgTypes[2].OneofWrappers = []any{}
 	file_federation_v1_search_proto_msgTypes[3].OneofWrappers = []any{}
 	file_federation_v1_search_proto_msgTypes[4].OneofWrappers = []any{}
+	file_federation_v1_search_proto_msgTypes[5].OneofWrappers = []any{}
+	file_federation_v1_search_proto_msgTypes[6].OneofWrappers = []any{}
+	file_federation_v1_search_proto_msgTypes[7].OneofWrappers = []any{}
+	file_federation_v1_search_proto_msgTypes[8].OneofWrappers = []any{}
+	file_federation_v1_search_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_search_proto_rawDesc), len(file_federation_v1_search_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

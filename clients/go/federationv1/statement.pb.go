@@ -1929,47 +1929,46 @@ func (x *Sweep) GetBefore() uint64 {
 	return 0
 }
 
-// Label "rl", signed by PRK_C: what no longer holds. A list past its `next_update` is stale, and stale means no reads.
-type RevocationList struct {
+// Label "rl", signed by PRK_C: the head of the set of what no longer holds. Past its `next_update` it is stale, and stale means
+// no reads. The set itself lies in 4,096 shards by the first 12 bits of its entries, which are the leaves of a Merkle tree.
+type RevocationHead struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Grows by at least one with every list; a receiver never goes back.
+	// Grows by at least one with every head; a receiver never goes back.
 	Sequence *uint64 `protobuf:"varint,1,opt,name=sequence,proto3,oneof" json:"sequence,omitempty"`
 	// When it was made.
 	ThisUpdate *uint64 `protobuf:"varint,2,opt,name=this_update,json=thisUpdate,proto3,oneof" json:"this_update,omitempty"`
 	// At most 1 hour after this_update.
 	NextUpdate *uint64 `protobuf:"varint,3,opt,name=next_update,json=nextUpdate,proto3,oneof" json:"next_update,omitempty"`
-	// H(T("serial", serial)) of each revoked credential.
-	Serials [][]byte `protobuf:"bytes,4,rep,name=serials,proto3" json:"serials,omitempty"`
-	// H(T("revoked", what, whose, id)) of each statement that was taken back before its end: "grant" and "mandate" about ID_P,
-	// "guardian" and "duty" that ID_HPC stated.
-	Statements [][]byte `protobuf:"bytes,5,rep,name=statements,proto3" json:"statements,omitempty"`
-	// Key id of each revoked encryption key.
-	KeyIds [][]byte `protobuf:"bytes,6,rep,name=key_ids,json=keyIds,proto3" json:"key_ids,omitempty"`
-	// The number of the newest trust bundle: a fresh list doesn't let an old bundle pass for the newest.
+	// Root over the 4,096 shards, as in RFC 9162, section 2.1. A leaf is
+	// T("shard", entries one after another, sweeps one after another), a sweep with its `before` in 8 bytes, big-endian.
+	Root []byte `protobuf:"bytes,4,opt,name=root,proto3,oneof" json:"root,omitempty"`
+	// How many entries the set has, sweeps among them.
+	Entries *uint64 `protobuf:"varint,5,opt,name=entries,proto3,oneof" json:"entries,omitempty"`
+	// Grows with every change of the set alone: a delta leads from one revision to another.
+	Revision *uint64 `protobuf:"varint,6,opt,name=revision,proto3,oneof" json:"revision,omitempty"`
+	// The number of the newest trust bundle: a fresh head doesn't let an old bundle pass for the newest.
 	BundleSequence *uint64 `protobuf:"varint,7,opt,name=bundle_sequence,json=bundleSequence,proto3,oneof" json:"bundle_sequence,omitempty"`
 	// The authorities' CRLs. A CRL with a lower number, or with the same number and another digest, counts for nothing, and so
 	// does one of an authority that is not named here.
-	Crls []*CrlPin `protobuf:"bytes,8,rep,name=crls,proto3" json:"crls,omitempty"`
-	// Who took back everything signed so far, and when.
-	Sweeps        []*Sweep `protobuf:"bytes,9,rep,name=sweeps,proto3" json:"sweeps,omitempty"`
+	Crls          []*CrlPin `protobuf:"bytes,8,rep,name=crls,proto3" json:"crls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RevocationList) Reset() {
-	*x = RevocationList{}
+func (x *RevocationHead) Reset() {
+	*x = RevocationHead{}
 	mi := &file_federation_v1_statement_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RevocationList) String() string {
+func (x *RevocationHead) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RevocationList) ProtoMessage() {}
+func (*RevocationHead) ProtoMessage() {}
 
-func (x *RevocationList) ProtoReflect() protoreflect.Message {
+func (x *RevocationHead) ProtoReflect() protoreflect.Message {
 	mi := &file_federation_v1_statement_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1981,70 +1980,202 @@ func (x *RevocationList) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RevocationList.ProtoReflect.Descriptor instead.
-func (*RevocationList) Descriptor() ([]byte, []int) {
+// Deprecated: Use RevocationHead.ProtoReflect.Descriptor instead.
+func (*RevocationHead) Descriptor() ([]byte, []int) {
 	return file_federation_v1_statement_proto_rawDescGZIP(), []int{18}
 }
 
-func (x *RevocationList) GetSequence() uint64 {
+func (x *RevocationHead) GetSequence() uint64 {
 	if x != nil && x.Sequence != nil {
 		return *x.Sequence
 	}
 	return 0
 }
 
-func (x *RevocationList) GetThisUpdate() uint64 {
+func (x *RevocationHead) GetThisUpdate() uint64 {
 	if x != nil && x.ThisUpdate != nil {
 		return *x.ThisUpdate
 	}
 	return 0
 }
 
-func (x *RevocationList) GetNextUpdate() uint64 {
+func (x *RevocationHead) GetNextUpdate() uint64 {
 	if x != nil && x.NextUpdate != nil {
 		return *x.NextUpdate
 	}
 	return 0
 }
 
-func (x *RevocationList) GetSerials() [][]byte {
+func (x *RevocationHead) GetRoot() []byte {
 	if x != nil {
-		return x.Serials
+		return x.Root
 	}
 	return nil
 }
 
-func (x *RevocationList) GetStatements() [][]byte {
-	if x != nil {
-		return x.Statements
+func (x *RevocationHead) GetEntries() uint64 {
+	if x != nil && x.Entries != nil {
+		return *x.Entries
 	}
-	return nil
+	return 0
 }
 
-func (x *RevocationList) GetKeyIds() [][]byte {
-	if x != nil {
-		return x.KeyIds
+func (x *RevocationHead) GetRevision() uint64 {
+	if x != nil && x.Revision != nil {
+		return *x.Revision
 	}
-	return nil
+	return 0
 }
 
-func (x *RevocationList) GetBundleSequence() uint64 {
+func (x *RevocationHead) GetBundleSequence() uint64 {
 	if x != nil && x.BundleSequence != nil {
 		return *x.BundleSequence
 	}
 	return 0
 }
 
-func (x *RevocationList) GetCrls() []*CrlPin {
+func (x *RevocationHead) GetCrls() []*CrlPin {
 	if x != nil {
 		return x.Crls
 	}
 	return nil
 }
 
-func (x *RevocationList) GetSweeps() []*Sweep {
+// One of the 4,096 parts of the set of what no longer holds.
+type RevocationShard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first 12 bits of its entries, big-endian.
+	Prefix *uint32 `protobuf:"varint,1,opt,name=prefix,proto3,oneof" json:"prefix,omitempty"`
+	// What is revoked, in ascending order: H(T("serial", serial)) of a credential, H(T("revoked", what, whose, id)) of a statement
+	// that was taken back before its end ("grant" and "mandate" about ID_P, "guardian" and "duty" that ID_HPC stated),
+	// H(T("key", key id)) of an encryption key.
+	Entries [][]byte `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Who took back everything signed so far, and when; in ascending order.
+	Sweeps []*Sweep `protobuf:"bytes,3,rep,name=sweeps,proto3" json:"sweeps,omitempty"`
+	// The 12 digests that lead from the shard to the root, from below; none where all shards come.
+	Path          [][]byte `protobuf:"bytes,4,rep,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevocationShard) Reset() {
+	*x = RevocationShard{}
+	mi := &file_federation_v1_statement_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevocationShard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevocationShard) ProtoMessage() {}
+
+func (x *RevocationShard) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevocationShard.ProtoReflect.Descriptor instead.
+func (*RevocationShard) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RevocationShard) GetPrefix() uint32 {
+	if x != nil && x.Prefix != nil {
+		return *x.Prefix
+	}
+	return 0
+}
+
+func (x *RevocationShard) GetEntries() [][]byte {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *RevocationShard) GetSweeps() []*Sweep {
 	if x != nil {
 		return x.Sweeps
+	}
+	return nil
+}
+
+func (x *RevocationShard) GetPath() [][]byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+// Some shards, and the head that they are proven by.
+type RevocationExcerpt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The RevocationHead, signed by PRK_C.
+	Head *SignedStatement `protobuf:"bytes,1,opt,name=head,proto3,oneof" json:"head,omitempty"`
+	// Shards, each once.
+	Shards []*RevocationShard `protobuf:"bytes,2,rep,name=shards,proto3" json:"shards,omitempty"`
+	// The authorities' CRLs that the head pins, DER, as far as who asks for shards does not have them; none in other answers.
+	CertificateRevocationLists [][]byte `protobuf:"bytes,3,rep,name=certificate_revocation_lists,json=certificateRevocationLists,proto3" json:"certificate_revocation_lists,omitempty"`
+	unknownFields              protoimpl.UnknownFields
+	sizeCache                  protoimpl.SizeCache
+}
+
+func (x *RevocationExcerpt) Reset() {
+	*x = RevocationExcerpt{}
+	mi := &file_federation_v1_statement_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevocationExcerpt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevocationExcerpt) ProtoMessage() {}
+
+func (x *RevocationExcerpt) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_statement_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevocationExcerpt.ProtoReflect.Descriptor instead.
+func (*RevocationExcerpt) Descriptor() ([]byte, []int) {
+	return file_federation_v1_statement_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RevocationExcerpt) GetHead() *SignedStatement {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *RevocationExcerpt) GetShards() []*RevocationShard {
+	if x != nil {
+		return x.Shards
+	}
+	return nil
+}
+
+func (x *RevocationExcerpt) GetCertificateRevocationLists() [][]byte {
+	if x != nil {
+		return x.CertificateRevocationLists
 	}
 	return nil
 }
@@ -2335,25 +2466,39 @@ const file_federation_v1_statement_proto_rawDesc = "" +
 	"\x0epatient_digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\rpatientDigest\x88\x01\x01\x12#\n" +
 	"\x06before\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\x06before\x88\x01\x01B\x11\n" +
 	"\x0f_patient_digestB\t\n" +
-	"\a_before\"\xda\x03\n" +
-	"\x0eRevocationList\x12\x1f\n" +
+	"\a_before\"\xb2\x03\n" +
+	"\x0eRevocationHead\x12\x1f\n" +
 	"\bsequence\x18\x01 \x01(\x04H\x00R\bsequence\x88\x01\x01\x12,\n" +
 	"\vthis_update\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\n" +
 	"thisUpdate\x88\x01\x01\x12,\n" +
 	"\vnext_update\x18\x03 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x02R\n" +
-	"nextUpdate\x88\x01\x01\x12#\n" +
-	"\aserials\x18\x04 \x03(\fB\t\xca\xda\x18\x05\b\r\x18\x80 R\aserials\x12)\n" +
-	"\n" +
-	"statements\x18\x05 \x03(\fB\t\xca\xda\x18\x05\b\r\x18\x80 R\n" +
-	"statements\x12\"\n" +
-	"\akey_ids\x18\x06 \x03(\fB\t\xca\xda\x18\x05\b\x0e\x18\x80\bR\x06keyIds\x12,\n" +
-	"\x0fbundle_sequence\x18\a \x01(\x04H\x03R\x0ebundleSequence\x88\x01\x01\x121\n" +
-	"\x04crls\x18\b \x03(\v2\x15.federation.v1.CrlPinB\x06\xca\xda\x18\x02\x18@R\x04crls\x125\n" +
-	"\x06sweeps\x18\t \x03(\v2\x14.federation.v1.SweepB\a\xca\xda\x18\x03\x18\x80\bR\x06sweepsB\v\n" +
+	"nextUpdate\x88\x01\x01\x12\x1f\n" +
+	"\x04root\x18\x04 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x03R\x04root\x88\x01\x01\x12\x1d\n" +
+	"\aentries\x18\x05 \x01(\x04H\x04R\aentries\x88\x01\x01\x12\x1f\n" +
+	"\brevision\x18\x06 \x01(\x04H\x05R\brevision\x88\x01\x01\x12,\n" +
+	"\x0fbundle_sequence\x18\a \x01(\x04H\x06R\x0ebundleSequence\x88\x01\x01\x121\n" +
+	"\x04crls\x18\b \x03(\v2\x15.federation.v1.CrlPinB\x06\xca\xda\x18\x02\x18@R\x04crlsB\v\n" +
 	"\t_sequenceB\x0e\n" +
 	"\f_this_updateB\x0e\n" +
-	"\f_next_updateB\x12\n" +
-	"\x10_bundle_sequence*R\n" +
+	"\f_next_updateB\a\n" +
+	"\x05_rootB\n" +
+	"\n" +
+	"\b_entriesB\v\n" +
+	"\t_revisionB\x12\n" +
+	"\x10_bundle_sequence\"\xb4\x01\n" +
+	"\x0fRevocationShard\x12\x1b\n" +
+	"\x06prefix\x18\x01 \x01(\rH\x00R\x06prefix\x88\x01\x01\x12$\n" +
+	"\aentries\x18\x02 \x03(\fB\n" +
+	"\xca\xda\x18\x06\b\r\x18\x80\x80\x02R\aentries\x125\n" +
+	"\x06sweeps\x18\x03 \x03(\v2\x14.federation.v1.SweepB\a\xca\xda\x18\x03\x18\x80@R\x06sweeps\x12\x1c\n" +
+	"\x04path\x18\x04 \x03(\fB\b\xca\xda\x18\x04\b\r\x18\fR\x04pathB\t\n" +
+	"\a_prefix\"\xe3\x01\n" +
+	"\x11RevocationExcerpt\x127\n" +
+	"\x04head\x18\x01 \x01(\v2\x1e.federation.v1.SignedStatementH\x00R\x04head\x88\x01\x01\x12>\n" +
+	"\x06shards\x18\x02 \x03(\v2\x1e.federation.v1.RevocationShardB\x06\xca\xda\x18\x02\x18 R\x06shards\x12L\n" +
+	"\x1ccertificate_revocation_lists\x18\x03 \x03(\fB\n" +
+	"\xca\xda\x18\x06\x10\x80\x80@\x18@R\x1acertificateRevocationListsB\a\n" +
+	"\x05_head*R\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fROLE_PATIENT\x10\x01\x12\x0f\n" +
@@ -2396,7 +2541,7 @@ func file_federation_v1_statement_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_statement_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_federation_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_federation_v1_statement_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_federation_v1_statement_proto_goTypes = []any{
 	(Role)(0),                      // 0: federation.v1.Role
 	(Right)(0),                     // 1: federation.v1.Right
@@ -2420,7 +2565,9 @@ var file_federation_v1_statement_proto_goTypes = []any{
 	(*Restriction)(nil),            // 19: federation.v1.Restriction
 	(*CrlPin)(nil),                 // 20: federation.v1.CrlPin
 	(*Sweep)(nil),                  // 21: federation.v1.Sweep
-	(*RevocationList)(nil),         // 22: federation.v1.RevocationList
+	(*RevocationHead)(nil),         // 22: federation.v1.RevocationHead
+	(*RevocationShard)(nil),        // 23: federation.v1.RevocationShard
+	(*RevocationExcerpt)(nil),      // 24: federation.v1.RevocationExcerpt
 }
 var file_federation_v1_statement_proto_depIdxs = []int32{
 	0,  // 0: federation.v1.Credential.role:type_name -> federation.v1.Role
@@ -2434,13 +2581,15 @@ var file_federation_v1_statement_proto_depIdxs = []int32{
 	3,  // 8: federation.v1.Mandate.powers:type_name -> federation.v1.Power
 	3,  // 9: federation.v1.Guardianship.powers:type_name -> federation.v1.Power
 	18, // 10: federation.v1.Restriction.hidden:type_name -> federation.v1.HiddenRecords
-	20, // 11: federation.v1.RevocationList.crls:type_name -> federation.v1.CrlPin
-	21, // 12: federation.v1.RevocationList.sweeps:type_name -> federation.v1.Sweep
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	20, // 11: federation.v1.RevocationHead.crls:type_name -> federation.v1.CrlPin
+	21, // 12: federation.v1.RevocationShard.sweeps:type_name -> federation.v1.Sweep
+	4,  // 13: federation.v1.RevocationExcerpt.head:type_name -> federation.v1.SignedStatement
+	23, // 14: federation.v1.RevocationExcerpt.shards:type_name -> federation.v1.RevocationShard
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_statement_proto_init() }
@@ -2472,13 +2621,15 @@ func file_federation_v1_statement_proto_init() {
 	file_federation_v1_statement_proto_msgTypes[16].OneofWrappers = []any{}
 	file_federation_v1_statement_proto_msgTypes[17].OneofWrappers = []any{}
 	file_federation_v1_statement_proto_msgTypes[18].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[19].OneofWrappers = []any{}
+	file_federation_v1_statement_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_statement_proto_rawDesc), len(file_federation_v1_statement_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -75,6 +75,21 @@ func Verify(verifyingKey, message, signature []byte) bool {
 	return err == nil && ecdsa.VerifyASN1(public, digestOf(verifyingKey, message), encoded)
 }
 
+// VerifyText says whether a signature of a note is this key's (C2SP signed-note, type 0x02): DER in its one form, over the text
+// itself, with s at most n/2.
+func VerifyText(verifyingKey, text, signature []byte) bool {
+	public, err := curve.VerifyingKey(verifyingKey)
+	if err != nil {
+		return false
+	}
+	var claimed dsaSignature
+	if rest, err := asn1.Unmarshal(signature, &claimed); err != nil || len(rest) > 0 || claimed.S.Cmp(halfOrder) > 0 {
+		return false
+	}
+	digest := sha256.Sum256(text)
+	return ecdsa.VerifyASN1(public, digest[:], signature)
+}
+
 func digestOf(verifyingKey, message []byte) []byte {
 	digest := sha256.Sum256(transcript.T("sig", verifyingKey, message))
 	return digest[:]

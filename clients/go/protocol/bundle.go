@@ -77,7 +77,7 @@ func (b *TrustedBundle) Follow(signed *pb.SignedStatement) (*TrustedBundle, erro
 
 // RequireUsable refuses with BUNDLE_STALE a bundle whose grace has passed since it was made, or since the newest list, verified, that
 // named no newer one. The list's own time counts: an old list played again confirms nothing anew.
-func (b *TrustedBundle) RequireUsable(list *pb.RevocationList, now Instant) error {
+func (b *TrustedBundle) RequireUsable(list *pb.RevocationHead, now Instant) error {
 	confirmed := b.Content.GetIssuedAt()
 	if list != nil && list.GetBundleSequence() <= b.Content.GetSequence() {
 		confirmed = max(confirmed, list.GetThisUpdate())
@@ -233,7 +233,7 @@ func statedAt(statement proto.Message) Instant {
 	switch found := statement.(type) {
 	case *pb.KeyStatement:
 		return found.GetStatedAt()
-	case *pb.RevocationList:
+	case *pb.RevocationHead:
 		return found.GetThisUpdate()
 	case *pb.RenewalReceipt:
 		return found.GetDoneAt()

@@ -103,10 +103,10 @@ func (o *office) verify(t *testing.T) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lists := Lists{revocations: &pb.RevocationList{}}
+	lists := Lists{head: &pb.RevocationHead{}}
 	if o.number != nil {
 		pin := &pb.CrlPin{CertificateDigest: transcript.Digest(o.certificate.Raw), Number: o.number.Bytes(), Digest: o.pinned}
-		lists.revocations.Crls = append(lists.revocations.Crls, pin)
+		lists.head.Crls = append(lists.head.Crls, pin)
 	}
 	for _, each := range o.crls {
 		crl, err := x509.ParseRevocationList(each)
@@ -233,7 +233,7 @@ func TestRelaysListsLeaveTheCRLsOfOtherAuthoritiesAtHand(t *testing.T) {
 		}
 		return crls
 	}
-	list, anchors := &pb.RevocationList{}, &Anchors{}
+	list, anchors := &pb.RevocationHead{}, &Anchors{}
 	for _, each := range []*office{here, elsewhere} {
 		anchors.authorities = append(anchors.authorities, authority{"M:board", each.certificate, each.scope})
 		pin := &pb.CrlPin{CertificateDigest: transcript.Digest(each.certificate.Raw), Number: each.number.Bytes(), Digest: each.pinned}
@@ -241,7 +241,7 @@ func TestRelaysListsLeaveTheCRLsOfOtherAuthoritiesAtHand(t *testing.T) {
 	}
 	kept := Lists{crls: read(here.crls[0], elsewhere.crls[0])}
 	for name, handed := range map[string][]byte{"newer": here.crls[1], "made up": stranger.crls[1]} {
-		merged := Lists{list, read(handed)}.WithKept(kept, anchors)
+		merged := Lists{head: list, crls: read(handed)}.WithKept(kept, anchors)
 		if len(merged.CRLs()) != 2 {
 			t.Errorf("%s: %d CRLs", name, len(merged.CRLs()))
 		}

@@ -2,6 +2,8 @@ package protocol
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"medunion.example/clients/go/access"
 	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/internal/revoked"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
@@ -96,36 +99,61 @@ func TestDigestsOfAccess(t *testing.T) {
 }
 
 func TestEntriesOfTheRevocationList(t *testing.T) {
-	lists := Lists{revocations: &pb.RevocationList{}}
-	if err := Peek(lists.revocations, statementVector(t, "rl")); err != nil {
-		t.Fatal(err)
-	}
-	id, before := make([]byte, 16), lists.revocations.GetSweeps()[0].GetBefore()
+	const before = 1_000
+	id := make([]byte, 16)
+	set := revoked.Of(statementEntry("grant", "P:wang", id), statementEntry("duty", "H:alpha", id)).With(sweepEntry("P:wang"), before)
+	lists := Lists{listed: set}
 	by := func(kind string, statedAt Instant) *access.Deputyship {
 		return &access.Deputyship{Kind: kind, StatedBy: "H:alpha", PatientID: "P:wang", StatedAt: statedAt}
 	}
+	is := func(isRevoked bool, err error) bool { return isRevoked && err == nil }
+	isNot := func(isRevoked bool, err error) bool { return !isRevoked && err == nil }
+	swept := func(patientID string) Instant {
+		moment, err := lists.sweptBefore(patientID)
+		if err != nil {
+			t.Error(err)
+		}
+		return moment
+	}
 	for name, found := range map[string]bool{
-		"the grant":                    lists.isRevoked("grant", "P:wang", id),
-		"the duty":                     lists.isRevoked("duty", "H:alpha", id),
-		"a grant of before":            lists.HasTakenBack(&access.Grant{PatientID: "P:wang", StatedAt: before - 1}),
-		"a mandate of before":          lists.hasEnded(by(access.Mandate, before-1)),
-		"the moment":                   lists.sweptBefore("P:wang") == before,
-		"no other kind":                !lists.isRevoked("mandate", "P:wang", id),
-		"nobody else's":                !lists.isRevoked("grant", "P:other", id),
-		"nothing else":                 !lists.isRevoked("grant", "P:wang", make([]byte, 15)),
-		"a grant of the time":          !lists.HasTakenBack(&access.Grant{PatientID: "P:wang", StatedAt: before}),
-		"a mandate of the time":        !lists.hasEnded(by(access.Mandate, before)),
-		"what a hospital's desk signs": !lists.hasEnded(by(access.Guardianship, before-1)),
-		"no other patient's":           lists.sweptBefore("P:other") == 0,
+		"the grant":                    is(lists.isRevoked("grant", "P:wang", id)),
+		"the duty":                     is(lists.isRevoked("duty", "H:alpha", id)),
+		"a grant of before":            is(lists.HasTakenBack(&access.Grant{PatientID: "P:wang", StatedAt: before - 1})),
+		"a mandate of before":          is(lists.hasEnded(by(access.Mandate, before-1))),
+		"the moment":                   swept("P:wang") == before,
+		"no other kind":                isNot(lists.isRevoked("mandate", "P:wang", id)),
+		"nobody else's":                isNot(lists.isRevoked("grant", "P:other", id)),
+		"nothing else":                 isNot(lists.isRevoked("grant", "P:wang", make([]byte, 15))),
+		"a grant of the time":          isNot(lists.HasTakenBack(&access.Grant{PatientID: "P:wang", StatedAt: before})),
+		"a mandate of the time":        isNot(lists.hasEnded(by(access.Mandate, before))),
+		"what a hospital's desk signs": isNot(lists.hasEnded(by(access.Guardianship, before-1))),
+		"no other patient's":           swept("P:other") == 0,
 	} {
 		if !found {
 			t.Errorf("the list is wrong on %s", name)
 		}
 	}
-	lists.revocations.Sweeps = append(lists.revocations.Sweeps, &pb.Sweep{PatientDigest: lists.revocations.GetSweeps()[0].GetPatientDigest(), Before: proto.Uint64(1)})
-	if lists.sweptBefore("P:wang") != before {
-		t.Error("an earlier sweep moves the later one")
+}
+
+func TestNothingAtHandIsNo(t *testing.T) {
+	grant := &access.Grant{PatientID: "P:wang", ID: make([]byte, 16)}
+	if _, err := (Lists{}).HasTakenBack(grant); !refusal.Is(err, refusal.RevocationShardMissing) {
+		t.Errorf("a grant: %v", err)
 	}
+	if err := (Lists{listed: Shards{}}).requireSerialGood(make([]byte, 16)); !refusal.Is(err, refusal.RevocationShardMissing) {
+		t.Errorf("a serial: %v", err)
+	}
+	if err := (Lists{}).requireKeyGood(make([]byte, 16)); !refusal.Is(err, refusal.RevocationShardMissing) {
+		t.Errorf("a key: %v", err)
+	}
+}
+
+func statementEntry(kind, ownerID string, id []byte) []byte {
+	return transcript.Digest(transcript.T("revoked", []byte(kind), []byte(ownerID), id))
+}
+
+func sweepEntry(patientID string) []byte {
+	return transcript.Digest(transcript.T("sweep", []byte(patientID)))
 }
 
 // checkGrants makes what the patient of the vectors signs beside the visit's grant: for a department, as a guardian, and a mandate.
@@ -166,23 +194,21 @@ func TestConsentIsVerifiedAndDecided(t *testing.T) {
 		if err != nil || consent.Grant.PatientID != patientID || (consent.Deputyship != nil) != (patientID == "P:child") {
 			t.Errorf("%s: %v, %v", name, consent, err)
 		}
-		for kind, revoked := range map[refusal.Reason]string{
+		for kind, revokedKind := range map[refusal.Reason]string{
 			refusal.GrantRevoked: "grant", refusal.DeputyRevoked: "guardian", refusal.DutyRevoked: "duty",
 		} {
 			verifier, expected := w.verifier, kind
-			if revoked == "guardian" && consent.Deputyship == nil || revoked == "duty" && consent.Duty == nil {
+			if revokedKind == "guardian" && consent.Deputyship == nil || revokedKind == "duty" && consent.Duty == nil {
 				expected = ""
 			}
-			verifier.Lists.revocations = takenBack(w, consent, revoked)
+			verifier.Lists.listed = takenBack(w, consent, revokedKind)
 			if _, err := shown.decide(doctor, question, verifier, w.Now); refusal.Outer(err) != expected {
-				t.Errorf("%s, its %s revoked: %v, not %s", name, revoked, err, expected)
+				t.Errorf("%s, its %s revoked: %v, not %s", name, revokedKind, err, expected)
 			}
 		}
 	}
-	swept := proto.CloneOf(w.verifier.Lists.revocations)
-	swept.Sweeps = append(swept.Sweeps, &pb.Sweep{PatientDigest: transcript.Digest(transcript.T("sweep", []byte("P:wang"))), Before: proto.Uint64(w.Now + 1)})
 	verifier := w.verifier
-	verifier.Lists.revocations = swept
+	verifier.Lists.listed = w.revoked.With(sweepEntry("P:wang"), w.Now+1)
 	shown := Shown{"P:wang", shownByName(t, w)["a consent for a doctor"]}
 	question := access.Question{Asker: askerOf(doctor), Right: access.NoRight, PatientID: "P:wang"}
 	if _, err := shown.decide(doctor, question, verifier, w.Now); !refusal.Is(err, refusal.GrantRevoked) {
@@ -190,8 +216,7 @@ func TestConsentIsVerifiedAndDecided(t *testing.T) {
 	}
 }
 
-func takenBack(w *world, consent access.Consent, kind string) *pb.RevocationList {
-	list := proto.CloneOf(w.verifier.Lists.revocations)
+func takenBack(w *world, consent access.Consent, kind string) revoked.Set {
 	owner, id := consent.Grant.PatientID, consent.Grant.ID
 	switch {
 	case kind == "guardian" && consent.Deputyship != nil:
@@ -199,9 +224,7 @@ func takenBack(w *world, consent access.Consent, kind string) *pb.RevocationList
 	case kind == "duty" && consent.Duty != nil:
 		owner, id = consent.Duty.HospitalID, consent.Duty.ID
 	}
-	entry := transcript.Digest(transcript.T("revoked", []byte(kind), []byte(owner), id))
-	list.Statements = append(list.Statements, entry)
-	return list
+	return w.revoked.With(statementEntry(kind, owner, id), 0)
 }
 
 // asker gives the doctor of the vectors as others verify it.
@@ -288,8 +311,8 @@ func checkDuties(t *testing.T, w *world, doctor *Peer) {
 	if err != nil || duty.HospitalID != hospital || len(duty.DepartmentClasses) != 1 || duty.DepartmentClasses[0] != class {
 		t.Errorf("the duty: %v, %v", duty, err)
 	}
-	revoked := w.verifier
-	revoked.Lists.revocations = takenBack(w, access.Consent{Duty: duty}, "duty")
+	fallen := w.verifier
+	fallen.Lists.listed = takenBack(w, access.Consent{Duty: duty}, "duty")
 	forged, unsigned := w.duty(t), w.duty(t)
 	forged.Duty.Signature[0] ^= 1
 	unsigned.KeyStatement = nil
@@ -302,7 +325,7 @@ func checkDuties(t *testing.T, w *world, doctor *Peer) {
 		reason     refusal.Reason
 	}{
 		"that is over":         {w.duty(t), doctor.VerifiedParty, hospital, w.verifier, duty.Validity.NotAfter, refusal.RevocationListStale},
-		"taken back":           {w.duty(t), doctor.VerifiedParty, hospital, revoked, w.Now, refusal.DutyRevoked},
+		"taken back":           {w.duty(t), doctor.VerifiedParty, hospital, fallen, w.Now, refusal.DutyRevoked},
 		"at another hospital":  {w.duty(t), doctor.VerifiedParty, "H:other", w.verifier, w.Now, refusal.DutyInvalid},
 		"for somebody's key":   {w.duty(t), other, hospital, w.verifier, w.Now, refusal.DutyInvalid},
 		"forged":               {forged, doctor.VerifiedParty, hospital, w.verifier, w.Now, refusal.DutyInvalid},
@@ -325,45 +348,51 @@ func checkDuties(t *testing.T, w *world, doctor *Peer) {
 // requireNamed requires the list in the cloud's answer to name what was taken back.
 func requireNamed(t *testing.T, w *world, awaiting *AwaitingRevoked, taken Revocation) {
 	t.Helper()
-	list := func(bend func(*pb.RevocationList)) *pb.RevokeResponse {
-		made := proto.CloneOf(w.verifier.Lists.revocations)
-		for _, one := range taken.Statements {
-			id, err := statementID(one)
-			if err != nil {
-				t.Fatal(err)
-			}
-			made.Statements = append(made.Statements, transcript.Digest(transcript.T("revoked", []byte("grant"), []byte(taken.OwnerID), id)))
-		}
-		if taken.Before != 0 {
-			made.Sweeps = append(made.Sweeps, &pb.Sweep{
-				PatientDigest: transcript.Digest(transcript.T("sweep", []byte(taken.OwnerID))), Before: proto.Uint64(taken.Before),
-			})
-		}
-		bend(made)
-		signed, err := SignStatement("rl", made, prkC(t, w))
+	answer := func(set revoked.Set, entries ...[]byte) *pb.RevokeResponse {
+		head := proto.CloneOf(w.verifier.Lists.head)
+		head.Root = set.Root()
+		signed, err := SignStatement("rl", head, prkC(t, w))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &pb.RevokeResponse{RevocationList: signed}
+		prefixes := map[uint32]bool{}
+		for _, entry := range entries {
+			prefixes[PrefixOf(entry)] = true
+		}
+		return &pb.RevokeResponse{Revocations: set.Excerpt(signed, slices.Collect(maps.Keys(prefixes))...)}
 	}
-	forged := list(func(*pb.RevocationList) {})
-	forged.RevocationList.Signature[0] ^= 1
+	named, entries := w.revoked, [][]byte(nil)
+	for _, one := range taken.Statements {
+		id, err := statementID(one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, statementEntry("grant", taken.OwnerID, id))
+		named = named.With(entries[len(entries)-1], 0)
+	}
+	if taken.Before != 0 {
+		entries = append(entries, sweepEntry(taken.OwnerID))
+		named = named.With(entries[len(entries)-1], taken.Before)
+	}
+	forged, bent := answer(named, entries...), answer(named, entries...)
+	forged.Revocations.Head.Signature[0] ^= 1
+	bent.Revocations.Shards[0].Path[3][0] ^= 1
 	for name, tried := range map[string]struct {
 		answer *pb.RevokeResponse
 		reason refusal.Reason
 	}{
-		"that names it": {list(func(*pb.RevocationList) {}), ""},
-		"without it": {list(func(list *pb.RevocationList) {
-			list.Statements, list.Sweeps = w.verifier.Lists.revocations.Statements, nil
-		}), refusal.AnswerMismatch},
-		"forged": {forged, refusal.SignatureInvalid},
+		"that names it":                 {answer(named, entries...), ""},
+		"without it":                    {answer(w.revoked, entries...), refusal.AnswerMismatch},
+		"that does not show it":         {answer(named), refusal.AnswerMismatch},
+		"forged":                        {forged, refusal.SignatureInvalid},
+		"with a shard that is not it's": {bent, refusal.RevocationShardInvalid},
 	} {
 		if err := awaiting.Receive(tried.answer, w.verifier.Anchors); refusal.Outer(err) != tried.reason {
 			t.Errorf("a list %s: %v, not %s", name, err, tried.reason)
 		}
 	}
 	if taken.Before != 0 {
-		earlier := list(func(list *pb.RevocationList) { list.Sweeps[len(list.Sweeps)-1].Before = proto.Uint64(taken.Before - 1) })
+		earlier := answer(named.With(sweepEntry(taken.OwnerID), taken.Before-1), entries...)
 		if err := awaiting.Receive(earlier, w.verifier.Anchors); !refusal.Is(err, refusal.AnswerMismatch) {
 			t.Errorf("an earlier sweep: %v", err)
 		}

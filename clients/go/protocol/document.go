@@ -52,7 +52,8 @@ func SignDocument(author *Party, written NewDocument, shown Shown, hospitalID, d
 
 // Intent gives what the document's session is for.
 func (d *Document) Intent() Intent {
-	return Intent{Shown{d.Message.GetPatientId(), d.Message.GetAccess()}, d.Message.GetScope(), d.Message.GetBlind()}
+	shown := Shown{d.Message.GetPatientId(), d.Message.GetAccess()}
+	return Intent{Shown: shown, Scope: d.Message.GetScope(), Blind: d.Message.GetBlind()}
 }
 
 // Add makes OWN: the document in slices, then what its author signed. The frames are to be sent once.

@@ -41,7 +41,11 @@ func CheckDuty(shown *pb.ShownDuty, doctor *VerifiedParty, hospitalID string, ve
 		return nil, err
 	}
 	standing := access.Standing{}
-	if verifier.Lists.isRevoked("duty", duty.HospitalID, duty.ID) {
+	isRevoked, err := verifier.Lists.isRevoked("duty", duty.HospitalID, duty.ID)
+	if err != nil {
+		return nil, err
+	}
+	if isRevoked {
 		standing.Revoked = []string{"duty"}
 	}
 	return duty, access.RequireDuty(duty, hospitalID, doctor.Identity, standing, verifier.policy(), now)

@@ -298,9 +298,9 @@ func TestCertificates(t *testing.T) {
 		}
 	}
 	for _, vector := range vectors.Read[check](t, "certificates.json") {
-		lists := Lists{revocations: &pb.RevocationList{}}
+		lists := Lists{head: &pb.RevocationHead{}}
 		for _, pin := range vector.Pins {
-			lists.revocations.Crls = append(lists.revocations.Crls, &pb.CrlPin{
+			lists.head.Crls = append(lists.head.Crls, &pb.CrlPin{
 				CertificateDigest: pin.CertificateDigest, Number: pin.Number, Digest: pin.Digest,
 			})
 		}
@@ -321,4 +321,39 @@ func TestCertificates(t *testing.T) {
 			t.Errorf("%s: %v, not %s", vector.Name, err, vector.Expect)
 		}
 	}
+}
+
+func TestShards(t *testing.T) {
+	type check struct {
+		listedJSON
+		Name, Kind, Expect string
+		Root               hexBytes
+		Prefix             uint32
+		Path               []hexBytes
+	}
+	for _, vector := range vectors.Read[check](t, "revocations.json") {
+		if vector.Kind != "shard" { // a hospital follows changes
+			continue
+		}
+		shard := &pb.RevocationShard{Prefix: &vector.Prefix}
+		for _, entry := range vector.Entries {
+			shard.Entries = append(shard.Entries, entry)
+		}
+		for _, sweep := range vector.Sweeps {
+			shard.Sweeps = append(shard.Sweeps, &pb.Sweep{PatientDigest: sweep.PatientDigest, Before: &sweep.Before})
+		}
+		for _, beside := range vector.Path {
+			shard.Path = append(shard.Path, beside)
+		}
+		if said := outcomeOf(requireProven(shard, vector.Root)); said != vector.Expect {
+			t.Errorf("%s: %s, not %s", vector.Name, said, vector.Expect)
+		}
+	}
+}
+
+func outcomeOf(err error) string {
+	if err == nil {
+		return "success"
+	}
+	return string(refusal.Precise(err))
 }

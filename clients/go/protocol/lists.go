@@ -16,23 +16,24 @@ import (
 
 const longestListLife = 3_600_000 // ms
 
-// Lists is the revocation list and the authorities' CRLs as last received. Stale or absent means no.
+// Lists is the head of the revocation list, what is at hand of its set, and the authorities' CRLs as last received. Stale or absent means no.
 type Lists struct {
-	revocations *pb.RevocationList
-	crls        []*x509.RevocationList
+	head   *pb.RevocationHead
+	crls   []*x509.RevocationList
+	listed Listed
 }
 
-// ReadLists verifies a list by the PUK_C of its time and parses the CRLs; a CRL is verified where it is used. Refuses with
-// SIGNATURE_INVALID, CLOUD_KEY_UNKNOWN, CLOUD_KEY_REVOKED, MALFORMED_MESSAGE.
-func ReadLists(anchors *Anchors, signed *pb.SignedStatement, crls [][]byte) (Lists, error) {
-	list := &pb.RevocationList{}
-	if err := anchors.open("rl", list, signed); err != nil {
+// ReadLists verifies a head by the PUK_C of its time and parses the CRLs; a CRL is verified where it is used. listed is what is at hand of the
+// head's set. Refuses with SIGNATURE_INVALID, CLOUD_KEY_UNKNOWN, CLOUD_KEY_REVOKED, MALFORMED_MESSAGE.
+func ReadLists(anchors *Anchors, signed *pb.SignedStatement, crls [][]byte, listed Listed) (Lists, error) {
+	head := &pb.RevocationHead{}
+	if err := anchors.open("rl", head, signed); err != nil {
 		return Lists{}, err
 	}
-	if list.GetNextUpdate() > list.GetThisUpdate() && list.GetNextUpdate()-list.GetThisUpdate() > longestListLife {
-		return Lists{}, refusal.New(refusal.MalformedMessage, "a revocation list may not live longer than an hour")
+	if head.GetNextUpdate() > head.GetThisUpdate() && head.GetNextUpdate()-head.GetThisUpdate() > longestListLife {
+		return Lists{}, refusal.New(refusal.MalformedMessage, "a head of the revocation list may not live longer than an hour")
 	}
-	lists := Lists{revocations: list}
+	lists := Lists{head: head, listed: listed}
 	for _, der := range crls {
 		crl, err := x509.ParseRevocationList(der)
 		if err != nil {
@@ -43,10 +44,10 @@ func ReadLists(anchors *Anchors, signed *pb.SignedStatement, crls [][]byte) (Lis
 	return lists, nil
 }
 
-// WithKept gives these lists, of which a relay hands on one authority's CRL alone, with those that were at hand: of each authority the newest
-// that counts, so that a CRL that was made up displaces none.
+// WithKept gives these lists, which come without the CRLs that were at hand, with those: of each authority the newest that counts, so that a
+// CRL that was made up displaces none.
 func (l Lists) WithKept(kept Lists, anchors *Anchors) Lists {
-	merged, all := Lists{revocations: l.revocations}, Lists{l.revocations, slices.Concat(l.crls, kept.crls)}
+	merged, all := Lists{head: l.head, listed: l.listed}, Lists{head: l.head, crls: slices.Concat(l.crls, kept.crls)}
 	for _, authority := range anchors.authorities {
 		if newest := all.newestCRL(authority.Certificate, func(*x509.RevocationList) bool { return true }); newest != nil {
 			merged.crls = append(merged.crls, newest)
@@ -63,84 +64,108 @@ func (l Lists) CRLs() (all [][]byte) {
 	return all
 }
 
-// Revocations gives the list, verified, whether it is current or not; nil without one.
-func (l Lists) Revocations() *pb.RevocationList { return l.revocations }
+// Head gives the head of the revocation list, verified, whether it is current or not; nil without one.
+func (l Lists) Head() *pb.RevocationHead { return l.head }
 
-// Sequence gives the list's number, or 0 without one.
-func (l Lists) Sequence() uint64 { return l.revocations.GetSequence() }
+// Sequence gives the head's number, or 0 without one.
+func (l Lists) Sequence() uint64 { return l.head.GetSequence() }
 
 func (l Lists) requireCurrent(freshness Freshness, now Instant) error {
-	if l.revocations == nil || now >= l.revocations.GetNextUpdate() {
+	if l.head == nil || now >= l.head.GetNextUpdate() {
 		return refusal.New(refusal.RevocationListStale, "no current revocation list is at hand")
 	}
-	if !freshness.Begun(l.revocations.GetThisUpdate(), now) {
+	if !freshness.Begun(l.head.GetThisUpdate(), now) {
 		return refusal.New(refusal.RevocationListStale, "the revocation list is from the future")
 	}
 	return nil
 }
 
-func (l Lists) requireSerialGood(serial []byte) error {
-	if contains(l.revocations.GetSerials(), transcript.Digest(transcript.T("serial", serial))) {
-		return refusal.New(refusal.CredentialRevoked, "the credential is revoked")
+func (l Lists) find(entry []byte) (Instant, bool, error) {
+	if l.listed == nil {
+		return Shards{}.Find(entry)
 	}
-	return nil
+	return l.listed.Find(entry)
+}
+
+func (l Lists) requireSerialGood(serial []byte) error {
+	return l.requireNotListed(SerialEntry(serial), "the credential is revoked")
 }
 
 func (l Lists) requireKeyGood(keyID []byte) error {
-	if contains(l.revocations.GetKeyIds(), keyID) {
-		return refusal.New(refusal.CredentialRevoked, "the encryption key is revoked")
+	return l.requireNotListed(transcript.Digest(transcript.T("key", keyID)), "the encryption key is revoked")
+}
+
+func (l Lists) requireNotListed(entry []byte, why string) error {
+	if _, isListed, err := l.find(entry); err != nil {
+		return err
+	} else if isListed {
+		return refusal.New(refusal.CredentialRevoked, "%s", why)
 	}
 	return nil
 }
 
-// isRevoked says whether a statement of this kind ("grant", "mandate", "guardian", "duty") was taken back by itself: the list has
+// SerialEntry gives a credential's entry: H(T("serial", serial)).
+func SerialEntry(serial []byte) []byte { return transcript.Digest(transcript.T("serial", serial)) }
+
+// isRevoked says whether a statement of this kind ("grant", "mandate", "guardian", "duty") was taken back by itself: the set has
 // H(T("revoked", kind, whose, id)). ID_P's are the grants and mandates about it, ID_HPC's the duties and guardianships that it stated.
-func (l Lists) isRevoked(kind, ownerID string, id []byte) bool {
+func (l Lists) isRevoked(kind, ownerID string, id []byte) (bool, error) {
 	entry := transcript.Digest(transcript.T("revoked", transcript.Text(kind), transcript.Text(ownerID), id))
-	return contains(l.revocations.GetStatements(), entry)
+	_, isListed, err := l.find(entry)
+	return isListed, err
 }
 
-// sweptBefore gives the moment before which all is taken back that a patient, or its deputies, signed, or 0: the list has
+// sweptBefore gives the moment before which all is taken back that a patient, or its deputies, signed, or 0: the set has
 // H(T("sweep", ID_P)).
-func (l Lists) sweptBefore(patientID string) (before Instant) {
-	entry := transcript.Digest(transcript.T("sweep", transcript.Text(patientID)))
-	for _, sweep := range l.revocations.GetSweeps() {
-		if bytes.Equal(sweep.GetPatientDigest(), entry) {
-			before = max(before, sweep.GetBefore())
-		}
+func (l Lists) sweptBefore(patientID string) (Instant, error) {
+	before, _, err := l.find(transcript.Digest(transcript.T("sweep", transcript.Text(patientID))))
+	return before, err
+}
+
+func (l Lists) isTakenBack(kind, patientID string, id []byte, statedAt Instant) (bool, error) {
+	if before, err := l.sweptBefore(patientID); err != nil || statedAt < before {
+		return true, err
 	}
-	return before
+	return l.isRevoked(kind, patientID, id)
 }
 
-// HasTakenBack says whether a grant was taken back, by itself or with all that its patient signed, as far as this list knows.
-func (l Lists) HasTakenBack(grant *access.Grant) bool {
-	return grant.StatedAt < l.sweptBefore(grant.PatientID) || l.isRevoked("grant", grant.PatientID, grant.ID)
+// HasTakenBack says whether a grant was taken back, by itself or with all that its patient signed. Refuses with REVOCATION_SHARD_MISSING.
+func (l Lists) HasTakenBack(grant *access.Grant) (bool, error) {
+	return l.isTakenBack("grant", grant.PatientID, grant.ID, grant.StatedAt)
 }
 
-func (l Lists) hasEnded(deputyship *access.Deputyship) bool {
+func (l Lists) hasEnded(deputyship *access.Deputyship) (bool, error) {
 	if deputyship.Kind == access.Mandate {
-		return deputyship.StatedAt < l.sweptBefore(deputyship.PatientID) || l.isRevoked("mandate", deputyship.PatientID, deputyship.ID)
+		return l.isTakenBack("mandate", deputyship.PatientID, deputyship.ID, deputyship.StatedAt)
 	}
 	// Not under the patient: another hospital could state one of the same id, and take that back.
 	return l.isRevoked(deputyship.Kind, deputyship.StatedBy, deputyship.ID)
 }
 
-// standingOf says which statements of a consent were taken back.
-func (l Lists) standingOf(consent access.Consent) (standing access.Standing) {
-	if l.HasTakenBack(&consent.Grant) {
-		standing.Revoked = append(standing.Revoked, "grant")
+// standingOf says which statements of a consent were taken back. Refuses with REVOCATION_SHARD_MISSING.
+func (l Lists) standingOf(consent access.Consent) (access.Standing, error) {
+	standing := access.Standing{}
+	note := func(what string, isRevoked bool, err error) error {
+		if isRevoked {
+			standing.Revoked = append(standing.Revoked, what)
+		}
+		return err
 	}
-	if consent.Deputyship != nil && l.hasEnded(consent.Deputyship) {
-		standing.Revoked = append(standing.Revoked, "deputyship")
+	isRevoked, err := l.HasTakenBack(&consent.Grant)
+	if err := note("grant", isRevoked, err); err != nil {
+		return standing, err
 	}
-	if duty := consent.Duty; duty != nil && l.isRevoked("duty", duty.HospitalID, duty.ID) {
-		standing.Revoked = append(standing.Revoked, "duty")
+	if consent.Deputyship != nil {
+		isRevoked, err := l.hasEnded(consent.Deputyship)
+		if err := note("deputyship", isRevoked, err); err != nil {
+			return standing, err
+		}
 	}
-	return standing
-}
-
-func contains(entries [][]byte, entry []byte) bool {
-	return slices.ContainsFunc(entries, func(one []byte) bool { return bytes.Equal(one, entry) })
+	if duty := consent.Duty; duty != nil {
+		isRevoked, err := l.isRevoked("duty", duty.HospitalID, duty.ID)
+		return standing, note("duty", isRevoked, err)
+	}
+	return standing, nil
 }
 
 var (
@@ -181,7 +206,7 @@ func (l Lists) newestCRL(authority *x509.Certificate, isMeant func(*x509.Revocat
 
 func (l Lists) pinOf(authority *x509.Certificate) *pb.CrlPin {
 	digest := transcript.Digest(authority.Raw)
-	for _, pin := range l.revocations.GetCrls() {
+	for _, pin := range l.head.GetCrls() {
 		if bytes.Equal(pin.GetCertificateDigest(), digest) {
 			return pin
 		}

@@ -31,6 +31,7 @@ var outcomes = []outcome{
 	{"deputy-powers", refusal.DeputyPowers, pb.SearchOutcome_SEARCH_OUTCOME_DEPUTY_POWERS, pb.SessionOutcome_SESSION_OUTCOME_DEPUTY_POWERS},
 	{"emergency-over", refusal.EmergencyExpired, pb.SearchOutcome_SEARCH_OUTCOME_EMERGENCY_OVER, pb.SessionOutcome_SESSION_OUTCOME_EMERGENCY_OVER},
 	{"budget-exhausted", refusal.BudgetExhausted, pb.SearchOutcome_SEARCH_OUTCOME_BUDGET_EXHAUSTED, pb.SessionOutcome_SESSION_OUTCOME_BUDGET_EXHAUSTED},
+	{"newer-than-list", refusal.NewerThanList, 0, pb.SessionOutcome_SESSION_OUTCOME_NEWER_THAN_LIST},
 	{"not-own", refusal.NotOwnRecord, pb.SearchOutcome_SEARCH_OUTCOME_NOT_OWN, pb.SessionOutcome_SESSION_OUTCOME_NOT_OWN},
 }
 

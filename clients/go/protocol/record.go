@@ -56,6 +56,10 @@ type Intent struct {
 	Shown Shown
 	Scope *pb.Scope
 	Blind []byte // rho, 32 random bytes
+	// KnownSize is that of the head of the log that is remembered, where the log is asked for; c_P does not commit to it.
+	KnownSize uint64
+	// Before is the leaf before which a further page of the log is; nil for the newest.
+	Before *uint64
 }
 
 // commitment gives c_P = H(T("cp", ID_P, H(access), H(scope), rho)) (X5).
@@ -96,6 +100,8 @@ func (e *RecordEstablished) Query(most uint64, now Instant) (*AwaitingRecord, *p
 		Blind:                   e.intent.Blind,
 		Scope:                   e.intent.Scope,
 		Access:                  e.intent.Shown.Access,
+		KnownSize:               knownSize(e.intent.KnownSize),
+		Before:                  e.intent.Before,
 	}
 	encoded, err := rules.Marshal(d4)
 	if err != nil {
@@ -187,7 +193,7 @@ func (e *RecordEstablished) requireAsked(manifest *pb.RecordManifest) error {
 	if manifest.GetPatientId() != e.intent.Shown.PatientID || manifest.GetHospitalId() != e.Peer.Identity {
 		return refusal.New(refusal.IdentityMismatch, "the record names another patient or hospital")
 	}
-	if len(manifest.GetAccesses()) > 0 && e.intent.Scope.GetPurpose() != pb.Purpose_PURPOSE_LOG {
+	if (len(manifest.GetAccesses()) > 0 || manifest.LogHead != nil || manifest.Next != nil) && e.intent.Scope.GetPurpose() != pb.Purpose_PURPOSE_LOG {
 		return refusal.New(refusal.AnswerMismatch, "the hospital sent a log that was not asked for")
 	}
 	for _, entry := range manifest.GetRecords() {
@@ -207,7 +213,8 @@ type Deposit struct {
 
 // Intent gives what the deposit's session is for.
 func (d *Deposit) Intent() Intent {
-	return Intent{Shown{d.Message.GetPatientId(), d.Message.GetAccess()}, d.Message.GetScope(), d.Message.GetBlind()}
+	shown := Shown{d.Message.GetPatientId(), d.Message.GetAccess()}
+	return Intent{Shown: shown, Scope: d.Message.GetScope(), Blind: d.Message.GetBlind()}
 }
 
 // PrepareDeposit puts STO together: what the patient and the doctor signed in the consultation, and the doctor's duty at the hospital. blind is

@@ -146,7 +146,7 @@ func (w *AwaitingCredential) accept(reply *pb.SealedReply, anchors *Anchors, crl
 	if err := verifySignature(cloudKey, answer.GetSignature(), signed); err != nil {
 		return nil, err
 	}
-	lists, err := ReadLists(anchors, answer.GetRevocationList(), crls)
+	lists, _, err := ReadExcerpt(anchors, answer.GetRevocations(), crls)
 	if err != nil {
 		return nil, err
 	}

@@ -52,23 +52,25 @@ func Revoke(party *Party, taken Revocation, cloud *EncryptionKey, now Instant, e
 // AwaitingRevoked is a party whose rev is sent.
 type AwaitingRevoked struct{ taken Revocation }
 
-// Receive takes the list in the cloud's answer, and requires it to name what was taken back. Refuses with ANSWER_MISMATCH, as ReadLists,
+// Receive takes the list in the cloud's answer, and requires it to name what was taken back. Refuses with ANSWER_MISMATCH, as ReadExcerpt,
 // and as rules.Parse.
 func (w *AwaitingRevoked) Receive(answer *pb.RevokeResponse, anchors *Anchors) error {
-	lists, err := ReadLists(anchors, answer.GetRevocationList(), nil)
+	lists, _, err := ReadExcerpt(anchors, answer.GetRevocations(), nil)
 	if err != nil {
 		return err
 	}
-	if w.taken.Before != 0 && lists.sweptBefore(w.taken.OwnerID) < w.taken.Before {
-		return refusal.New(refusal.AnswerMismatch, "the revocation list of the answer does not take back everything until then")
+	if w.taken.Before != 0 {
+		if before, err := lists.sweptBefore(w.taken.OwnerID); err != nil || before < w.taken.Before {
+			return refusal.Because(err, refusal.AnswerMismatch, "the revocation list of the answer does not take back everything until then")
+		}
 	}
 	for _, one := range w.taken.Statements {
 		id, err := statementID(one)
 		if err != nil {
 			return err
 		}
-		if !lists.isRevoked(statementNames[one.GetKind()], w.taken.OwnerID, id) {
-			return refusal.New(refusal.AnswerMismatch, "the revocation list of the answer does not name the statement")
+		if isRevoked, err := lists.isRevoked(statementNames[one.GetKind()], w.taken.OwnerID, id); err != nil || !isRevoked {
+			return refusal.Because(err, refusal.AnswerMismatch, "the revocation list of the answer does not name the statement")
 		}
 	}
 	return nil

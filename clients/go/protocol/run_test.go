@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -12,7 +13,6 @@ import (
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/keys"
 	"medunion.example/clients/go/refusal"
-	"medunion.example/clients/go/transcript"
 )
 
 // What the patient and the doctor of the vectors say beside the messages.
@@ -101,9 +101,7 @@ func requireDecidedAnew(t *testing.T, w *world, name string, sender *VerifiedPar
 	if err := proto.Unmarshal(w.messages[name].Message, frame); err != nil {
 		t.Fatal(err)
 	}
-	list := proto.CloneOf(verifier.Lists.revocations)
-	list.Serials = append(list.Serials, transcript.Digest(transcript.T("serial", sender.Serial)))
-	verifier.Lists.revocations = list
+	verifier.Lists.listed = w.revoked.With(SerialEntry(sender.Serial), 0)
 	if err := step(frame, verifier); refusal.Precise(err) != refusal.CredentialRevoked || refusal.Outer(err) != refusal.Rejected {
 		t.Errorf("%s of a sender who was revoked: %v", name, err)
 	}
@@ -246,7 +244,7 @@ func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
 		KeyStatement:              doctor.KeyStatement,
 		DoctorCertificate:         doctor.Certificate,
 		EncryptionKeyStatement:    doctor.EncryptionKey,
-		RevocationList:            w.RevocationList.signed(),
+		Revocations:               &pb.RevocationExcerpt{Head: w.Head.signed()},
 		CertificateRevocationList: w.Authority.CRL,
 		Duty:                      w.duty(t),
 	}
@@ -312,12 +310,29 @@ func consult(t *testing.T, w *world) (*AwaitingDiagnosis, *InConsultation) {
 	return waiting, present
 }
 
+// place is where an answer goes on: of the doctor's, and the patient asks from there.
+var place = func() (place []byte) {
+	for number := byte(100); number < 180; number++ {
+		place = append(place, number)
+	}
+	return place
+}()
+
 // search is D2 and C of who asks, for a record.
 func search(t *testing.T, w *world, asker *Party, shown Shown, suffix string) RecordLocation {
 	t.Helper()
-	answer := ask(t, w, asker, shown, Question{DepartmentClass: class}, suffix)
-	if len(answer.Locations) != 1 {
-		t.Fatalf("%d locations", len(answer.Locations))
+	after, next := []byte(nil), place
+	if suffix == "-own" {
+		after, next = place, nil
+	}
+	answer := ask(t, w, asker, shown, Question{DepartmentClass: class, After: after}, suffix)
+	equal(t, "next", answer.Next, next)
+	var departments []string
+	for _, location := range answer.Locations {
+		departments = append(departments, location.DepartmentID)
+	}
+	if named := "H:alpha/" + class; !slices.Equal(departments, []string{named, named, named + ".ward-2"}) {
+		t.Fatalf("records of %v", departments)
 	}
 	return answer.Locations[0]
 }
@@ -361,7 +376,10 @@ func readRecord(t *testing.T, w *world, asker *Party, shown Shown, location Reco
 // receiveContent is D3, H1, D4, H2 of this scope.
 func receiveContent(t *testing.T, w *world, asker *Party, shown Shown, location RecordLocation, scope *pb.Scope, suffix string) (*pb.RecordEnd, *pb.RecordManifest) {
 	t.Helper()
-	intent := Intent{shown, scope, w.draws("rho-read" + suffix)(32)}
+	intent := Intent{Shown: shown, Scope: scope, Blind: w.draws("rho-read" + suffix)(32)}
+	if scope.GetPurpose() == pb.Purpose_PURPOSE_LOG {
+		intent.KnownSize, intent.Before = allLeaves, proto.Uint64(readLeaf+1)
+	}
 	session := establish(t, w, asker, location.Hospital, intent, "-read"+suffix)
 	awaiting, frame, err := session.Query(mostRecord, w.Now)
 	if err != nil {
@@ -385,6 +403,10 @@ func receiveContent(t *testing.T, w *world, asker *Party, shown Shown, location 
 	return end, awaiting.Manifest()
 }
 
+// knownLeaves is the size of the head of the cloud's log that the patient of the vectors remembers. It asks a hospital for a page that is
+// not the first: below the head of allLeaves, before the leaf behind readLeaf.
+const knownLeaves, allLeaves, readLeaf, refusedLeaf = 6, 13, 9, 4
+
 // readOwn is a patient who finds and reads its own records, and then who did.
 func readOwn(t *testing.T, w *world) {
 	t.Helper()
@@ -392,9 +414,12 @@ func readOwn(t *testing.T, w *world) {
 	shown := ByOwnRight(patient.Identity)
 	location := search(t, w, patient, shown, "-own")
 	readRecord(t, w, patient, shown, location, "-own")
-	told := ask(t, w, patient, shown, Question{DepartmentClass: "*", Log: true}, "-log")
+	told := ask(t, w, patient, shown, Question{DepartmentClass: "*", Log: true, KnownSize: knownLeaves}, "-log")
 	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_LOG.Enum(), DepartmentClass: proto.String("*")}
 	_, manifest := receiveContent(t, w, patient, shown, location, scope, "-log")
+	if manifest.GetNext() != refusedLeaf {
+		t.Errorf("older ones are before %v", manifest.Next)
+	}
 	for _, accesses := range [][]*pb.AccessEntry{told.Accesses, manifest.GetAccesses()} {
 		if len(accesses) != 2 || accesses[0].GetReason() != "OK" || accesses[1].GetReason() != "GRANT_MISSING" {
 			t.Errorf("the log has %v", accesses)

@@ -3,6 +3,7 @@ package protocol
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -14,11 +15,12 @@ import (
 )
 
 // Question is what somebody wants to know: a page of a patient's records of one department class, or of access.Any; or, where it is for the
-// log, a page of who asked for them, of access.Any.
+// log, a page of who asked for them, of access.Any, proved from the head of KnownSize on. After is the Next of the page before.
 type Question struct {
 	DepartmentClass string
-	Page            uint32
+	After           []byte
 	Log             bool
+	KnownSize       uint64
 }
 
 func (q Question) right() *pb.Right {
@@ -41,12 +43,13 @@ func Ask(asker *Party, question Question, shown Shown, cloud *EncryptionKey, now
 		AskerId:                proto.String(asker.Identity),
 		DoctorCertificate:      asker.Certificate,
 		DepartmentClass:        proto.String(question.DepartmentClass),
-		Page:                   proto.Uint32(question.Page),
+		After:                  question.After,
 		Nonce:                  entropy(16),
 		KeyStatement:           asker.KeyStatement,
 		EncryptionKeyStatement: asker.EncryptionKey,
 		Access:                 shown.Access,
 		Right:                  question.right(),
+		KnownSize:              knownSize(question.KnownSize),
 	}
 	sharedKey, err := asker.RegistrationSecret.SharedKey(asker.Identity, asker.Serial)
 	if err != nil {
@@ -78,7 +81,7 @@ type AwaitingAnswer struct {
 // Forget wipes K_A, once C has held or is no longer awaited.
 func (w *AwaitingAnswer) Forget() { clear(w.sharedKey) }
 
-// RecordLocation is where a record is: an index row whose hospital's statements held.
+// RecordLocation is where a record is, at a hospital whose statements held.
 type RecordLocation struct {
 	Hospital     *Peer
 	Address      string
@@ -86,11 +89,15 @@ type RecordLocation struct {
 	Handle       []byte
 }
 
-// Answer is what the cloud answered. No record yet is no error: there are no locations. Accesses are the newest first.
+// Answer is what the cloud answered. No record yet is no error: there are no locations. Accesses are the newest first, and proved by
+// nothing yet but LogHead (RequireTold), of a cloud whose key is CloudKey. Next is what a question for the next page is to say, and empty
+// where there is none.
 type Answer struct {
 	Locations []RecordLocation
 	Accesses  []*pb.AccessEntry
-	Pages     uint32
+	LogHead   *pb.ProvedHead
+	CloudKey  []byte
+	Next      []byte
 	Signed    *pb.SearchAnswer
 }
 
@@ -125,22 +132,63 @@ func (w *AwaitingAnswer) accept(reply *pb.SealedReply, verifier Verifier, now In
 	if err := verifySignature(cloudKey, c.GetSignature(), answerTranscript(c, w.query, w.asker.VerifiedParty)); err != nil {
 		return nil, err
 	}
-	if c.GetPage() != w.query.GetPage() {
-		return nil, refusal.New(refusal.AnswerMismatch, "the answer is of another page")
-	}
 	isLog := w.query.GetRight() == pb.Right_RIGHT_LOG
-	if isLog && len(c.GetRows()) > 0 || !isLog && len(c.GetAccesses()) > 0 {
+	if isLog && len(c.GetHospitals()) > 0 || !isLog && (len(c.GetAccesses()) > 0 || c.LogHead != nil) {
 		return nil, refusal.New(refusal.AnswerMismatch, "the answer is to another question")
 	}
-	answer := &Answer{Accesses: c.GetAccesses(), Pages: c.GetPages(), Signed: c}
-	for _, row := range c.GetRows() {
-		hospital, err := verifier.hospital(row.GetHospitalId(), row.GetKeyStatement(), row.GetEncryptionKeyStatement(), now)
+	if err := requireNamedOnce(c.GetHospitals()); err != nil {
+		return nil, err
+	}
+	answer := &Answer{Accesses: c.GetAccesses(), LogHead: c.GetLogHead(), CloudKey: cloudKey, Next: c.GetNext(), Signed: c}
+	for _, found := range c.GetHospitals() {
+		locations, err := locationsAt(found, verifier, now)
 		if err != nil {
 			return nil, err
 		}
-		answer.Locations = append(answer.Locations, RecordLocation{hospital, row.GetAddress(), row.GetDepartmentId(), row.GetHandle()})
+		answer.Locations = append(answer.Locations, locations...)
 	}
 	return answer, nil
+}
+
+// requireNamedOnce refuses an answer on which a hospital, a department of it or a record of that is there twice, or one without a record.
+func requireNamedOnce(hospitals []*pb.IndexHospital) error {
+	names := map[string]bool{}
+	twice, isEmpty := false, false
+	name := func(parts ...string) {
+		key := strings.Join(parts, "\n")
+		twice, names[key] = twice || names[key], true
+	}
+	for _, hospital := range hospitals {
+		name(hospital.GetHospitalId())
+		isEmpty = isEmpty || len(hospital.GetDepartments()) == 0
+		for _, department := range hospital.GetDepartments() {
+			name(department.GetDepartmentId())
+			isEmpty = isEmpty || len(department.GetHandles()) == 0
+			for _, handle := range department.GetHandles() {
+				name(department.GetDepartmentId(), string(handle))
+			}
+		}
+	}
+	if twice || isEmpty {
+		return refusal.New(refusal.FieldInvalid, "an answer names a hospital, a department or a record twice, or without a record")
+	}
+	return nil
+}
+
+func locationsAt(found *pb.IndexHospital, verifier Verifier, now Instant) (locations []RecordLocation, err error) {
+	hospital, err := verifier.hospital(found.GetHospitalId(), found.GetKeyStatement(), found.GetEncryptionKeyStatement(), now)
+	if err != nil {
+		return nil, err
+	}
+	for _, department := range found.GetDepartments() {
+		if !strings.HasPrefix(department.GetDepartmentId(), hospital.Identity+"/") {
+			return nil, refusal.New(refusal.DepartmentForeign, "an answer names a department of another hospital")
+		}
+		for _, handle := range department.GetHandles() {
+			locations = append(locations, RecordLocation{hospital, found.GetAddress(), department.GetDepartmentId(), handle})
+		}
+	}
+	return locations, nil
 }
 
 func tag(key, message []byte) []byte {
@@ -172,64 +220,107 @@ func queryTranscript(d2 *pb.SearchQuery, asker *VerifiedParty, cloudID string) [
 		transcript.Text(d2.GetAskerId()),
 		certificateDigest(d2.GetDoctorCertificate()),
 		Shown{Access: d2.GetAccess()}.signedDigest(),
-		transcript.U64(uint64(d2.GetPage())),
+		d2.GetAfter(),
 		d2.GetNonce(),
 		transcript.Text(cloudID),
-		transcript.Text(map[pb.Right]string{pb.Right_RIGHT_INDEX: "index", pb.Right_RIGHT_LOG: "log"}[d2.GetRight()]))
+		transcript.Text(map[pb.Right]string{pb.Right_RIGHT_INDEX: "index", pb.Right_RIGHT_LOG: "log"}[d2.GetRight()]),
+		knownSizeOf(d2))
 }
 
 // answerTranscript is what Sig_C covers: eq. 30, bound to the question (C2).
 func answerTranscript(c *pb.SearchAnswer, d2 *pb.SearchQuery, asker *VerifiedParty) []byte {
-	var hospitals, rows [][]byte
-	for _, row := range c.GetRows() {
-		hospitals = append(hospitals, transcript.Text(row.GetHospitalId()))
-		rows = append(rows, transcript.T("row",
-			transcript.Text(row.GetHospitalId()),
-			transcript.Text(row.GetDepartmentId()),
-			transcript.Text(row.GetAddress()),
-			row.GetKeyStatement().GetStatement(),
-			row.GetEncryptionKeyStatement().GetStatement(),
-			row.GetHandle()))
+	var places [][]byte
+	for _, hospital := range c.GetHospitals() {
+		var departments [][]byte
+		for _, department := range hospital.GetDepartments() {
+			departments = append(departments, transcript.Digest(transcript.T("row",
+				transcript.Text(department.GetDepartmentId()),
+				transcript.List(department.GetHandles()...))))
+		}
+		statements := transcript.T("row",
+			hospital.GetKeyStatement().GetStatement(),
+			hospital.GetEncryptionKeyStatement().GetStatement())
+		places = append(places, transcript.Digest(transcript.T("row",
+			transcript.Text(hospital.GetHospitalId()),
+			transcript.Text(hospital.GetAddress()),
+			transcript.Digest(statements),
+			transcript.List(departments...))))
 	}
 	return transcript.T("C",
 		transcript.Text(ofSearch(c.GetOutcome()).name),
+		transcript.Text(d2.GetPatientId()),
 		transcript.Text(d2.GetDepartmentClass()),
 		c.GetProof(),
 		asker.RegistrationPoint,
 		asker.Serial,
-		transcript.List(hospitals...),
+		transcript.List(places...),
 		transcript.U64(c.GetSentAt()),
 		transcript.Text(d2.GetAskerId()),
 		transcript.Digest(d2.GetSignature()),
-		transcript.Digest(transcript.List(rows...)),
-		transcript.U64(uint64(c.GetPage())),
-		transcript.U64(uint64(c.GetPages())),
-		accessesDigest(c.GetAccesses()))
+		c.GetNext(),
+		accessesDigest(c.GetAccesses()),
+		headDigest(c.GetLogHead()))
+}
+
+// knownSize gives the field of D2 and D4: absent where no head is remembered.
+func knownSize(size uint64) *uint64 {
+	if size == 0 {
+		return nil
+	}
+	return &size
+}
+
+// knownSizeOf gives the size of the head that is remembered, or nothing: the field of a transcript.
+func knownSizeOf(d2 *pb.SearchQuery) []byte {
+	if d2.KnownSize == nil {
+		return nil
+	}
+	return transcript.U64(d2.GetKnownSize())
+}
+
+// headDigest gives H(head) of a log, or nothing.
+func headDigest(head *pb.ProvedHead) []byte {
+	if head == nil {
+		return nil
+	}
+	var statements [][]byte
+	for _, signed := range head.GetWitnessKeyStatements() {
+		statements = append(statements, signed.GetStatement())
+	}
+	return transcript.Digest(transcript.T("row",
+		head.GetNote(),
+		transcript.List(head.GetConsistency()...),
+		transcript.List(statements...)))
+}
+
+var accessKindNames = map[pb.AccessKind]string{
+	pb.AccessKind_ACCESS_KIND_SEARCH: "SEARCH", pb.AccessKind_ACCESS_KIND_READ: "READ",
+	pb.AccessKind_ACCESS_KIND_STORE: "STORE", pb.AccessKind_ACCESS_KIND_LOG: "LOG",
+	pb.AccessKind_ACCESS_KIND_ADD: "ADD",
+}
+
+var accessGroundNames = map[pb.AccessGround]string{
+	pb.AccessGround_ACCESS_GROUND_CONSENT: "consent", pb.AccessGround_ACCESS_GROUND_OWN: "own",
+	pb.AccessGround_ACCESS_GROUND_EMERGENCY: "emergency", pb.AccessGround_ACCESS_GROUND_NONE: "none",
 }
 
 // accessesDigest gives H(accesses).
 func accessesDigest(accesses []*pb.AccessEntry) []byte {
-	kinds := map[pb.AccessKind]string{
-		pb.AccessKind_ACCESS_KIND_SEARCH: "SEARCH", pb.AccessKind_ACCESS_KIND_READ: "READ",
-		pb.AccessKind_ACCESS_KIND_STORE: "STORE", pb.AccessKind_ACCESS_KIND_LOG: "LOG",
-		pb.AccessKind_ACCESS_KIND_ADD: "ADD",
-	}
-	grounds := map[pb.AccessGround]string{
-		pb.AccessGround_ACCESS_GROUND_CONSENT: "consent", pb.AccessGround_ACCESS_GROUND_OWN: "own",
-		pb.AccessGround_ACCESS_GROUND_EMERGENCY: "emergency", pb.AccessGround_ACCESS_GROUND_NONE: "none",
-	}
 	var rows [][]byte
 	for _, entry := range accesses {
 		rows = append(rows, transcript.T("row",
 			transcript.U64(entry.GetNumber()),
 			transcript.U64(entry.GetAt()),
 			transcript.Text(entry.GetAskerId()),
-			transcript.Text(kinds[entry.GetKind()]),
+			transcript.Text(accessKindNames[entry.GetKind()]),
 			transcript.Text(entry.GetDepartmentClass()),
-			transcript.Text(grounds[entry.GetGround()]),
+			transcript.Text(accessGroundNames[entry.GetGround()]),
 			entry.GetAuthorization(),
 			transcript.Text(entry.GetReason()),
-			entry.GetGrantDigest()))
+			entry.GetGrantDigest(),
+			transcript.U64(entry.GetLeafIndex()),
+			entry.GetBlind(),
+			transcript.List(entry.GetInclusion()...)))
 	}
 	return transcript.Digest(transcript.List(rows...))
 }

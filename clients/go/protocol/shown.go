@@ -51,8 +51,11 @@ func (s Shown) signedDigest() []byte {
 	return transcript.Digest(transcript.T("access-signed", fields...))
 }
 
+// GrantDigest gives H(grant): by it a log names what was shown.
+func GrantDigest(grant *pb.SignedStatement) []byte { return digestOf("grant", grant) }
+
 // grantDigest gives H(grant), or nothing without one: in Sig_P2, when no duty is known yet.
-func (s Shown) grantDigest() []byte { return digestOf("grant", s.Consent().GetGrant()) }
+func (s Shown) grantDigest() []byte { return GrantDigest(s.Consent().GetGrant()) }
 
 // shownStatements gives the ground and the statements that are shown, each by this digest, or nothing where there is none.
 func shownStatements(shown *pb.Access, digest func(string, *pb.SignedStatement) []byte) [][]byte {
@@ -110,8 +113,12 @@ func (s Shown) decide(asker *VerifiedParty, question access.Question, verifier V
 		return access.Consent{}, err
 	}
 	opened, err := verifier.openConsent(s.Consent(), asker, now)
+	if err != nil {
+		return opened, err
+	}
+	standing, err := verifier.Lists.standingOf(opened)
 	if err == nil {
-		_, err = access.Decide(opened, question, verifier.Lists.standingOf(opened), verifier.policy(), now)
+		_, err = access.Decide(opened, question, standing, verifier.policy(), now)
 	}
 	return opened, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"medunion.example/clients/go/curve"
 	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/internal/revoked"
 	"medunion.example/clients/go/internal/vectors"
 	"medunion.example/clients/go/keys"
 )
@@ -50,6 +51,25 @@ func (s statementJSON) signed() *pb.SignedStatement {
 	return &pb.SignedStatement{Statement: s.Statement, Signature: s.Signature}
 }
 
+type listedJSON struct {
+	Entries []hexBytes
+	Sweeps  []struct {
+		PatientDigest hexBytes `json:"patient_digest"`
+		Before        uint64
+	}
+}
+
+func (l listedJSON) set() revoked.Set {
+	set := revoked.Set{}
+	for _, entry := range l.Entries {
+		set[string(entry)] = 0
+	}
+	for _, sweep := range l.Sweeps {
+		set[string(sweep.PatientDigest)] = sweep.Before
+	}
+	return set
+}
+
 type member struct {
 	epochKeys
 	Identity      string
@@ -64,15 +84,17 @@ func (m member) signer(t *testing.T) crypto.Signer { return vectors.Signer(t, m.
 
 // world is the cast of the vectors.
 type world struct {
-	Now            Instant
-	RevocationList statementJSON `json:"revocation_list"`
-	Authority      struct{ CRL hexBytes }
-	Cloud          member
-	Parties        map[string]member
-	Renewed        member
-	TrustBundles   []statementJSON `json:"trust_bundles"`
+	Now          Instant
+	Head         statementJSON `json:"revocation_head"`
+	Revoked      listedJSON
+	Authority    struct{ CRL hexBytes }
+	Cloud        member
+	Parties      map[string]member
+	Renewed      member
+	TrustBundles []statementJSON `json:"trust_bundles"`
 
 	verifier Verifier
+	revoked  revoked.Set
 	entropy  map[string]hexBytes
 	messages map[string]messageVector
 	refusals map[string][]refusalVector
@@ -147,7 +169,8 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lists, err := ReadLists(bundle.Anchors, w.RevocationList.signed(), [][]byte{w.Authority.CRL})
+	w.revoked = w.Revoked.set()
+	lists, err := ReadLists(bundle.Anchors, w.Head.signed(), [][]byte{w.Authority.CRL}, w.revoked)
 	if err != nil {
 		t.Fatal(err)
 	}

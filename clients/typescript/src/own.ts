@@ -17,14 +17,19 @@ import { granteeWords, grantLines } from "./client/consents.js";
 import { fetchLog, MOST_BYTES } from "./client/fetch.js";
 import type { Home, KeptGrant } from "./client/home.js";
 import { CurrentHome, maintain } from "./client/maintenance.js";
+import { withShards } from "./client/shards.js";
 import { described, fetchAll, said } from "./fetched.js";
 import { type AccessEntry, AccessGround, AccessKind } from "./gen/federation/v1/access_pb.js";
+import { Right } from "./gen/federation/v1/statement_pb.js";
 import { ANY, type Grant } from "./protocol/access.js";
-import { hex } from "./protocol/bytes.js";
+import { hex, type Instant } from "./protocol/bytes.js";
 import { peekGrant } from "./protocol/consent.js";
+import { type PartyLog, type Remark, remarks, UNSEARCHED } from "./protocol/onesided.js";
 import { preciseReason, require } from "./protocol/refusal.js";
 import { MOST_STATEMENTS, type TakenBack } from "./protocol/revocation.js";
 import { Shown } from "./protocol/shown.js";
+import { type ToldLog, untoldOf } from "./protocol/told.js";
+import { statementDigest } from "./protocol/transcript.js";
 
 /** Find the patient's own records, fetch and save them. */
 export async function ownRecords(values: Values): Promise<Said> {
@@ -45,21 +50,67 @@ export async function ownAccesses(values: Values): Promise<Said> {
   const home = await maintain(openHome(values), tell);
   const shown = Shown.byOwnRight(home.identity);
   const cloud = new Cloud(home.cloudTransport);
-  const accesses = (await cloud.log(home, shown, entropy)).map((entry) => told(home.bundle.content.cloudId!, entry));
-  const locations = await cloud.search(home, ANY, shown, entropy);
-  const hospitals = new Map(locations.map((location) => [location.hospital.party.identity, location]));
+  const read: (ToldLog & PartyLog)[] = [];
   const missing: Record<string, string> = {};
-  for (const [hospital, location] of hospitals) {
+  const take = async (where: string, ask: () => Promise<ToldLog>) => {
     try {
-      const entries = await fetchLog(new CurrentHome(home), shown, location);
-      accesses.push(...entries.map((entry) => told(hospital, entry)));
+      read.push({ ...(await ask()), partyId: where });
     } catch (error) {
       const refusal = refusalOf(error);
-      missing[hospital] = preciseReason(refusal);
-      tell(`WHO ASKED AT ${hospital} IS MISSING: ${said(refusal)}`);
+      missing[where] = preciseReason(refusal);
+      tell(`WHO ASKED AT ${where} IS MISSING: ${said(refusal)}`);
     }
-  }
-  return { patient: home.identity, accesses, missing };
+  };
+  const cloudId = home.bundle.content.cloudId!;
+  const askedAt = clock();
+  await take(cloudId, () => cloud.log(home, shown, entropy));
+  const locations = await cloud.search(home, ANY, shown, entropy);
+  const hospitals = new Map(locations.map((location) => [location.hospital.party.identity, location]));
+  for (const [hospital, location] of hospitals)
+    await take(hospital, () => fetchLog(new CurrentHome(home), shown, location, tell));
+  const remarked = remarksOn(home, cloudId, read, askedAt, Object.keys(missing).length === 0);
+  const wordsOf = (where: string, number: bigint) =>
+    remarked.find((remark) => remark.partyId === where && remark.number === number)?.words ?? "";
+  for (const { partyId, number, words } of remarked)
+    if (words === UNSEARCHED)
+      tell(`IN A HOSPITAL'S LOG AND NOT IN THE PUBLIC CLOUD'S: reading ${number} at ${partyId}.`);
+  const accesses = read.flatMap(({ partyId, entries }) =>
+    entries.map((entry) => ({ ...told(partyId, entry), remark: wordsOf(partyId, entry.number!) })),
+  );
+  return { patient: home.identity, accesses, logs: read.map(toldLog), missing };
+}
+
+/** What is to be said of what one side alone has; nothing where the public cloud did not answer. */
+function remarksOn(
+  { grants }: Home,
+  cloudId: string,
+  read: readonly PartyLog[],
+  askedAt: Instant,
+  isWhole: boolean,
+): Remark[] {
+  const cloud = read.find(({ partyId }) => partyId === cloudId);
+  if (cloud === undefined) return [];
+  const hospitals = read.filter((log) => log !== cloud);
+  const unsearchable = grants
+    .filter(({ signed }) => !peekGrant(signed).rights.includes(Right.INDEX))
+    .map(({ signed }) => statementDigest("grant", signed));
+  return remarks(cloud, hospitals, { askedAt, unsearchable, isWhole });
+}
+
+/** By what a log is proved. */
+function toldLog(log: ToldLog & PartyLog): Said {
+  const { partyId, head, cosigners, beginsAnew } = log;
+  const untold = Number(untoldOf(log));
+  if (untold > 0)
+    tell(`${partyId} counts ${untold} more about you, and tells nothing of them: forgotten there, or KEPT BACK.`);
+  return {
+    where: partyId,
+    origin: head.origin,
+    head: Number(head.size),
+    cosigned_by: [...cosigners],
+    began_anew: beginsAnew,
+    untold,
+  };
 }
 
 function told(where: string, entry: AccessEntry): Said {
@@ -72,6 +123,7 @@ function told(where: string, entry: AccessEntry): Said {
     department: entry.departmentClass,
     ground: AccessGround[entry.ground!].toLowerCase(),
     reason: entry.reason,
+    leaf: Number(entry.leafIndex),
   };
 }
 
@@ -81,18 +133,33 @@ interface Given extends KeptGrant {
   readonly state: "stands" | "ended" | "taken back";
 }
 
-function givenFrom({ grants, lists }: Home): Given[] {
-  return grants.map(({ number, signed }) => {
+async function givenFrom(home: Home): Promise<Given[]> {
+  const given: Given[] = [];
+  for (const { number, signed } of home.grants) {
     const grant = peekGrant(signed);
-    const isTakenBack = lists?.isTakenBack("grant", grant) ?? false;
-    const state = isTakenBack ? "taken back" : clock() < grant.validity.notAfter ? "stands" : "ended";
-    return { number, signed, grant, state };
-  });
+    const state = (await isTakenBack(home, grant))
+      ? "taken back"
+      : clock() < grant.validity.notAfter
+        ? "stands"
+        : "ended";
+    given.push({ number, signed, grant, state });
+  }
+  return given;
+}
+
+/** Where that can't be told it counts as given: what is told here is not what hospitals decide by. */
+async function isTakenBack(home: Home, grant: Grant): Promise<boolean> {
+  try {
+    return await withShards(home, () => home.lists?.isTakenBack("grant", grant) ?? false);
+  } catch (error) {
+    preciseReason(error);
+    return false;
+  }
 }
 
 /** List what was consented to from here. */
 export async function listGrants(values: Values): Promise<Said> {
-  const given = givenFrom(await maintain(openHome(values), tell));
+  const given = await givenFrom(await maintain(openHome(values), tell));
   for (const { number, grant, state } of given) {
     const [head, ...lines] = grantLines(grant, "your");
     tell(`${number}. ${state === "stands" ? "" : `${state.toUpperCase()}. `}${head!}`);
@@ -117,7 +184,7 @@ export async function revokeGrants(values: Values, numbers: string[]): Promise<S
     throw new UsageError("give numbers as `grants` shows them, or --last, or --all");
   if (!numbers.every((number) => /^[1-9]\d*$/.test(number))) throw new UsageError("a consent has a number, from 1 on");
   const home = await maintain(openHome(values), tell);
-  const given = givenFrom(home);
+  const given = await givenFrom(home);
   const standing = given.filter(({ state }) => state === "stands");
   const chosen = isAll
     ? standing

@@ -6,6 +6,7 @@ import { existsSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { hoursOf, networksOf, spoken, UsageError } from "../src/arguments.js";
+import { formatCode } from "../src/client/code.js";
 import { diagnosticReport, requireConclusion } from "../src/client/report.js";
 import { planOf } from "../src/consult.js";
 import { HOUR, LONGEST_GRANT } from "../src/protocol/access.js";
@@ -13,7 +14,12 @@ import { MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.js";
 import { madeDirectory, madeHome } from "./homes.js";
 
 const PROGRAM = new URL("../src/main.js", import.meta.url).pathname;
-const CODE = `medunion://127.0.0.1:1/alpha/${"A".repeat(22)}/${"A".repeat(43)}`;
+const CODE = formatCode({
+  address: "127.0.0.1:1",
+  hospitalId: "H:alpha",
+  roomId: new Uint8Array(16),
+  digest: new Uint8Array(32),
+});
 
 function run(...words: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...words], { encoding: "utf8" });
@@ -80,7 +86,7 @@ test("who registers has an identity of its role, and a reading, before a home is
     "--trust",
     join(directory, "t"),
   ];
-  const ticket = ["--ticket", "A".repeat(26), "--sensor", join(directory, "sensor")];
+  const ticket = ["--ticket", "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA3U", "--sensor", join(directory, "sensor")];
   assert.equal(run("patient", "register", ...home, ...ticket, "--id", "D:chen").status, 2);
   assert.equal(run("doctor", "init", ...home, "--id", "P:wang").status, 2);
   assert.equal(run("doctor", "init", ...home, "--id", "D:").status, 2);

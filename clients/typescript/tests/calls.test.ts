@@ -9,6 +9,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { called, passes, refusalOf, repeated, transportTo } from "../src/client/calls.js";
+import { eachPage, MOST_PAGES } from "../src/client/cloud.js";
 import { Networks } from "../src/client/networks.js";
 import { WORDS } from "../src/client/words.js";
 import { RelayService } from "../src/gen/federation/v1/consultation_pb.js";
@@ -49,6 +50,18 @@ test("a peer's own words are shown to nobody, whether a sentence or a reason tha
     const refusal = refusalOf(rude);
     assert.equal(refusal.reason, word === "NO_SUCH_ROOM" ? word : "INTERNAL");
     assert.equal(refusal.message, WORDS[refusal.reason]);
+  }
+});
+
+test("a refusal ends with how the server calls the call, and with nothing of another form", () => {
+  for (const [named, said] of [
+    ["0123456789abcdef", " (request 0123456789abcdef)"],
+    ["0123456789ABCDEF", ""],
+    ["read your PIN to 0900", ""],
+  ] as const) {
+    const refused = failure(Code.Unavailable, readable);
+    refused.metadata.set("medunion-request-id", named);
+    assert.equal(refusalOf(refused).message, `${WORDS[reason]}${said}`);
   }
 });
 
@@ -109,7 +122,7 @@ test("an RPC's own message may gain fields, at every depth; others may not", () 
   const gained = [{ no: 1000, wireType: 0, data: new Uint8Array([1]) }];
   const directory = create(GetDirectoryResponseSchema, {
     trustBundle: signed(cast.trust_bundles.at(-1)),
-    revocationList: signed(cast.revocation_list),
+    revocationHead: signed(cast.revocation_head),
     certificateRevocationLists: [fromHex(cast.authority.crl)],
     cloudEncryptionKeyStatement: cloud.statement,
   });
@@ -241,3 +254,27 @@ async function certified(name: string): Promise<{ key: string; cert: string; der
   const key = x509.PemConverter.encode(pkcs8, "PRIVATE KEY");
   return { key, cert: certificate.toString("pem"), der: new Uint8Array(certificate.rawData) };
 }
+
+test("a search goes on behind each page until one is the last", async () => {
+  const asked: (Uint8Array | undefined)[] = [];
+  const nexts = [new Uint8Array([1]), new Uint8Array([2]), undefined];
+  const pages = eachPage(async (after) => {
+    asked.push(after);
+    return { locations: [], accesses: [], cloudKey: new Uint8Array(), next: nexts[asked.length - 1] };
+  });
+  for await (const page of pages) assert.equal(page.next, nexts[asked.length - 1]);
+  assert.deepEqual(asked, [undefined, ...nexts.slice(0, 2)]);
+});
+
+test("a search without end is refused once as many pages are read as are read at most", async () => {
+  let asked = 0;
+  const pages = eachPage(async () => ({
+    locations: [],
+    accesses: [],
+    cloudKey: new Uint8Array(),
+    next: new Uint8Array([++asked]),
+  }));
+  for (let page = 0; page < MOST_PAGES; page++) assert.equal((await pages.next()).done, false);
+  await assert.rejects(pages.next(), { reason: "LIMIT_REACHED" });
+  assert.equal(asked, MOST_PAGES);
+});

@@ -2,8 +2,10 @@
 
 import { create } from "@bufbuild/protobuf";
 import {
-  type RevocationList,
-  RevocationListSchema,
+  type RevocationExcerpt,
+  RevocationExcerptSchema,
+  type RevocationHead,
+  RevocationHeadSchema,
   type SignedStatement,
   SignedStatementSchema,
 } from "../src/gen/federation/v1/statement_pb.js";
@@ -12,9 +14,11 @@ import { follow, pin } from "../src/protocol/bundle.js";
 import { fromHex, sha256 } from "../src/protocol/bytes.js";
 import { DecryptionKey } from "../src/protocol/hpke.js";
 import { Lists } from "../src/protocol/lists.js";
+import type { Listed } from "../src/protocol/shards.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { transcript } from "../src/protocol/transcript.js";
 import { Verifier } from "../src/protocol/verifier.js";
+import { Revoked } from "./revoked.js";
 import { load, signingKey, type Vector, vectors } from "./vectors.js";
 
 export const cast = load("parties");
@@ -26,27 +30,37 @@ export function signed(entry: Vector): SignedStatement {
 
 const [first, ...later] = cast.trust_bundles.map(signed);
 export const bundle = later.reduce(follow, pin(first));
-export const verifier = new Verifier(
-  bundle,
-  Lists.read(bundle, signed(cast.revocation_list), [fromHex(cast.authority.crl)]),
-);
+/** What the cloud of the vectors has revoked, under its head. */
+export const revoked = Revoked.read(cast.revoked);
+export const head = signed(cast.revocation_head);
+export const verifier = verifierWith(revoked);
 export const cloud = verifier.cloudEncryptionKey(signed(cast.cloud.encryption_key_statement), now);
 
 /** What everybody trusts once the cloud has revoked that credential. */
-export async function verifierWithout(serial: Uint8Array): Promise<Verifier> {
-  return verifierWith({ serials: [sha256(transcript("serial", serial))] });
+export function verifierWithout(serial: Uint8Array): Verifier {
+  return verifierWith(revoked.with(sha256(transcript("serial", serial))));
 }
 
-/** What everybody trusts once the revocation list says that. */
-export async function verifierWith(changes: Partial<RevocationList>): Promise<Verifier> {
-  return new Verifier(bundle, Lists.read(bundle, await listWith(changes), [fromHex(cast.authority.crl)]));
+/** What everybody trusts once that is revoked. */
+export function verifierWith(listed: Listed): Verifier {
+  return new Verifier(bundle, Lists.read(bundle, head, [fromHex(cast.authority.crl)]).by(listed));
 }
 
-/** The cloud's revocation list with changes. */
-export function listWith(changes: Partial<RevocationList>): Promise<SignedStatement> {
-  const list = peekStatement(RevocationListSchema, signed(cast.revocation_list));
+/** The head of that set, and what a test wants of it otherwise. */
+export function headOf(set: Revoked, changes: Partial<RevocationHead> = {}): Promise<SignedStatement> {
+  const said = peekStatement(RevocationHeadSchema, head);
   const key = signingKey(cast.cloud.signing_key);
-  return signStatement("rl", RevocationListSchema, { ...list, ...changes }, key);
+  return signStatement("rl", RevocationHeadSchema, { ...said, root: set.root, ...changes }, key);
+}
+
+/** Shards of that set, under its head. */
+export async function excerptOf(
+  set: Revoked,
+  prefixes: readonly number[],
+  changes: Partial<RevocationHead> = {},
+): Promise<RevocationExcerpt> {
+  const shards = set.shards(...prefixes);
+  return create(RevocationExcerptSchema, { head: await headOf(set, changes), shards });
 }
 
 /** A statement of the vectors, by its name. */

@@ -6,7 +6,7 @@ import { before, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { certificateIn, certificateRequest } from "../src/client/enrolment.js";
 import { MedicalAuthoritySchema } from "../src/gen/federation/v1/directory_pb.js";
-import { CrlPinSchema, RevocationListSchema } from "../src/gen/federation/v1/statement_pb.js";
+import { CrlPinSchema, RevocationHeadSchema } from "../src/gen/federation/v1/statement_pb.js";
 import { concat, fromHex, sha256 } from "../src/protocol/bytes.js";
 import { verifyCertificate } from "../src/protocol/certificate.js";
 import { newestCrls, readCrl } from "../src/protocol/crl.js";
@@ -104,8 +104,8 @@ interface Trust {
 async function verified(der: Uint8Array, { crls, pins, by = authority }: Trust): Promise<void> {
   const certificate = new Uint8Array(by.rawData);
   const trusted = create(MedicalAuthoritySchema, { authorityId: "M:chamber", certificate, doctorIds: ["D:*"] });
-  const revocations = create(RevocationListSchema, { crls: pins });
-  const lists = { crls: crls.map(readCrl), revocations } as unknown as Lists;
+  const head = create(RevocationHeadSchema, { crls: pins });
+  const lists = { crls: crls.map(readCrl), head } as unknown as Lists;
   await verifyCertificate(der, [trusted], lists, { identity: "D:rossi", verifyingKey }, BigInt(NOW));
 }
 

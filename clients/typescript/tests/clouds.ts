@@ -15,18 +15,22 @@ import {
   CredentialSchema,
   EncryptionKeyStatementSchema,
   KeyStatementSchema,
+  type RevocationExcerpt,
   type SignedStatement,
 } from "../src/gen/federation/v1/statement_pb.js";
-import { fromHex, sha256, u64 } from "../src/protocol/bytes.js";
+import { equal, fromHex, sha256, u64 } from "../src/protocol/bytes.js";
 import { credentialTranscript, publicPoint, xOf } from "../src/protocol/curve.js";
 import { attributeOf } from "../src/protocol/registration.js";
 import { openPayload, sealReply, UNNAMED } from "../src/protocol/sealing.js";
+import { prefixOf } from "../src/protocol/shards.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { transcript } from "../src/protocol/transcript.js";
-import { cast, cloud, decryptionKey, now, signed } from "./cast.js";
+import { cast, cloud, decryptionKey, excerptOf, head, now, revoked, signed } from "./cast.js";
 import { signingKey } from "./vectors.js";
 
 const HOUR = 3_600_000n;
+/** Of whoever registers. */
+const SERIAL = new Uint8Array(16).fill(9);
 const prkC = signingKey(cast.cloud.signing_key);
 const issuer = signingKey(cast.cloud.issuing_key);
 
@@ -36,16 +40,27 @@ export class StubCloud {
   /** Whether answers to reg1 are lost, and what is said then. */
   lost: ConnectError | undefined;
   readonly registrations: SealedOpening[] = [];
+  /** The prefixes of the shards that it was asked for, and what it answers. */
+  readonly asked: number[] = [];
+  /** The authorities' CRLs, and how many of them it sent with each answer. */
+  crls: Uint8Array[] = [fromHex(cast.authority.crl)];
+  readonly sent: number[] = [];
+  shards = (prefixes: number[]): Promise<RevocationExcerpt> => excerptOf(revoked, prefixes);
   #answers = new Map<string, SealedReply>();
 
   /** The calling side, which asks so many times. */
   caller(attempts = 1): Cloud {
     const transport = createRouterTransport(({ service }) => {
       service(DirectoryService, {
-        getDirectory: () => this.#directory(),
+        getDirectory: ({ heldCrls }) => this.#directory(heldCrls),
         getTrustBundles: ({ afterSequence }) => ({
           trustBundles: cast.trust_bundles.slice(Number(afterSequence)).map(signed),
         }),
+        getRevocationShards: async ({ prefixes, heldCrls }) => {
+          this.asked.push(...prefixes);
+          const revocations = await this.shards(prefixes);
+          return { revocations: { ...revocations, certificateRevocationLists: this.#crlsBeside(heldCrls) } };
+        },
       });
       service(RegistrationService, {
         openRegistration: () => ({
@@ -58,11 +73,17 @@ export class StubCloud {
     return new Cloud(transport, attempts);
   }
 
-  #directory() {
+  #crlsBeside(held: Uint8Array[]): Uint8Array[] {
+    const beside = this.crls.filter((crl) => !held.some((one) => equal(one, sha256(crl))));
+    this.sent.push(beside.length);
+    return beside;
+  }
+
+  #directory(heldCrls: Uint8Array[]) {
     return {
       trustBundle: this.trustBundle,
-      revocationList: signed(cast.revocation_list),
-      certificateRevocationLists: [fromHex(cast.authority.crl)],
+      revocationHead: head,
+      certificateRevocationLists: this.#crlsBeside(heldCrls),
       cloudEncryptionKeyStatement: cloud.statement,
     };
   }
@@ -100,7 +121,7 @@ async function registered(opening: SealedOpening): Promise<SealedReply> {
     registrationPoint,
     registrationSecret,
     keyStatement,
-    revocationList: signed(cast.revocation_list),
+    revocations: await excerptOf(revoked, [prefixOf(sha256(transcript("serial", SERIAL)))]),
     sentAt: now,
     signature: await prkC.sign(covered),
   });
@@ -119,7 +140,7 @@ async function issued({ role, identity, evidence, verifyingKey }: RegistrationRe
   const validity = { notBefore: now, notAfter: now + HOUR };
   const content = create(CredentialSchema, {
     role,
-    serial: new Uint8Array(16).fill(9),
+    serial: SERIAL,
     identity,
     attribute: attributeOf(role!, evidence!),
     verifyingKeyDigest: sha256(verifyingKey!),

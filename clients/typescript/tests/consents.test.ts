@@ -19,7 +19,6 @@ import { RevocationService } from "../src/gen/federation/v1/revocation_pb.js";
 import {
   DutySchema,
   GrantSchema,
-  type RevocationList,
   Right,
   Role,
   Sensitivity,
@@ -34,7 +33,9 @@ import { Shown } from "../src/protocol/shown.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { transcript } from "../src/protocol/transcript.js";
 import { askedIn, requireAgreed } from "../src/visit.js";
-import { bundle, cast, cloud, listWith, now, signed, statement, verifier } from "./cast.js";
+import { prefixOf } from "../src/protocol/shards.js";
+import { ShardKeeper } from "../src/client/shards.js";
+import { bundle, cast, cloud, excerptOf, head, now, revoked, signed, statement, verifier } from "./cast.js";
 import { madeHome } from "./homes.js";
 import { signingKey } from "./vectors.js";
 
@@ -175,6 +176,9 @@ function homeBy(transport: ReturnType<typeof createRouterTransport>, self = doct
     lists: verifier.lists,
     verifier: () => verifier,
     party: () => Promise.resolve(party),
+    shards: new ShardKeeper(),
+    takeShards: () => Promise.resolve(),
+    heldCrls: [],
     transportTo: () => transport,
   } as unknown as Home;
 }
@@ -194,7 +198,7 @@ test("a patient looks before anything goes out, and again before it goes in", as
           keyStatement: keysOfDoctor,
           doctorCertificate: certificate,
           encryptionKeyStatement: signed(statement("ek of the doctor")),
-          revocationList: signed(cast.revocation_list),
+          revocations: { head },
           certificateRevocationList: fromHex(cast.authority.crl),
           duty: await shownDuty({ departmentClasses, doctorId }),
         }),
@@ -249,17 +253,19 @@ test("a duty is shown while it holds, and then the hospital is asked for another
 test("what is taken back stands on the list of the answer, or the cloud is not believed", async (context) => {
   atNow(context);
   const patient = verifier.party(signed(statement("ks of the patient")), Role.PATIENT, now);
-  let list: Partial<RevocationList> = {};
+  const { grantId } = peekStatement(GrantSchema, signed(statement("grant")));
+  const entry = sha256(transcript("revoked", text("grant"), text("P:wang"), grantId!));
+  let answer = await excerptOf(revoked, [prefixOf(entry)]);
   const transport = createRouterTransport(({ service }) => {
     service(DirectoryService, {
       getDirectory: () => ({
         trustBundle: signed(cast.trust_bundles.at(-1)),
-        revocationList: signed(cast.revocation_list),
+        revocationHead: head,
         certificateRevocationLists: [fromHex(cast.authority.crl)],
         cloudEncryptionKeyStatement: cloud.statement,
       }),
     });
-    service(RevocationService, { revoke: async () => ({ revocationList: await listWith(list) }) });
+    service(RevocationService, { revoke: () => ({ revocations: answer }) });
   });
   const grant = signed(statement("grant"));
   const statements = [{ kind: "grant" as const, statement: grant }];
@@ -270,7 +276,10 @@ test("what is taken back stands on the list of the answer, or the cloud is not b
       (size) => new Uint8Array(size),
     );
   await assert.rejects(revoke(), { reason: "ANSWER_MISMATCH" });
-  const { grantId } = peekStatement(GrantSchema, grant);
-  list = { statements: [sha256(transcript("revoked", text("grant"), text("P:wang"), grantId!))] };
+  answer = await excerptOf(revoked.with(entry), []);
+  await assert.rejects(revoke(), { reason: "ANSWER_MISMATCH" });
+  answer = await excerptOf(revoked.with(entry), [prefixOf(entry)]);
   await revoke();
+  answer.head = head;
+  await assert.rejects(revoke(), { reason: "REVOCATION_SHARD_INVALID" });
 });

@@ -19,7 +19,7 @@ import { SessionStream } from "../src/client/session.js";
 import { CurrentHome } from "../src/client/maintenance.js";
 import { Direction, GetRoomResponseSchema, RelayService } from "../src/gen/federation/v1/consultation_pb.js";
 import { DepositSchema, RecordService } from "../src/gen/federation/v1/record_pb.js";
-import { RevocationListSchema, Right } from "../src/gen/federation/v1/statement_pb.js";
+import { RevocationHeadSchema, Right } from "../src/gen/federation/v1/statement_pb.js";
 import { BundleLease } from "../src/protocol/bundle.js";
 import { peekStatement, signStatement } from "../src/protocol/statements.js";
 import { consultIn } from "../src/consult.js";
@@ -125,21 +125,21 @@ test("a patient whom the cloud does not answer takes the lists that the relay ha
   const { home, reopened } = await madeHome(context);
   const doctor = cast.parties.doctor;
   const room = create(GetRoomResponseSchema, {
-    keyStatement: signed(cast.revocation_list), // whose room it is counts later
+    keyStatement: signed(cast.revocation_head), // whose room it is counts later
     doctorCertificate: fromHex(doctor.certificate),
     encryptionKeyStatement: signed(doctor.encryption_key_statement),
-    revocationList: signed(cast.revocation_list),
+    revocations: { head: signed(cast.revocation_head) },
     certificateRevocationList: fromHex(cast.authority.crl),
-    duty: { duty: signed(cast.revocation_list), keyStatement: signed(cast.revocation_list) },
+    duty: { duty: signed(cast.revocation_head), keyStatement: signed(cast.revocation_head) },
   });
   assert.equal(await heardFrom(room, home), home); // the bundle that was handed over can't verify them
-  const list = peekStatement(RevocationListSchema, room.revocationList!);
+  const list = peekStatement(RevocationHeadSchema, room.revocations!.head!);
   const key = signingKey(cast.cloud.signing_key);
   const older = { ...list, sequence: list.sequence! - 1n };
-  const kept = await signStatement("rl", RevocationListSchema, older, key);
+  const kept = await signStatement("rl", RevocationHeadSchema, older, key);
   const followed = home.learned(new BundleLease(bundle, now), kept, []);
   const heard = await heardFrom(room, followed);
-  assert.equal(heard.verifier(now).lists.revocations.sequence, list.sequence);
+  assert.equal(heard.verifier(now).lists.head.sequence, list.sequence);
   assert.deepEqual(reopened().crls, [room.certificateRevocationList]);
   assert.equal(await heardFrom(room, heard), heard); // no newer ones
 });

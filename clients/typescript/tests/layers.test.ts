@@ -16,8 +16,12 @@ import { file_federation_v1_record } from "../src/gen/federation/v1/record_pb.js
 import {
   CrlPinSchema,
   file_federation_v1_statement,
+  RevocationShardSchema,
   SignedStatementSchema,
+  SweepSchema,
 } from "../src/gen/federation/v1/statement_pb.js";
+import { formatCode, parseCode } from "../src/client/code.js";
+import { parseTicket } from "../src/client/enrolment.js";
 import { requireConsistent } from "../src/keys/keys.js";
 import { type Prf, sealAtRest, unsealAtRest } from "../src/keys/sealing.js";
 import { softwareSigningKey } from "../src/keys/software.js";
@@ -45,6 +49,7 @@ import { paddedSize } from "../src/protocol/frames.js";
 import type { Lists } from "../src/protocol/lists.js";
 import { preciseReason, require } from "../src/protocol/refusal.js";
 import { parse } from "../src/protocol/rules.js";
+import { requireProven } from "../src/protocol/shards.js";
 import { derive, type Shared } from "../src/protocol/handshake.js";
 import { ofSearch, ofSession } from "../src/protocol/outcomes.js";
 import { SessionOutcomeSchema } from "../src/gen/federation/v1/record_pb.js";
@@ -304,8 +309,8 @@ test("seals at rest", () => {
     assert.equal(outcome(open), vector.expect, vector.name);
     if (vector.expect !== "success") continue;
     assert.equal(hex(open()), vector.plaintext);
-    const [plaintext, salt] = [vector.plaintext, vector.salt].map(fromHex);
-    const made = sealAtRest(prf, vector.purpose, vector.generation, plaintext!, place!, salt!);
+    const [plaintext, fresh] = [vector.plaintext, vector.batch + vector.salt].map(fromHex);
+    const made = sealAtRest(prf, vector.purpose, vector.generation, plaintext!, place!, fresh!);
     assert.equal(hex(made), vector.sealed, vector.name);
   }
   assert.ok(all.filter(({ expect }) => expect !== "success").length > 10);
@@ -379,6 +384,26 @@ test("addresses, scopes and times that have their form, and that have not", () =
   assert.ok(all.filter((vector) => vector.expect === "FIELD_INVALID").length > 50);
 });
 
+test("tickets and codes as they are typed, and what is mistyped", () => {
+  const all = vectors("typed");
+  for (const vector of all) {
+    const said = outcome(() => {
+      if (vector.kind === "ticket") assert.equal(hex(parseTicket(vector.text)), vector.ticket, vector.name);
+      else {
+        const code = parseCode(vector.text);
+        assert.equal(formatCode(code), vector.text.trim());
+        assert.deepEqual(
+          [code.address, code.hospitalId, hex(code.roomId), hex(code.digest)],
+          [vector.address, vector.hospital_id, vector.room_id, vector.digest],
+        );
+      }
+    });
+    assert.equal(said, vector.expect, vector.name);
+  }
+  for (const reason of ["TICKET_INVALID", "CODE_INVALID"])
+    assert.ok(all.filter((vector) => vector.expect === reason).length > 10, reason);
+});
+
 test("Cert_D, its authority's scope, and the CRLs that count", async () => {
   const all = vectors("certificates");
   for (const vector of all) {
@@ -391,12 +416,30 @@ test("Cert_D, its authority's scope, and the CRLs that count", async () => {
         digest: fromHex(pin.digest),
       }),
     );
-    const lists = { crls: vector.crls.map(fromHex).map(readCrl), revocations: { crls } } as unknown as Lists;
+    const lists = { crls: vector.crls.map(fromHex).map(readCrl), head: { crls } } as unknown as Lists;
     const owner = { identity: vector.doctor_id, verifyingKey: fromHex(vector.verifying_key) };
     const verified = verifyCertificate(fromHex(vector.certificate), [authority], lists, owner, BigInt(vector.now));
     assert.equal(await verified.then(() => "success", preciseReason), vector.expect, vector.name);
   }
   assert.ok(all.filter((vector) => vector.expect !== "success").length > 10);
+});
+
+test("shards of the revocation list, and what is none of the head's", () => {
+  const all = vectors("revocations").filter(({ kind }) => kind === "shard"); // a hospital follows changes
+  for (const vector of all) {
+    const { prefix } = vector;
+    const sweeps = vector.sweeps.map((one: Vector) =>
+      create(SweepSchema, { patientDigest: fromHex(one.patient_digest), before: BigInt(one.before) }),
+    );
+    const [entries, path] = [vector.entries, vector.path].map((list: string[]) => list.map(fromHex));
+    const shard = create(RevocationShardSchema, { prefix, entries, sweeps, path });
+    assert.equal(
+      outcome(() => requireProven(shard, fromHex(vector.root))),
+      vector.expect,
+      vector.name,
+    );
+  }
+  assert.ok(all.filter(({ expect }) => expect === "REVOCATION_SHARD_INVALID").length > 10);
 });
 
 test("the chain of trust bundles, and successors that nobody may follow", () => {

@@ -30,15 +30,7 @@ import {
 } from "../src/gen/federation/v1/record_pb.js";
 import { SearchQuerySchema } from "../src/gen/federation/v1/search_pb.js";
 import { RevocationSchema, RevokeResponseSchema } from "../src/gen/federation/v1/revocation_pb.js";
-import {
-  GrantSchema,
-  type RevocationList,
-  Right,
-  Role,
-  Sensitivity,
-  type SignedStatement,
-  SweepSchema,
-} from "../src/gen/federation/v1/statement_pb.js";
+import { GrantSchema, Right, Role, Sensitivity, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
 import { makeEpoch, openEpoch } from "../src/keys/epoch.js";
 import { SoftwareKeys } from "../src/keys/software.js";
 import { HOUR } from "../src/protocol/access.js";
@@ -58,6 +50,7 @@ import * as record from "../src/protocol/record.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { apply, type AwaitingCredential } from "../src/protocol/registration.js";
 import { revoke } from "../src/protocol/revocation.js";
+import { prefixOf } from "../src/protocol/shards.js";
 import { peekStatement } from "../src/protocol/statements.js";
 import { transcript } from "../src/protocol/transcript.js";
 import * as search from "../src/protocol/search.js";
@@ -67,14 +60,17 @@ import {
   cast,
   cloud,
   decryptionKey,
-  listWith,
+  excerptOf,
+  head,
   now,
   opened as openedUnder,
+  revoked,
   signed,
   statement,
   verifier,
   verifierWithout,
 } from "./cast.js";
+import type { Revoked } from "./revoked.js";
 import { load, type Vector, vectors, signingKey } from "./vectors.js";
 
 const entropies = load("entropy");
@@ -180,7 +176,7 @@ test("consultation: room, P1, D1, P2", async () => {
     keyStatement: doctor.self.keyStatement,
     doctorCertificate: doctor.certificate,
     encryptionKeyStatement: doctor.encryptionKeyStatement,
-    revocationList: signed(cast.revocation_list),
+    revocations: { head },
     certificateRevocationList: fromHex(cast.authority.crl),
     duty,
   });
@@ -226,7 +222,7 @@ test("consultation: room, P1, D1, P2", async () => {
   receivers.set("P2-0", (bytes, at) => waiting.receive(frame(bytes), verifier, at));
   const next = waiting.receive(frame(vector("P2-0")), verifier, now) as doctorSide.AwaitingBiosignal;
   receivers.set("P2-1", (bytes, at) => next.receive(frame(bytes), verifier, at, duty));
-  const later = await verifierWithout(patient.self.serial);
+  const later = verifierWithout(patient.self.serial);
   assert.throws(
     () => next.receive(frame(vector("P2-1")), later, now, duty),
     (error) => preciseReason(error) === "CREDENTIAL_REVOKED",
@@ -287,15 +283,21 @@ test("search for who did: D2, C", async () => {
 });
 
 async function found(asker: Party, shown: Shown, suffix: "" | "-own"): Promise<search.RecordLocation> {
-  const { locations } = await answered(asker, shown, suffix);
-  assert.equal(locations.length, 1);
+  const { locations, next } = await answered(asker, shown, suffix);
+  const department = `H:alpha/${payload(SearchQuerySchema, "D2").departmentClass!}`;
+  assert.deepEqual(
+    locations.map((location) => location.departmentId),
+    [department, department, `${department}.ward-2`],
+  );
+  assert.equal(next === undefined, suffix === "-own");
   return locations[0]!;
 }
 
 async function answered(asker: Party, shown: Shown, suffix: "" | "-own" | "-log"): Promise<search.Answer> {
   const made = payload(SearchQuerySchema, `D2${suffix}`);
   const right = made.right === Right.LOG ? Right.LOG : Right.INDEX;
-  const question = { departmentClass: made.departmentClass!, page: made.page!, right } as const;
+  const { departmentClass, after, knownSize } = made;
+  const question = { departmentClass: departmentClass!, after, right, knownSize } as const;
   const { awaiting, opening } = await search.ask(asker, question, shown, cloud, now, entropy(`D2${suffix}`));
   await requireMade(`D2${suffix}`, opening, await opened(opening, decryptionKey(cast.cloud), `D2${suffix}`));
   receivers.set(`C${suffix}`, (bytes, at) => awaiting.receive(reply(bytes), verifier, at));
@@ -308,7 +310,8 @@ async function session(
   name: "read" | "read-own" | "read-log" | "store" | "store-amended" | "add",
   scope: Scope,
 ): Promise<record.Established> {
-  const intent = { shown, scope, blind: fromHex(entropies[`rho-${name}`]) };
+  const { knownSize, before } = name === "read-log" ? payload(RecordQuerySchema, "D4-log") : {};
+  const intent = { shown, scope, blind: fromHex(entropies[`rho-${name}`]), knownSize, before };
   const { awaiting, opening } = await record.begin(asker, place.hospital, intent, now, entropy(`D3-${name}`));
   await requireMade(`D3-${name}`, opening, await opened(opening, decryptionKey(cast.parties.hospital), `D3-${name}`));
   receivers.set(`H1-${name}`, (bytes, at) => awaiting.receive(reply(bytes), verifier, at));
@@ -333,6 +336,7 @@ test("who did, at a hospital: D3, H1, D4, H2", async () => {
     layout.manifest.accesses.map(({ reason }) => reason),
     ["OK", "GRANT_MISSING"],
   );
+  assert.equal(layout.manifest.next, layout.manifest.accesses.at(-1)!.leafIndex);
 });
 
 async function readRecord(asker: Party, shown: Shown, suffix: "" | "-own" | "-log"): Promise<record.ReceivedRecord> {
@@ -353,7 +357,7 @@ async function readRecord(asker: Party, shown: Shown, suffix: "" | "-own" | "-lo
 }
 
 async function requireNoneOfARevokedHospital(before: record.AwaitingRecord, end: Uint8Array): Promise<void> {
-  const later = await verifierWithout(place.hospital.party.serial);
+  const later = verifierWithout(place.hospital.party.serial);
   assert.throws(
     () => before.receive(frame(end), later, now),
     (error) => preciseReason(error) === "CREDENTIAL_REVOKED",
@@ -428,14 +432,17 @@ test("rev: a grant, one of an earlier registration, and everything", async () =>
     const takenBack = { ownerId: ownerId!, statements: given, before };
     const { awaiting, opening } = await revoke(patient, takenBack, cloud, now, entropy(name));
     await requireMade(name, opening, await opened(opening, decryptionKey(cast.cloud), name));
-    const answer = async (changes: Partial<RevocationList>) =>
-      create(RevokeResponseSchema, { revocationList: await listWith(changes) });
-    const named = {
-      "rev-all": { sweeps: [create(SweepSchema, { patientDigest: sweepEntry(), before })] },
-      rev: { statements: given.map(({ statement }) => grantEntry(statement)) },
-    }[name === "rev-all" ? name : "rev"];
+    const entries = before === undefined ? given.map(({ statement }) => grantEntry(statement)) : [sweepEntry()];
+    const answer = async (set: Revoked, shown = entries) =>
+      create(RevokeResponseSchema, { revocations: await excerptOf(set, [...new Set(shown.map(prefixOf))]) });
+    const named = entries.reduce((set, entry) => set.with(entry, before), revoked);
     awaiting.receive(await answer(named), bundle);
-    await assert.rejects(async () => awaiting.receive(await answer({}), bundle), { reason: "ANSWER_MISMATCH" });
+    const mismatch = { reason: "ANSWER_MISMATCH" };
+    await assert.rejects(async () => awaiting.receive(await answer(revoked), bundle), mismatch);
+    await assert.rejects(async () => awaiting.receive(await answer(named, []), bundle), mismatch);
+    const bent = await answer(named);
+    bent.revocations!.shards[0]!.path[3]![0]! ^= 1;
+    assert.throws(() => awaiting.receive(bent, bundle), { reason: "REVOCATION_SHARD_INVALID" });
   }
 });
 

@@ -184,7 +184,7 @@ test("a patient registers and acts with its keys in a token, and a token serves 
   const cloud = new StubCloud();
   await register(home, new Uint8Array(32).fill(1), new Uint8Array(16).fill(2), cloud.caller());
   home.close();
-  const again = reopened();
+  const again = await cloud.caller().refresh(reopened());
   const party = await again.party(now);
   await requireConsistent(party.registrationSecret, party.self);
   assert.ok(isSignature(party.self.verifyingKey, await party.signingKey.sign(text("m")), text("m")));

@@ -1,12 +1,12 @@
 """The patient's client behind the pages: opened with a reading of the body, closed by the lock, used by one thread at a time."""
 
 import logging
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
-from threading import Event
 from typing import TextIO
 
 from federation.clock import system_clock
@@ -32,11 +32,14 @@ _log = logging.getLogger(__name__)
 
 Command = Callable[[App], App | None]
 
-LISTEN_SECONDS = 1.0
-"""How long a command waits at most for the look for a diagnosis that is under way."""
+LISTEN_SECONDS = 20.0
+"""How long all diagnoses are waited for in turn: their hospitals hold the calls. What a person does ends the wait."""
 
-AMENDMENT_SECONDS = 0.25
-"""How long one is looked for at least, beside others."""
+AMENDMENT_SECONDS = 1.0
+"""How long an amendment is looked for: it is there, or mostly none comes."""
+
+AMENDMENTS_EVERY_SECONDS = 10.0
+"""How often each diagnosis is asked after: an app that lies open all day is to be light on its hospitals."""
 
 
 class AppClient:
@@ -62,7 +65,7 @@ class AppClient:
         self._opened: OpenPatient | None = None
         self._heard: dict[bytes, Heard] = {}
         self._records: Records | None = None
-        self._turn, self._rest = 0, Event()
+        self._turn, self._next_look = 0, 0.0
         self.stage: Stage[App] = Stage(App(self.patient_id), self.on_fault)
 
     @property
@@ -166,13 +169,14 @@ class AppClient:
             self._records.close()
         self._records = records
 
-    def _listen(self, app: App, seconds: float) -> App | None:
-        """Look for each diagnosis that is waited for, and show the first that comes."""
+    def _listen(self, app: App, _seconds: float) -> App | None:
+        """Wait for each diagnosis in its turn, until the person does something, and show the first that comes."""
+        interruption = self.stage.interruption
         waiting = [one.pending for one in app.kept.waiting if not one.heard.is_end]
         for pending in waiting:
             try:
                 found = self.client.await_diagnosis(
-                    pending, seconds=max(LISTEN_SECONDS / len(waiting), AMENDMENT_SECONDS)
+                    pending, seconds=max(LISTEN_SECONDS / len(waiting), AMENDMENT_SECONDS), interruption=interruption
                 )
             except (NoAnswer, Unavailable):
                 continue
@@ -185,18 +189,22 @@ class AppClient:
                 return self.shown(replace(app, kept=self.kept()))
             came = Notice("ok", f"The diagnosis of {_called(pending)} came.")
             return self.shown(app.at(f"{DIAGNOSES}/{found.session_id.hex()}", came, kept=self.kept()))
-        return self._look_for_amendment(app, AMENDMENT_SECONDS if waiting else seconds)
+        return None if interruption.is_set() else self._look_for_amendment(app, may_rest=not waiting)
 
-    def _look_for_amendment(self, app: App, seconds: float) -> App | None:
+    def _look_for_amendment(self, app: App, *, may_rest: bool) -> App | None:
         """Look for what amends one of the diagnoses that came, each in its turn: mostly nothing does."""
         amendable = list(self.client.amendable())
-        if not amendable:
-            self._rest.wait(AMENDMENT_SECONDS)
+        rest = max(0.0, self._next_look - time.monotonic()) if amendable else LISTEN_SECONDS
+        if rest > 0:
+            self.stage.interruption.wait(rest if may_rest else 0)
             return None
+        self._next_look = time.monotonic() + AMENDMENTS_EVERY_SECONDS / len(amendable)
         self._turn += 1
         diagnosed = amendable[self._turn % len(amendable)]
         try:
-            found = self.client.look_for_amendment(diagnosed, seconds=min(seconds, LISTEN_SECONDS))
+            found = self.client.look_for_amendment(
+                diagnosed, seconds=AMENDMENT_SECONDS, interruption=self.stage.interruption
+            )
         except Unavailable:
             return None
         except FederationError as error:

@@ -9,6 +9,7 @@ from federation.pages.app.states import CONSENTS, App, MandateDraft, Notice
 from federation.pages.app.words import days_in, told
 from federation.pages.errors import MovedOn
 from federation.person.consent_words import KNOWN_BY, POWERS, grantee_words, power_words
+from federation.person.visit_words import WAITS
 from federation.protocol.access import LONGEST_MANDATE, Power
 from federation.protocol.statements import POWER_NAMES
 from federation.words import local_time
@@ -35,9 +36,11 @@ def take_back(client: AppClient, number: int) -> Command:
     def work(app: App) -> App:
         kept = client.client.consents.grant(number)
         try:
-            client.client.consents.revoke([kept])
+            is_known = client.client.acts.revoke([kept])
         except FederationError as error:
             return app.at(f"{CONSENTS}/{number}", told(error))
+        if not is_known:
+            return app.at(CONSENTS, Notice("warn", WAITS), kept=client.kept())
         client.refreshed()
         whom = grantee_words(kept.grant.grantee)
         notice = Notice("ok", f"Your consent no. {number}, for {whom}, is taken back.", KNOWN_BY)
@@ -51,9 +54,11 @@ def take_all_back(client: AppClient, patient_id: PatientId) -> Command:
 
     def work(app: App) -> App:
         try:
-            client.client.consents.sweep(patient_id)
+            is_known = client.client.acts.sweep(patient_id)
         except FederationError as error:
             return app.at(f"{CONSENTS}/all", told(error))
+        if not is_known:
+            return app.at(CONSENTS, Notice("warn", WAITS), kept=client.kept())
         client.refreshed()
         words = f"Everything that was signed in the name of {patient_id} until now is taken back."
         return app.at(CONSENTS, Notice("ok", words, KNOWN_BY), kept=client.kept())

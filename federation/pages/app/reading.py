@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from mimetypes import guess_type
 from typing import Final
 
 from federation.errors import FieldInvalid
@@ -16,10 +15,12 @@ from federation.pages.stage import Cancelled
 from federation.person.accesses import AccessReading
 from federation.person.errors import NoSuchHiding
 from federation.person.fetching import NOTE_TYPE
+from federation.person.finding import OnMore
 from federation.person.hiding import Hiding
 from federation.person.patient import PatientClient
 from federation.person.records import MOST_FETCHED_BYTES, Allowance, FetchedRecord
 from federation.person.records import Progress as OnProgress
+from federation.person.visit_words import WAITS
 from federation.protocol.access import Hidden, Power
 from federation.protocol.documents import MOST_DOCUMENT_BYTES
 from federation.protocol.parsing import is_identity as has_form
@@ -29,18 +30,16 @@ from federation.v1 import rules_pb2 as rules
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.statement_pb2 import POWER_ADD, POWER_READ
 from federation.words import EXPECTED, size
-from keystore.identities import ANY, PatientId, is_identity
+from keystore.identities import ANY, HospitalId, PatientId, is_identity
 
 HIDDEN, ADD, READ_OVER = f"{RECORDS}/hidden", f"{RECORDS}/add", f"{RECORDS}/add/read-over"
 
 FIELDS: Final = "whose", "hospital", "address", "department", "title", "note", "sensitivity"
 """Of the form of a document of one's own, beside its file."""
 
-UNKNOWN_TYPE: Final = "application/octet-stream"
-
 MOST_TITLE_BYTES: Final = 256
 
-Change = Callable[[PatientId], Hiding]
+Change = Callable[[PatientId], Hiding | None]
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +49,7 @@ class OwnRecords:
     client: PatientClient
     deputyship: Deputyship | None
 
-    def find(self, on_more: Callable[[int], None]) -> Sequence[RecordLocation]:
+    def find(self, on_more: OnMore) -> Sequence[RecordLocation]:
         """Ask the public cloud. Raises as `PatientClient.find_records`."""
         return self.client.find_records(self.deputyship, on_more)
 
@@ -103,11 +102,33 @@ def ask_who_read(client: AppClient, deputy_for: PatientId | None) -> Command:
         notes: list[str] = []
         client.stage.show(app.at(READS, reads=replace(app.reads, is_asking=True)))
         cloud_id, asking = client.anchors.cloud_id, (lambda party_id: client.tell(f"Asking {party_id}"))
-        reading = AccessReading(client.client, client.patient_id, cloud_id, deputy_for, notes.append, asking)
+        reading = AccessReading(
+            client.client, client.patient_id, cloud_id, deputy_for, notes.append, asking, most_pages=1
+        )
         found = reading.all()
         reading.remember()
-        shown = app.at(READS, reads=Reads(found, client.now, tuple(notes)))
+        shown = app.at(READS, reads=Reads(found, client.now, tuple(notes), deputy_for=deputy_for))
         return client.with_emergencies(shown) if deputy_for is None else shown
+
+    return _told_at(READS, work)
+
+
+def ask_older(client: AppClient, hospital_id: str) -> Command:
+    """Read a hospital's next older entries, behind those that are shown."""
+
+    def work(app: App) -> App:
+        reads = app.reads
+        if reads.found is None or hospital_id not in reads.found.with_older:
+            raise MovedOn
+        client.stage.show(app.at(READS, reads=replace(reads, is_asking=True)))
+        client.tell(f"Asking {hospital_id}")
+        notes, cloud_id = list(reads.notes), client.anchors.cloud_id
+        reading = AccessReading(
+            client.client, client.patient_id, cloud_id, reads.deputy_for, notes.append, most_pages=1
+        )
+        found = reading.older(reads.found, HospitalId(hospital_id))
+        reading.remember()
+        return app.at(READS, reads=replace(reads, found=found, notes=tuple(notes), is_asking=False))
 
     return _told_at(READS, work)
 
@@ -130,11 +151,11 @@ def hide(client: AppClient, deputy_for: PatientId | None, hidden: Hidden, emerge
     """Hide records from everybody else."""
     named = (hidden.hospital, "hospital"), (hidden.department_class, "department class")
 
-    def change(patient_id: PatientId) -> Hiding:
+    def change(patient_id: PatientId) -> Hiding | None:
         for name, kind in named:
             if name != ANY and not is_identity(kind, name):
                 raise FieldInvalid(f"{name} is no {kind}")
-        return client.client.hiding.hide(patient_id, hidden, emergency_may_see)
+        return client.client.acts.hide(patient_id, hidden, emergency_may_see)
 
     return _hiding(client, deputy_for, change, "Hidden. Doctors do not find it from now on, whatever you consented to.")
 
@@ -148,11 +169,6 @@ def show_again(client: AppClient, deputy_for: PatientId | None, number: str) -> 
         return client.client.hiding.show_again(patient_id, [int(number[:9])])
 
     return _hiding(client, deputy_for, change, "Shown again: doctors see it as far as you consented.")
-
-
-def media_type_of(name: str) -> str:
-    """Return what a file is, by its name."""
-    return guess_type(name)[0] or UNKNOWN_TYPE
 
 
 def write(client: AppClient, new: NewRecord) -> Command:
@@ -239,6 +255,8 @@ def _typed(new: NewRecord) -> dict[str, str]:
 def _hiding(client: AppClient, deputy_for: PatientId | None, change: Change, said: str) -> Command:
     def work(app: App) -> App:
         found = change(deputy_for or client.patient_id)
+        if found is None:
+            return app.at(HIDDEN, Notice("warn", WAITS))
         return app.at(HIDDEN, Notice("ok", said) if said else None, hidings=Hidings(deputy_for, found))
 
     return _told_at(HIDDEN, work)

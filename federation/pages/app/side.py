@@ -36,11 +36,10 @@ from federation.pages.errors import MovedOn, NoSuchPage
 from federation.pages.forms import MOST_BYTES, PHOTO_BYTES, Form, posted
 from federation.pages.records import Part, content_of
 from federation.person import consent_files
-from federation.person.access_log import accesses_as_fhir
-from federation.person.accesses import BY_ONESELF
+from federation.person.accesses import BY_ONESELF, missing_words
 from federation.person.consent_words import POWERS
 from federation.person.documents import WHO_READS
-from federation.person.fetching import NOTE_TYPE
+from federation.person.fetching import NOTE_TYPE, media_type_of
 from federation.person.hiding import hidden_words, standing_lines
 from federation.person.patient import Diagnosis
 from federation.person.records import FetchedRecord
@@ -211,6 +210,7 @@ class AppSide:
             Route(READS, self._reads_page),
             Route(f"{READS}/fhir", self._reads_file),
             self._form(f"{READS}/ask", lambda form: reading.ask_who_read(client, _whose(form)), "whose"),
+            self._form(f"{READS}/older", lambda form: reading.ask_older(client, form.text("hospital")), "hospital"),
             self._form(f"{READS}/stop", lambda _: reading.stop_asking, cancels=True),
         ]
 
@@ -253,12 +253,12 @@ class AppSide:
         made: Future[bytes] = Future()
 
         def pack(_app: App) -> None:
-            made.set_result(self._client.client.book.zipped())
+            made.set_result(self._client.client.book.file())
 
         await self.stage.do(pack, seen=render.snapshot_of(request).number)
         if not made.done():
             raise MovedOn
-        return attachment([made.result()], "evidence.zip")
+        return attachment([made.result()], "evidence.json")
 
     async def _consents_page(self, request: Request) -> Response:
         app, now = _app(request), system_clock()
@@ -380,7 +380,8 @@ class AppSide:
     async def _reads_page(self, request: Request) -> Response:
         others = views.stands_for(_app(request), POWER_LOG, system_clock())
         found = _app(request).reads.found
-        missing = {} if found is None else {party_id: told(error) for party_id, error in found.missing.items()}
+        errors = {} if found is None else found.missing
+        missing = {missing_words(party_id, error): told(error) for party_id, error in errors.items()}
         return _page(
             request,
             "app/reads.html",
@@ -395,8 +396,7 @@ class AppSide:
         found = _app(request).reads.found
         if found is None:
             raise NoSuchPage
-        exported = accesses_as_fhir(found.patient_id, [one.access for one in found.told], now=system_clock())
-        return attachment([exported], "accesses.json")
+        return attachment([found.as_fhir(now=system_clock())], "accesses.json")
 
     # Forms that need more than a line.
 
@@ -427,7 +427,7 @@ class AppSide:
     def _new_record(self, form: Form) -> Command:
         self._written = {}
         file, note = form.file("file"), form.text("note")
-        content, media_type = (file.content, reading.media_type_of(file.name)) if file else (note.encode(), NOTE_TYPE)
+        content, media_type = (file.content, media_type_of(file.name)) if file else (note.encode(), NOTE_TYPE)
         sensitivity = form.text("sensitivity")
         document = NewDocument(
             form.text("title").strip(), media_type, content, SENSITIVITIES.get(sensitivity, SENSITIVITIES["secret"])

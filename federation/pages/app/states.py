@@ -174,6 +174,7 @@ class Reads:
     asked_at: Instant = 0
     notes: Sequence[str] = ()
     is_asking: bool = False
+    deputy_for: PatientId | None = None
 
 
 @dataclass(frozen=True)

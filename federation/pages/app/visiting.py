@@ -34,6 +34,8 @@ from federation.person.consent_words import NOTHING_BEYOND, consent_sentence, gr
 from federation.person.consents import KeptGrant, NewGrant
 from federation.person.errors import NoAnswer
 from federation.person.patient import Offer, require_sendable
+from federation.person.places import Handed
+from federation.person.visit_words import handed_words
 from federation.protocol.access import LONGEST_GRANT, Grantee, ToDoctor
 from federation.protocol.time import Instant, milliseconds
 from federation.v1.statement_pb2 import POWER_GRANT
@@ -142,6 +144,7 @@ def agree(client: AppClient) -> Command:
             raise MovedOn
         data = visit.attached.biosignal.data if visit.attached else b""
         client.stage.show(app.at(VISIT, visit=Asking(visit.view, visit.sentence, client.now)))
+        handed: list[Handed] = []
         try:
             client.client.visit(
                 visit.view,
@@ -149,11 +152,13 @@ def agree(client: AppClient) -> Command:
                 visit.offer,
                 answer_seconds=client.patience_seconds,
                 go_on=lambda: client.tell(f"Waiting until {visit.view.called} answers"),
+                on_handed=handed.append,
             )
         except EXPECTED as error:
             return _failed(client, app, visit, error)
         sent = f"your biosignal ({size(len(data))})" if data else "no biosignal"
-        words = f"{visit.view.called} knows that you are here, and has {sent}."
+        places = "".join(f" {handed_words(one.as_of, one.hospitals)}" for one in handed)
+        words = f"{visit.view.called} knows that you are here, and has {sent}.{places}"
         return client.with_emergencies(app.at(VISIT, Notice("ok", words), visit=AtHome(), kept=client.kept()))
 
     return work

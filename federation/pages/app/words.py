@@ -14,6 +14,7 @@ _PROGRAM: Final = "Bring this program up to date. If that changes nothing, ask a
 _CLOCK: Final = "Set this device's clock by the network, then try again."
 _NOT_IN: Final = "Don't go in. Ask the doctor, face to face, to show the code again: this one leads to somebody else."
 _OTHER_DOCTOR: Final = "Don't go in. Ask at the desk for another doctor, and tell them this."
+_LOG: Final = "Keep this device as it is, and show this to whoever runs your federation."
 _CONSENTS: Final = "Look at your consents: each can be given anew."
 
 _NEXT: Final = {
@@ -35,6 +36,10 @@ _NEXT: Final = {
     "DUTY_INVALID": "Choose a department where the doctor is on duty, or consent for this doctor alone.",
     "DUTY_EXPIRED": "Tell the doctor: its duty at the hospital has ended.",
     "DUTY_REVOKED": "Tell the doctor: the hospital took its duty back.",
+    "HEAD_CONFLICT": _LOG,
+    "HEAD_OLDER": _LOG,
+    "LEAF_MISMATCH": _LOG,
+    "LOG_PROOF_INVALID": _LOG,
     "GRANT_EXPIRED": "Choose again how long it is for, or give a new consent.",
     "GRANT_INVALID": "Choose something else, or give a new consent.",
     "GRANT_REVOKED": "Give a new consent.",

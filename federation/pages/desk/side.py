@@ -289,10 +289,10 @@ class DeskSide:
     async def _evidence(self, request: Request) -> Response:
         form = await posted(request)
         made: Future[bytes] = Future()
-        await self._obeyed(lambda state, _: made.set_result(state.practice.client.book.zipped()), form)
+        await self._obeyed(lambda state, _: made.set_result(state.practice.client.book.file()), form)
         if not made.done():
             raise MovedOn
-        return attachment([made.result()], "medunion-evidence.zip")
+        return attachment([made.result()], "medunion-evidence.json")
 
     async def _record(self, request: Request) -> Response:
         """Show a part as it came: whose it is, its digests, and its text page by page."""

@@ -1,11 +1,15 @@
 """By what a doctor finds and fetches records: the consent of a visit, or an emergency."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
+from federation.pages.desk.practice import Told
 from federation.person.doctor import DoctorClient
 from federation.person.emergencies import Declared, DoctorEmergencies
+from federation.person.finding import OnMore
+from federation.person.places import Brought
 from federation.person.records import Allowance, FetchedRecord, Progress
+from federation.person.visit_words import brought_words
 from federation.protocol.consultation import InConsultation
 from federation.protocol.search import RecordLocation
 
@@ -16,10 +20,20 @@ class ByConsent:
 
     client: DoctorClient
     consultation: InConsultation
+    brought: list[Brought] = field(default_factory=list)
+    """What the patient brought, where the public cloud did not answer."""
 
-    def find(self, on_more: Callable[[int], None]) -> Sequence[RecordLocation]:
-        """Ask the public cloud. Raises as `DoctorClient.search`."""
-        return self.client.search(self.consultation, on_more=on_more)
+    def find(self, on_more: OnMore) -> Sequence[RecordLocation]:
+        """Ask the public cloud, or what the patient brought. Raises as `DoctorClient.search`."""
+        return self.client.search(self.consultation, on_more=on_more, on_brought=self.brought.append)
+
+    @property
+    def told(self) -> tuple[Told, ...]:
+        """Return what is to be said of what the patient brought, nothing where it was not asked for."""
+        return tuple(
+            Told("warn", brought_words(it.as_of) + "".join(f" RECORDS AT {one} ARE MISSING." for one in it.missing))
+            for it in self.brought
+        )
 
     def fetch(
         self, locations: Sequence[RecordLocation], progress: Progress, allowance: Allowance
@@ -35,7 +49,7 @@ class InAnEmergency:
     emergencies: DoctorEmergencies
     declared: Declared
 
-    def find(self, on_more: Callable[[int], None]) -> Sequence[RecordLocation]:
+    def find(self, on_more: OnMore) -> Sequence[RecordLocation]:
         """Ask the public cloud. Raises as `DoctorEmergencies.find`."""
         return self.emergencies.find(self.declared, on_more)
 

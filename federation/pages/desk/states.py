@@ -262,13 +262,14 @@ class Present(AtVisit):
     def search(self, typed: Draft) -> "Present":
         """Ask the public cloud where the patient's records are."""
         self.keep(typed)
+        source = ByConsent(self.practice.client, self.visit.consultation)
         try:
-            found = find(ByConsent(self.practice.client, self.visit.consultation), self.practice.most_fetched_bytes)
+            found = find(source, self.practice.most_fetched_bytes)
         except FederationError as error:
             words = f"The public cloud could not be asked where records are. {plain(error)} RECORDS MAY BE MISSING."
             return self.telling("bad", words)
         self.visit.close()
-        return replace(self, visit=replace(self.visit, records=found), told=())
+        return replace(self, visit=replace(self.visit, records=found), told=source.told)
 
     def fetch(self, typed: Draft, departments: Collection[str] | None, show: Show, tell: Tell) -> "Present":
         """Fetch the records of these departments, or of all."""

@@ -244,7 +244,7 @@ def test_limit_reached_for_a_grant_taken_back_where_the_list_is_full(
 ) -> None:
     taken, more = lab.grant(patient, doctor), lab.grant(patient, doctor)
     lab.client().revoke(patient, [("grant", taken)])
-    monkeypatch.setattr("federation.cloud.revocation.MOST_ENTRIES", 0)
+    monkeypatch.setitem(vars(lab.node.cloud), "most_revocations", 0)
     with pytest.raises(errors.Limit) as refused:
         lab.client().revoke(patient, [("grant", more)])
     assert "the revocation list is full" in "".join(refused.value.__notes__)
@@ -254,7 +254,7 @@ def test_limit_reached_for_a_grant_taken_back_where_the_list_is_full(
 def test_limit_reached_for_everything_taken_back_where_the_list_is_full(
     lab: CloudLab, patient: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("federation.cloud.revocation.MOST_SWEEPS", 0)
+    monkeypatch.setitem(vars(lab.node.cloud), "most_revocations", 0)
     client = lab.client()
     with pytest.raises(errors.Limit):
         client.revoke(patient, [], before=client.clock())

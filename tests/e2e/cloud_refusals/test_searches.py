@@ -8,13 +8,15 @@ import pytest
 
 from federation import errors
 from federation.party.member import Member
+from federation.protocol.access import AccessEvent
 from federation.protocol.search import Question
 from federation.protocol.shown import Shown
 from federation.protocol.statements import peek_statement
 from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
 from federation.v1.statement_pb2 import RIGHT_READ, Grant
-from federation.wire.call_guard import REJECTION_FLOOR, REQUEST_ID
+from federation.wire.call_guard import REJECTION_FLOOR
+from federation.wire.status import REQUEST_ID
 from tests.e2e.cloud_lab import CloudLab, question_of
 from tests.e2e.cloud_refusals.query import Query
 from tests.grants import wide
@@ -25,6 +27,23 @@ def test_replayed_query_is_refused(lab: CloudLab, doctor: Member, patient: Membe
     query.send()
     with lab.rejected_for("MESSAGE_REPLAYED"):
         query.send()
+
+
+def test_query_whose_entry_was_lost_with_the_database_is_taken_when_it_comes_again(
+    lab: CloudLab, doctor: Member, patient: Member
+) -> None:
+    query, database = Query(lab, doctor, patient, lab.grant(patient, doctor)), lab.node.database
+    lost = "CREATE TRIGGER lost BEFORE INSERT ON log_waiting BEGIN SELECT RAISE(ABORT, 'lost'); END"
+    database.write(lambda connection: connection.exec_driver_sql(lost))
+    before = len(list(lab.node.cloud.audit.entries()))
+    with pytest.raises(errors.Unavailable):
+        query.send()
+    database.write(lambda connection: connection.exec_driver_sql("DROP TRIGGER lost"))
+    query.send()
+    with lab.rejected_for("MESSAGE_REPLAYED"):
+        query.send()
+    told = [it.event for it in lab.node.cloud.audit.entries()][before:]
+    assert [event.reason for event in told if isinstance(event, AccessEvent)] == ["OK"]
 
 
 def test_outer_time_other_than_the_inner_is_refused(lab: CloudLab, doctor: Member, patient: Member) -> None:

@@ -1,5 +1,7 @@
 """What patients hide under a rotation of the keys that seal and name it: nothing is shown for it, and nothing keeps a key."""
 
+from collections import Counter
+
 import pytest
 
 from federation.cloud import index_rows
@@ -12,6 +14,7 @@ from keystore.errors import GenerationNeeded
 from keystore.party import INDEXING, SEALING
 from tests.e2e.cloud_rotation.stepping import PLACE, walk
 from tests.grants import EVERYTHING
+from tests.token_calls import MACS, TokenCalls
 
 HIDDEN = (Hidden("H:north"),)
 
@@ -91,3 +94,22 @@ def test_restriction_that_does_not_open_stays_is_not_handed_out_and_keeps_its_se
     with pytest.raises(GenerationNeeded, match="1 restrictions"):
         cloud.rotation.revoke(SEALING, 1, forgetting={LOG_ENTRIES})
     assert book.of("P:lin").hidden == HIDDEN
+
+
+@pytest.mark.parametrize("rotated", [None, SEALING, INDEXING])
+def test_token_is_asked_the_same_whether_a_patient_hides_anything_or_not(cloud, book, monkeypatch, rotated):
+    """The first time that somebody asks, and again; in the middle of a rotation, too."""
+    if rotated is not None:
+        cloud.rotate(rotated)
+    calls, token = TokenCalls(monkeypatch), cloud.node.cloud.keys.token
+    numbers = iter(range(100))
+
+    def first(patient_id: str) -> None:
+        book.asked_by(f"D:{next(numbers)}").of(patient_id)
+
+    firsts = [calls.of(token, lambda patient_id=it: first(patient_id)) for it in ("P:ann", "P:never")]
+    values = 2 if rotated == INDEXING else 1
+    assert firsts == [Counter((values + 1) * MACS)] * 2
+    asked = book.asked_by("D:again")
+    again = [calls.of(token, lambda patient_id=it: asked.of(patient_id)) for it in ("P:ann", "P:never")]
+    assert again == [Counter()] * 2

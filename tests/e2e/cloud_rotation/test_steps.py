@@ -104,7 +104,7 @@ def test_activation_signs_lists_and_the_encryption_key_anew(cloud):
     assert after.directory.cloud_encryption_key_statement != before.directory.cloud_encryption_key_statement
     cloud.rotation.revoke(IDENTITY, 1)
     anchors = cloud.node.trust().anchors
-    assert anchors.cloud_keys.at(after.verifier.lists.revocations.this_update) == anchors.cloud_keys.periods[1]
+    assert anchors.cloud_keys.at(after.verifier.lists.head.this_update) == anchors.cloud_keys.periods[1]
     verifier = cloud.node.publish().verifier
     verifier.cloud_encryption_key(after.directory.cloud_encryption_key_statement, now=cloud.clock.now)
     with pytest.raises(CloudKeyRevoked):

@@ -9,18 +9,17 @@ import pytest
 
 from federation.clinical.fhir import validate_bundle
 from federation.errors import DeputyPowers, Limit, NoSuchRecord, NotOwnRecord, Rejected, StaleMessage
-from federation.hospital.sessions import log_manifest
 from federation.party.member import Member
 from federation.protocol.consent import make_mandate
 from federation.protocol.documents import NewDocument, SignedDocument, document_transcript, sign_document
 from federation.protocol.record import Intent
 from federation.protocol.shown import Shown
 from federation.v1.access_pb2 import ACCESS_GROUND_OWN, ACCESS_KIND_ADD, Deputyship
-from federation.v1.record_pb2 import DepositReceipt, OwnDocument, RecordManifest
+from federation.v1.record_pb2 import DepositReceipt, OwnDocument
 from federation.v1.statement_pb2 import POWER_ADD, POWER_READ, SENSITIVITY_SECRET
 from keystore.signatures import VerifyingKey
 from tests.attacks.test_erasure_attacks import erase
-from tests.e2e.hospital.records import nothing_is_kept, parts_of
+from tests.e2e.hospital.records import log_of, nothing_is_kept, parts_of
 from tests.grants import wide
 from tests.hospital_lab import Client, HospitalLab
 
@@ -94,7 +93,7 @@ def test_a_note_is_read_by_a_doctor_as_the_patients(lab: HospitalLab, client: Cl
 
 def test_adding_is_in_the_log_that_the_patient_reads(lab: HospitalLab, client: Client) -> None:
     add(client, written(lab))
-    (entry,) = RecordManifest.FromString(log_manifest(lab.hospital, "P:wang")).accesses
+    (entry,) = log_of(lab, client, lab.federation.patient)
     assert (entry.kind, entry.asker_id, entry.ground) == (ACCESS_KIND_ADD, "P:wang", ACCESS_GROUND_OWN)
     assert (entry.reason, entry.department_class) == ("OK", "cardiology")
 

@@ -49,7 +49,6 @@ from tests.hospital_lab import JOHNNIE, OWN_CLASSES, Client, HospitalLab, Sessio
 from tests.waiting import until
 
 PATIENCE = 60.0
-TWO_SECONDS = 2.0
 DAY = timedelta(days=1)
 
 
@@ -106,8 +105,8 @@ class Followers:
             self._told.put(type(from_rpc_error(error)))
 
     def told(self) -> set[type]:
-        """What both are told, each within two seconds."""
-        return {self._told.get(timeout=TWO_SECONDS) for _ in range(2)}
+        """What both are told while they follow."""
+        return {self._told.get(timeout=PATIENCE) for _ in range(2)}
 
 
 def test_room_comes_with_the_doctors_duty_and_the_patient_is_shown_it(lab: HospitalLab, client: Client) -> None:
@@ -380,6 +379,6 @@ def test_record_under_way_by_a_hospitals_grant_ends_with_the_outcome_when_the_du
         state, piece = state.receive(session.receive().frame, federation.doctor.verifier(), now=federation.clock.now)
         assert isinstance(piece, Slice)
         lab.off_duty()
-        until(lambda: lab.reasons == ["BEGUN", "DUTY_REVOKED"], seconds=TWO_SECONDS)
+        until(lambda: lab.reasons == ["BEGUN", "DUTY_REVOKED"], seconds=PATIENCE)
         with pytest.raises(DutyExpired):
             take_all(lab, session, state)

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from federation.errors import Corrupt, NoSuchRecord
+from federation.errors import Corrupt, Limit, NoSuchRecord
 from federation.hospital.restrictions import take_restrictions
-from federation.hospital.sessions import answer, take_frame
+from federation.hospital.sessions import MOST_RECORDS, answer, take_frame
 from federation.hospital.standing import Grounds
+from federation.hospital.vault import RecordMetadata
 from federation.party.member import Member
 from federation.protocol.access import Hidden
 from federation.protocol.consent import make_mandate
@@ -18,6 +19,7 @@ from federation.store.schema import restrictions
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.record_pb2 import PURPOSE_READ, Scope
 from federation.v1.statement_pb2 import POWER_READ, POWER_RESTRICT
+from keystore.identities import DepartmentId, PatientId
 from tests.e2e.hospital.records import parts_of
 from tests.hiding import Handing, hide, stated
 from tests.hospital_lab import Client, HospitalLab
@@ -73,6 +75,22 @@ def test_hidden_record_is_not_on_file_for_a_doctor_and_is_for_the_patient(
     assert by_doctor(client) == {first, second}
     hide(lab, Hidden())
     assert by_doctor(client) == set()
+
+
+def test_answer_holds_as_many_records_as_it_may_beside_those_that_are_hidden_limit_reached(
+    lab: HospitalLab, client: Client
+) -> None:
+    vault, now = lab.hospital.vault, lab.federation.clock.now
+    handles = [b"%016d" % number for number in range(MOST_RECORDS + 3)]
+    for handle in handles:
+        metadata = RecordMetadata(PatientId("P:wang"), DepartmentId("H:alpha/cardiology"), handle, 1, now, "normal")
+        lab.hospital.stores.records.add(vault.draft().sealed(metadata), blobs=(), outbox=None, answer=None)
+    hide(lab, *map(record_of, handles[:3]))
+    assert by_doctor(client) == set(handles[3:])
+    hide(lab, *map(record_of, handles[:2]))
+    with pytest.raises(Limit, match="here are more"):
+        by_doctor(client)
+    assert by_doctor(client, *handles[:5]) == set(handles[2:5])
 
 
 def test_deputy_sees_what_is_hidden_with_the_power_to_hide_alone(

@@ -4,8 +4,10 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import click
 import pytest
 
+from federation.cli.doctor import _seconds_until
 from federation.cli.times import has_zone, local, moment_of, zone
 from federation.errors import FieldInvalid
 
@@ -64,3 +66,18 @@ def test_time_that_is_none_or_comes_twice_or_never_is_refused_field_invalid(text
 def test_zone_is_named() -> None:
     assert zone().startswith("CE")
     assert "(UTC+0" in zone()
+
+
+@pytest.mark.parametrize(
+    ("now", "until", "minutes"),
+    [("12:00", "17:00", 300), ("08:00", "23:59", 959), ("23:59", "00:30", 31), ("22:00", "02:00", 240)],
+)
+def test_time_of_day_is_of_this_day_or_of_the_night_that_follows(now: str, until: str, minutes: int) -> None:
+    here = datetime.fromisoformat(f"2027-03-01T{now}+01:00")
+    assert _seconds_until(datetime.strptime(until, "%H:%M"), here) == minutes * 60  # noqa: DTZ007 - as click gives it
+
+
+@pytest.mark.parametrize(("now", "until"), [("17:00", "17:00"), ("17:00", "16:00"), ("00:30", "00:00")])
+def test_time_of_day_that_is_past_is_refused(now: str, until: str) -> None:
+    with pytest.raises(click.BadParameter, match=f"it is past {until} already"):
+        _seconds_until(datetime.strptime(until, "%H:%M"), datetime.fromisoformat(f"2027-03-01T{now}+01:00"))  # noqa: DTZ007

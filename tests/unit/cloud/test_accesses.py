@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from federation.clock import system_clock
 from federation.cloud.node import PublicCloudNode
 from federation.errors import Corrupt
-from federation.party.audit import AuditEvent
-from federation.party.patients import ACCESSES
+from federation.party.audit import AuditEvent, LogPage
+from federation.party.patients import ACCESSES, LogPlace
 from federation.protocol.access import AccessEvent
 from federation.protocol.time import milliseconds
 from federation.rotation.cloud import cloud_rotation
@@ -26,12 +26,11 @@ def access(patient_id: str, reason: str = "OK") -> AccessEvent:
 
 def record(node: PublicCloudNode, *patients: str) -> None:
     for number, patient_id in enumerate(patients):
-        node.cloud.record_access(access(patient_id, f"REASON_{number}"), now=number + 1)
+        node.cloud.audit.record(access(patient_id, f"REASON_{number}"), now=number + 1)
 
 
-def reasons(node: PublicCloudNode, patient_id: str, offset: int = 0, limit: int = 32) -> list[str]:
-    found, _ = node.cloud.audit.accesses_of(patient_id, offset=offset, limit=limit)
-    return [it.event.reason for it in found]
+def reasons(node: PublicCloudNode, patient_id: str, after: LogPlace | None = None, limit: int = 32) -> list[str]:
+    return [it.event.reason for _, it in node.cloud.audit.accesses_of(patient_id, after=after, limit=limit)]
 
 
 def test_accesses_of_a_patient_are_its_own_newest_first(node: PublicCloudNode) -> None:
@@ -44,9 +43,17 @@ def test_accesses_of_a_patient_are_its_own_newest_first(node: PublicCloudNode) -
 
 def test_accesses_come_in_pages(node: PublicCloudNode) -> None:
     record(node, *["P:ann"] * 5)
-    assert reasons(node, "P:ann", limit=2) == ["REASON_4", "REASON_3"]
-    assert reasons(node, "P:ann", offset=2) == ["REASON_2", "REASON_1", "REASON_0"]
-    assert node.cloud.audit.accesses_of("P:ann", offset=9, limit=2) == ([], 5)
+    audit = node.cloud.audit
+    first = audit.log_of("P:ann", limit=2)
+    assert [(it.number, it.reason) for it in first.accesses] == [(5, "REASON_4"), (4, "REASON_3")]
+    record(node, "P:ann")
+    assert reasons(node, "P:ann", first.after) == ["REASON_2", "REASON_1", "REASON_0"]
+    second = audit.log_of("P:ann", after=first.after, limit=2)
+    assert [it.number for it in second.accesses] == [3, 2]
+    third = audit.log_of("P:ann", after=second.after, limit=2)
+    assert ([it.number for it in third.accesses], third.after) == ([1], None)
+    assert audit.log_of("P:ann", after=LogPlace(1, 1), limit=2) == LogPage((), None)
+    assert audit.log_of("P:lin", limit=2) == LogPage((), None)
 
 
 def test_database_names_no_patient_and_links_its_accesses_to_no_row_of_the_index(node: PublicCloudNode) -> None:
@@ -107,7 +114,7 @@ def test_access_whose_entry_does_not_open_stays_and_is_told(
     node: PublicCloudNode, caplog: pytest.LogCaptureFixture
 ) -> None:
     node.cloud.audit._log.append(
-        SealedEntry(at=1, sealed=b"\x00\x01" + bytes(64), about=node.cloud.audit._patients.about("P:ann"))
+        SealedEntry(1, b"\x00\x01" + bytes(64), bytes(16), bytes(32), node.cloud.audit._patients.about("P:ann"))
     )
     record(node, "P:eve")
     rotated(node)

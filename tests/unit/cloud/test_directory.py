@@ -1,22 +1,19 @@
 """The revocation list: signed once, anew at a change and in time, its sequence growing for all processes of a cloud."""
 
-from dataclasses import fields
 from datetime import timedelta
 
 import pytest
 
 from federation.clock import system_clock
-from federation.cloud.directory import DirectoryPublisher
-from federation.cloud.revocation import MOST_ENTRIES
+from federation.cloud.directory import DirectoryPublisher, Held
 from federation.cloud.trust import TrustOffice
 from federation.errors import Unavailable
 from federation.protocol.anchors import sweep_entry
-from federation.settings import ServerSettings
+from federation.protocol.revocations import Shard, SomeShards, WholeSet, follow_delta, prefix_of
 from federation.store.database import Database
 from federation.store.directory import Authorities, TrustChain
 from federation.store.party import Settings
-from federation.v1 import rules_pb2
-from federation.v1.statement_pb2 import RevocationList
+from keystore.transcript import digest
 
 MINUTE = timedelta(minutes=1) // timedelta(milliseconds=1)
 
@@ -41,20 +38,14 @@ class CountedSettings(Settings):
 
 def _other_process(publisher: DirectoryPublisher) -> DirectoryPublisher:
     """Return a publisher over the same store, as another process would have it."""
-    parts = ("trust", "keys", "settings", "book", "authorities", "epochs", "freshness", "life")
-    return DirectoryPublisher(*(getattr(publisher, f"_{part}") for part in parts))
+    before, after = ("trust", "keys", "settings"), ("authorities", "epochs", "freshness", "life")
+    parts = {part: getattr(publisher, f"_{part}") for part in (*before, *after)}
+    return DirectoryPublisher(book=publisher._set._book, **parts)
 
 
 def test_nothing_is_handed_out_before_the_first_list(node) -> None:
     with pytest.raises(Unavailable):
         _ = node.cloud.publisher.current
-
-
-def test_list_has_room_for_every_call_that_counts_serials_at_the_same_moment() -> None:
-    """One entry too many could not be signed, and an hour later nobody would accept anything."""
-    rule = RevocationList.DESCRIPTOR.fields_by_name["serials"].GetOptions().Extensions[rules_pb2.rule]
-    most_threads = next(item for item in fields(ServerSettings) if item.name == "threads").metadata["most"]
-    assert rule.max_items - MOST_ENTRIES >= most_threads
 
 
 def test_list_stays_the_same_until_something_changes(node) -> None:
@@ -68,7 +59,7 @@ def test_list_is_signed_anew_every_ten_minutes(node) -> None:
     first = publisher.refresh(now)
     second = publisher.refresh(now + 10 * MINUTE)
     assert second.sequence == first.sequence + 1
-    listed = second.verifier.lists.revocations
+    listed = second.head
     assert listed.next_update - listed.this_update == 60 * MINUTE
 
 
@@ -78,7 +69,7 @@ def test_revocation_by_another_process_is_on_the_next_list(node) -> None:
     node.cloud.stores.revocations.revoke("serial", bytes(32), expires_at=now + 60 * MINUTE, at=now)
     second = publisher.refresh(now + 1)
     assert second.sequence == first.sequence + 1
-    assert list(second.verifier.lists.revocations.serials) == [bytes(32)]
+    assert (second.revocations.find(bytes(32)), second.head.entries) == (0, 1)
 
 
 def test_sweep_by_another_process_is_on_the_next_list_and_a_later_one_on_the_one_after(node) -> None:
@@ -137,3 +128,62 @@ def test_no_bundle_is_handed_out_before_the_founder_signed_the_first(node, datab
     office = TrustOffice(TrustChain(database), node.cloud.keys, node.book, Authorities(database))
     with pytest.raises(Unavailable):
         office.newest()
+
+
+def held(version, revision: int | None = None) -> Held:
+    return Held(
+        frozenset(map(digest, version.directory.certificate_revocation_lists)),
+        version.head.revision if revision is None else revision,
+    )
+
+
+def revoked(node, *serials: bytes) -> None:
+    now = system_clock()
+    for serial in serials:
+        node.cloud.stores.revocations.revoke("serial", serial, expires_at=now + 60 * MINUTE, at=now)
+
+
+def test_follower_is_told_what_was_touched_since_and_nothing_that_it_has(node) -> None:
+    publisher = node.cloud.publisher
+    first = publisher.refresh(system_clock())
+    _, then = first.changes(held(first, 0))
+    revoked(node, b"\x01" * 32, b"\x02" * 32)
+    second = publisher.refresh(system_clock())
+    told, then = second.changes(then)
+    assert list(told.delta.added) == [b"\x01" * 32, b"\x02" * 32]
+    assert not told.HasField("trust_bundle")
+    assert not told.HasField("cloud_encryption_key_statement")
+    assert not told.certificate_revocation_lists
+    assert not second.changes(then)[0].HasField("delta")
+    following, _ = follow_delta(first.revocations, first.head.revision, told.delta, second.head)
+    assert following.root == second.revocations.root
+
+
+def test_process_that_is_started_anew_tells_followers_the_same(node) -> None:
+    here = node.cloud.publisher
+    first = here.refresh(system_clock())
+    revoked(node, b"\x01" * 32, b"\x02" * 32)
+    version = here.refresh(system_clock())
+    there = _other_process(here).refresh(system_clock())
+    assert there.changes(held(first))[0].delta == version.changes(held(first))[0].delta
+
+
+def test_follower_that_is_too_far_behind_is_told_no_changes(node) -> None:
+    """It fetches all shards; so does one that had more than a cloud that was put back."""
+    now, publisher, book = system_clock(), node.cloud.publisher, node.cloud.stores.revocations
+    book.revoke("serial", bytes(32), expires_at=now - 1, at=now)
+    publisher.refresh(now)
+    later = now + 24 * 60 * MINUTE + 2
+    revoked(node, b"\x01" * 32)
+    publisher.refresh(later)
+    version = _other_process(publisher).refresh(later)
+    assert not version.changes(held(version, 0))[0].HasField("delta")
+    whole = WholeSet.of({it.prefix: Shard.read(it) for part in version.all_shards([]) for it in part.shards})
+    assert whole.require_of(version.head).root == version.revocations.root
+
+
+def test_shards_are_proven_by_the_head_of_the_same_answer(node) -> None:
+    revoked(node, b"\x01" * 32)
+    version = node.cloud.publisher.refresh(system_clock())
+    some = SomeShards.read(version.excerpt([prefix_of(b"\x01" * 32), 9]), version.head)
+    assert (some.find(b"\x01" * 32), some.find(bytes([0, 9 << 4]) + bytes(30))) == (0, None)

@@ -20,5 +20,5 @@ def test_check_notes_a_hospital_that_lacks_what_patients_hide_until_it_has_it(no
     (finding,) = checked(node)
     assert finding.verdict is Verdict.NOTE
     assert "H:north has yet to take 1 of what patients hide" in finding.says
-    store.delivered("H:north", bytes(32), 5)
+    store.delivered("H:north", [(bytes(32), 5)])
     assert [it.verdict for it in checked(node)] == [Verdict.OK]

@@ -6,9 +6,9 @@ from tests.unit.hospital.test_sessions import record_under_way
 
 
 def reasons(lab: HospitalLab, patient_id: str) -> list[str]:
-    found, total = lab.hospital.audit.accesses_of(patient_id, limit=32)
-    assert len(found) == total
-    return [it.event.reason for it in found]
+    found = lab.hospital.audit.accesses_of(patient_id, limit=32)
+    assert [place.number for place, _ in found] == [*range(len(found), 0, -1)]
+    return [it.event.reason for _, it in found]
 
 
 def test_accesses_to_a_patients_records_are_found_newest_first_and_no_other_entry(lab: HospitalLab) -> None:

@@ -1,6 +1,6 @@
 """Maintenance: announced once, renewed when due, swept when over; the outbox's patience."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -9,10 +9,13 @@ from federation.errors import DepartmentForeign, Rejected, Unavailable
 from federation.hospital.maintenance import Maintenance
 from federation.hospital.outbox import LONGEST_PAUSE_MS, Outbox, pause_after
 from federation.party.chores import ChoreRunner
+from federation.party.lists import FollowedLists
+from federation.party.member import Member
+from federation.protocol.anchors import Lists
 from federation.protocol.statements import peek_statement
-from federation.v1.directory_pb2 import GetDirectoryResponse
+from federation.v1.directory_pb2 import WatchDirectoryResponse
 from federation.v1.membership_pb2 import RenewalReceipt
-from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
+from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationExcerpt, SignedStatement
 from tests.hospital_lab import HospitalLab
 from tests.simulator import Federation
 
@@ -25,15 +28,22 @@ class Announcements:
         self.down = False
         self.renewed: list[tuple[bytes, str | None]] = []
 
-    def directory(self) -> GetDirectoryResponse:
-        return self.lab.federation.cloud.directory()
+    def refresh(self, member: Member) -> Lists:
+        cloud = self.lab.federation.cloud
+        cloud.hand_over(cloud.directory(), member)
+        return member.verifier().lists
+
+    def all_shards(self, held_crls: Sequence[bytes]) -> list[RevocationExcerpt]:
+        return self.lab.federation.cloud.all_shards(held_crls)
 
     def bundles_after(self, sequence: int) -> list[SignedStatement]:
         return self.lab.federation.cloud.bundles_after(sequence)
 
     @contextmanager
-    def watch(self) -> Iterator[Iterator[GetDirectoryResponse]]:
-        yield iter([self.directory(), self.directory()])
+    def watch(self, held: FollowedLists) -> Iterator[Iterator[WatchDirectoryResponse]]:
+        assert held is self.lab.hospital.member.lists
+        cloud = self.lab.federation.cloud
+        yield (cloud.changes(cloud.directory()) for _ in range(2))
 
     def renew(self, member, address=None) -> RenewalReceipt:
         now = self.lab.federation.clock.now

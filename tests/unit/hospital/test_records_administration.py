@@ -52,7 +52,8 @@ def corrected(lab: HospitalLab, handle: bytes, spaces: int = 1) -> int:
 
 def found(lab: HospitalLab) -> list[bytes]:
     keys = lab.hospital.vault.patient_keys("P:wang")
-    return [record.handle for record in lab.hospital.stores.records.find(keys, department_class=None, handles=[])]
+    records = lab.hospital.stores.records.of_classes(keys, ["cardiology", "neurology"], ["normal"], most=99)
+    return [record.handle for record in records]
 
 
 def publish_all(lab: HospitalLab, publish: Callable[[Publication], SignedStatement] | None = None) -> list[int]:

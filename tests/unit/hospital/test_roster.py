@@ -80,13 +80,13 @@ def test_line_again_changes_nothing_and_one_that_overlaps_is_another(lab: Hospit
 
 def test_shift_ended_by_hand_is_left_so_by_a_file_and_made_again_by_hand(lab: HospitalLab) -> None:
     put(lab, span(lab))
-    take_off_roster(lab.hospital, require_on_duty(lab.hospital, DOCTOR), "ann")
+    take_off_roster(lab.hospital, require_on_duty(lab.hospital, DOCTOR, lab.hospital.member.verifier().lists), "ann")
     assert [shift.ended_at is not None for shift in planned(lab.hospital, [span(lab)]).ended] == [True]
     assert put(lab, span(lab)) == []
     with pytest.raises(NotOnDuty):
-        require_on_duty(lab.hospital, DOCTOR)
+        require_on_duty(lab.hospital, DOCTOR, lab.hospital.member.verifier().lists)
     assert len(put(lab, span(lab), revive=True)) == 1
-    require_on_duty(lab.hospital, DOCTOR)
+    require_on_duty(lab.hospital, DOCTOR, lab.hospital.member.verifier().lists)
     assert put(lab, span(lab), revive=True) == []
 
 
@@ -98,7 +98,7 @@ def test_shift_that_is_over_and_is_not_there_is_left_out(lab: HospitalLab) -> No
 
 def test_log_says_who_changed_the_roster_and_whose_duty_was_stated(lab: HospitalLab) -> None:
     put(lab, span(lab))
-    shift = require_on_duty(lab.hospital, DOCTOR)
+    shift = require_on_duty(lab.hospital, DOCTOR, lab.hospital.member.verifier().lists)
     key = peek_statement(KeyStatement, lab.federation.doctor.key_statement).verifying_key
     shown_duty(lab.hospital, DOCTOR, key)
     take_off_roster(lab.hospital, shift, "ann")
@@ -120,7 +120,7 @@ def test_duty_says_what_the_shift_does_and_another_key_gets_another(lab: Hospita
         for member in (lab.federation.doctor, lab.federation.other_doctor)
     ]
     first, second = (peek_statement(Duty, shown_duty(lab.hospital, DOCTOR, key).duty) for key in keys)
-    shift = require_on_duty(lab.hospital, DOCTOR)
+    shift = require_on_duty(lab.hospital, DOCTOR, lab.hospital.member.verifier().lists)
     assert (first.duty_id, first.doctor_id, first.not_before, first.not_after) == (
         shift.shift_id,
         DOCTOR,

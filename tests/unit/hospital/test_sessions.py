@@ -7,19 +7,28 @@ import pytest
 from federation.errors import CredentialRevoked, FieldInvalid, Limit
 from federation.hospital.importing import MOST_PARTS, checked_bundle
 from federation.hospital.sessions import MOST_RECORDS, RecordStream, answer, manifest_of, take_frame
+from federation.protocol.access import AccessEvent
+from federation.protocol.frames import SLICE_BYTES, TAG_BYTES
+from federation.v1.record_pb2 import OpenSessionResponse
+from federation.v1.statement_pb2 import SignedStatement
 from tests.hospital_lab import CARDIOLOGY, JOHNNIE, HospitalLab
 from tests.mallory import rejected
 
 
-def record_under_way(lab: HospitalLab) -> RecordStream:
+def record_under_way(lab: HospitalLab, grant: SignedStatement | None = None) -> RecordStream:
     """Begin to send a record to the doctor, who has asked for it."""
     federation = lab.federation
     lab.import_files()
-    established, awaiting = federation.establish(federation.hospital_a, federation.intent(federation.grant()))
+    established, awaiting = federation.establish(federation.hospital_a, federation.intent(grant or federation.grant()))
     _, frame = established.query(now=federation.clock.now)
     record = answer(lab.hospital, take_frame(lab.hospital, awaiting, frame))
     assert isinstance(record, RecordStream)
     return record
+
+
+def _ended(lab: HospitalLab) -> tuple[str, str]:
+    event = [entry.event for entry in lab.hospital.audit.entries() if isinstance(entry.event, AccessEvent)][-1]
+    return event.reason, event.detail
 
 
 def test_record_whose_doctor_is_revoked_is_refused_credential_revoked_between_frames(lab: HospitalLab) -> None:
@@ -30,6 +39,27 @@ def test_record_whose_doctor_is_revoked_is_refused_credential_revoked_between_fr
     with rejected(CredentialRevoked):
         record.require_still_allowed()
     assert lab.reasons == ["BEGUN", "CREDENTIAL_REVOKED"]
+
+
+def test_record_whose_grant_fell_ends_with_a_frame_that_says_so(lab: HospitalLab) -> None:
+    grant = lab.federation.grant()
+    record = record_under_way(lab, grant)
+    first = record.next()
+    assert first is not None
+    assert not first.last
+    lab.federation.revoke_grant(grant)
+    last = record.next()
+    assert last is not None
+    assert last.last
+    assert OpenSessionResponse.FromString(last.message).frame.last
+    assert _ended(lab) == ("GRANT_REVOKED", f"{SLICE_BYTES + TAG_BYTES} bytes sent")
+    assert record.next() is None
+
+
+def test_record_ends_once_with_its_last_frame(lab: HospitalLab) -> None:
+    record = record_under_way(lab)
+    frames = list(iter(record.next, None))
+    assert [frame.last for frame in frames] == [False] * (len(frames) - 1) + [True]
 
 
 def test_limit_reached_for_a_list_of_parts_that_no_answer_holds(lab: HospitalLab, tmp_path: Path) -> None:

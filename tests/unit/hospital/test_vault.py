@@ -1,6 +1,8 @@
 """Records at rest: nothing readable without the token, nothing that passes for another's."""
 
+import hashlib
 import os
+import sqlite3
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -21,8 +23,25 @@ def stored(lab: HospitalLab) -> StoredRecord:
     return next(iter(lab.hospital.stores.records.all()))
 
 
+def aged(lab: HospitalLab) -> None:
+    """Let every blob be an hour old."""
+    hour_ago = time.time() - 3600
+    for path in lab.blobs:
+        os.utime(path, (hour_ago, hour_ago))
+
+
+def minute_ago() -> int:
+    return time.time_ns() // 1_000_000 - 60_000
+
+
 def test_a_record_comes_back_byte_for_byte(lab: HospitalLab) -> None:
     assert b"".join(lab.hospital.vault.read(stored(lab))) == JOHNNIE.read_bytes()
+
+
+def test_digest_of_a_part_is_of_all_that_was_written_of_it(lab: HospitalLab) -> None:
+    with lab.hospital.vault.draft() as draft:
+        part = draft.add(PartLabel("attachment", "scan", "application/octet-stream"), [b"first ", b"", b"second"])
+    assert part.digest == hashlib.sha256(b"first second").digest()
 
 
 def test_nothing_of_a_record_lies_open_on_the_disk(lab: HospitalLab) -> None:
@@ -77,12 +96,26 @@ def test_orphans_go_and_records_stay(lab: HospitalLab) -> None:
     record = stored(lab)
     lost = lab.blobs[0].with_name("f" * 32)
     lost.write_bytes(b"left by a crash")
-    now = time.time_ns() // 1_000_000
-    assert lab.hospital.vault.remove_orphans(lab.hospital.stores.records, older_than=now - 60_000) == 0
-    hour_ago = time.time() - 3600
-    for path in lab.blobs:
-        os.utime(path, (hour_ago, hour_ago))
-    assert lab.hospital.vault.remove_orphans(lab.hospital.stores.records, older_than=now - 60_000) == 1
+    assert lab.hospital.vault.remove_orphans(lab.hospital.stores.records, older_than=minute_ago()) == 0
+    aged(lab)
+    assert lab.hospital.vault.remove_orphans(lab.hospital.stores.records, older_than=minute_ago()) == 1
+    assert b"".join(lab.hospital.vault.read(record)) == JOHNNIE.read_bytes()
+
+
+def test_a_sweep_that_finds_nothing_opens_no_record(lab: HospitalLab) -> None:
+    stored(lab)
+    aged(lab)
+    before = lab.keys.token.metrics().operations
+    assert lab.hospital.vault.remove_orphans(lab.hospital.stores.records, older_than=minute_ago()) == 0
+    assert lab.keys.token.metrics().operations == before
+
+
+def test_a_blob_of_a_record_stays_though_the_store_forgot_it(lab: HospitalLab) -> None:
+    record = stored(lab)
+    with sqlite3.connect(lab.directory / "store.sqlite") as connection:
+        assert connection.execute("DELETE FROM record_blobs").rowcount > 0
+    aged(lab)
+    assert lab.hospital.vault.remove_orphans(lab.hospital.stores.records, older_than=minute_ago()) == 0
     assert b"".join(lab.hospital.vault.read(record)) == JOHNNIE.read_bytes()
 
 
@@ -111,4 +144,4 @@ def test_versions_are_appended_never_overwritten(lab: HospitalLab) -> None:
     record = stored(lab)
     lab.federation.clock.advance(timedelta(seconds=1))
     with pytest.raises(AlreadyStored):
-        lab.hospital.stores.records.add(record, outbox=None, answer=None)
+        lab.hospital.stores.records.add(record, blobs=(), outbox=None, answer=None)

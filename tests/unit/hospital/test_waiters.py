@@ -50,6 +50,20 @@ def test_follower_is_woken_by_a_frame_of_another_process_and_by_nothing_else() -
     asyncio.run(follow())
 
 
+def test_nothing_is_left_of_a_poller_that_is_ended_while_somebody_waits() -> None:
+    async def follow() -> None:
+        waiters, store = Waiters(), Store()
+        poller = MailboxPoller(waiters, store.look)
+        await poller.end()
+        with waiters.waiting(MAILBOX) as event:
+            poller.begin()
+            assert await woken(event, 1)
+            await poller.end()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(follow())
+
+
 def test_looks_end_with_the_last_follower_and_begin_again_with_the_next() -> None:
     async def follow() -> None:
         waiters, store = Waiters(), Store()

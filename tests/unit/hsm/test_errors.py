@@ -7,7 +7,8 @@ import pytest
 from pkcs11 import PKCS11Error, exceptions
 
 from hsm import errors
-from hsm.cryptoki import AlreadyInitialized, NotInitialized
+from hsm.agreement import _REFUSALS
+from hsm.cryptoki import _RETURN_VALUES, AlreadyInitialized, NotInitialized
 from hsm.errors import translate_errors
 
 FAMILY = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.HsmError)]
@@ -68,3 +69,9 @@ def test_error_of_python_pkcs11_becomes_the_one_with_its_meaning(
 def test_fault_of_our_own_is_not_disguised() -> None:
     with pytest.raises(ZeroDivisionError), translate_errors("sign"):
         raise ZeroDivisionError
+
+
+def test_our_own_calls_raise_every_error_that_has_a_meaning_here() -> None:
+    """A return value that is missing in `hsm.cryptoki` would be a token's fault without a name."""
+    named = {kind for kinds, _, _ in errors._TRANSLATIONS for kind in kinds} | set(_REFUSALS)
+    assert named <= set(_RETURN_VALUES.values())

@@ -1,5 +1,6 @@
 """A party's keys in its token: made, opened again, and epochs that end."""
 
+import hmac
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from keystore.errors import (
 )
 from keystore.generations import Generations
 from keystore.issuing import IssuingKey
+from keystore.keyring import Together
 from keystore.party import CloudKeys, HospitalKeys, PartyKeys
 from keystore.policies import POLICIES, audit
 from keystore.signatures import SigningKey
@@ -120,10 +122,16 @@ def test_an_ended_epochs_key_is_gone(keys):
         keys.open_epoch(epoch.token_label, epoch.sealed_seed)
 
 
+def test_an_epochs_key_is_sealed_in_a_batch_that_nothing_else_is_of(keys):
+    epoch = keys.new_epoch()
+    assert epoch.sealed_seed[2:18] == Together(transcript("mlkem-seed", epoch.token_label.encode())).batch
+
+
 @pytest.mark.parametrize("size", [1, 31, 33, 63, 65, 95, 97])
 def test_what_is_kept_of_an_epochs_key_is_neither_half_or_both(keys, size):
     label = keys.new_epoch().token_label
-    sealed = keys.sealing.seal(bytes(size), transcript("mlkem-seed", label.encode()))
+    context = transcript("mlkem-seed", label.encode())
+    sealed = keys.sealing.seal(bytes(size), context, Together(context))
     assert not keys.holds_epoch(label, sealed)
     with pytest.raises(SealBroken, match="size"):
         keys.open_epoch(label, sealed)
@@ -132,7 +140,8 @@ def test_what_is_kept_of_an_epochs_key_is_neither_half_or_both(keys, size):
 def test_an_epoch_whose_ml_kem_half_only_another_token_holds_does_not_open(keys):
     """Such as one of a token with CKM_ML_KEM whose party went on with this one."""
     label = keys.new_epoch().token_label
-    sealed = keys.sealing.seal(b"", transcript("mlkem-seed", label.encode()))
+    context = transcript("mlkem-seed", label.encode())
+    sealed = keys.sealing.seal(b"", context, Together(context))
     assert not keys.holds_epoch(label, sealed)
     with pytest.raises(KeyNotFound):
         keys.open_epoch(label, sealed)
@@ -274,7 +283,8 @@ def test_what_is_sealed_under_a_revoked_generation_does_not_open(hospital):
 def test_a_generation_that_was_only_prepared_opens_nothing_and_a_scheduled_one_opens(hospital):
     """Another machine of the party, whose clock is ahead, seals under a scheduled generation already."""
     made = hospital.prepare("sealing")
-    key = hospital.keys.token.mac(made.label).mac(transcript("seal", b"sealing", b"\x00\x02", bytes(32)))
+    batch_key = hospital.keys.token.mac(made.label).mac(transcript("seal-batch", b"sealing", b"\x00\x02", bytes(16)))
+    key = hmac.digest(batch_key, transcript("seal", bytes(16)), "sha256")
     forged = b"\x00\x02" + bytes(32) + AESGCM(key).encrypt(bytes(12), b"content", b"context")
     with pytest.raises(SealBroken):
         hospital.keys.sealing.open(forged, b"context")

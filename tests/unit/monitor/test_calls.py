@@ -81,10 +81,13 @@ def test_causes_are_counted_where_only_operators_read_them(bench_with: Callable[
 def test_faults_of_every_served_method_begin_at_0() -> None:
     registry = CollectorRegistry()
     CallMetrics(registry, {SERVICE}, with_causes=False)
-    for method in ("GetDirectory", "GetTrustBundles", "WatchDirectory"):
+    methods = ("GetDirectory", "GetTrustBundles", "WatchDirectory", "GetRevocationShards", "GetAllRevocationShards")
+    for method in methods:
         labels = {"service": SERVICE, "method": method, "code": "INTERNAL"}
         assert registry.get_sample_value("medunion_calls_total", labels) == 0
-    assert len([s for family in registry.collect() for s in family.samples if s.name == "medunion_calls_total"]) == 6
+    assert len(
+        [s for family in registry.collect() for s in family.samples if s.name == "medunion_calls_total"]
+    ) == 2 * len(methods)
 
 
 def test_services_of_both_nodes_are_all_there_are() -> None:

@@ -116,7 +116,7 @@ def test_shared_database_that_is_stopped_is_told_and_that_it_is_back(shared: Sha
 
 def test_shared_database_that_hangs_is_told_and_metrics_come_in_time(shared: Shared, token: Token) -> None:
     survey = Survey(shared.database)
-    readings = Readings({"database": lambda: database_readings(survey)}, 0.5)
+    readings = Readings({"database": lambda: database_readings(survey, now=0)}, 0.5)
     registry = CollectorRegistry()
     registry.register(readings)
 

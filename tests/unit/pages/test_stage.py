@@ -180,6 +180,40 @@ def test_command_comes_between_two_slices(stage: Stage) -> None:
     assert stage.snapshot.state == Count(5)
 
 
+@dataclass(frozen=True)
+class Held:
+    """A state that waits until there is something else to do: a server holds its wait."""
+
+    stage: Stage
+    began: Event
+
+    def between(self, _seconds: float) -> None:
+        self.began.set()
+        assert self.stage.interruption.wait(PATIENCE_SECONDS)
+
+
+def test_command_ends_a_wait_that_is_held_and_the_next_wait_is_held_again(stage: Stage) -> None:
+    held = Held(stage, Event())
+    do(stage, lambda _count: held)
+    for number in range(3):
+        assert held.began.wait(PATIENCE_SECONDS)
+        held.began.clear()
+        do(stage, lambda _held, number=number: Held(stage, held.began) if number < 2 else Count(5))
+    assert stage.snapshot.state == Count(5)
+
+
+@pytest.mark.parametrize("end", ["lock", "stop"])
+def test_lock_and_end_end_a_wait_that_is_held(end: str) -> None:
+    stage = Stage(Count(), lambda _state, error: Count(fault=str(error)))
+    held = Held(stage, Event())
+    with working(stage):
+        do(stage, lambda _count: held)
+        assert held.began.wait(PATIENCE_SECONDS)
+        if end == "lock":
+            stage.lock(lambda _held: Count(7))
+            until(lambda: stage.snapshot.state == Count(7))
+
+
 def test_fault_while_waiting_is_told(stage: Stage) -> None:
     @dataclass(frozen=True)
     class Failing:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import federation.pages
+from tests.contrast import contrast
 
 PAGES = Path(federation.pages.__file__).parent
 TEMPLATES = sorted((PAGES / "templates").rglob("*.html"))
@@ -72,19 +73,6 @@ def test_script_makes_no_markup_and_runs_no_text(script: Path) -> None:
     assert re.findall(forbidden, script.read_text()) == []
 
 
-def luminance(colour: str) -> float:
-    """Return the relative luminance of "#rrggbb" (WCAG 2.2, definitions)."""
-    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [it / 12.92 if it <= 0.04045 else ((it + 0.055) / 1.055) ** 2.4 for it in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    """Return the contrast ratio of two colours (WCAG 2.2, definitions)."""
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
 def tokens(scheme: str) -> dict[str, str]:
     """Return the colours of a scheme by name; the dark one changes what it names."""
     text = (PAGES / "static" / "common.css").read_text()
@@ -103,11 +91,6 @@ TEXTS = [
     *(("ink", f"{name}-ground") for name in ("ok", "warn", "bad")),
 ]
 EDGES = [(edge, ground) for edge in ("edge", "focus", "accent") for ground in ("paper", "ground")]
-
-
-def test_contrast_of_known_colours() -> None:
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

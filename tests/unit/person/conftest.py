@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from federation.errors import Unavailable
 from federation.party.audit import Audit
 from federation.party.member import Member
 from federation.person.doctor import DoctorClient, DoctorRoom
@@ -17,11 +18,16 @@ from federation.person.relay import Connect
 from federation.person.trace import Trace
 from federation.protocol import search
 from federation.protocol.anchors import Lists, statement_entry, sweep_entry
+from federation.protocol.restriction import Restriction, Standings, Stating, read_restriction
+from federation.protocol.statements import peek_statement
 from federation.store.database import open_database
-from federation.store.party import Evidence, Log, ReplayMemory
+from federation.store.log import Log
+from federation.store.party import Evidence, ReplayMemory
+from federation.v1 import statement_pb2 as pb
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.statement_pb2 import Grant, Mandate, SignedStatement
 from keystore.biometric import BiometricPassword
+from keystore.identities import PatientId
 from tests.hospital_lab import HospitalLab
 from tests.simulator import BIOMETRIC_PASSWORD, Federation
 
@@ -31,13 +37,24 @@ class CloudInMemory:
 
     def __init__(self, federation: Federation) -> None:
         self._federation = federation
+        self.is_dark = False
+        """Whether it does not answer."""
+        self.searches = 0
+        self.hidden: dict[str, Restriction] = {}
         self.revocations: list[tuple[str, Deputyship | None]] = []
         """Whose statements were taken back, and by what where a deputy did it."""
 
+    def _require_light(self) -> None:
+        if self.is_dark:
+            raise Unavailable("the public cloud does not answer")
+
     def refresh(self, member: Member) -> Lists:
+        self._require_light()
         return member.update(self._federation.cloud.directory())
 
     def search(self, member: Member, question: search.Question) -> search.Answer:
+        self._require_light()
+        self.searches += 1
         cloud, now, verifier = self._federation.cloud, self._federation.clock.now, member.verifier()
         awaiting, opening = search.ask(
             member.party(now), question, cloud.encryption_key(), verifier, now=now, entropy=self._federation.entropy
@@ -54,6 +71,7 @@ class CloudInMemory:
         deputyship: Deputyship | None = None,
     ) -> Lists:
         """Name them in the next list. What may be taken back by whom is the public cloud's to decide, and tested there."""
+        self._require_light()
         owner, cloud = owner_id or member.identity, self._federation.cloud
         self.revocations.append((owner, deputyship))
         for kind, signed in statements:
@@ -62,6 +80,19 @@ class CloudInMemory:
         if before is not None:
             cloud.sweeps[sweep_entry(owner)] = before
         return self.refresh(member)
+
+    def restrict(
+        self,
+        member: Member,
+        patient_id: PatientId,
+        stating: Stating | None = None,
+        deputyship: Deputyship | None = None,
+    ) -> tuple[Standings, Restriction]:
+        """Keep what is hidden; whether it may be is the public cloud's to decide, and tested there."""
+        self._require_light()
+        if stating is not None:
+            self.hidden[patient_id] = read_restriction(peek_statement(pb.Restriction, stating.restriction))
+        return Standings(None, 0, 0), self.hidden.get(patient_id, Restriction(patient_id))
 
 
 @dataclass
@@ -105,18 +136,21 @@ class Surgery:
 
 
 def doctor_audit(federation: Federation, directory: Path) -> Audit:
-    return Audit(Log(open_database(f"sqlite:///{directory / 'doctor'}.sqlite")), federation.doctor.keys.sealing)
+    database = open_database(f"sqlite:///{directory / 'doctor'}.sqlite")
+    return Audit(Log(database), federation.doctor.keys.sealing, where=federation.doctor.identity)
 
 
-def make_doctor(federation: Federation, directory: Path, connect: Connect) -> DoctorClient:
+def make_doctor(
+    federation: Federation, directory: Path, connect: Connect, cloud: CloudInMemory | None = None
+) -> DoctorClient:
     database = open_database(f"sqlite:///{directory / 'doctor'}.sqlite")
     return DoctorClient(
         federation.doctor,
-        CloudInMemory(federation),
+        cloud or CloudInMemory(federation),
         connect,
         ReplayMemory(database),
         Evidence(database),
-        Audit(Log(database), federation.doctor.keys.sealing),
+        Audit(Log(database), federation.doctor.keys.sealing, where=federation.doctor.identity),
         Profile(directory),
         Trace(None, lambda: 0),
         clock=lambda: federation.clock.now,

@@ -1,8 +1,6 @@
-"""Entries of logs, as a patient's client puts them together and remembers them."""
+"""Entries of logs, as a patient's client puts them together."""
 
-from pathlib import Path
-
-from federation.person.access_log import LastLook, joined
+from federation.person.access_log import joined
 from federation.protocol.access import BEGUN
 from federation.v1.access_pb2 import ACCESS_KIND_READ, AccessEntry
 
@@ -38,18 +36,8 @@ def test_access_whose_end_is_not_there_is_begun_and_one_refused_at_once_is_by_it
     ]
 
 
-def test_last_look_is_kept_for_each_patient_and_log_and_never_goes_back(tmp_path: Path) -> None:
-    look = LastLook(tmp_path / "accesses.json")
-    assert look.number("P:wang", "H:a") == 0
-    look.remember("P:wang", "H:a", [entry(2, "OK"), entry(1, BEGUN)])
-    look.remember("P:lin", "H:a", [entry(7, "OK")])
-    look.remember("P:wang", "H:a", [])
-    again = LastLook(tmp_path / "accesses.json")
-    assert [again.number(*whose) for whose in (("P:wang", "H:a"), ("P:lin", "H:a"), ("P:wang", "H:b"))] == [2, 7, 0]
-
-
-def test_file_that_holds_something_else_makes_everything_new(tmp_path: Path) -> None:
-    path = tmp_path / "accesses.json"
-    for content in ("{", "[]", '{"P:wang H:a": "2"}'):
-        path.write_text(content)
-        assert LastLook(path).number("P:wang", "H:a") == 0
+def test_of_one_time_what_began_comes_before_what_ended() -> None:
+    """Entries of one millisecond have their numbers by chance."""
+    ended, begun = entry(1, "OK"), entry(2, BEGUN)
+    begun.at = ended.at
+    assert told(ended, begun) == [(1, 1000, "D:chen", "OK")]

@@ -8,7 +8,7 @@ from federation.person.code import DoctorCode
 from federation.person.errors import CodeInvalid
 
 CODE = DoctorCode("relay.example:7443", "H:beta", bytes(range(16)), bytes(range(32)))
-TEXT = "medunion://relay.example:7443/beta/AAECAwQFBgcICQoLDA0ODw/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+TEXT = "medunion://relay.example:7443/beta/AAECAwQFBgcICQoLDA0ODw/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8/eXy9"
 
 
 def test_code_is_written_as_documented() -> None:
@@ -32,7 +32,9 @@ def test_code_written_and_read_is_the_identity(room_id: bytes, digest: bytes) ->
         TEXT.replace("medunion", "https"),
         TEXT[:-1],
         TEXT + "A",
-        TEXT[:-1] + "9",  # the last letter has two bits that belong to nothing: another spelling of the same bytes
+        # The digest's last letter has two bits that belong to nothing: another spelling of the same bytes, rightly checked.
+        TEXT.replace("Hh8/eXy9", "Hh9/LEOq"),
+        TEXT.replace("relay", "realy"),
         TEXT.replace("beta", "BETA"),
         TEXT.replace(":7443", ""),
         TEXT.replace("/beta", ""),

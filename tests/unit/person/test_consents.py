@@ -79,7 +79,7 @@ def test_sweep_takes_back_all_that_was_signed_until_now_and_nothing_later(surger
     patient = surgery.patient()
     patient.consents.appoint("P:lin", [POWER_READ], YEAR)
     give(surgery, room, patient)
-    patient.consents.sweep("P:wang")
+    assert patient.acts.sweep("P:wang")
     give(surgery, room, patient)
     assert [kept.is_revoked for kept in patient.consents.grants()] == [True, False]
     assert [kept.is_revoked for kept in patient.consents.mandates()] == [True]

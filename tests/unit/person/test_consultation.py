@@ -16,6 +16,7 @@ from federation.errors import IdentityMismatch, Limit, NoSuchRoom, OutOfOrder, R
 from federation.person.code import DoctorCode
 from federation.person.doctor import DoctorRoom
 from federation.person.errors import NoAnswer
+from federation.person.interruption import Interruption
 from federation.person.pending import PendingConsultation
 from federation.person.relay import Mailbox
 from federation.protocol.consultation import InConsultation
@@ -130,7 +131,7 @@ def test_receipt_is_made_once_however_often_it_is_sent(surgery: Surgery, room: D
 def test_diagnosis_is_had_though_somebody_filled_the_room(
     surgery: Surgery, room: DoctorRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("federation.person.relay.FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("federation.person.relay.MOST_PUT_ATTEMPTS", 1)  # the room stays as full as it is
     waiting, present = visit(surgery, room, None)
     content = report(surgery.federation)
     surgery.doctor.diagnose(room, present, content, [])
@@ -229,6 +230,22 @@ def test_refusal_of_another_session_is_not_ours(surgery: Surgery, room: DoctorRo
         RelayFrame(refusal=SessionRefusal(session_id=bytes(16), sent_at=1))
     )
     visit(surgery, room, None)
+
+
+def test_wait_that_the_relay_holds_ends_when_it_is_interrupted(surgery: Surgery, room: DoctorRoom) -> None:
+    """Under way, and before it began; the next one takes the diagnosis."""
+    waiting, present = visit(surgery, room, None)
+    patient, interruption = surgery.patient(), Interruption()
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(patient.await_diagnosis, waiting, seconds=10 * SECONDS, interruption=interruption)
+        until(lambda: bool(interruption._ends), "the relay holds the wait")
+        interruption.set()
+        assert isinstance(held.exception(SECONDS), NoAnswer)
+    with pytest.raises(NoAnswer):
+        patient.await_diagnosis(waiting, seconds=10 * SECONDS, interruption=interruption)
+    interruption.clear()
+    surgery.doctor.diagnose(room, present, report(surgery.federation), [])
+    assert patient.await_diagnosis(waiting, seconds=SECONDS, interruption=interruption).doctor_id == "D:chen"
 
 
 def test_no_answer_when_no_diagnosis_comes(surgery: Surgery, room: DoctorRoom) -> None:

@@ -221,8 +221,8 @@ def sent(
     federation: Federation, release: Release, content: bytes, *locations: int, end: bool = True
 ) -> Iterator[OpenSessionResponse]:
     for piece in cut(content, *locations):
-        release, slice_ = release.slice(piece, now=federation.clock.now)
-        yield OpenSessionResponse(frame=slice_)
+        release, sealed = release.slice(piece, now=federation.clock.now)
+        yield OpenSessionResponse(frame=sealed.frame)
     if end:
         yield OpenSessionResponse(frame=release.end(1, now=federation.clock.now))
 

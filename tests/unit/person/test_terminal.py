@@ -14,7 +14,7 @@ from federation.clinical.text import printable
 from federation.errors import FederationError
 from federation.person import errors as client_errors
 from federation.protocol.anchors import Lists
-from federation.v1.statement_pb2 import RevocationList
+from federation.v1.statement_pb2 import RevocationHead
 from federation.wire.channel import NetworkForbidden
 from federation.words import local_time, plain
 from hsm.errors import PinIncorrect
@@ -42,7 +42,7 @@ def test_token_and_biometric_are_in_plain_words_too() -> None:
 
 
 def test_list_that_is_newer_than_the_clock_asks_whether_the_clock_is_right() -> None:
-    lists = Lists(revocations=RevocationList(this_update=10_000, next_update=20_000))
+    lists = Lists(head=RevocationHead(this_update=10_000, next_update=20_000))
     with pytest.raises(errors.StaleRevocationList) as raised:
         lists.require_current(now=1_000, skew_ms=5_000)
     assert "is that clock right?) [REVOCATION_LIST_STALE]" in plain(raised.value)

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from federation.person.code import DoctorCode
 from federation.person.consents import NewGrant
 from federation.person.doctor import DoctorRoom
-from federation.person.patient import Offer, PatientClient
+from federation.person.patient import Offer, OnHanded, PatientClient
 from federation.person.pending import PendingConsultation
 from federation.person.room_view import RoomView
 from federation.protocol.access import ToDoctor
@@ -38,9 +38,10 @@ def meet(
     view: RoomView,
     offer: Offer | None,
     biosignal: bytes = b"",
+    on_handed: OnHanded = lambda _handed: None,
 ) -> tuple[PendingConsultation, InConsultation]:
     """P1, D1, P2 with this consent, each side in a thread of its own."""
     with ThreadPoolExecutor(1) as pool:
         present: Future[InConsultation] = pool.submit(surgery.doctor.await_patient, room, seconds=SECONDS)
-        waiting = patient.visit(view, biosignal, offer)
+        waiting = patient.visit(view, biosignal, offer, on_handed=on_handed)
         return waiting, present.result(SECONDS)

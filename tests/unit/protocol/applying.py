@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from federation.protocol.anchors import serial_entry
 from federation.protocol.registration import TicketTerms, receive_request
 from tests.mallory import reg1, signs_reg1
 from tests.simulator import CLOUD_ID
@@ -31,10 +32,12 @@ class Applying:
     def answer(self, **changes):
         federation, now = self.federation, self.federation.clock.now
         accepted = self.accept(**changes)
-        credential = accepted.credential(federation.entropy(16), now=now)
+        serial = federation.entropy(16)
+        credential = accepted.credential(serial, now=now)
         issued = federation.cloud.keys.issuing.issue(credential)
         signing_key = federation.cloud.keys.signing_key
-        return accepted.answer(credential, issued, signing_key, federation.cloud.revocation_list(), now=now)[1]
+        revocations = federation.cloud.excerpt(serial_entry(serial))
+        return accepted.answer(credential, issued, signing_key, revocations, now=now)[1]
 
     def receive(self, reply):
         crls = (self.federation.authority.crl(),)

@@ -214,6 +214,7 @@ def test_an_expired_encryption_key_is_refused(federation, opening, seal, sign):
 
 
 def test_a_doctor_with_a_stale_revocation_list_refuses(federation):
+    federation.refresh(federation.doctor)
     federation.party(federation.doctor)  # at work already when its list grows old
     federation.clock.advance(timedelta(hours=1))
     federation.refresh(federation.patient, federation.hospital_a)

@@ -16,6 +16,7 @@ from federation.errors import (
     StaleRevocationList,
 )
 from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.revocations import EMPTY
 from federation.protocol.statements import sign_statement
 from federation.protocol.verifier import Verifier
 from federation.v1.directory_pb2 import TrustBundle
@@ -26,7 +27,7 @@ from federation.v1.statement_pb2 import (
     Credential,
     EncryptionKeyStatement,
     KeyStatement,
-    RevocationList,
+    RevocationHead,
     SignedStatement,
 )
 from keystore.encryption import key_id_of
@@ -236,11 +237,16 @@ def test_a_clouds_encryption_key_of_another_signer_is_refused(federation, verifi
 
 def lists(federation, **changes) -> Lists:
     now = federation.clock.now
-    content = RevocationList(sequence=10**6, this_update=now, next_update=now + HOUR, bundle_sequence=1)
+    content = head(federation, now)
     for name, value in changes.items():
         setattr(content, name, value)
     signed = sign_statement("rl", content, federation.cloud.keys.signing_key)
-    return Lists.read(federation.cloud.anchors, signed, (federation.authority.crl(),))
+    return Lists.read(federation.cloud.anchors, signed, (federation.authority.crl(),), EMPTY)
+
+
+def head(federation, now: int) -> RevocationHead:
+    update = {"this_update": now, "next_update": now + HOUR}
+    return RevocationHead(sequence=10**6, root=EMPTY.root, entries=0, revision=1, bundle_sequence=1, **update)
 
 
 def test_no_revocation_list_at_all_is_stale(federation, patient):
@@ -272,7 +278,7 @@ def test_a_revocation_list_that_lives_too_long_is_refused_as_malformed(federatio
 
 def test_a_revocation_list_of_another_signer_is_refused(federation):
     now = federation.clock.now
-    content = RevocationList(sequence=10**6, this_update=now, next_update=now + HOUR, bundle_sequence=1)
+    content = head(federation, now)
     signed = sign_statement("rl", content, federation.hospital_a.keys.signing_key)
     with refused(SignatureInvalid):
         Lists.read(federation.cloud.anchors, signed, ())
@@ -281,7 +287,7 @@ def test_a_revocation_list_of_another_signer_is_refused(federation):
 @pytest.mark.parametrize("crl", [b"", b"junk", bytes.fromhex("3000")])
 def test_what_is_no_crl_is_refused_as_malformed(federation, crl):
     with refused(MalformedMessage):
-        Lists.read(federation.cloud.anchors, federation.cloud.revocation_list(), (crl,))
+        Lists.read(federation.cloud.anchors, federation.cloud.revocation_head(), (crl,))
 
 
 def test_an_older_revocation_list_does_not_replace_a_newer_one(federation, patient):
@@ -289,7 +295,7 @@ def test_an_older_revocation_list_does_not_replace_a_newer_one(federation, patie
     old = federation.cloud.directory()
     federation.cloud.revoked_serials.append(patient.serial)
     federation.refresh()
-    federation.hospital_a.update(old)
+    federation.cloud.hand_over(old, federation.hospital_a)
     with refused(CredentialRevoked):
         federation.hospital_a.verifier().party(patient.key_statement, ROLE_PATIENT, now=federation.clock.now)
 

@@ -38,12 +38,12 @@ from federation.v1.record_pb2 import (
     PURPOSE_READ,
     PURPOSE_STORE,
     SESSION_OUTCOME_NO_RECORD,
-    Deposit,
     DepositEnd,
     DepositReceipt,
 )
 from federation.v1.statement_pb2 import RIGHT_READ, SignedStatement
-from keystore.transcript import digest, listing, statement_digest
+from keystore.transcript import listing, statement_digest
+from tests.contents import deposit_of
 from tests.grants import wide
 from tests.mallory import altered, reframed, refused, rejected, restated, with_unknown_field
 
@@ -58,27 +58,9 @@ class Storing:
         self.consultation = consultation
         grant = federation.grant(terms) if terms else consultation.shown.consent.grant
         awaiting, _ = consultation.diagnose(b"all is well", (bytes(64),), now=now)
-        d5, p2 = awaiting.diagnosis, consultation.delivery
         self.intent = federation.intent(grant, scope, department, hospital=hospital or federation.hospital_b)
         self.session, self.hospital = federation.establish(federation.hospital_b, self.intent)
-        self.deposit = Deposit(
-            patient_id="P:wang",
-            doctor_id="D:chen",
-            sent_at=now,
-            blind=self.intent.blind,
-            scope=self.intent.scope,
-            access=self.intent.shown.access,
-            consultation_digest=consultation.session.transcript_hash,
-            biosignal_size_bytes=len(consultation.biosignal),
-            biosignal_digest=p2.biosignal_digest,
-            biosignal_sent_at=p2.sent_at,
-            biosignal_signature=p2.signature,
-            diagnosis_size_bytes=len(d5.diagnosis),
-            diagnosis_digest=digest(d5.diagnosis),
-            based_on=d5.based_on,
-            diagnosis_sent_at=d5.sent_at,
-            diagnosis_signature=d5.signature,
-        )
+        self.deposit = deposit_of(consultation, awaiting.diagnosis, self.intent, now=now)
 
     def send(self, change=lambda _: None, biosignal=None, diagnosis=b"all is well"):
         change(self.deposit)

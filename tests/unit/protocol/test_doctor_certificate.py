@@ -38,7 +38,7 @@ def verify(federation, key):
     def run(der: bytes, doctor_id: str = "D:new", *, crls: tuple[bytes, ...] | None = None, of=None) -> None:
         cloud = federation.cloud
         crls = (federation.authority.crl(),) if crls is None else crls
-        lists = Lists.read(cloud.anchors, cloud.revocation_list(), crls)
+        lists = Lists.read(cloud.anchors, cloud.revocation_head(), crls)
         verifying_key = compressed((of or key).public_key())
         now = federation.clock.now
         verify_certificate(

@@ -9,7 +9,7 @@ from federation.party.trust import TrustKeeper
 from federation.protocol.bundle import TrustedBundle
 from federation.protocol.statements import sign_statement
 from federation.store.party import Settings
-from federation.v1.statement_pb2 import RevocationList, SignedStatement
+from federation.v1.statement_pb2 import RevocationHead, SignedStatement
 from keystore.party import IDENTITY, ISSUING
 from tests.mallory import refused
 from tests.simulator import Federation
@@ -88,5 +88,5 @@ def test_a_bundle_of_no_word_from_the_cloud_is_stale_when_its_grace_is_over(own_
     kept.require_usable(None, now=now + week - 1)
     with refused(BundleStale):
         kept.require_usable(None, now=now + week)
-    heard = RevocationList(this_update=now + week, bundle_sequence=1)
+    heard = RevocationHead(this_update=now + week, bundle_sequence=1)
     kept.require_usable(heard, now=now + week)

@@ -13,6 +13,7 @@ from federation.errors import (
 )
 from federation.protocol.frames import MOST_SLICE_BYTES, MOST_SLICES, Direction, DirectionKeys, with_slice
 from federation.v1.envelope_pb2 import SessionFrame
+from federation.v1.record_pb2 import OpenSessionResponse
 from tests.mallory import refused
 
 SESSION = b"s" * 16
@@ -35,6 +36,15 @@ def test_frames_open_in_their_order():
     assert plaintext == b"content"
     _, second = AFTER_ONE.seal("p2", b"more", last=True, sent_at=NOW)
     assert state.open("p2", second)[1] == b"more"
+
+
+@pytest.mark.parametrize("size", [1, 90, 111, 112, 127, 128, 16_300, 16_383, 16_384, 2**20])
+def test_frame_that_is_serialised_beside_its_ciphertext_is_the_frame(size):
+    """Around each length at which protocol buffers says the next by one byte more."""
+    sealed = FORWARD.seal_slice("h2", bytes(size), sent_at=NOW)[1]
+    response = OpenSessionResponse.FromString(sealed.serialised_in(OpenSessionResponse(), "frame"))
+    assert response == OpenSessionResponse(frame=sealed.frame)
+    assert FORWARD.open("h2", response.frame)[1] == bytes(size)
 
 
 def test_no_two_frames_share_a_nonce():

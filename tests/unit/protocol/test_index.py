@@ -36,7 +36,8 @@ def test_a_record_published_again_is_the_same_row(index):
 
 def test_a_row_is_named_as_the_page_says(index):
     """docs/protocol.md, section 5, one derivation a line."""
-    value = index.index_key.mac(transcript("idx", text("P:wang")))
+    whose = index.index_key.mac(transcript("identity", text("P:wang")))
+    value = hmac.digest(whose, transcript("idx"), "sha256")
 
     def derived(*fields: bytes) -> bytes:
         return hmac.digest(value, transcript(*fields), "sha256")

@@ -1,10 +1,8 @@
 """A party at home: its registration, its lists, its epochs."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from federation.errors import CredentialRevoked, NotRegistered, Rejected, StaleRevocationList, UnknownKeyId
 from federation.party.epochs import EPOCH_LIFE, EpochKeeper
@@ -13,7 +11,7 @@ from federation.protocol.parties import reason_of
 from federation.protocol.statements import peek_statement
 from federation.store.database import Database
 from federation.store.party import Epochs, Settings
-from federation.v1.statement_pb2 import EncryptionKeyStatement
+from federation.v1.statement_pb2 import ROLE_DOCTOR, EncryptionKeyStatement
 from keystore.errors import EpochKeyUnknown
 from keystore.party import PartyKeys
 from tests.mallory import refused
@@ -50,17 +48,15 @@ class Watched(Settings):
         super().__init__(database)
         self.asked: list[tuple[object, ...]] = []
         self.read: list[int] = []
-        sa.event.listen(database.engine, "before_cursor_execute", self._executed)
-
-    def _executed(self, *event: Any) -> None:
-        self.asked.append(event[3])
 
     def get(self, name: str) -> bytes | None:
+        self.asked.append((name,))
         value = super().get(name)
         self.read.append(len(value or b""))
         return value
 
     def newer(self, name: str, than: int) -> tuple[int, bytes] | None:
+        self.asked.append((name, than))
         found = super().newer(name, than)
         self.read.append(0 if found is None else len(found[1]))
         return found
@@ -79,19 +75,42 @@ def processes_of(federation, member):
 
 def test_an_unchanged_directory_costs_one_small_read(federation):
     _, member, watched = processes_of(federation, federation.doctor)
-    member.update(federation.cloud.directory(), federation.cloud.bundles_after)
+    federation.cloud.hand_over(federation.cloud.directory(), member)
     lists = member.verifier().lists
     watched.asked.clear()
     watched.read.clear()
     assert member.verifier().lists is lists
-    assert [it for it in watched.asked if it and it[0] != "trust-bundle"] == [("directory", lists.sequence)]
+    assert [it for it in watched.asked if it[0] != "trust-bundle"] == [("directory", lists.sequence)]
     assert sum(watched.read) == 0
+
+
+def test_a_party_looks_once_for_its_statement_and_once_for_a_newer_directory(own_federation):
+    federation = own_federation  # in which the doctor registers anew
+    _, member, watched = processes_of(federation, federation.doctor)
+    federation.cloud.register(member, ROLE_DOCTOR, federation.doctor.certificate, federation.doctor.certificate)
+    federation.cloud.hand_over(federation.cloud.directory(), member)
+    party = member.party(federation.clock.now)
+    watched.asked.clear()
+    assert member.party(federation.clock.now) is party
+    assert [it[0] for it in watched.asked if it[0] != "trust-bundle"] == ["key-statement", "directory"]
+
+
+def test_an_epoch_that_another_process_began_is_stated_once_the_one_that_is_remembered_is_over(token):
+    store, keys = new_epochs(), PartyKeys.create(token)
+    first, second = (EpochKeeper("P:wang", keys, store) for _ in range(2))
+    begun = first.current(START)
+    assert second.current(START) == begun
+    later = START + EPOCH_LIFE // timedelta(milliseconds=1)
+    anew = first.current(later)
+    assert anew != begun
+    assert second.current(later) == anew
+    assert len(store.all()) == 2
 
 
 def test_a_directory_that_another_process_took_is_seen_and_read_once(federation):
     taker, member, watched = processes_of(federation, federation.doctor)
     for _ in range(2):
-        taker.update(federation.cloud.directory(), federation.cloud.bundles_after)
+        federation.cloud.hand_over(federation.cloud.directory(), taker)
         watched.read.clear()
         lists = member.verifier().lists
         assert lists.sequence == taker.verifier().lists.sequence == federation.cloud.sequence

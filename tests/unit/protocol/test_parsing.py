@@ -4,6 +4,7 @@ import os
 import re
 
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 
 from federation.errors import FieldInvalid, MalformedMessage, MessageTooLarge, MissingField, PointInvalid, UnknownField
@@ -114,11 +115,21 @@ REGISTRATION_ANSWER = registration_pb2.RegistrationAnswer(
     registration_point=POINT,
     registration_secret=bytes(32),
     key_statement=STATEMENT,
-    revocation_list=STATEMENT,
+    revocations=statement_pb2.RevocationExcerpt(head=STATEMENT),
     sent_at=1,
     signature=bytes(64),
 )
-MESSAGES = [GRANT, OPENING, REPLY, RECORD_OPENING, RECORD_REPLY, KEY_STATEMENT, REGISTRATION_ANSWER]
+PLACES_PAGE = search_pb2.PlacesPage(
+    department_class="*",
+    proof=bytes(32),
+    registration_point=POINT,
+    serial=bytes(16),
+    asker_id="P:wang",
+    query_digest=bytes(32),
+    sent_at=1,
+    signature=bytes(64),
+)
+MESSAGES = [GRANT, OPENING, REPLY, RECORD_OPENING, RECORD_REPLY, KEY_STATEMENT, REGISTRATION_ANSWER, PLACES_PAGE]
 POINT_KINDS = {rules_pb2.KIND_POINT, rules_pb2.KIND_REGISTRATION_POINT}
 
 
@@ -180,17 +191,13 @@ def test_an_unknown_field_is_refused():
 
 
 def test_an_unknown_field_at_depth_is_refused():
-    row = search_pb2.IndexRow(
+    hospital = search_pb2.IndexHospital(
         hospital_id="H:alpha",
-        department_id="H:alpha/cardiology",
         address="localhost:1",
         key_statement=SignedStatement.FromString(with_unknown_field(STATEMENT.SerializeToString())),
         encryption_key_statement=STATEMENT,
-        handle=bytes(16),
     )
-    answer = search_pb2.SearchAnswer(
-        outcome=1, rows=[row], page=0, pages=1, sent_at=1, proof=bytes(32), signature=bytes(64)
-    )
+    answer = search_pb2.SearchAnswer(outcome=1, hospitals=[hospital], sent_at=1, proof=bytes(32), signature=bytes(64))
     with refused(UnknownField):
         check(answer)
 
@@ -343,6 +350,9 @@ def test_a_time_after_the_year_9999_is_refused(field):
         check(grant)
 
 
+LEAVES = {"federation.v1.RecordQuery.before"}  # a place in a log, and no moment
+
+
 def test_every_time_of_the_definitions_has_its_kind():
     """A field that is a moment and is not marked would be shown, or computed with, unbounded."""
     names = re.compile(r"(_at|_update|_after|before)$")
@@ -352,7 +362,22 @@ def test_every_time_of_the_definitions_has_its_kind():
         for message in module.DESCRIPTOR.message_types_by_name.values():
             for field in message.fields:
                 rule = field.GetOptions().Extensions[rules_pb2.rule]
-                is_number = field.type == FieldDescriptor.TYPE_UINT64
+                is_number = field.type == FieldDescriptor.TYPE_UINT64 and field.full_name not in LEAVES
                 assert (rule.kind == rules_pb2.KIND_TIME) == bool(is_number and names.search(field.name)), (
                     field.full_name
                 )
+
+
+def test_bytes_whose_kind_is_one_of_text_are_never_taken():
+    """A definition that says so is a fault: nothing could have that form, and nothing may pass for want of it."""
+    definition = descriptor_pb2.FileDescriptorProto(name="unit/bytes_of_text.proto", syntax="proto3")
+    definition.dependency.append(rules_pb2.DESCRIPTOR.name)
+    field = definition.message_type.add(name="BytesOfText").field.add(
+        name="identity", number=1, type=FieldDescriptor.TYPE_BYTES, label=FieldDescriptor.LABEL_OPTIONAL
+    )
+    field.options.Extensions[rules_pb2.rule].kind = rules_pb2.KIND_PATIENT_ID
+    pool = descriptor_pool.Default()
+    pool.Add(definition)
+    message_type = message_factory.GetMessageClass(pool.FindMessageTypeByName("BytesOfText"))
+    with pytest.raises(TypeError, match="kind is one of text"):
+        check(message_type(identity=b"P:wang"))

@@ -15,6 +15,7 @@ SOURCES = [
     ROOT / "federation/party/epochs.py",
 ]
 HERE = Path(__file__).parent
+ATTACKS = Path(__file__).parents[2] / "attacks"
 HOW_A_TEST_EXPECTS = re.compile(r"(?:refused|rejected|raises)\(\(?([A-Z]\w+)")
 FAMILIES = {"FederationError", "Authentication", "Authorization", "NotFound", "Conflict", "Unavailable"}
 
@@ -41,7 +42,7 @@ def raised_by_protocol_code() -> set[str]:
 
 def expected_by_tests() -> set[str]:
     found: set[str] = set()
-    for test in HERE.rglob("test_*.py"):
+    for test in (*HERE.rglob("test_*.py"), *ATTACKS.rglob("test_*.py")):
         found |= set(HOW_A_TEST_EXPECTS.findall(test.read_text()))
         found |= parametrized(test)
     return found

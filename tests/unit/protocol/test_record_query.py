@@ -258,8 +258,9 @@ class Served:
         self.backward = reading.session.session.receiving
         self.record = record_of(b"one", b"two")
         self.pieces = cut(self.record, 50)
-        release, self.first = release.slice(self.pieces[0], now=now)
-        release, self.second = release.slice(self.pieces[1], now=now)
+        release, first = release.slice(self.pieces[0], now=now)
+        release, second = release.slice(self.pieces[1], now=now)
+        self.first, self.second = first.frame, second.frame
         self.end = release.end(3, now=now)
 
     def end_changed(self, change, name="h2"):

@@ -12,10 +12,14 @@ from federation.errors import (
     IdentityMismatch,
     MissingField,
     PointInvalid,
+    RevocationShardInvalid,
+    RevocationShardMissing,
     SessionUnknown,
     SignatureInvalid,
 )
 from federation.protocol import registration
+from federation.protocol.anchors import serial_entry
+from federation.protocol.statements import peek_statement
 from federation.v1.statement_pb2 import (
     ROLE_HOSPITAL,
     ROLE_PATIENT,
@@ -167,8 +171,31 @@ def test_a_key_statement_of_another_credential_is_refused(federation, patient, c
     """The statement is another registration's of the same party."""
     patient_of_before = Applying(federation, patient.member, ROLE_PATIENT, BIOMETRIC_PASSWORD, b"t" * 16)
     earlier = patient_of_before.receive(patient_of_before.answer()).party.key_statement
+    serial = Credential.FromString(peek_statement(KeyStatement, earlier).credential).serial
+
+    def apply(answer):
+        answer.key_statement.CopyFrom(earlier)
+        answer.revocations.CopyFrom(federation.cloud.excerpt(serial_entry(serial)))
+
     with rejected(IdentityMismatch):
-        patient.receive(changed_answer(lambda answer: answer.key_statement.CopyFrom(earlier)))
+        patient.receive(changed_answer(apply))
+
+
+def test_an_answer_without_the_shard_of_its_serial_is_refused_revocation_shard_missing(
+    federation, patient, changed_answer
+):
+    with rejected(RevocationShardMissing):
+        patient.receive(changed_answer(lambda answer: answer.revocations.CopyFrom(federation.cloud.excerpt())))
+
+
+def test_an_answer_with_a_shard_that_is_not_its_head_s_is_refused_revocation_shard_invalid(
+    federation, patient, changed_answer
+):
+    def apply(answer):
+        answer.revocations.shards[0].entries.append(bytes(32))
+
+    with rejected(RevocationShardInvalid):
+        patient.receive(changed_answer(apply))
 
 
 @pytest.mark.parametrize("field", ["credential", "registration_point"])
@@ -202,4 +229,4 @@ def test_a_key_statement_of_another_signer_is_refused(federation, patient, chang
 
 def test_a_missing_field_in_an_answer_is_refused(patient, changed_answer):
     with rejected(MissingField):
-        patient.receive(changed_answer(lambda answer: answer.ClearField("revocation_list"), sign=False))
+        patient.receive(changed_answer(lambda answer: answer.ClearField("revocations"), sign=False))

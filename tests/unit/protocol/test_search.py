@@ -1,5 +1,6 @@
 """D2 and C: what the cloud refuses of a question, and the doctor of an answer."""
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from federation.errors import (
     CertificateRevoked,
     CredentialInvalid,
     CredentialRevoked,
+    DepartmentForeign,
     EmergencyRefused,
     FieldInvalid,
     FutureDated,
@@ -35,13 +37,24 @@ from federation.errors import (
 from federation.protocol import outcomes, search
 from federation.protocol.consent import Declaration, make_emergency
 from federation.protocol.index import Location
-from federation.v1.access_pb2 import DeclaredEmergency
+from federation.v1.access_pb2 import ACCESS_GROUND_OWN, ACCESS_KIND_SEARCH, DeclaredEmergency
 from federation.v1.envelope_pb2 import SealedOpening
 from federation.v1.statement_pb2 import RIGHT_READ
 from tests.grants import wide
 from tests.mallory import c, d2, outside, refused, rejected, signs_d2, with_unknown_field
 
 PLACE = Location("H:alpha/cardiology", b"h" * 16)
+ACCESS = {
+    "number": 1,
+    "at": 1,
+    "asker_id": "D:chen",
+    "kind": ACCESS_KIND_SEARCH,
+    "department_class": "*",
+    "ground": ACCESS_GROUND_OWN,
+    "reason": "OK",
+    "leaf_index": 0,
+    "blind": bytes(32),
+}
 
 
 @pytest.fixture
@@ -80,13 +93,15 @@ def test_a_changed_question_signed_again_is_answered_so_the_refusals_below_have_
     federation.cloud.answer(changed(lambda query: None))
 
 
-def test_answers_come_in_pages_of_eight(federation, grant):
-    for number in range(9):
-        federation.cloud.publish("P:wang", Location("H:alpha/cardiology", bytes([number]) * 16))
-    first, second = federation.search(grant), federation.search(grant, page=1)
-    assert (len(first.locations), first.pages) == (8, 2)
-    assert (len(second.locations), second.pages) == (1, 2)
-    assert federation.search(grant, page=7).locations == ()
+def test_what_one_page_does_not_hold_comes_with_the_next(federation, grant):
+    handles = [number.to_bytes(16, "big") for number in range(search.ROWS_PER_PAGE + 1)]
+    for handle in handles:
+        federation.cloud.publish("P:wang", Location("H:alpha/cardiology", handle))
+    first = federation.search(grant)
+    assert (len(first.locations), bool(first.next)) == (search.ROWS_PER_PAGE, True)
+    second = federation.search(grant, after=first.next)
+    assert [place.handle for place in (*first.locations, *second.locations)] == handles
+    assert second.next == b""
 
 
 def test_a_stale_question_is_refused(federation, question):
@@ -116,7 +131,7 @@ def test_a_replayed_question_is_refused(federation, question):
 def test_a_question_with_its_nonce_used_again_is_refused_as_replayed(federation, question, changed):
     federation.cloud.answer(question[1])
     with rejected(Replayed):
-        federation.cloud.answer(changed(lambda query: setattr(query, "page", 1)))
+        federation.cloud.answer(changed(lambda query: setattr(query, "after", b"elsewhere")))
 
 
 def test_an_unsupported_version_is_refused(federation, question):
@@ -336,27 +351,120 @@ def test_an_answer_with_a_wrong_signature_is_refused(federation, answered):
     """Who has K_D and not PRK_C can't invent a place."""
     awaiting, reply = answered
     with rejected(SignatureInvalid):
-        receive(federation, awaiting, c(federation).change(reply, lambda answer: answer.ClearField("rows")))
+        receive(federation, awaiting, c(federation).change(reply, lambda answer: answer.ClearField("hospitals")))
 
 
-def test_an_answer_of_another_page_is_refused_as_a_mismatch(federation, answered):
+def test_an_answer_of_another_page_is_refused_for_its_proof(federation, grant, answered):
+    """Each page is another question, whose signature the proof and Sig_C cover."""
+    later, _ = federation.ask(grant, after=b"8")
+    moved = outside(answered[1], session_id=later.session_id)
+    with rejected(ProofInvalid):
+        receive(federation, later, c(federation).close(moved, c(federation).open(answered[1])))
+
+
+def named_at_beta(answer):
+    answer.hospitals[0].hospital_id = "H:beta"
+
+
+def of_betas_key(federation):
+    return lambda answer: answer.hospitals[0].key_statement.CopyFrom(federation.hospital_b.key_statement)
+
+
+def of_betas_encryption_key(federation):
+    statement = federation.hospital_b.party(federation.clock.now).encryption_key_statement
+    return lambda answer: answer.hospitals[0].encryption_key_statement.CopyFrom(statement)
+
+
+def hospital_twice(answer):
+    answer.hospitals.append(answer.hospitals[0])
+
+
+def hospital_without_a_department(answer):
+    answer.hospitals[0].ClearField("departments")
+
+
+def department_twice(answer):
+    departments = answer.hospitals[0].departments
+    departments.add(department_id=departments[0].department_id, handles=[b"another record.."])
+
+
+def department_without_a_record(answer):
+    answer.hospitals[0].departments.add(department_id="H:alpha/surgery")
+
+
+def department_of_another_hospital(answer):
+    answer.hospitals[0].departments.add(department_id="H:beta/surgery", handles=[b"another record.."])
+
+
+def record_twice(answer):
+    answer.hospitals[0].departments[0].handles.append(b"h" * 16)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (named_at_beta, IdentityMismatch),
+        (hospital_twice, FieldInvalid),
+        (hospital_without_a_department, FieldInvalid),
+        (department_twice, FieldInvalid),
+        (department_without_a_record, FieldInvalid),
+        (department_of_another_hospital, DepartmentForeign),
+        (record_twice, FieldInvalid),
+        (lambda answer: answer.accesses.add(**ACCESS), AnswerMismatch),
+    ],
+    ids=[
+        "named as another",
+        "hospital twice",
+        "hospital without a department",
+        "department twice",
+        "department without a record",
+        "department of another",
+        "record twice",
+        "with a log",
+    ],
+)
+def test_an_answer_signed_by_the_cloud_that_is_not_what_was_asked_for_is_refused(federation, answered, change, reason):
     awaiting, reply = answered
-    changed = c(federation).change(reply, lambda answer: setattr(answer, "page", 1), signed_c(federation, awaiting))
-    with rejected(AnswerMismatch):
+    changed = c(federation).change(reply, change, signed_c(federation, awaiting))
+    with rejected(reason):
         receive(federation, awaiting, changed)
 
 
-def test_an_answers_row_of_another_hospital_than_its_statement_is_refused(federation, answered):
+@pytest.mark.parametrize(
+    ("change", "reason"), [(of_betas_key, IdentityMismatch), (of_betas_encryption_key, SignatureInvalid)]
+)
+def test_an_answers_hospital_with_a_statement_of_another_is_refused(federation, answered, change, reason):
     awaiting, reply = answered
-    other = federation.hospital_b.key_statement
-    changed = c(federation).change(
-        reply, lambda answer: answer.rows[0].key_statement.CopyFrom(other), signed_c(federation, awaiting)
-    )
-    with rejected(IdentityMismatch):
+    changed = c(federation).change(reply, change(federation), signed_c(federation, awaiting))
+    with rejected(reason):
         receive(federation, awaiting, changed)
 
 
-def test_an_answers_row_of_a_revoked_hospital_is_refused(federation, answered):
+@pytest.mark.parametrize("moved", ["hospitals", "departments", "handles"])
+def test_what_an_answer_holds_is_signed_in_its_order(federation, grant, moved):
+    """Two hospitals of two departments of two records: whichever of them change places, Sig_C is of another answer."""
+    for name, handle in itertools.product(
+        ("H:alpha/cardiology", "H:alpha/psychiatry", "H:beta/cardiology"), (b"1", b"2")
+    ):
+        federation.cloud.publish("P:wang", Location(name, handle * 16))
+    awaiting, opening = federation.ask(grant)
+
+    def change(answer):
+        holders = {
+            "hospitals": answer,
+            "departments": answer.hospitals[0],
+            "handles": answer.hospitals[0].departments[0],
+        }
+        parts = getattr(holders[moved], moved)
+        swapped = [*parts][::-1]
+        del parts[:]
+        parts.extend(swapped)
+
+    with rejected(SignatureInvalid):
+        receive(federation, awaiting, c(federation).change(federation.cloud.answer(opening), change))
+
+
+def test_an_answers_revoked_hospital_is_refused(federation, answered):
     federation.revoke(federation.hospital_a, federation.doctor)
     with rejected(CredentialRevoked):
         receive(federation, *answered)

@@ -1,8 +1,8 @@
 """The whole visit in memory, before, during and after a rotation of s and PRK_C; and what a judge makes of it later."""
 
 from federation.errors import CloudKeyRevoked, IssuerRevoked
-from federation.person.evidence import Exhibit
 from federation.protocol.anchors import Anchors
+from federation.protocol.exhibit import Exhibit
 from federation.protocol.statements import verify_signature
 from federation.v1.search_pb2 import SearchAnswer
 from federation.v1.statement_pb2 import ROLE_DOCTOR, ROLE_PATIENT, Credential, KeyStatement
@@ -12,7 +12,7 @@ from tests.mallory import refused
 from tests.simulator import Federation
 from tests.unit.protocol.visiting import visit
 
-KINDS = {"P1", "D1", "P2", "grant", "D2", "C", "H1", "H2", "D5", "P6", "STOACK"}
+KINDS = {"P1", "D1", "P2", "grant", "D2", "C", "D3", "H1", "H2", "D5", "P6", "STOACK"}
 
 
 def judge(exhibit: Exhibit, anchors: Anchors) -> bytes:

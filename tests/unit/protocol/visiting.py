@@ -1,15 +1,14 @@
 """The whole visit in memory: every phase of the paper, each side's own steps, and what each side keeps for a judge."""
 
 from federation.person import exhibits
-from federation.person.evidence import Exhibit
 from federation.protocol.access import Receiver
 from federation.protocol.consultation import AwaitingBiosignal, AwaitingDiagnosis, InConsultation
+from federation.protocol.exhibit import Exhibit
 from federation.protocol.frames import pieces
 from federation.protocol.index import Location
 from federation.protocol.record import AcceptedDeposit, Received, ReceivedDeposit, ReceivedQuery, Slice
-from federation.v1.record_pb2 import PURPOSE_STORE, Deposit
-from keystore.transcript import digest
-from tests.contents import record_of
+from federation.v1.record_pb2 import PURPOSE_STORE
+from tests.contents import deposit_of, record_of
 from tests.simulator import Federation
 
 
@@ -32,6 +31,7 @@ def consult(federation: Federation) -> tuple[AwaitingDiagnosis, InConsultation, 
         exhibits.of_opening(state.session),
         exhibits.of_reply(established.session),
         exhibits.of_biosignal(state),
+        exhibits.of_own_biosignal(waiting, state.biosignal, shown, now),
         exhibits.of_grant(grant, federation.party(patient).self_),
     ]
     return waiting, state, kept
@@ -55,15 +55,15 @@ def visit(federation: Federation) -> list[Exhibit]:
         now=now, entropy=federation.entropy
     )
     reading = awaiting.receive(reply, federation.doctor.verifier(), now=now)
-    kept.append(exhibits.of_reply(reading.session))
+    kept += [exhibits.of_opening(requested.session), exhibits.of_reply(reading.session)]
     state, frame = reading.query(now=now)
     query = requested.receive(frame, federation.hospital_a.verifier(), now=now)
     assert isinstance(query, ReceivedQuery)
     release = query.decide(federation.hospital_a.verifier(), Receiver(), now=now).recorded()
     received = b""
     for sent in pieces([record]):
-        release, frame = release.slice(sent, now=now)
-        state, piece = state.receive(frame, federation.doctor.verifier(), now=now)
+        release, sealed = release.slice(sent, now=now)
+        state, piece = state.receive(sealed.frame, federation.doctor.verifier(), now=now)
         assert isinstance(piece, Slice)
         received += piece.content
     state, end = state.receive(release.end(3, now=now), federation.doctor.verifier(), now=now)
@@ -82,26 +82,8 @@ def visit(federation: Federation) -> list[Exhibit]:
 
     intent = federation.intent(consent.grant, PURPOSE_STORE, "cardiology", hospital=federation.hospital_b)
     storing, requested = federation.establish(federation.hospital_b, intent)
-    d5, p2 = awaiting_receipt.diagnosis, consultation.delivery
-    deposit = Deposit(
-        patient_id="P:wang",
-        doctor_id="D:chen",
-        sent_at=now,
-        blind=intent.blind,
-        scope=intent.scope,
-        access=intent.shown.access,
-        consultation_digest=consultation.session.transcript_hash,
-        biosignal_size_bytes=len(consultation.biosignal),
-        biosignal_digest=p2.biosignal_digest,
-        biosignal_sent_at=p2.sent_at,
-        biosignal_signature=p2.signature,
-        diagnosis_size_bytes=len(d5.diagnosis),
-        diagnosis_digest=digest(d5.diagnosis),
-        based_on=d5.based_on,
-        diagnosis_sent_at=d5.sent_at,
-        diagnosis_signature=d5.signature,
-    )
-    receiving, frames = storing.deposit(consultation.biosignal, d5.diagnosis, deposit)
+    deposit = deposit_of(consultation, awaiting_receipt.diagnosis, intent, now=now)
+    receiving, frames = storing.deposit(consultation.biosignal, awaiting_receipt.diagnosis.diagnosis, deposit)
     taken: object = requested
     for frame in frames:
         taken = taken.receive(frame, federation.hospital_b.verifier(), now=now)

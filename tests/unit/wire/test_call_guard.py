@@ -6,22 +6,27 @@ import json
 import threading
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import grpc
 import pytest
 
 from federation import errors
 from federation.errors import FederationError, GrantMissing, Limit, Rejected, SealInvalid, StaleMessage
+from federation.settings import ServerSettings
 from federation.store.errors import StoreUnavailable
 from federation.v1.directory_pb2 import GetDirectoryRequest, WatchDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub
 from federation.v1.record_pb2 import OpenSessionRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
-from federation.wire.call_guard import REQUEST_ID, cuttable, next_step
+from federation.wire import operations
+from federation.wire.call_guard import CallGuard, next_step
 from federation.wire.coarse import until_answer
 from federation.wire.limits import ShareBound
 from federation.wire.roles import METHODS
-from federation.wire.status import from_rpc_error
+from federation.wire.status import REQUEST_ID, from_rpc_error
+from federation.wire.workers import Workers
+from federation.words import plain, sentence
 
 
 def _raising(error: Exception, cause: Exception | None = None):
@@ -138,6 +143,41 @@ def test_internal_error_says_a_request_id_and_nothing_more(bench, log: io.String
     assert [(event.reason, event.detail) for event in bench.audited] == [("INTERNAL", "ZeroDivisionError")]
 
 
+def test_every_line_of_a_refused_call_says_the_request_that_its_caller_was_told(bench, log: io.StringIO) -> None:
+    def behave() -> None:
+        operations.warning("patient-rows-full")
+        raise Rejected("the message was not accepted") from GrantMissing("no grant of P:somebody")
+
+    bench.behave = behave
+    refused = [from_rpc_error(_refused(bench)) for _ in range(2)]
+    assert all(operations.is_request_id(it.request_id) for it in refused)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    told = [(line["event"], line["request_id"]) for line in lines]
+    assert told == [(event, it.request_id) for it in refused for event in ("patient-rows-full", "refused")]
+    # What the caller was told; the cause is for who may read the audit log.
+    assert {line["reason"] for line in lines if line["event"] == "refused"} == {"REJECTED"}
+    assert "GRANT_MISSING" not in log.getvalue()
+    assert [(event.reason, event.request_id) for event in bench.audited] == [
+        ("GRANT_MISSING", it.request_id) for it in refused
+    ]
+    assert sentence(refused[0]).endswith(f"[REJECTED] (request {refused[0].request_id})")
+    assert plain(refused[0]).endswith(f"[REJECTED] (request {refused[0].request_id})")
+
+
+def test_request_id_reaches_the_threads_that_work_for_the_call_and_no_other(log: io.StringIO) -> None:
+    async def main() -> tuple[str, str, str]:
+        workers = Workers(1, 8)
+        try:
+            with operations.within("0123456789abcdef"):
+                within = await workers.run(operations.request_id)
+                regardless = await workers.run_regardless(operations.request_id)
+            return within, regardless, await workers.run(operations.request_id)
+        finally:
+            workers.close()
+
+    assert asyncio.run(main()) == ("0123456789abcdef", "0123456789abcdef", "")
+
+
 def test_database_that_does_not_answer_is_unavailable_and_says_no_more(bench) -> None:
     bench.behave = _raising(StoreUnavailable("disk I/O error in /var/lib/medunion"))
     error = _refused(bench)
@@ -210,9 +250,9 @@ def test_an_answer_waits_for_the_next_whole_step(taken, wait) -> None:
 
 
 def test_what_is_signed_over_a_strangers_choice_is_answered_on_a_coarse_clock() -> None:
-    """reg2, C and H1; a doctor's client does the same with D1."""
+    """reg2, C, H1 and cosignatures; a doctor's client does the same with D1."""
     coarse = {method.rpartition("/")[2] for method, rule in METHODS.items() if rule.signs_anew}
-    assert coarse == {"Register", "Search", "OpenSession"}
+    assert coarse == {"Register", "Search", "OpenSession", "Cosign"}
 
 
 def test_the_first_answer_of_a_session_leaves_at_a_whole_step_and_no_other_waits(bench, monkeypatch) -> None:
@@ -282,19 +322,24 @@ def test_every_refusal_arrives_as_its_own_class(bench, kind: type[FederationErro
     assert type(from_rpc_error(_refused(bench))) is kind
 
 
-def test_what_no_task_serves_is_not_cuttable() -> None:
+def test_handler_is_wrapped_once_and_no_name_that_a_caller_makes_up_is_kept() -> None:
+    found = grpc.unary_unary_rpc_method_handler(lambda request, context: None)
+    asked: list[str] = []
+
+    async def continuation(details: SimpleNamespace):
+        asked.append(details.method)
+        return found if details.method in METHODS else None
+
     async def main() -> None:
-        loop, entered = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
-
-        def beside_all_tasks() -> None:
-            try:
-                with cuttable():
-                    entered.set_result(None)
-            except RuntimeError as error:
-                entered.set_exception(error)
-
-        loop.call_soon(beside_all_tasks)
-        with pytest.raises(RuntimeError, match="a task of its own"):
-            await entered
+        workers = Workers(1, 1)
+        guard = CallGuard.of(ServerSettings(), lambda event: None, workers)
+        known = SimpleNamespace(method="/federation.v1.DirectoryService/GetDirectory")
+        first = await guard.intercept_service(continuation, known)
+        assert await guard.intercept_service(continuation, known) is first
+        assert asked == [known.method]
+        for number in range(100):
+            await guard.intercept_service(continuation, SimpleNamespace(method=f"/made.up/{number}"))
+        assert list(guard._served) == [known.method]
+        workers.close()
 
     asyncio.run(main())

@@ -10,6 +10,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from federation.errors import NotFound
+from federation.store.errors import StoreFull
 from federation.wire import operations
 from federation.wire.health import Dependency, Health, watch
 
@@ -108,23 +109,64 @@ def test_health_of_what_is_not_there_is_not_found() -> None:
         asyncio.run(Health().Check(HealthCheckRequest(service="nothing"), None))
 
 
-def test_one_of_several_is_told_by_which_it_is_and_why(caplog: pytest.LogCaptureFixture) -> None:
-    lines: list[tuple[str, dict[str, str]]] = []
-    counting = logging.Handler()
-    counting.emit = lambda record: lines.append((record.msg, record.fields))  # type: ignore[attr-defined,method-assign]
+Lines = list[tuple[str, dict[str, str]]]
+
+
+def lines_of(dependency: Dependency, number: int, caplog: pytest.LogCaptureFixture) -> Lines:
+    """Watch a dependency until so many lines were logged, and give them."""
+    lines: Lines = []
+    enough: list[Callable[[], None]] = []
+    handler = logging.Handler()
+
+    def emit(record: logging.LogRecord) -> None:
+        lines.append((record.msg, record.fields))  # type: ignore[attr-defined]
+        if len(lines) >= number:
+            enough[0]()
+
+    handler.emit = emit  # type: ignore[method-assign]
 
     async def main() -> None:
-        answers, enough = iter([True, False]), asyncio.Event()
-        one = Dependency(
-            "token-2", lambda: next(answers, True), SHORT, SHORT * 10, kind="token-member", reason=lambda: "KEYS_DIFFER"
-        )
-        watching = asyncio.create_task(watch(one, lambda _name, _healthy: len(lines) == 2 and enough.set()))
-        await asyncio.wait_for(enough.wait(), 20)
+        done, loop = asyncio.Event(), asyncio.get_running_loop()
+        enough.append(lambda: loop.call_soon_threadsafe(done.set))
+        watching = asyncio.create_task(watch(dependency, lambda _name, _healthy: None))
+        await asyncio.wait_for(done.wait(), 20)
         watching.cancel()
 
-    with caplog.at_level(logging.INFO, "medunion.operations"), operations.also(counting):
+    with caplog.at_level(logging.INFO, "medunion.operations"), operations.also(handler):
         asyncio.run(main())
-    assert lines == [
+    return lines[:number]
+
+
+def test_one_of_several_is_told_by_which_it_is_and_why(caplog: pytest.LogCaptureFixture) -> None:
+    answers = iter([True, False])
+    one = Dependency(
+        "token-2", lambda: next(answers, True), SHORT, SHORT * 10, kind="token-member", reason=lambda: "KEYS_DIFFER"
+    )
+    assert lines_of(one, 2, caplog) == [
         ("token-member-lost", {"which": "token-2", "reason": "KEYS_DIFFER"}),
         ("token-member-back", {"which": "token-2"}),
     ]
+
+
+def test_loss_names_its_cause_and_says_nothing_of_an_error_that_is_not_ours(caplog: pytest.LogCaptureFixture) -> None:
+    def failing(error: Exception) -> Dependency:
+        def probe() -> bool:
+            raise error
+
+        return Dependency("database", probe, SHORT, SHORT * 100)
+
+    full = StoreFull("the database refuses: database or\x1b[2J disk is full")
+    why = {"reason": "STORE_FULL", "cause": "the database refuses: database or [2J disk is full"}
+    assert lines_of(failing(full), 2, caplog) == [("database-probe-failed", why), ("database-lost", why)]
+    foreign = ValueError("P:somebody")
+    assert lines_of(failing(foreign), 2, caplog)[1] == ("database-lost", {"reason": "ValueError"})
+
+
+def test_loss_of_what_does_not_answer_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    answer = threading.Event()
+    hanging = Dependency("database", lambda: answer.wait(20), SHORT, SHORT)
+    try:
+        ((event, why),) = lines_of(hanging, 1, caplog)
+    finally:
+        answer.set()
+    assert (event, why) == ("database-lost", {"reason": "UNAVAILABLE", "cause": "the probe has not come back"})

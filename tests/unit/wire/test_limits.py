@@ -33,7 +33,7 @@ def test_bytes_that_are_no_message_are_malformed() -> None:
 
 def test_oversized_message_is_refused_over_the_wire(bench) -> None:
     with bench.channel() as channel, pytest.raises(grpc.RpcError) as raised:
-        channel.unary_unary("/federation.v1.DirectoryService/GetDirectory")(bytes(1000))
+        channel.unary_unary("/federation.v1.DirectoryService/GetDirectory")(bytes(4000))
     assert isinstance(from_rpc_error(raised.value), MessageTooLarge)
     with bench.channel() as channel:
         DirectoryServiceStub(channel).GetDirectory(GetDirectoryRequest())
@@ -87,33 +87,41 @@ def test_caller_is_an_ipv4_address_or_a_network_of_ipv6(peer: str, caller: str) 
     assert caller_of_peer(peer) == caller
 
 
+def _take(taken: ExitStack, shares: ShareBound, caller: str, *, lasting: bool = False) -> None:
+    taken.enter_context(shares.of(caller, lasting=lasting)).take()
+
+
 def test_callers_that_take_all_they_can_leave_places_to_others() -> None:
     shares = ShareBound(most=500, most_in_all=2000)
     with ExitStack() as taken:
         for number in range(20):
             with suppress(Limit):
                 for _ in range(500):
-                    taken.enter_context(shares.one(f"idle {number}"))
+                    _take(taken, shares, f"idle {number}")
         for _ in range(5):
-            taken.enter_context(shares.one("busy"))
-        taken.enter_context(shares.one("newcomer"))
+            _take(taken, shares, "busy")
+        _take(taken, shares, "newcomer")
 
 
 def test_calls_that_last_take_no_place_of_those_that_end() -> None:
     shares = ShareBound(most=100, most_in_all=10)
     with ExitStack() as taken:
         for number in range(5):
-            taken.enter_context(shares.one(f"follower {number}", lasting=True))
+            _take(taken, shares, f"follower {number}", lasting=True)
         with pytest.raises(Limit):
-            taken.enter_context(shares.one("another", lasting=True))
-        taken.enter_context(shares.one("another"))
+            _take(taken, shares, "another", lasting=True)
+        _take(taken, shares, "another")
 
 
 def test_caller_has_its_places_again_when_its_calls_end() -> None:
+    """And one that was refused gives back nothing."""
     shares = ShareBound(most=1, most_in_all=10)
     for _ in range(3):
-        with shares.one("a"), pytest.raises(Limit), shares.one("a"):
-            pass
+        with shares.of("a") as first:
+            first.take()
+            for _ in range(2):
+                with pytest.raises(Limit), shares.of("a") as second:
+                    second.take()
 
 
 def test_peers_calls_still_wait_when_others_are_turned_away() -> None:
@@ -147,3 +155,36 @@ def test_workers_refuse_when_too_many_wait() -> None:
         workers.close()
 
     asyncio.run(crowd())
+
+
+def test_what_a_worker_raises_reaches_its_caller_and_gives_the_place_back() -> None:
+    async def main() -> None:
+        workers = Workers(threads=1, most_waiting=0)
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await workers.run(lambda: 1 // 0)
+        workers.close()
+
+    asyncio.run(main())
+
+
+def test_what_waits_when_the_workers_close_is_awaited_by_nobody_for_ever() -> None:
+    async def main() -> None:
+        workers, gate, begun = Workers(threads=1, most_waiting=1), threading.Event(), threading.Event()
+
+        def runs() -> str:
+            begun.set()
+            gate.wait(20)
+            return "ran"
+
+        running = asyncio.ensure_future(workers.run(runs))
+        waiting = asyncio.ensure_future(workers.run(runs))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(begun.wait, 20)
+        asyncio.get_running_loop().run_in_executor(None, gate.set)
+        workers.close()
+        assert await running == "ran"
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())

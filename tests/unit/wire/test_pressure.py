@@ -42,7 +42,7 @@ from tests.waiting import until, until_async
 GET = "/federation.v1.DirectoryService/GetDirectory"
 GET_HOSPITAL = "/federation.v1.RecordService/GetHospital"
 BIG = WatchDirectoryResponse()
-BIG.directory.certificate_revocation_lists.append(bytes(1_000_000))
+BIG.certificate_revocation_lists.append(bytes(1_000_000))
 
 
 def _get(dialled: grpc.Channel, seconds: float = 60) -> GetDirectoryResponse:
@@ -131,6 +131,7 @@ def test_stream_that_takes_too_long_is_ended_by_the_server_whatever_the_client_a
 def test_every_method_has_an_end_and_single_calls_an_early_one() -> None:
     streaming = {
         "/federation.v1.DirectoryService/WatchDirectory",
+        "/federation.v1.DirectoryService/GetAllRevocationShards",
         "/federation.v1.RelayService/FollowFrames",
         "/federation.v1.RecordService/OpenSession",
     }

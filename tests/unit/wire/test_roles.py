@@ -12,6 +12,7 @@ from federation.protocol.parties import reason_of
 from federation.v1 import (
     consultation_pb2,
     directory_pb2,
+    log_pb2,
     membership_pb2,
     publication_pb2,
     record_pb2,
@@ -27,6 +28,7 @@ from federation.wire.roles import METHODS, Caller, require_same_hospital, rule_o
 _FILES = (
     consultation_pb2,
     directory_pb2,
+    log_pb2,
     membership_pb2,
     publication_pb2,
     record_pb2,

@@ -15,11 +15,14 @@ from google.rpc import code_pb2, status_pb2
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 
 from federation import errors
-from federation.errors import FederationError, Limit
+from federation.clinical.errors import ClinicalError
+from federation.errors import FederationError, Limit, Unavailable
 from federation.party.channels import call
-from federation.wire.status import DOMAIN, to_status
+from federation.store.errors import StoreError, StoreUnavailable
+from federation.wire.status import DOMAIN, code_of, to_status
 from federation.words import plain, sentence
 from hsm.errors import HsmError
+from keystore.errors import KeystoreError
 
 METHOD = "/federation.v1.RecordService/GetHospital"
 DETAILS = "grpc-status-details-bin"
@@ -40,6 +43,12 @@ class Refusing(grpc.GenericRpcHandler):
     def _refuse(self, request: bytes, context: grpc.ServicerContext) -> None:
         context.set_trailing_metadata(((DETAILS, self._details),))
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, WORDS)
+
+
+def unpacked(status: status_pb2.Status) -> ErrorInfo:
+    info = ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return info
 
 
 def known_errors() -> list[type[FederationError]]:
@@ -116,6 +125,40 @@ def test_reason_that_is_not_known_is_said_to_be_so_and_means_what_its_code_means
     assert sentence(error).endswith(said)
 
 
+def every(root: type[Exception]) -> Iterator[type[Exception]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from every(child)
+
+
+OTHERS = [cls for root in (StoreError, HsmError, KeystoreError, ClinicalError) for cls in every(root)]
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(OTHERS), ids=lambda kind: kind.__name__)
+def test_reason_that_a_peer_is_told_of_any_fault_is_one_that_it_knows(kind: type[Exception]) -> None:
+    """Of the store, the token and the keys, whose own reasons are for who runs the server."""
+    status = to_status(kind.__new__(kind), "7f")
+    assert refused(unpacked(status)).unknown_reason == ""
+    (known,) = {code_of(cls("x")) for cls in known_errors() if cls.reason == unpacked(status).reason}
+    assert known == status.code
+
+
+def test_database_that_is_away_is_told_as_unavailable_and_read_so() -> None:
+    told = unpacked(to_status(StoreUnavailable("the database refuses"), "7f"))
+    assert told.reason == "UNAVAILABLE"
+    assert plain(refused(told)) == f"{Unavailable.in_words} [UNAVAILABLE]"
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(OTHERS), ids=lambda kind: kind.__name__)
+def test_every_fault_here_has_words_for_a_person(kind: type[Exception]) -> None:
+    error = kind.__new__(kind)
+    Exception.__init__(error, "the precise sentence")
+    said = plain(error)
+    assert said.endswith(f"[{error.reason}]")  # type: ignore[attr-defined]
+    if not issubclass(kind, ClinicalError):
+        assert not said.startswith("the precise sentence")
+
+
 def test_reason_of_another_domain_is_none() -> None:
     assert not refused(ErrorInfo(reason="MOON_FULL", domain="elsewhere")).unknown_reason
 
@@ -125,6 +168,22 @@ def test_retry_info_is_obeyed_within_bounds(seconds: int, waited: int) -> None:
     again = RetryInfo(retry_delay=Duration(seconds=seconds))
     error = refused(ErrorInfo(reason="LIMIT_REACHED", domain=DOMAIN), again)
     assert error.retry_after == timedelta(seconds=waited)
+
+
+@pytest.mark.parametrize(("days", "told"), [(300, 300), (10_000, 366)])
+def test_renewal_that_is_not_due_is_told_with_the_months_until_it_is(days: int, told: int) -> None:
+    """No other refusal has a caller wait for longer than a minute; for this one nobody waits."""
+    refusal = errors.RenewalNotDue("later")
+    refusal.retry_after = timedelta(days=days)
+    sent = to_status(refusal, "x")
+    assert (sent.code, len(sent.details)) == (code_pb2.FAILED_PRECONDITION, 2)
+    assert refused(*(_unpacked(it) for it in sent.details)).retry_after == timedelta(days=told)
+
+
+def _unpacked(detail: any_pb2.Any) -> Message:
+    found = ErrorInfo() if detail.Is(ErrorInfo.DESCRIPTOR) else RetryInfo()
+    assert detail.Unpack(found)
+    return found
 
 
 def test_retry_info_says_what_the_error_says() -> None:

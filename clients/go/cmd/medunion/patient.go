@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"medunion.example/clients/go/client"
@@ -114,11 +115,23 @@ type accessTold struct {
 	Department string `json:"department"`
 	Ground     string `json:"ground"`
 	Reason     string `json:"reason"`
+	Leaf       uint64 `json:"leaf"`
+	Remark     string `json:"remark"` // where the other side's log should have it, and has not
+}
+
+type logTold struct {
+	Where      string   `json:"where"`
+	Origin     string   `json:"origin"`
+	Head       uint64   `json:"head"` // leaves below it
+	CosignedBy []string `json:"cosigned_by"`
+	BeganAnew  bool     `json:"began_anew"`
+	Untold     uint64   `json:"untold"` // entries that it counts and does not tell
 }
 
 type accessesTold struct {
 	Patient  string                    `json:"patient"`
 	Accesses []accessTold              `json:"accesses"`
+	Logs     []logTold                 `json:"logs"`
 	Missing  map[string]refusal.Reason `json:"missing"`
 }
 
@@ -132,18 +145,43 @@ func accesses(ctx context.Context, given *arguments) (any, error) {
 		return nil, err
 	}
 	defer at.close()
-	found, missing, err := at.patient().Accesses(ctx)
-	told := &accessesTold{at.member.Identity(), []accessTold{}, missing}
-	for _, one := range found {
-		told.Accesses = append(told.Accesses, accessTold{
-			Where: one.PartyID, Number: one.GetNumber(), At: one.GetAt(), Asker: one.GetAskerId(),
-			Kind:       strings.TrimPrefix(one.GetKind().String(), "ACCESS_KIND_"),
-			Department: one.GetDepartmentClass(),
-			Ground:     strings.ToLower(strings.TrimPrefix(one.GetGround().String(), "ACCESS_GROUND_")),
-			Reason:     one.GetReason(),
-		})
+	found, err := at.patient().Accesses(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return told, err
+	said := map[protocol.Remark]bool{}
+	for _, remark := range found.Remarks {
+		said[remark] = true
+		if remark.Words == protocol.Unsearched {
+			tell("IN A HOSPITAL'S LOG AND NOT IN THE PUBLIC CLOUD'S: reading " + strconv.FormatUint(remark.Number, 10) + " at " + remark.PartyID + ".")
+		}
+	}
+	told := &accessesTold{at.member.Identity(), []accessTold{}, []logTold{}, found.Missing}
+	for _, log := range found.Logs {
+		cosigners := append([]string{}, log.Cosigners...)
+		told.Logs = append(told.Logs, logTold{log.PartyID, log.Head.Origin, log.Head.Size, cosigners, log.BeginsAnew, log.Untold()})
+		for _, one := range log.Entries {
+			access := toldAccess(log.PartyID, one)
+			for _, words := range []string{protocol.Unsearched, protocol.Unread} {
+				if said[protocol.Remark{PartyID: log.PartyID, Number: one.GetNumber(), Words: words}] {
+					access.Remark = words
+				}
+			}
+			told.Accesses = append(told.Accesses, access)
+		}
+	}
+	return told, nil
+}
+
+func toldAccess(partyID string, one *pb.AccessEntry) accessTold {
+	return accessTold{
+		Where: partyID, Number: one.GetNumber(), At: one.GetAt(), Asker: one.GetAskerId(),
+		Kind:       strings.TrimPrefix(one.GetKind().String(), "ACCESS_KIND_"),
+		Department: one.GetDepartmentClass(),
+		Ground:     strings.ToLower(strings.TrimPrefix(one.GetGround().String(), "ACCESS_GROUND_")),
+		Reason:     one.GetReason(),
+		Leaf:       one.GetLeafIndex(),
+	}
 }
 
 // readFuzzyKey reads the file that stands for a reading of the body.

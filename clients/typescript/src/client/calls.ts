@@ -96,8 +96,14 @@ export function refusalOf(error: unknown): Refusal {
   const errno = said === undefined ? errnoOf(causes.at(-1)) : undefined;
   const passes = busy || (said === undefined && (BROKEN.includes(failure.code) || errno !== undefined));
   const reason = said ?? (passes ? "UNAVAILABLE" : "INTERNAL");
-  const sentence = errno === undefined ? WORDS[reason]! : `${WORDS[reason]!} (${errno})`;
+  const sentence = errno === undefined ? `${WORDS[reason]!}${requestOf(failure)}` : `${WORDS[reason]!} (${errno})`;
   return new Refusal(reason, sentence, { cause: error, passes, retryAfterMs });
+}
+
+/** How the server calls the call: by that its operator finds the cause. Nothing where it says something of another form. */
+function requestOf(failure: ConnectError): string {
+  const named = failure.metadata.get("medunion-request-id") ?? "";
+  return /^[0-9a-f]{16}$/.test(named) ? ` (request ${named})` : "";
 }
 
 /** ErrorInfo's reason, if it is one that has words here. */

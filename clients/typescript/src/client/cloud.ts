@@ -6,6 +6,7 @@ import {
   DirectoryService,
   type GetDirectoryResponse,
   GetDirectoryResponseSchema,
+  GetRevocationShardsResponseSchema,
   GetTrustBundlesResponseSchema,
 } from "../gen/federation/v1/directory_pb.js";
 import { MembershipService } from "../gen/federation/v1/membership_pb.js";
@@ -18,8 +19,7 @@ import {
 } from "../gen/federation/v1/registration_pb.js";
 import { RevocationService } from "../gen/federation/v1/revocation_pb.js";
 import { SearchResponseSchema, SearchService } from "../gen/federation/v1/search_pb.js";
-import type { AccessEntry } from "../gen/federation/v1/access_pb.js";
-import { Right } from "../gen/federation/v1/statement_pb.js";
+import { type RevocationExcerpt, Right, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import type { Epoch } from "../keys/epoch.js";
 import { ANY } from "../protocol/access.js";
 import { BundleLease, follow, sequenceOf, type TrustedBundle } from "../protocol/bundle.js";
@@ -30,9 +30,29 @@ import { renew } from "../protocol/renewal.js";
 import { checkOuter } from "../protocol/rules.js";
 import { revoke, type TakenBack } from "../protocol/revocation.js";
 import type { Shown } from "../protocol/shown.js";
+import type { ToldLog } from "../protocol/told.js";
 import * as search from "../protocol/search.js";
+import type { EncryptionKey } from "../protocol/verifier.js";
 import { called, PATIENT, repeated } from "./calls.js";
 import type { Home } from "./home.js";
+import { SHARDS_MS, withShards } from "./shards.js";
+
+/** Of a search. */
+export const MOST_PAGES = 128;
+
+/** Ask for one page after the other, each behind the one before. Refuses with LIMIT_REACHED more of them than are read. */
+export async function* eachPage(
+  ask: (after: Uint8Array | undefined) => Promise<search.Answer>,
+): AsyncGenerator<search.Answer> {
+  let after: Uint8Array | undefined;
+  for (let page = 0; page < MOST_PAGES; page++) {
+    const answer = await ask(after);
+    yield answer;
+    after = answer.next;
+    if (after === undefined) return;
+  }
+  throw new Refusal("LIMIT_REACHED", `the public cloud has more than ${MOST_PAGES} pages to give`);
+}
 
 /** Random bytes of this machine. */
 export function entropy(size: number): Uint8Array<ArrayBuffer> {
@@ -53,19 +73,15 @@ export class Cloud {
 
   /** Bring a home's trust bundle and lists up to date. Neither goes back. */
   async refresh(home: Home): Promise<Home> {
-    const directory = await this.#directory();
-    const bundle = await this.#followed(home.bundle, directory);
-    const lists = Lists.read(bundle, directory.revocationList!, directory.certificateRevocationLists);
+    this.#serves(home);
+    const { trustBundle, revocationHead, certificateRevocationLists } = await this.#directory(home);
+    const bundle = await this.#followed(home.bundle, trustBundle!);
+    const { head } = Lists.read(bundle, revocationHead!, certificateRevocationLists);
     const kept = home.lists;
-    const goesBack = kept !== undefined && lists.revocations.sequence! < kept.revocations.sequence!;
-    if (goesBack)
+    if (kept !== undefined && head.sequence! < kept.head.sequence!)
       throw new Refusal("REVOCATION_LIST_STALE", "the cloud gave an older revocation list than the one at hand");
     const lease = bundle === home.bundle ? home.lease : new BundleLease(bundle);
-    return home.learned(
-      lease.heard(lists.revocations),
-      directory.revocationList!,
-      directory.certificateRevocationLists,
-    );
+    return home.heard(lease, revocationHead!, certificateRevocationLists);
   }
 
   /** Ask to register: a challenge, and the EK_C to seal reg1 to. */
@@ -86,17 +102,19 @@ export class Cloud {
   /** Put an epoch's EK_X to the cloud: ekput, ekack. Once the receipt holds it is the one that the home announces. */
   async putEncryptionKey(home: Home, epoch: Epoch): Promise<void> {
     const { keyStatement, keys } = home;
-    const directory = await this.#directory();
+    this.#serves(home);
+    const directory = await this.#directory(home);
     const client = createClient(MembershipService, this.transport);
     // A new message at every attempt: the cloud may have taken the one before, and keeps its replay key.
     const { awaiting, answer } = await repeated(async () => {
       const now = clock();
-      const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
+      const cloud = await cloudKey(home, directory, now);
       const { awaiting, opening } = await renew(epoch.statement, keys.signingKey, cloud, now);
       return { awaiting, answer: await client.putEncryptionKey({ opening }) };
     }, this.attempts);
     const now = clock();
-    home.renewed(epoch, awaiting.receive(answer, keyStatement, home.verifier(now), now));
+    const receipt = await withShards(home, () => awaiting.receive(answer, keyStatement, home.verifier(now), now));
+    home.renewed(epoch, receipt);
   }
 
   /** Ask where a patient's records are, by what is shown: D2 and C, every page. */
@@ -107,65 +125,82 @@ export class Cloud {
     return locations;
   }
 
-  /** Ask who asked for a patient's records, by what is shown: the newest first, every page. */
-  async log(home: Home, shown: Shown, entropy: Entropy): Promise<AccessEntry[]> {
-    // What is written meanwhile pushes entries on to the next page, where they come again.
-    const numbered = new Map<bigint, AccessEntry>();
+  /** Ask who asked for a patient's records, by what is shown: every page, each checked, below the head of the first. */
+  async log(home: Home, shown: Shown, entropy: Entropy): Promise<ToldLog> {
+    const cloudId = home.bundle.content.cloudId!;
     const question = { departmentClass: ANY, right: Right.LOG } as const;
-    for await (const { accesses } of this.#answers(home, question, shown, entropy))
-      for (const entry of accesses) numbered.set(entry.number!, entry);
-    return [...numbered.values()].sort((one, other) => Number(other.number! - one.number!));
+    let told: ToldLog | undefined;
+    const knownSize = () => home.knownSize(cloudId, told);
+    for await (const answer of this.#answers(home, question, shown, entropy, knownSize)) {
+      const said = { entries: answer.accesses, proved: answer.logHead };
+      told = await home.checked(said, shown.patientId, { partyId: cloudId, key: answer.cloudKey }, told, clock());
+    }
+    return told!;
   }
 
-  /** D2 and C, every page. */
+  /** D2 and C, every page, but not without end. */
   async *#answers(
     home: Home,
-    question: Omit<search.Question, "page">,
+    question: Omit<search.Question, "after">,
     shown: Shown,
     entropy: Entropy,
+    knownSize: () => bigint | undefined = () => undefined,
   ): AsyncGenerator<search.Answer> {
-    const directory = await this.#directory();
-    for (let page = 0, pages = 1; page < pages; page++) {
+    this.#serves(home);
+    const directory = await this.#directory(home);
+    yield* eachPage(async (after) => {
       // A new message at every attempt, as above.
       const { awaiting, found } = await repeated(async () => {
         const now = clock();
-        const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
+        const cloud = await cloudKey(home, directory, now);
         const party = await home.party(now);
-        const { awaiting, opening } = await search.ask(party, { ...question, page }, shown, cloud, now, entropy);
+        const asked = { ...question, after, knownSize: knownSize() };
+        const { awaiting, opening } = await search.ask(party, asked, shown, cloud, now, entropy);
         return { awaiting, found: await createClient(SearchService, this.transport).search({ opening }) };
       }, this.attempts);
       checkOuter(SearchResponseSchema, found);
-      const answer = await awaiting.receive(found.reply!, home.verifier(clock()), clock());
-      yield answer;
-      pages = answer.pages;
-    }
+      return await withShards(home, () => awaiting.receive(found.reply!, home.verifier(clock()), clock()));
+    });
   }
 
-  /** Take back what was signed: rev, and the list that names it. */
+  /** Take back what was signed: rev, and the shards that name it. */
   async revoke(home: Home, takenBack: TakenBack, entropy: Entropy): Promise<void> {
-    const directory = await this.#directory();
+    this.#serves(home);
+    const directory = await this.#directory(home);
     const client = createClient(RevocationService, this.transport);
     // A new message at every attempt, as above.
     const { awaiting, answer } = await repeated(async () => {
       const now = clock();
-      const cloud = home.verifier(now).cloudEncryptionKey(directory.cloudEncryptionKeyStatement!, now);
+      const cloud = await cloudKey(home, directory, now);
       const { awaiting, opening } = await revoke(await home.party(now), takenBack, cloud, now, entropy);
       return { awaiting, answer: await client.revoke({ opening }) };
     }, this.attempts);
     awaiting.receive(answer, home.bundle);
   }
 
-  async #directory(): Promise<GetDirectoryResponse> {
+  /** Fetch shards of the revocation list; nothing of them is verified yet. */
+  async shards(prefixes: number[], heldCrls: Uint8Array[]): Promise<RevocationExcerpt> {
     const client = createClient(DirectoryService, this.transport);
-    const directory = await repeated(() => client.getDirectory({}), this.attempts);
+    const answer = await called(() => client.getRevocationShards({ prefixes, heldCrls }, { timeoutMs: SHARDS_MS }));
+    checkOuter(GetRevocationShardsResponseSchema, answer);
+    return answer.revocations!;
+  }
+
+  /** From now on that home asks this cloud for shards. */
+  #serves(home: Home): void {
+    home.shards.askCloud = (prefixes, heldCrls) => this.shards(prefixes, heldCrls);
+  }
+
+  async #directory({ heldCrls }: Home): Promise<GetDirectoryResponse> {
+    const client = createClient(DirectoryService, this.transport);
+    const directory = await repeated(() => client.getDirectory({ heldCrls }), this.attempts);
     checkOuter(GetDirectoryResponseSchema, directory);
     return directory;
   }
 
   /** The newest bundle: each between is taken, one after the other, and none is passed over. */
-  async #followed(bundle: TrustedBundle, directory: GetDirectoryResponse): Promise<TrustedBundle> {
+  async #followed(bundle: TrustedBundle, signed: SignedStatement): Promise<TrustedBundle> {
     const client = createClient(DirectoryService, this.transport);
-    const signed = directory.trustBundle!;
     const newest = sequenceOf(signed);
     const same = newest !== bundle.sequence || equal(signed.statement!, bundle.signed.statement!);
     require(same, "BUNDLE_OUT_OF_SEQUENCE", `there are two trust bundles of the number ${newest}`);
@@ -179,4 +214,10 @@ export class Cloud {
     }
     return bundle;
   }
+}
+
+/** EK_C of a directory, verified. */
+function cloudKey(home: Home, directory: GetDirectoryResponse, now: Instant): Promise<EncryptionKey> {
+  const statement = directory.cloudEncryptionKeyStatement!;
+  return withShards(home, () => home.verifier(now).cloudEncryptionKey(statement, now));
 }

@@ -27,6 +27,7 @@ import type { Home } from "./home.js";
 import type { FetchedRecord } from "./records.js";
 import { closeRoom, Mailbox, openRoom } from "./relay.js";
 import { CurrentHome, currentOrKept } from "./maintenance.js";
+import { withShards } from "./shards.js";
 
 const ROOM_MS = 12 * 3_600_000;
 const REFUSAL_FLOOR_MS = 50;
@@ -173,7 +174,8 @@ export class DoctorRoom {
     const heard = performance.now();
     const home = await this.currentHome.current();
     const now = clock();
-    const pending = await receiveOpening(await home.party(now), opening, home.verifier(now), now);
+    const party = await home.party(now);
+    const pending = await withShards(home, () => receiveOpening(party, opening, home.verifier(now), now));
     const received = pending.admit(home.admit(pending.replayKey, now, pending.keepUntil));
     const { awaiting, reply } = await received.reply(clock(), entropy);
     const [oldest] = this.#sessions.keys();
@@ -192,7 +194,7 @@ export class DoctorRoom {
     const duty = frame.last ? await this.duty.current() : undefined;
     this.#sessions.delete(name);
     try {
-      const outcome = session.receive(frame, home.verifier(clock()), clock(), duty);
+      const outcome = await withShards(home, () => session.receive(frame, home.verifier(clock()), clock(), duty));
       if (outcome instanceof InConsultation) return outcome;
       this.#sessions.set(name, outcome);
     } catch (error) {

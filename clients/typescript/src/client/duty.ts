@@ -12,6 +12,7 @@ import { Shown } from "../protocol/shown.js";
 import { BRIEFLY, repeated } from "./calls.js";
 import { clock, entropy } from "./cloud.js";
 import { type CurrentHome, currentOrKept } from "./maintenance.js";
+import { withShards } from "./shards.js";
 
 /** How long a duty has to hold yet to be shown: what it is shown for takes its time. */
 const LEFT_MS = 60_000n;
@@ -31,7 +32,7 @@ export class StatedDuty {
     const now = clock();
     const { last: home } = this.currentHome;
     const { self } = await home.party(now);
-    const duty = verifyDuty(stated, self, this.hospitalId, home.verifier(now), now);
+    const duty = await withShards(home, () => verifyDuty(stated, self, this.hospitalId, home.verifier(now), now));
     this.#stated = stated;
     return duty;
   }
@@ -41,7 +42,7 @@ export class StatedDuty {
    * one is needed is for who decides.
    */
   async current(): Promise<ShownDuty | undefined> {
-    if (this.#holds()) return this.#stated;
+    if (await this.#holds()) return this.#stated;
     try {
       await this.take(await this.#asked());
     } catch (error) {
@@ -66,9 +67,16 @@ export class StatedDuty {
     return answer.duty!;
   }
 
-  #holds(): boolean {
+  async #holds(): Promise<boolean> {
     if (this.#stated === undefined) return false;
     const { hospitalId, id, validity } = peekDuty(this.#stated);
-    return !this.currentHome.last.lists?.isRevoked("duty", hospitalId, id) && clock() + LEFT_MS < validity.notAfter;
+    if (clock() + LEFT_MS >= validity.notAfter) return false;
+    const { last: home } = this.currentHome;
+    try {
+      return !(await withShards(home, () => home.lists?.isRevoked("duty", hospitalId, id)));
+    } catch (error) {
+      preciseReason(error); // it can't be told: the hospital may state another
+      return false;
+    }
   }
 }

@@ -14,6 +14,7 @@ import {
   SubjectAlternativeName,
   SubjectPublicKeyInfo,
 } from "@peculiar/asn1-x509";
+import { sha256 } from "../protocol/bytes.js";
 import { Refusal } from "../protocol/refusal.js";
 import { uncompressed } from "../protocol/curve.js";
 import type { SigningKey } from "../protocol/signatures.js";
@@ -26,16 +27,23 @@ const P256 = new AlgorithmIdentifier({
 const ID_EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/** Read a ticket: 16 bytes in base32 (RFC 4648, 6); case, white space and dashes are no part of it. */
+/**
+ * Read a ticket: 16 bytes and the first 12 bits of their SHA-256 in base32 (RFC 4648, 6); case, white space and dashes are no part of it.
+ */
 export function parseTicket(written: string): Uint8Array {
   const letters = written.toUpperCase().replace(/[\s-]/g, "");
   const values = [...letters].map((letter) => LETTERS.indexOf(letter));
-  const bits = values.map((value) => value.toString(2).padStart(5, "0")).join("");
-  const spare = bits.slice(128);
-  if (letters.length !== 26 || values.includes(-1) || spare.includes("1")) {
-    throw new Refusal("TICKET_INVALID", "a ticket has 26 letters and digits, in groups of four");
-  }
-  return Uint8Array.from({ length: 16 }, (_, index) => parseInt(bits.slice(8 * index, 8 * index + 8), 2));
+  if (letters.length !== 28 || values.includes(-1))
+    throw new Refusal("TICKET_INVALID", "a ticket has 28 letters and digits, in groups of four");
+  const bits = bitsOf(values, 5);
+  const ticket = Uint8Array.from({ length: 16 }, (_, index) => parseInt(bits.slice(8 * index, 8 * index + 8), 2));
+  if (bitsOf(sha256(ticket), 8).slice(0, 12) !== bits.slice(128))
+    throw new Refusal("TICKET_INVALID", "this ticket is mistyped: look at it again, all 28 letters and digits");
+  return ticket;
+}
+
+function bitsOf(values: Iterable<number>, size: number): string {
+  return [...values].map((value) => value.toString(2).padStart(size, "0")).join("");
 }
 
 const PEM = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/;

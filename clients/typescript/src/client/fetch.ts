@@ -2,15 +2,15 @@
 
 import { create } from "@bufbuild/protobuf";
 import { Purpose, type Scope, ScopeSchema } from "../gen/federation/v1/record_pb.js";
-import type { AccessEntry } from "../gen/federation/v1/access_pb.js";
 import { ANY } from "../protocol/access.js";
 import type { Peer } from "../protocol/handshake.js";
 import type { Intent } from "../protocol/record.js";
 import { preciseReason, Refusal, require } from "../protocol/refusal.js";
 import type { RecordLocation } from "../protocol/search.js";
 import type { Shown } from "../protocol/shown.js";
+import type { ToldLog } from "../protocol/told.js";
 import { BRIEFLY, refusalOf, repeated } from "./calls.js";
-import { entropy } from "./cloud.js";
+import { clock, entropy, MOST_PAGES } from "./cloud.js";
 import { type FetchedRecord, fetchRecord } from "./records.js";
 import { addressHospital, SessionStream } from "./session.js";
 import { type CurrentHome, currentOrKept } from "./maintenance.js";
@@ -114,30 +114,49 @@ async function fetchOrder(
 ): Promise<FetchedRecord> {
   const { departmentClass, handles } = order;
   const scope = create(ScopeSchema, { purpose: Purpose.READ, departmentClass, handles: [...handles] });
-  return fetchScope(currentHome, shown, order.location, scope, mostBytes);
+  return fetchIntent(currentHome, intentOf(shown, scope), order.location, mostBytes);
 }
 
-/** What the log of a hospital that has records has of a patient, by what is shown: the newest first. */
+/** What the log of a hospital that has records has of a patient, by what is shown: every page, checked, below the head of the first. */
 export async function fetchLog(
   currentHome: CurrentHome,
   shown: Shown,
   location: RecordLocation,
-): Promise<readonly AccessEntry[]> {
-  const scope = create(ScopeSchema, { purpose: Purpose.LOG, departmentClass: ANY });
-  const { manifest } = await fetchScope(currentHome, shown, location, scope, MOST_BYTES);
-  return manifest.accesses;
+  tell: (words: string) => void,
+): Promise<ToldLog> {
+  const { identity } = location.hospital.party;
+  let told: ToldLog | undefined;
+  for (let page = 0; page < MOST_PAGES; page++) {
+    told = await fetchLogPage(currentHome, shown, location, told);
+    if (told.older === undefined) return told;
+    tell(`${told.entries.length} of the entries of ${identity} read; the older ones are next.`);
+  }
+  throw new Refusal("LIMIT_REACHED", `${identity} has more than ${MOST_PAGES} pages to give`);
 }
 
-async function fetchScope(
+async function fetchLogPage(
   currentHome: CurrentHome,
   shown: Shown,
+  location: RecordLocation,
+  before: ToldLog | undefined,
+): Promise<ToldLog> {
+  const scope = create(ScopeSchema, { purpose: Purpose.LOG, departmentClass: ANY });
+  const { identity, verifyingKey } = location.hospital.party;
+  const knownSize = currentHome.last.knownSize(identity, before);
+  const intent = { ...intentOf(shown, scope), knownSize, before: before?.older };
+  const { manifest } = await fetchIntent(currentHome, intent, location, MOST_BYTES);
+  const said = { entries: manifest.accesses, proved: manifest.logHead, older: manifest.next };
+  return currentHome.last.checked(said, shown.patientId, { partyId: identity, key: verifyingKey }, before, clock());
+}
+
+async function fetchIntent(
+  currentHome: CurrentHome,
+  intent: Intent,
   { hospital, address }: RecordLocation,
-  scope: Scope,
   mostBytes: number,
 ): Promise<FetchedRecord> {
   const home = await currentOrKept(currentHome);
   const { identity } = hospital.party;
-  const intent = intentOf(shown, scope);
   const transport = home.transportTo(address, identity);
   const fetchBy = (peer: Peer) =>
     SessionStream.during(transport, async (stream) =>

@@ -2,7 +2,7 @@
  * A party's home directory: who it is, its keys, what it trusts and knows.
  *
  *     keys.sealed    its keys, sealed under the PIN, or what of them is not in its token, sealed by that (src/keys/file.ts)
- *     state.json     what is not secret: identity, credential, which epoch is announced, newest trust bundle and lists
+ *     state.json     what is not secret: identity, credential, which epoch is announced, newest trust bundle, head and CRLs
  *     replay.json    of a doctor: replay keys of the P1 that were taken
  *     device.secret  of a patient: 32 random bytes behind B_P
  *     grants.json    of a patient: the grants that it gave from here
@@ -14,6 +14,7 @@ import type { Transport } from "@connectrpc/connect";
 import { type DescMessage, fromBinary, fromJson, toBinary } from "@bufbuild/protobuf";
 import {
   KeyStatementSchema,
+  type RevocationExcerpt,
   Role,
   type SignedStatement,
   SignedStatementSchema,
@@ -25,16 +26,28 @@ import type { KeyStore } from "../keys/keys.js";
 import { Pkcs11Keys } from "../keys/pkcs11.js";
 import { SoftwareKeys } from "../keys/software.js";
 import { BundleLease, pin, type TrustedBundle } from "../protocol/bundle.js";
-import { type Entropy, hkdf, type Instant, text, u64, concat, hex } from "../protocol/bytes.js";
+import { readCertificate } from "../protocol/certificate.js";
+import { newestCrls } from "../protocol/crl.js";
+import { type Entropy, equal, hkdf, type Instant, text, u64, concat, hex, sha256 } from "../protocol/bytes.js";
 import { Lists } from "../protocol/lists.js";
+import { peekHead } from "../protocol/log.js";
 import type { Party } from "../protocol/party.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { type Renewed, restatementDue } from "../protocol/renewal.js";
 import { peekStatement } from "../protocol/statements.js";
+import {
+  cosignersOf,
+  DOES_NOT_FOLLOW,
+  type LogPage,
+  requireFurther,
+  requireTold,
+  type ToldLog,
+} from "../protocol/told.js";
 import { transcript } from "../protocol/transcript.js";
 import { type VerifiedParty, Verifier } from "../protocol/verifier.js";
 import { transportTo } from "./calls.js";
 import type { Networks } from "./networks.js";
+import { ShardKeeper, withShards } from "./shards.js";
 
 const STATE = "state.json";
 const REPLAY = "replay.json";
@@ -66,8 +79,12 @@ interface State {
   announced: string;
   keyStatement?: string;
   certificate?: string;
-  revocationList?: string;
+  revocationHead?: string;
   crls?: string[];
+  /** The newest heads of logs that were checked, by whose they are. */
+  knownLogs?: Record<string, string>;
+  /** Pairs of heads of which the second does not follow the first: evidence. */
+  logForks?: [string, string][];
 }
 
 export class Home {
@@ -82,6 +99,7 @@ export class Home {
     state: State,
     keys: KeyFile,
     readonly networks?: Networks,
+    readonly shards: ShardKeeper = new ShardKeeper(),
   ) {
     this.#state = state;
     this.keys = keys;
@@ -239,15 +257,42 @@ export class Home {
     this.dropRegistration();
   }
 
-  /** Keep a newer bundle, and the lists that came with it. Give this home as it then is. */
-  learned(lease: BundleLease, list: SignedStatement, crls: readonly Uint8Array[]): Home {
+  /** Keep a newer bundle, and the head and CRLs that came with it. Give this home as it then is. */
+  learned(lease: BundleLease, head: SignedStatement, crls: readonly Uint8Array[]): Home {
     this.#write({
       bundle: encode(SignedStatementSchema, lease.bundle.signed),
       bundleConfirmedAt: String(lease.confirmedAt),
-      revocationList: encode(SignedStatementSchema, list),
+      revocationHead: encode(SignedStatementSchema, head),
       crls: crls.map((crl) => Buffer.from(crl).toString("base64")),
     });
-    return new Home(this.directory, this.#state, this.keys, this.networks);
+    return new Home(this.directory, this.#state, this.keys, this.networks, this.shards);
+  }
+
+  /**
+   * Keep a newer bundle, and a head with the CRLs that came with it, beside those at hand: of each authority the newest that counts. Give this
+   * home as it then is.
+   */
+  async heard(lease: BundleLease, signed: SignedStatement, came: readonly Uint8Array[]): Promise<Home> {
+    const { head, crls: handed } = Lists.read(lease.bundle, signed, came);
+    const all = [...handed, ...(this.lists?.crls ?? [])];
+    const authorities = lease.bundle.content.medicalAuthorities.map(({ certificate }) => readCertificate(certificate!));
+    return this.learned(lease.heard(head), signed, await newestCrls(authorities, all, head.crls));
+  }
+
+  /**
+   * Take a head if it is newer, with the CRLs that came with it, and the shards that it proves. Refuses with REVOCATION_HEAD_OLDER, and as
+   * `Lists.excerpt`.
+   */
+  async takeShards(excerpt: RevocationExcerpt): Promise<void> {
+    const { head: signed, certificateRevocationLists: came } = excerpt;
+    const { lists, shards } = Lists.excerpt(this.bundle, excerpt, []);
+    const [head, kept] = [lists.head, this.lists?.head];
+    const isOlder = kept !== undefined && head.sequence! <= kept.sequence! && !equal(head.root!, kept.root!);
+    require(!isOlder, "REVOCATION_HEAD_OLDER", "these shards are of an older head than the one at hand"); // shards.2
+    const atHand = kept?.sequence ?? 0n;
+    const completes = head.sequence! === atHand && came.length > 0;
+    if (head.sequence! > atHand || completes) await this.heard(this.lease, signed!, came);
+    this.shards.keep(shards);
   }
 
   get lease(): BundleLease {
@@ -261,13 +306,19 @@ export class Home {
     return this.#read.lists;
   }
 
-  #readLists({ revocationList }: State): Lists | undefined {
-    return revocationList === undefined ? undefined : Lists.read(this.bundle, decode(revocationList), this.crls);
+  #readLists({ revocationHead }: State): Lists | undefined {
+    if (revocationHead === undefined) return undefined;
+    return Lists.read(this.bundle, decode(revocationHead), this.crls).by(this.shards);
   }
 
   /** The authorities' CRLs as last received, DER. */
   get crls(): Uint8Array[] {
     return (this.#state.crls ?? []).map((crl) => new Uint8Array(Buffer.from(crl, "base64")));
+  }
+
+  /** The digests of the CRLs at hand: those that are not to be sent again. */
+  get heldCrls(): Uint8Array[] {
+    return this.crls.map(sha256);
   }
 
   verifier(now: Instant): Verifier {
@@ -277,7 +328,11 @@ export class Home {
   }
 
   /** The party to act as, its own CRED checked: one that was revoked stops acting. */
-  async party(now: Instant): Promise<Party> {
+  party(now: Instant): Promise<Party> {
+    return withShards(this, () => this.#party(now));
+  }
+
+  async #party(now: Instant): Promise<Party> {
     const { keyStatement, epoch } = this;
     require(epoch !== undefined, "CREDENTIAL_EXPIRED", "the encryption key has ended, and must be renewed first");
     const der = new Uint8Array(Buffer.from(this.#state.certificate ?? "", "base64"));
@@ -324,6 +379,54 @@ export class Home {
     const path = join(this.directory, GRANTS);
     const kept = existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as string[]) : [];
     return kept.map((encoded, index) => ({ number: index + 1, signed: decode(encoded) }));
+  }
+
+  /**
+   * Of which size the head of a party's log is that a page is to follow: the one remembered, nothing for none; or that of the pages before,
+   * whose it is to be.
+   */
+  knownSize(partyId: string, before: ToldLog | undefined): bigint | undefined {
+    if (before !== undefined) return before.head.size;
+    const known = this.#knownNote(partyId);
+    return known === undefined ? undefined : peekHead(known).size;
+  }
+
+  /**
+   * Check what a log told of a patient, and remember its head; a further page is put to those before. Where a head does not follow the one
+   * remembered, or is not that of the page before, both are kept as evidence. Refuses as requireTold, requireFurther.
+   */
+  async checked(
+    said: LogPage,
+    patientId: string,
+    { partyId, key }: { partyId: string; key: Uint8Array },
+    before: ToldLog | undefined,
+    now: Instant,
+  ): Promise<ToldLog> {
+    const known = before === undefined ? this.#knownNote(partyId) : before.note;
+    const { knownLogs = {}, logForks = [] } = readState(this.directory);
+    try {
+      const author = { realm: this.bundle.content.realm!, partyId, key };
+      if (before !== undefined) return requireFurther(said, patientId, author, before);
+      const told = requireTold(said, patientId, author, known);
+      this.#write({ knownLogs: { ...knownLogs, [partyId]: Buffer.from(told.note).toString("base64") } });
+      const hospital = (signed: SignedStatement) =>
+        withShards(this, () => this.verifier(now).party(signed, Role.HOSPITAL, now));
+      return { ...told, cosigners: await cosignersOf(said.proved!, this.verifier(now).bundle, hospital, now) };
+    } catch (error) {
+      if (known !== undefined && error instanceof Refusal && DOES_NOT_FOLLOW.includes(error.reason)) {
+        const pair = [known, said.proved!.note!].map((note) => Buffer.from(note).toString("base64")) as [
+          string,
+          string,
+        ];
+        this.#write({ logForks: [...logForks, pair] });
+      }
+      throw error;
+    }
+  }
+
+  #knownNote(partyId: string): Uint8Array | undefined {
+    const known = readState(this.directory).knownLogs?.[partyId];
+    return known === undefined ? undefined : new Uint8Array(Buffer.from(known, "base64"));
   }
 
   /** Change the state as it is on disk, so that what another command of this party wrote stays. */

@@ -7,7 +7,7 @@ import { Cloud, clock } from "./cloud.js";
 import type { Home } from "./home.js";
 
 /** Refusals of what is at hand, and not of the one who is looked at: the cloud, once it answers, has newer ones. */
-export const RUN_OUT = ["REVOCATION_LIST_STALE", "BUNDLE_STALE"];
+export const RUN_OUT = ["REVOCATION_LIST_STALE", "REVOCATION_SHARD_MISSING", "BUNDLE_STALE"];
 
 /** How long lists are used before the cloud is asked for newer ones. A list is good for an hour. */
 const LISTS_KEPT_MS = 60_000;

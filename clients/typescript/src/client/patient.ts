@@ -21,14 +21,11 @@ import {
 } from "../protocol/patient.js";
 import type { AwaitingReply, Peer } from "../protocol/handshake.js";
 import type { Party } from "../protocol/party.js";
-import { readCertificate } from "../protocol/certificate.js";
-import { newestCrls } from "../protocol/crl.js";
-import { Lists } from "../protocol/lists.js";
 import { preciseReason, Refusal, require } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
 import { Shown } from "../protocol/shown.js";
 import { peekStatement } from "../protocol/statements.js";
-import { RevocationListSchema } from "../gen/federation/v1/statement_pb.js";
+import { RevocationHeadSchema } from "../gen/federation/v1/statement_pb.js";
 import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, pause } from "./calls.js";
 import { clock, entropy } from "./cloud.js";
 import type { DoctorCode } from "./code.js";
@@ -36,6 +33,7 @@ import type { Offer } from "./consents.js";
 import type { Home, KeptGrant } from "./home.js";
 import { Mailbox } from "./relay.js";
 import { CurrentHome, currentOrKept, RUN_OUT } from "./maintenance.js";
+import { withShards } from "./shards.js";
 
 /** How long a doctor has to answer P1: the message is stale after 30 seconds, and clocks differ. */
 const REPLY_MS = 45_000;
@@ -55,10 +53,14 @@ export async function look(home: Home, code: DoctorCode): Promise<Looked> {
   const mailbox = new Mailbox(home.transportTo(address, hospitalId), roomId, Direction.TO_DOCTOR);
   const room = await mailbox.room();
   home = await heardFrom(room, home);
-  const now = clock();
-  const verifier = home.verifier(now);
-  const doctor = await checkRoom(room, digest, verifier, now);
-  return { home, code, mailbox, doctor, duty: checkDuty(room, doctor, hospitalId, verifier, now) };
+  home.shards.askRelay = (prefixes, heldCrls) => mailbox.shards(prefixes, heldCrls);
+  await takeRelaysShards(room, home);
+  return withShards(home, async () => {
+    const now = clock();
+    const verifier = home.verifier(now);
+    const doctor = await checkRoom(room, digest, verifier, now);
+    return { home, code, mailbox, doctor, duty: checkDuty(room, doctor, hospitalId, verifier, now) };
+  });
 }
 
 /** Look again, once somebody has read for a while what `looked` says: the code holds the doctor's statements, but not where it works. */
@@ -135,18 +137,23 @@ function shownBy({ self: { identity, keyStatement } }: Party, grant: KeptGrant |
 /** The home with the lists that the relay hands over, where they are newer: the cloud may be away, and both are signed by it. */
 export async function heardFrom(room: GetRoomResponse, home: Home): Promise<Home> {
   checkOuter(GetRoomResponseSchema, room);
-  const list = room.revocationList!;
-  const known = home.lists?.revocations.sequence ?? 0n;
-  if (peekStatement(RevocationListSchema, list).sequence! <= known) return home;
+  const signed = room.revocations!.head!;
+  const known = home.lists?.head.sequence ?? 0n;
+  if (peekStatement(RevocationHeadSchema, signed).sequence! <= known) return home;
   try {
-    const { revocations, crls: handed } = Lists.read(home.bundle, list, [room.certificateRevocationList!]);
-    const crls = [...handed, ...(home.lists?.crls ?? [])];
-    const authorities = home.bundle.content.medicalAuthorities.map(({ certificate }) => readCertificate(certificate!));
-    const newest = await newestCrls(authorities, crls, revocations.crls);
-    return home.learned(home.lease.heard(revocations), list, newest);
+    return await home.heard(home.lease, signed, [room.certificateRevocationList!]);
   } catch (error) {
     preciseReason(error); // a bundle that is behind can't verify them: the kept ones do as long as they are current
     return home;
+  }
+}
+
+/** Take the shards that come with a room. What is wrong with them, or older, does not count: then they are asked for. */
+async function takeRelaysShards({ revocations }: GetRoomResponse, home: Home): Promise<void> {
+  try {
+    await home.takeShards(revocations!);
+  } catch (error) {
+    preciseReason(error);
   }
 }
 
@@ -172,7 +179,9 @@ export async function acknowledge(
 
 async function replyOf(mailbox: Mailbox, awaiting: AwaitingReply<Established>, home: Home): Promise<Established> {
   return firstAccepted(mailbox, awaiting.sessionId, REPLY_MS, "the doctor did not answer", ({ content }) =>
-    content.case === "reply" ? awaiting.receive(content.value, home.verifier(clock()), clock()) : undefined,
+    content.case === "reply"
+      ? withShards(home, () => awaiting.receive(content.value, home.verifier(clock()), clock()))
+      : undefined,
   );
 }
 
@@ -188,7 +197,9 @@ async function diagnosisOf(
   return firstAccepted(mailbox, sessionId, waitMs, "there is no diagnosis yet", ({ content }) => {
     if (content.case !== "frame") return undefined;
     const { value } = content;
-    return byCurrentLists(currentHome, deadline, async (at) => awaiting.receive(value, at.verifier(clock()), clock()));
+    return byCurrentLists(currentHome, deadline, (at) =>
+      withShards(at, () => awaiting.receive(value, at.verifier(clock()), clock())),
+    );
   });
 }
 

@@ -10,6 +10,7 @@ import { Refusal, require } from "../protocol/refusal.js";
 import { clock } from "./cloud.js";
 import type { SessionStream } from "./session.js";
 import { type CurrentHome, currentOrKept } from "./maintenance.js";
+import { withShards } from "./shards.js";
 
 /** What one hospital released in one session, whole and verified. */
 export interface FetchedRecord {
@@ -32,7 +33,8 @@ export async function fetchRecord(
   for (let state = awaiting; ;) {
     const frame = await stream.receive();
     const home = frame.last ? await currentOrKept(currentHome) : currentHome.last;
-    const next = state.receive(frame, home.verifier(clock()), clock());
+    const taking = state;
+    const next = await withShards(home, () => taking.receive(frame, home.verifier(clock()), clock()));
     if (!(next instanceof AwaitingRecord)) return read(next, established);
     state = next;
   }
@@ -87,7 +89,8 @@ function requireAsked(manifest: RecordManifest, established: Established): void 
   require(same, "IDENTITY_MISMATCH", "the record names another patient or hospital");
   const asked = new Set(intent.scope.handles.map(hex));
   const foreign = manifest.records.some(({ handle }) => !asked.has(hex(handle!)));
-  const isUnasked = manifest.accesses.length > 0 && intent.scope.purpose !== Purpose.LOG;
+  const hasLog = manifest.accesses.length > 0 || manifest.logHead !== undefined || manifest.next !== undefined;
+  const isUnasked = hasLog && intent.scope.purpose !== Purpose.LOG;
   require(!foreign && !isUnasked, "ANSWER_MISMATCH", "the hospital sent a record that was not asked for");
 }
 

@@ -9,6 +9,7 @@ import { type Applicant, apply, type AwaitingCredential, resume } from "../proto
 import { passes } from "./calls.js";
 import { Cloud, clock } from "./cloud.js";
 import type { Home } from "./home.js";
+import { withShards } from "./shards.js";
 
 /** A reg1 whose answer is awaited. */
 interface Sent {
@@ -62,7 +63,7 @@ function underWay(home: Home, applicant: Applicant): Sent | undefined {
 async function applied(home: Home, cloud: Cloud, applicant: Applicant): Promise<Sent> {
   const { challenge, cloudEncryptionKeyStatement } = await cloud.openRegistration();
   const now = clock();
-  const key = home.verifier(now).cloudEncryptionKey(cloudEncryptionKeyStatement!, now);
+  const key = await withShards(home, () => home.verifier(now).cloudEncryptionKey(cloudEncryptionKeyStatement!, now));
   const sent = await apply(applicant, challenge!, key, now);
   const opening = toBinary(SealedOpeningSchema, sent.opening);
   home.keepRegistration({ opening, plaintext: sent.awaiting.plaintext });

@@ -19,6 +19,7 @@ import { checkOuter } from "../protocol/rules.js";
 import { refusalOf, repeated } from "./calls.js";
 import { clock } from "./cloud.js";
 import type { Home } from "./home.js";
+import { withShards } from "./shards.js";
 
 const LONGEST_SESSION_MS = 3_600_000;
 const SILENCE_MS = 60_000;
@@ -56,7 +57,7 @@ export class SessionStream {
     this.#outbox.put({ content: { case: "opening", value: opening } });
     const { content } = await this.#receive();
     require(content.case === "reply", "OUT_OF_ORDER", "the hospital does not begin with its reply");
-    return awaiting.receive(content.value, home.verifier(clock()), clock());
+    return withShards(home, () => awaiting.receive(content.value, home.verifier(clock()), clock()));
   }
 
   send(frame: SessionFrame): void {
@@ -100,12 +101,14 @@ export class SessionStream {
 export async function addressHospital(transport: Transport, hospitalId: string, home: Home): Promise<Peer> {
   const answer = await repeated(() => createClient(RecordService, transport).getHospital({}));
   checkOuter(GetHospitalResponseSchema, answer);
-  const now = clock();
-  const verifier = home.verifier(now);
-  const party = verifier.party(answer.keyStatement!, Role.HOSPITAL, now);
-  require(party.identity === hospitalId, "IDENTITY_MISMATCH", "another hospital answers than the one addressed");
-  const encryptionKey = verifier.encryptionKey(answer.encryptionKeyStatement!, party, now);
-  return { party, encryptionKey, certificate: EMPTY };
+  return withShards(home, () => {
+    const now = clock();
+    const verifier = home.verifier(now);
+    const party = verifier.party(answer.keyStatement!, Role.HOSPITAL, now);
+    require(party.identity === hospitalId, "IDENTITY_MISMATCH", "another hospital answers than the one addressed");
+    const encryptionKey = verifier.encryptionKey(answer.encryptionKeyStatement!, party, now);
+    return { party, encryptionKey, certificate: EMPTY };
+  });
 }
 
 /** What is still to be sent, in order. */

@@ -1,7 +1,7 @@
 /** The trust bundle as a chain: the first is pinned, each later one follows its predecessor (docs/protocol.md, 2; ADR 18). */
 
 import { type TrustBundle, TrustBundleSchema } from "../gen/federation/v1/directory_pb.js";
-import type { RevocationList, SignedStatement } from "../gen/federation/v1/statement_pb.js";
+import type { RevocationHead, SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import { equal, type Instant } from "./bytes.js";
 import { isRevoked, KeyHistory, keyHasBegun, keyHasEnded } from "./periods.js";
 import { require } from "./refusal.js";
@@ -102,9 +102,9 @@ export class BundleLease {
   ) {}
 
   /** The lease after a verified list: it goes on unless the list names a newer bundle. */
-  heard(list: RevocationList): BundleLease {
-    if (list.bundleSequence! > this.bundle.sequence) return this;
-    return new BundleLease(this.bundle, this.confirmedAt > list.thisUpdate! ? this.confirmedAt : list.thisUpdate!);
+  heard(head: RevocationHead): BundleLease {
+    if (head.bundleSequence! > this.bundle.sequence) return this;
+    return new BundleLease(this.bundle, this.confirmedAt > head.thisUpdate! ? this.confirmedAt : head.thisUpdate!);
   }
 
   /** The bundle to verify by. */

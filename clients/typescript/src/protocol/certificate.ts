@@ -47,7 +47,7 @@ export async function verifyCertificate(
   const moment = new Date(Number(now));
   requireValid(certificate, moment);
   requireValid(authority, moment);
-  const crl = await currentCrl(authority, lists.crls, lists.revocations.crls, moment);
+  const crl = await currentCrl(authority, lists.crls, lists.head.crls, moment);
   require(crl.findRevoked(certificate.serialNumber) === null, "CERTIFICATE_REVOKED", "Cert_D is revoked");
   requireOwner(certificate, owner);
   const named = scope.some((entry) => covers(entry, owner.identity));

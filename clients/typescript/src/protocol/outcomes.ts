@@ -81,6 +81,7 @@ const OUTCOMES: readonly Outcome[] = [
     search: SearchOutcome.BUDGET_EXHAUSTED,
     session: SessionOutcome.BUDGET_EXHAUSTED,
   },
+  { name: "newer-than-list", reason: "NEWER_THAN_LIST", session: SessionOutcome.NEWER_THAN_LIST },
   { name: "not-own", reason: "NOT_OWN_RECORD", search: SearchOutcome.NOT_OWN, session: SessionOutcome.NOT_OWN },
 ];
 

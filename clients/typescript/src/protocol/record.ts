@@ -45,11 +45,17 @@ const PURPOSES: Partial<Record<Purpose, string>> = {
   [Purpose.ADD]: "add",
 };
 
-/** What the session is for: c_P commits to it. `blind` is rho, 32 bytes; keep the intent to repeat a deposit. */
+/**
+ * What the session is for: c_P commits to it. `blind` is rho, 32 bytes; keep the intent to repeat a deposit. `knownSize` is that of the head
+ * that is remembered of a log, where that is asked for; c_P does not commit to it.
+ */
 export interface Intent {
   readonly shown: Shown;
   readonly scope: Scope;
   readonly blind: Uint8Array;
+  readonly knownSize?: bigint | undefined;
+  /** The leaf before which a further page of the log is. */
+  readonly before?: bigint | undefined;
 }
 
 /** c_P = H(T("cp", ID_P, H(access), H(scope), rho)). */
@@ -108,7 +114,7 @@ export class Established {
 
   /** Send D4 (eq. 45): open c_P and show why it may. A record of more bytes than `most` is not taken. */
   query(now: Instant, most: number): { awaiting: AwaitingRecord; frame: SessionFrame } {
-    const { shown, scope, blind } = this.intent;
+    const { shown, scope, blind, knownSize, before } = this.intent;
     const { own, sending } = this.session;
     const certificate = carriedCertificate(own);
     const payload = create(RecordQuerySchema, {
@@ -119,6 +125,8 @@ export class Established {
       blind,
       scope,
       access: shown.access,
+      knownSize,
+      before,
     });
     const { frame } = sending.seal("d4", serialised(RecordQuerySchema, payload), true, now);
     return { awaiting: new AwaitingRecord(this, most), frame };

@@ -124,7 +124,7 @@ export class AwaitingCredential {
     const point = requireEquation(answer, bundle.issuerAt(credential.notBefore!));
     const signed = answerTranscript(sha256(this.plaintext), answer, point);
     verifySignature(bundle.cloudKeyAt(answer.sentAt!), answer.signature!, signed);
-    const lists = Lists.read(bundle, answer.revocationList!, crls);
+    const { lists } = Lists.excerpt(bundle, answer.revocations!, crls);
     const party = new Verifier(bundle, lists).party(answer.keyStatement!, role, now);
     const same =
       equal(party.credential, answer.credential!) && equal(party.registrationPoint, answer.registrationPoint!);

@@ -1,4 +1,4 @@
-/** Taking back what one signed, before its end (docs/protocol.md, 2): rev is sent, and the list of the answer checked. */
+/** Taking back what one signed, before its end (docs/protocol.md, 2): rev is sent, and the head and shards of the answer checked. */
 
 import { create } from "@bufbuild/protobuf";
 import type { Deputyship } from "../gen/federation/v1/access_pb.js";
@@ -20,6 +20,7 @@ import type { Party } from "./party.js";
 import { require } from "./refusal.js";
 import { checkOuter } from "./rules.js";
 import { sealOpening, UNNAMED } from "./sealing.js";
+import { missingIn } from "./shards.js";
 import { peekStatement } from "./statements.js";
 import { listing, signedDigest, transcript } from "./transcript.js";
 import type { EncryptionKey } from "./verifier.js";
@@ -67,16 +68,24 @@ export async function revoke(
 export class AwaitingList {
   constructor(readonly takenBack: TakenBack) {}
 
-  /** Take the answer: a revocation list of the cloud that names all that was taken back. */
+  /** Take the answer: a head of the cloud, and shards that name all that was taken back. */
   receive(answer: RevokeResponse, bundle: TrustedBundle): Lists {
     checkOuter(RevokeResponseSchema, answer);
-    const { ownerId, statements = [], before = 0n } = this.takenBack;
-    const lists = Lists.read(bundle, answer.revocationList!, []); // rev.13
-    const isNamed =
-      statements.every((given) => lists.isRevoked(given.kind, ownerId, idOf(given))) &&
-      lists.sweptBefore(ownerId) >= before;
+    const { lists } = Lists.excerpt(bundle, answer.revocations!, []); // rev.13
+    const isNamed = this.#isNamedIn(lists);
     require(isNamed, "ANSWER_MISMATCH", "the revocation list of the answer does not name what was taken back"); // rev.14
     return lists;
+  }
+
+  #isNamedIn(lists: Lists): boolean {
+    const { ownerId, statements = [], before } = this.takenBack;
+    try {
+      const isSwept = before === undefined || lists.sweptBefore(ownerId) >= before;
+      return isSwept && statements.every((given) => lists.isRevoked(given.kind, ownerId, idOf(given)));
+    } catch (error) {
+      if (missingIn(error) === undefined) throw error;
+      return false;
+    }
   }
 }
 

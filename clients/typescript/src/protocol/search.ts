@@ -1,17 +1,17 @@
 /** EMR search, the side of who asks, a doctor or the patient itself (eq. 25-32): D2 asks the cloud where a patient's records are, C answers. */
 
 import { create } from "@bufbuild/protobuf";
-import { type AccessEntry, AccessGround, AccessKind } from "../gen/federation/v1/access_pb.js";
+import { type AccessEntry, AccessGround, AccessKind, type ProvedHead } from "../gen/federation/v1/access_pb.js";
 import type { SealedOpening, SealedReply } from "../gen/federation/v1/envelope_pb.js";
 import {
-  type IndexRow,
+  type IndexHospital,
   type SearchAnswer,
   SearchAnswerSchema,
   type SearchQuery,
   SearchQuerySchema,
 } from "../gen/federation/v1/search_pb.js";
 import { Right, Role } from "../gen/federation/v1/statement_pb.js";
-import { EMPTY, type Entropy, equal, hmacSha256, type Instant, sha256, text, u64 } from "./bytes.js";
+import { EMPTY, type Entropy, equal, hex, hmacSha256, type Instant, sha256, text, u64 } from "./bytes.js";
 import { type Peer, requireReply } from "./handshake.js";
 import { ofSearch, refusalIn } from "./outcomes.js";
 import { carriedCertificate, type Party, sharedKey } from "./party.js";
@@ -22,14 +22,18 @@ import { verifySignature } from "./signatures.js";
 import { certificateDigest, listing, transcript } from "./transcript.js";
 import type { EncryptionKey, VerifiedParty, Verifier } from "./verifier.js";
 
-/** What somebody wants to know: a page of a patient's records of one department class, or of "*"; for the log, who asked for them, of "*". */
+/**
+ * What somebody wants to know: a page of a patient's records of one department class, or of "*"; for the log, who asked for them, of "*",
+ * proved from the head of `knownSize` on. `after` is the `next` of the page before.
+ */
 export interface Question {
   readonly departmentClass: string;
-  readonly page: number;
+  readonly after?: Uint8Array;
   readonly right?: Right.INDEX | Right.LOG;
+  readonly knownSize?: bigint | undefined;
 }
 
-/** Where a record is: an index row whose hospital's statements held. */
+/** Where a record is, at a hospital whose statements held. */
 export interface RecordLocation {
   readonly hospital: Peer;
   readonly address: string;
@@ -37,11 +41,17 @@ export interface RecordLocation {
   readonly handle: Uint8Array;
 }
 
-/** What the cloud answered. No record yet is no error: `locations` is empty. `accesses` are the newest first. */
+/**
+ * What the cloud answered. No record yet is no error: `locations` is empty. `accesses` are the newest first, and proved by nothing yet but
+ * `logHead` (requireTold), of a cloud whose key is `cloudKey`. `next` is what a question for the next page is to say, and absent where there
+ * is none.
+ */
 export interface Answer {
   readonly locations: readonly RecordLocation[];
   readonly accesses: readonly AccessEntry[];
-  readonly pages: number;
+  readonly logHead?: ProvedHead | undefined;
+  readonly cloudKey: Uint8Array;
+  readonly next?: Uint8Array;
 }
 
 /** Send D2 (eq. 25, 26). */
@@ -60,12 +70,13 @@ export async function ask(
     askerId: asker.self.identity,
     doctorCertificate: carriedCertificate(asker),
     departmentClass: question.departmentClass,
-    page: question.page,
+    after: question.after,
     nonce: entropy(16),
     keyStatement: asker.self.keyStatement,
     encryptionKeyStatement: asker.encryptionKeyStatement,
     access: shown.access,
     right: question.right ?? Right.INDEX,
+    knownSize: question.knownSize,
   });
   const shared = await sharedKey(asker.registrationSecret, asker.self);
   query.proof = queryProof(shared, query);
@@ -96,7 +107,8 @@ export class AwaitingAnswer {
     const { answer, locations } = await afterOpeningAsync(() => this.#accept(reply, verifier, now));
     const outcome = ofSearch(answer.outcome!);
     if (outcome.reason !== undefined) throw refusalIn(outcome, "the public cloud");
-    return { locations, accesses: answer.accesses, pages: answer.pages! };
+    const { accesses, logHead, next } = answer;
+    return { locations, accesses, logHead, cloudKey: verifier.bundle.cloudKeyAt(answer.sentAt!), next };
   }
 
   async #accept(
@@ -122,10 +134,13 @@ export class AwaitingAnswer {
     ), "PROOF_INVALID", "the answer is not from the cloud that shares K_A, or to another question");
     const signed = answerTranscript(answer, this.query, self);
     verifySignature(verifier.bundle.cloudKeyAt(answer.sentAt!), answer.signature!, signed);
-    require(answer.page === this.query.page, "ANSWER_MISMATCH", "the answer is of another page");
-    const other = this.query.right === Right.LOG ? answer.rows : answer.accesses;
-    require(other.length === 0, "ANSWER_MISMATCH", "the answer is to another question");
-    return { answer, locations: answer.rows.map((row) => locationOf(row, verifier, now)) };
+    const isOther =
+      this.query.right === Right.LOG
+        ? answer.hospitals.length > 0
+        : answer.accesses.length > 0 || answer.logHead !== undefined;
+    require(!isOther, "ANSWER_MISMATCH", "the answer is to another question");
+    requireNamedOnce(answer.hospitals);
+    return { answer, locations: answer.hospitals.flatMap((hospital) => locationsAt(hospital, verifier, now)) };
   }
 }
 
@@ -153,10 +168,11 @@ function queryTranscript(query: SearchQuery, asker: VerifiedParty, shown: Shown,
     text(query.askerId!),
     certificateDigest(query.doctorCertificate),
     shown.signedDigest,
-    u64(query.page!),
+    query.after ?? EMPTY,
     query.nonce!,
     text(cloudId),
     text(query.right === Right.LOG ? "log" : "index"),
+    query.knownSize === undefined ? EMPTY : u64(query.knownSize),
   );
 }
 
@@ -165,29 +181,31 @@ function answerTranscript(answer: SearchAnswer, query: SearchQuery, asker: Verif
   return transcript(
     "C",
     text(ofSearch(answer.outcome!).name),
+    text(query.patientId!),
     text(query.departmentClass!),
     answer.proof!,
     asker.registrationPoint,
     asker.serial,
-    listing(answer.rows.map((row) => text(row.hospitalId!))),
+    listing(answer.hospitals.map((hospital) => sha256(placeTranscript(hospital)))),
     u64(answer.sentAt!),
     text(query.askerId!),
     sha256(query.signature!),
-    sha256(listing(answer.rows.map(rowTranscript))),
-    u64(answer.page!),
-    u64(answer.pages!),
+    answer.next ?? EMPTY,
     sha256(listing(answer.accesses.map(entryTranscript))),
+    answer.logHead === undefined ? EMPTY : sha256(headTranscript(answer.logHead)),
   );
 }
 
-const KINDS: Partial<Record<AccessKind, string>> = {
+/** What an access was for, as a transcript has it. */
+export const KINDS: Partial<Record<AccessKind, string>> = {
   [AccessKind.SEARCH]: "SEARCH",
   [AccessKind.READ]: "READ",
   [AccessKind.STORE]: "STORE",
   [AccessKind.LOG]: "LOG",
   [AccessKind.ADD]: "ADD",
 };
-const GROUNDS: Partial<Record<AccessGround, string>> = {
+/** By what it was shown that it may be done, as a transcript has it. */
+export const GROUNDS: Partial<Record<AccessGround, string>> = {
   [AccessGround.CONSENT]: "consent",
   [AccessGround.OWN]: "own",
   [AccessGround.EMERGENCY]: "emergency",
@@ -206,26 +224,51 @@ function entryTranscript(entry: AccessEntry): Uint8Array {
     entry.authorization ?? EMPTY,
     text(entry.reason!),
     entry.grantDigest ?? EMPTY,
+    u64(entry.leafIndex!),
+    entry.blind!,
+    listing(entry.inclusion),
   );
 }
 
-function rowTranscript(row: IndexRow): Uint8Array {
-  const statements = [row.keyStatement!.statement!, row.encryptionKeyStatement!.statement!];
-  return transcript(
-    "row",
-    text(row.hospitalId!),
-    text(row.departmentId!),
-    text(row.address!),
-    ...statements,
-    row.handle!,
-  );
+function headTranscript(head: ProvedHead): Uint8Array {
+  const statements = head.witnessKeyStatements.map(({ statement }) => statement!);
+  return transcript("row", head.note!, listing(head.consistency), listing(statements));
 }
 
-function locationOf(row: IndexRow, verifier: Verifier, now: Instant): RecordLocation {
-  const hospital = verifier.party(row.keyStatement!, Role.HOSPITAL, now);
-  require(hospital.identity ===
-    row.hospitalId, "IDENTITY_MISMATCH", "an index row names another hospital than its statement");
-  const encryptionKey = verifier.encryptionKey(row.encryptionKeyStatement!, hospital, now);
-  const peer = { party: hospital, encryptionKey, certificate: EMPTY };
-  return { hospital: peer, address: row.address!, departmentId: row.departmentId!, handle: row.handle! };
+function placeTranscript(hospital: IndexHospital): Uint8Array {
+  const statements = transcript("row", hospital.keyStatement!.statement!, hospital.encryptionKeyStatement!.statement!);
+  const departments = hospital.departments.map((one) =>
+    sha256(transcript("row", text(one.departmentId!), listing(one.handles))),
+  );
+  const where = [text(hospital.hospitalId!), text(hospital.address!)] as const;
+  return transcript("row", ...where, sha256(statements), listing(departments));
+}
+
+/** Require each hospital, each department of it and each record of that to be there once, and none without a record. */
+function requireNamedOnce(hospitals: readonly IndexHospital[]): void {
+  const departments = hospitals.flatMap((hospital) => hospital.departments);
+  const names = [
+    hospitals.map((hospital) => hospital.hospitalId!),
+    departments.map((department) => department.departmentId!),
+    ...departments.map((department) => department.handles.map(hex)),
+  ];
+  const isOnce = names.every((all) => new Set(all).size === all.length);
+  require(isOnce, "FIELD_INVALID", "an answer names a hospital, a department or a record twice");
+  const isFilled =
+    hospitals.every((hospital) => hospital.departments.length > 0) &&
+    departments.every((department) => department.handles.length > 0);
+  require(isFilled, "FIELD_INVALID", "an answer names a hospital or a department without a record");
+}
+
+function locationsAt(found: IndexHospital, verifier: Verifier, now: Instant): RecordLocation[] {
+  const party = verifier.party(found.keyStatement!, Role.HOSPITAL, now);
+  require(party.identity ===
+    found.hospitalId, "IDENTITY_MISMATCH", "an answer names another hospital than its statement");
+  const encryptionKey = verifier.encryptionKey(found.encryptionKeyStatement!, party, now);
+  const hospital = { party, encryptionKey, certificate: EMPTY };
+  return found.departments.flatMap(({ departmentId, handles }) => {
+    const isOwn = departmentId!.startsWith(`${party.identity}/`);
+    require(isOwn, "DEPARTMENT_FOREIGN", "an answer names a department of another hospital");
+    return handles.map((handle) => ({ hospital, address: found.address!, departmentId: departmentId!, handle }));
+  });
 }

@@ -55,6 +55,13 @@ export function verifySignature(verifyingKey: Uint8Array, signature: Uint8Array,
   require(isSignature(verifyingKey, signature, message), "SIGNATURE_INVALID", "a signature does not hold");
 }
 
+/** Verify a signature of a note (C2SP signed-note, type 0x02): DER in its one form, over the text itself, s at most n/2. */
+export function verifyText(verifyingKey: Uint8Array, signature: Uint8Array, text: string): void {
+  const raw = fromDer(signature);
+  const holds = raw !== undefined && isLow(raw) && isEcdsa(verifyingKey, raw, Buffer.from(text, "utf8"));
+  require(holds, "SIGNATURE_INVALID", "a signature of a note does not hold");
+}
+
 /** Whether r || s, whichever s, is an ECDSA signature of SHA-256(data): of s itself, (R_X1, S_X) is one. */
 export function isEcdsa(verifyingKey: Uint8Array, signature: Uint8Array, data: Uint8Array): boolean {
   if (signature.length !== 2 * SCALAR_BYTES) return false;
@@ -65,6 +72,33 @@ export function isEcdsa(verifyingKey: Uint8Array, signature: Uint8Array, data: U
 /** T("sig", PUK_X, m): ECDSA does not bind its key, so the key stands in what is signed. */
 function signed(verifyingKey: Uint8Array, message: Uint8Array): Uint8Array {
   return transcript("sig", verifyingKey, message);
+}
+
+/** r || s of Ecdsa-Sig-Value (RFC 3279, 2.2.3), where it is in DER's one form. */
+function fromDer(signature: Uint8Array): Uint8Array | undefined {
+  const bytes = Buffer.from(signature);
+  const first = bytes[3] ?? 0;
+  const numbers = [bytes.subarray(4, 4 + first), bytes.subarray(6 + first)].map((number) =>
+    number[0] === 0 ? number.subarray(1) : number,
+  );
+  if (numbers.some((number) => number.length === 0 || number.length > SCALAR_BYTES)) return undefined;
+  const raw = Buffer.concat(numbers.map((it) => Buffer.concat([Buffer.alloc(SCALAR_BYTES - it.length), it])));
+  return toDer(raw).equals(bytes) ? new Uint8Array(raw) : undefined;
+}
+
+function toDer(raw: Buffer): Buffer {
+  const numbers = [raw.subarray(0, SCALAR_BYTES), raw.subarray(SCALAR_BYTES)].map((number) => {
+    const shortest = number.subarray(
+      Math.max(
+        0,
+        number.findIndex((byte) => byte !== 0),
+      ),
+    );
+    const positive = shortest[0]! & 0x80 ? Buffer.concat([Buffer.alloc(1), shortest]) : shortest;
+    return Buffer.concat([Buffer.of(2, positive.length), positive]);
+  });
+  const content = Buffer.concat(numbers);
+  return Buffer.concat([Buffer.of(0x30, content.length), content]);
 }
 
 function sOf(signature: Uint8Array): bigint {

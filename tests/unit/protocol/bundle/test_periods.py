@@ -13,7 +13,7 @@ from federation.protocol.bundle import BundleLease, issue
 from federation.protocol.statements import sign_statement
 from federation.v1.directory_pb2 import KeyPeriod
 from federation.v1.membership_pb2 import RenewalReceipt
-from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationList
+from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationHead
 from keystore.generations import Generation, Generations, State
 from keystore.signatures import SigningKey
 from keystore.transcript import digest
@@ -81,8 +81,8 @@ def test_the_clouds_encryption_key_is_of_the_cloud_key_that_it_names(rotated):
             anchors.cloud_key_of(epoch(key, begin), now=now)
 
 
-def listing(bundle_sequence: int, this_update: int) -> RevocationList:
-    return RevocationList(bundle_sequence=bundle_sequence, this_update=this_update)
+def listing(bundle_sequence: int, this_update: int) -> RevocationHead:
+    return RevocationHead(bundle_sequence=bundle_sequence, this_update=this_update)
 
 
 def test_a_bundle_is_usable_until_its_grace_is_over(founding):

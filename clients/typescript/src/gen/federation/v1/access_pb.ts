@@ -23,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file federation/v1/access.proto.
  */
 export const file_federation_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("ChpmZWRlcmF0aW9uL3YxL2FjY2Vzcy5wcm90bxINZmVkZXJhdGlvbi52MSLLAQoKRGVwdXR5c2hpcBIxCgdtYW5kYXRlGAEgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIABI2CgxndWFyZGlhbnNoaXAYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAEjoKDWtleV9zdGF0ZW1lbnQYAyABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBQgQKAmJ5QhAKDl9rZXlfc3RhdGVtZW50IpUBCglTaG93bkR1dHkSMQoEZHV0eRgBIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SACIAQESOgoNa2V5X3N0YXRlbWVudBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAGIAQFCBwoFX2R1dHlCEAoOX2tleV9zdGF0ZW1lbnQingIKB0NvbnNlbnQSMgoFZ3JhbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEjoKDWtleV9zdGF0ZW1lbnQYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBEjoKCmRlcHV0eXNoaXAYAyABKAsyGS5mZWRlcmF0aW9uLnYxLkRlcHV0eXNoaXBCBsraGAIgAUgCiAEBEjMKBGR1dHkYBCABKAsyGC5mZWRlcmF0aW9uLnYxLlNob3duRHV0eUIGytoYAiABSAOIAQFCCAoGX2dyYW50QhAKDl9rZXlfc3RhdGVtZW50Qg0KC19kZXB1dHlzaGlwQgcKBV9kdXR5IlYKCU93bkFjY2VzcxI6CgpkZXB1dHlzaGlwGAEgASgLMhkuZmVkZXJhdGlvbi52MS5EZXB1dHlzaGlwQgbK2hgCIAFIAIgBAUINCgtfZGVwdXR5c2hpcCLOAQoPU2Vjb25kQ2xpbmljaWFuEh4KCXNpZ25hdHVyZRgBIAEoDEIGytoYAggMSACIAQESOgoNa2V5X3N0YXRlbWVudBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAGIAQESKAoSZG9jdG9yX2NlcnRpZmljYXRlGAMgASgMQgfK2hgDEIAgSAKIAQFCDAoKX3NpZ25hdHVyZUIQCg5fa2V5X3N0YXRlbWVudEIVChNfZG9jdG9yX2NlcnRpZmljYXRlItcBChFEZWNsYXJlZEVtZXJnZW5jeRI2CgllbWVyZ2VuY3kYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEjsKBnNlY29uZBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2Vjb25kQ2xpbmljaWFuQgbK2hgCIAFIAYgBARIrCgRkdXR5GAMgASgLMhguZmVkZXJhdGlvbi52MS5TaG93bkR1dHlIAogBAUIMCgpfZW1lcmdlbmN5QgkKB19zZWNvbmRCBwoFX2R1dHkinQEKBkFjY2VzcxIpCgdjb25zZW50GAEgASgLMhYuZmVkZXJhdGlvbi52MS5Db25zZW50SAASJwoDb3duGAIgASgLMhguZmVkZXJhdGlvbi52MS5Pd25BY2Nlc3NIABI1CgllbWVyZ2VuY3kYAyABKAsyIC5mZWRlcmF0aW9uLnYxLkRlY2xhcmVkRW1lcmdlbmN5SABCCAoGZ3JvdW5kIr8DCgtBY2Nlc3NFbnRyeRITCgZudW1iZXIYASABKARIAIgBARIXCgJhdBgCIAEoBEIGytoYAggTSAGIAQESHQoIYXNrZXJfaWQYAyABKAlCBsraGAIIBkgCiAEBEiwKBGtpbmQYBCABKA4yGS5mZWRlcmF0aW9uLnYxLkFjY2Vzc0tpbmRIA4gBARIlChBkZXBhcnRtZW50X2NsYXNzGAUgASgJQgbK2hgCCAhIBIgBARIwCgZncm91bmQYBiABKA4yGy5mZWRlcmF0aW9uLnYxLkFjY2Vzc0dyb3VuZEgFiAEBEiQKDWF1dGhvcml6YXRpb24YByABKAxCCMraGAQIDSABSAaIAQESGwoGcmVhc29uGAggASgJQgbK2hgCEDBIB4gBARIjCgxncmFudF9kaWdlc3QYCSABKAxCCMraGAQIDSABSAiIAQFCCQoHX251bWJlckIFCgNfYXRCCwoJX2Fza2VyX2lkQgcKBV9raW5kQhMKEV9kZXBhcnRtZW50X2NsYXNzQgkKB19ncm91bmRCEAoOX2F1dGhvcml6YXRpb25CCQoHX3JlYXNvbkIPCg1fZ3JhbnRfZGlnZXN0KpgBCgpBY2Nlc3NLaW5kEhsKF0FDQ0VTU19LSU5EX1VOU1BFQ0lGSUVEEAASFgoSQUNDRVNTX0tJTkRfU0VBUkNIEAESFAoQQUNDRVNTX0tJTkRfUkVBRBACEhUKEUFDQ0VTU19LSU5EX1NUT1JFEAMSEwoPQUNDRVNTX0tJTkRfTE9HEAQSEwoPQUNDRVNTX0tJTkRfQUREEAUqlAEKDEFjY2Vzc0dyb3VuZBIdChlBQ0NFU1NfR1JPVU5EX1VOU1BFQ0lGSUVEEAASGQoVQUNDRVNTX0dST1VORF9DT05TRU5UEAESFQoRQUNDRVNTX0dST1VORF9PV04QAhIbChdBQ0NFU1NfR1JPVU5EX0VNRVJHRU5DWRADEhYKEkFDQ0VTU19HUk9VTkRfTk9ORRAEQkwKHmV4YW1wbGUubWVkdW5pb24uZmVkZXJhdGlvbi52MVABWihtZWR1bmlvbi5leGFtcGxlL2NsaWVudHMvZ28vZmVkZXJhdGlvbnYxYgZwcm90bzM", [file_federation_v1_rules, file_federation_v1_statement]);
+  fileDesc("ChpmZWRlcmF0aW9uL3YxL2FjY2Vzcy5wcm90bxINZmVkZXJhdGlvbi52MSLLAQoKRGVwdXR5c2hpcBIxCgdtYW5kYXRlGAEgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIABI2CgxndWFyZGlhbnNoaXAYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAEjoKDWtleV9zdGF0ZW1lbnQYAyABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBQgQKAmJ5QhAKDl9rZXlfc3RhdGVtZW50IpUBCglTaG93bkR1dHkSMQoEZHV0eRgBIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SACIAQESOgoNa2V5X3N0YXRlbWVudBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAGIAQFCBwoFX2R1dHlCEAoOX2tleV9zdGF0ZW1lbnQingIKB0NvbnNlbnQSMgoFZ3JhbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEjoKDWtleV9zdGF0ZW1lbnQYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBEjoKCmRlcHV0eXNoaXAYAyABKAsyGS5mZWRlcmF0aW9uLnYxLkRlcHV0eXNoaXBCBsraGAIgAUgCiAEBEjMKBGR1dHkYBCABKAsyGC5mZWRlcmF0aW9uLnYxLlNob3duRHV0eUIGytoYAiABSAOIAQFCCAoGX2dyYW50QhAKDl9rZXlfc3RhdGVtZW50Qg0KC19kZXB1dHlzaGlwQgcKBV9kdXR5IlYKCU93bkFjY2VzcxI6CgpkZXB1dHlzaGlwGAEgASgLMhkuZmVkZXJhdGlvbi52MS5EZXB1dHlzaGlwQgbK2hgCIAFIAIgBAUINCgtfZGVwdXR5c2hpcCLOAQoPU2Vjb25kQ2xpbmljaWFuEh4KCXNpZ25hdHVyZRgBIAEoDEIGytoYAggMSACIAQESOgoNa2V5X3N0YXRlbWVudBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAGIAQESKAoSZG9jdG9yX2NlcnRpZmljYXRlGAMgASgMQgfK2hgDEIAgSAKIAQFCDAoKX3NpZ25hdHVyZUIQCg5fa2V5X3N0YXRlbWVudEIVChNfZG9jdG9yX2NlcnRpZmljYXRlItcBChFEZWNsYXJlZEVtZXJnZW5jeRI2CgllbWVyZ2VuY3kYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEjsKBnNlY29uZBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2Vjb25kQ2xpbmljaWFuQgbK2hgCIAFIAYgBARIrCgRkdXR5GAMgASgLMhguZmVkZXJhdGlvbi52MS5TaG93bkR1dHlIAogBAUIMCgpfZW1lcmdlbmN5QgkKB19zZWNvbmRCBwoFX2R1dHkinQEKBkFjY2VzcxIpCgdjb25zZW50GAEgASgLMhYuZmVkZXJhdGlvbi52MS5Db25zZW50SAASJwoDb3duGAIgASgLMhguZmVkZXJhdGlvbi52MS5Pd25BY2Nlc3NIABI1CgllbWVyZ2VuY3kYAyABKAsyIC5mZWRlcmF0aW9uLnYxLkRlY2xhcmVkRW1lcmdlbmN5SABCCAoGZ3JvdW5kIqoECgtBY2Nlc3NFbnRyeRITCgZudW1iZXIYASABKARIAIgBARIXCgJhdBgCIAEoBEIGytoYAggTSAGIAQESHQoIYXNrZXJfaWQYAyABKAlCBsraGAIIBkgCiAEBEiwKBGtpbmQYBCABKA4yGS5mZWRlcmF0aW9uLnYxLkFjY2Vzc0tpbmRIA4gBARIlChBkZXBhcnRtZW50X2NsYXNzGAUgASgJQgbK2hgCCAhIBIgBARIwCgZncm91bmQYBiABKA4yGy5mZWRlcmF0aW9uLnYxLkFjY2Vzc0dyb3VuZEgFiAEBEiQKDWF1dGhvcml6YXRpb24YByABKAxCCMraGAQIDSABSAaIAQESGwoGcmVhc29uGAggASgJQgbK2hgCEDBIB4gBARIjCgxncmFudF9kaWdlc3QYCSABKAxCCMraGAQIDSABSAiIAQESFwoKbGVhZl9pbmRleBgKIAEoBEgJiAEBEhoKBWJsaW5kGAsgASgMQgbK2hgCCBBICogBARIbCglpbmNsdXNpb24YDCADKAxCCMraGAQIDRg/QgkKB19udW1iZXJCBQoDX2F0QgsKCV9hc2tlcl9pZEIHCgVfa2luZEITChFfZGVwYXJ0bWVudF9jbGFzc0IJCgdfZ3JvdW5kQhAKDl9hdXRob3JpemF0aW9uQgkKB19yZWFzb25CDwoNX2dyYW50X2RpZ2VzdEINCgtfbGVhZl9pbmRleEIICgZfYmxpbmQimAEKClByb3ZlZEhlYWQSGgoEbm90ZRgBIAEoDEIHytoYAxCAIEgAiAEBEh0KC2NvbnNpc3RlbmN5GAIgAygMQgjK2hgECA0YPxJGChZ3aXRuZXNzX2tleV9zdGF0ZW1lbnRzGAMgAygLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRCBsraGAIYCEIHCgVfbm90ZSqYAQoKQWNjZXNzS2luZBIbChdBQ0NFU1NfS0lORF9VTlNQRUNJRklFRBAAEhYKEkFDQ0VTU19LSU5EX1NFQVJDSBABEhQKEEFDQ0VTU19LSU5EX1JFQUQQAhIVChFBQ0NFU1NfS0lORF9TVE9SRRADEhMKD0FDQ0VTU19LSU5EX0xPRxAEEhMKD0FDQ0VTU19LSU5EX0FERBAFKpQBCgxBY2Nlc3NHcm91bmQSHQoZQUNDRVNTX0dST1VORF9VTlNQRUNJRklFRBAAEhkKFUFDQ0VTU19HUk9VTkRfQ09OU0VOVBABEhUKEUFDQ0VTU19HUk9VTkRfT1dOEAISGwoXQUNDRVNTX0dST1VORF9FTUVSR0VOQ1kQAxIWChJBQ0NFU1NfR1JPVU5EX05PTkUQBEJMCh5leGFtcGxlLm1lZHVuaW9uLmZlZGVyYXRpb24udjFQAVoobWVkdW5pb24uZXhhbXBsZS9jbGllbnRzL2dvL2ZlZGVyYXRpb252MWIGcHJvdG8z", [file_federation_v1_rules, file_federation_v1_statement]);
 
 /**
  * By what somebody acts in a patient's name.
@@ -276,14 +276,14 @@ export const AccessSchema: GenMessage<Access> = /*@__PURE__*/
   messageDesc(file_federation_v1_access, 6);
 
 /**
- * An access to one patient's records, as the log of whoever was asked has it. As an element of a list in a transcript it is a row
- * of its fields, in the order of their numbers.
+ * An access to one patient's records, as the log of whoever was asked has it, and the proof that it is there: from these words and
+ * the blind its leaf is made anew. As an element of a list in a transcript it is a row of its fields, in the order of their numbers.
  *
  * @generated from message federation.v1.AccessEntry
  */
 export type AccessEntry = Message<"federation.v1.AccessEntry"> & {
   /**
-   * Its number among those about this patient in this log: the oldest is 1, and stays it.
+   * Its number among those about this patient in this log: 1 is the oldest that is kept (retention ends some).
    *
    * @generated from field: optional uint64 number = 1;
    */
@@ -344,6 +344,27 @@ export type AccessEntry = Message<"federation.v1.AccessEntry"> & {
    * @generated from field: optional bytes grant_digest = 9;
    */
   grantDigest?: Uint8Array | undefined;
+
+  /**
+   * Which leaf of the log it is, from 0.
+   *
+   * @generated from field: optional uint64 leaf_index = 10;
+   */
+  leafIndex?: bigint | undefined;
+
+  /**
+   * The 32 random bytes that its leaf was made with: who sees the leaf alone can't try words on it.
+   *
+   * @generated from field: optional bytes blind = 11;
+   */
+  blind?: Uint8Array | undefined;
+
+  /**
+   * That this leaf is below the head beside: the hashes of RFC 9162, section 2.1.3, from the leaf to the root.
+   *
+   * @generated from field: repeated bytes inclusion = 12;
+   */
+  inclusion: Uint8Array[];
 };
 
 /**
@@ -352,6 +373,44 @@ export type AccessEntry = Message<"federation.v1.AccessEntry"> & {
  */
 export const AccessEntrySchema: GenMessage<AccessEntry> = /*@__PURE__*/
   messageDesc(file_federation_v1_access, 7);
+
+/**
+ * The head of a log that the entries beside it are proved against. As a field of a transcript it is a row of its fields, in the
+ * order of their numbers, a statement being its bytes.
+ *
+ * @generated from message federation.v1.ProvedHead
+ */
+export type ProvedHead = Message<"federation.v1.ProvedHead"> & {
+  /**
+   * A signed note (C2SP tlog-checkpoint): a head that covers every entry beside it, by PRK of whose log it is, with the lines of
+   * the witnesses that cosigned it.
+   *
+   * @generated from field: optional bytes note = 1;
+   */
+  note?: Uint8Array | undefined;
+
+  /**
+   * That nothing below the size that the question named was changed since: the hashes of RFC 9162, section 2.1.4. Empty where the
+   * question named none, or one that this log doesn't have, or the head's own.
+   *
+   * @generated from field: repeated bytes consistency = 2;
+   */
+  consistency: Uint8Array[];
+
+  /**
+   * KS of each witness whose line stands under the head.
+   *
+   * @generated from field: repeated federation.v1.SignedStatement witness_key_statements = 3;
+   */
+  witnessKeyStatements: SignedStatement[];
+};
+
+/**
+ * Describes the message federation.v1.ProvedHead.
+ * Use `create(ProvedHeadSchema)` to create a new message.
+ */
+export const ProvedHeadSchema: GenMessage<ProvedHead> = /*@__PURE__*/
+  messageDesc(file_federation_v1_access, 8);
 
 /**
  * What somebody did, or tried to do.

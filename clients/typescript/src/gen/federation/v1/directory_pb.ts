@@ -7,7 +7,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_federation_v1_rules } from "./rules_pb.js";
-import type { SignedStatement } from "./statement_pb.js";
+import type { RevocationExcerpt, SignedStatement, Sweep } from "./statement_pb.js";
 import { file_federation_v1_statement } from "./statement_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file federation/v1/directory.proto.
  */
 export const file_federation_v1_directory: GenFile = /*@__PURE__*/
-  fileDesc("Ch1mZWRlcmF0aW9uL3YxL2RpcmVjdG9yeS5wcm90bxINZmVkZXJhdGlvbi52MSKXAQoQTWVkaWNhbEF1dGhvcml0eRIhCgxhdXRob3JpdHlfaWQYASABKAlCBsraGAIIBUgAiAEBEiEKC2NlcnRpZmljYXRlGAIgASgMQgfK2hgDEIAgSAGIAQESHAoKZG9jdG9yX2lkcxgDIAMoCUIIytoYBAgVGEBCDwoNX2F1dGhvcml0eV9pZEIOCgxfY2VydGlmaWNhdGUihwIKCUtleVBlcmlvZBIiCg12ZXJpZnlpbmdfa2V5GAEgASgMQgbK2hgCCBFIAIgBARIhCgpub3RfYmVmb3JlGAIgASgEQgjK2hgECBMgAUgBiAEBEiAKCW5vdF9hZnRlchgDIAEoBEIIytoYBAgTIAFIAogBARIhCgp0YWludGVkX2F0GAQgASgEQgjK2hgECBMgAUgDiAEBEiEKCnJldm9rZWRfYXQYBSABKARCCMraGAQIEyABSASIAQFCEAoOX3ZlcmlmeWluZ19rZXlCDQoLX25vdF9iZWZvcmVCDAoKX25vdF9hZnRlckINCgtfdGFpbnRlZF9hdEINCgtfcmV2b2tlZF9hdCLiBAoLVHJ1c3RCdW5kbGUSGgoFcmVhbG0YASABKAlCBsraGAIQQEgAiAEBEh0KCGNsb3VkX2lkGAIgASgJQgbK2hgCCARIAYgBARIiCg1jbG91ZF9hZGRyZXNzGAMgASgJQgbK2hgCCBRIAogBARInChJjbG91ZF9wZWVyX2FkZHJlc3MYBCABKAlCBsraGAIIFEgDiAEBEjEKB2lzc3VlcnMYBSADKAsyGC5mZWRlcmF0aW9uLnYxLktleVBlcmlvZEIGytoYAhhAEjQKCmNsb3VkX2tleXMYBiADKAsyGC5mZWRlcmF0aW9uLnYxLktleVBlcmlvZEIGytoYAhhAEiYKE3Rsc19jYV9jZXJ0aWZpY2F0ZXMYByADKAxCCcraGAUQgCAYCBJEChNtZWRpY2FsX2F1dGhvcml0aWVzGAggAygLMh8uZmVkZXJhdGlvbi52MS5NZWRpY2FsQXV0aG9yaXR5QgbK2hgCGEASJAoSZGVwYXJ0bWVudF9jbGFzc2VzGAkgAygJQgjK2hgECAcYQBIVCghzZXF1ZW5jZRgKIAEoBEgEiAEBEh4KCWlzc3VlZF9hdBgLIAEoBEIGytoYAggTSAWIAQESIgoVb2ZmbGluZV9ncmFjZV9zZWNvbmRzGAwgASgNSAaIAQFCCAoGX3JlYWxtQgsKCV9jbG91ZF9pZEIQCg5fY2xvdWRfYWRkcmVzc0IVChNfY2xvdWRfcGVlcl9hZGRyZXNzQgsKCV9zZXF1ZW5jZUIMCgpfaXNzdWVkX2F0QhgKFl9vZmZsaW5lX2dyYWNlX3NlY29uZHMiFQoTR2V0RGlyZWN0b3J5UmVxdWVzdCLWAgoUR2V0RGlyZWN0b3J5UmVzcG9uc2USSwoeY2xvdWRfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50GAEgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIAIgBARI8Cg9yZXZvY2F0aW9uX2xpc3QYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBEjAKHGNlcnRpZmljYXRlX3Jldm9jYXRpb25fbGlzdHMYAyADKAxCCsraGAYQgIBAGEASOQoMdHJ1c3RfYnVuZGxlGAQgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIAogBAUIhCh9fY2xvdWRfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50QhIKEF9yZXZvY2F0aW9uX2xpc3RCDwoNX3RydXN0X2J1bmRsZSIXChVXYXRjaERpcmVjdG9yeVJlcXVlc3QiYwoWV2F0Y2hEaXJlY3RvcnlSZXNwb25zZRI7CglkaXJlY3RvcnkYASABKAsyIy5mZWRlcmF0aW9uLnYxLkdldERpcmVjdG9yeVJlc3BvbnNlSACIAQFCDAoKX2RpcmVjdG9yeSJIChZHZXRUcnVzdEJ1bmRsZXNSZXF1ZXN0EhsKDmFmdGVyX3NlcXVlbmNlGAEgASgESACIAQFCEQoPX2FmdGVyX3NlcXVlbmNlIlgKF0dldFRydXN0QnVuZGxlc1Jlc3BvbnNlEj0KDXRydXN0X2J1bmRsZXMYASADKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEIGytoYAhgEMq4CChBEaXJlY3RvcnlTZXJ2aWNlElcKDEdldERpcmVjdG9yeRIiLmZlZGVyYXRpb24udjEuR2V0RGlyZWN0b3J5UmVxdWVzdBojLmZlZGVyYXRpb24udjEuR2V0RGlyZWN0b3J5UmVzcG9uc2USXwoOV2F0Y2hEaXJlY3RvcnkSJC5mZWRlcmF0aW9uLnYxLldhdGNoRGlyZWN0b3J5UmVxdWVzdBolLmZlZGVyYXRpb24udjEuV2F0Y2hEaXJlY3RvcnlSZXNwb25zZTABEmAKD0dldFRydXN0QnVuZGxlcxIlLmZlZGVyYXRpb24udjEuR2V0VHJ1c3RCdW5kbGVzUmVxdWVzdBomLmZlZGVyYXRpb24udjEuR2V0VHJ1c3RCdW5kbGVzUmVzcG9uc2VCTAoeZXhhbXBsZS5tZWR1bmlvbi5mZWRlcmF0aW9uLnYxUAFaKG1lZHVuaW9uLmV4YW1wbGUvY2xpZW50cy9nby9mZWRlcmF0aW9udjFiBnByb3RvMw", [file_federation_v1_rules, file_federation_v1_statement]);
+  fileDesc("Ch1mZWRlcmF0aW9uL3YxL2RpcmVjdG9yeS5wcm90bxINZmVkZXJhdGlvbi52MSLEAQoQTWVkaWNhbEF1dGhvcml0eRIhCgxhdXRob3JpdHlfaWQYASABKAlCBsraGAIIBUgAiAEBEiEKC2NlcnRpZmljYXRlGAIgASgMQgfK2hgDEIAgSAGIAQESHAoKZG9jdG9yX2lkcxgDIAMoCUIIytoYBAgVGEASHwoHY3JsX3VybBgEIAEoCUIJytoYBRCABCABSAKIAQFCDwoNX2F1dGhvcml0eV9pZEIOCgxfY2VydGlmaWNhdGVCCgoIX2NybF91cmwihwIKCUtleVBlcmlvZBIiCg12ZXJpZnlpbmdfa2V5GAEgASgMQgbK2hgCCBFIAIgBARIhCgpub3RfYmVmb3JlGAIgASgEQgjK2hgECBMgAUgBiAEBEiAKCW5vdF9hZnRlchgDIAEoBEIIytoYBAgTIAFIAogBARIhCgp0YWludGVkX2F0GAQgASgEQgjK2hgECBMgAUgDiAEBEiEKCnJldm9rZWRfYXQYBSABKARCCMraGAQIEyABSASIAQFCEAoOX3ZlcmlmeWluZ19rZXlCDQoLX25vdF9iZWZvcmVCDAoKX25vdF9hZnRlckINCgtfdGFpbnRlZF9hdEINCgtfcmV2b2tlZF9hdCLiBAoLVHJ1c3RCdW5kbGUSGgoFcmVhbG0YASABKAlCBsraGAIQQEgAiAEBEh0KCGNsb3VkX2lkGAIgASgJQgbK2hgCCARIAYgBARIiCg1jbG91ZF9hZGRyZXNzGAMgASgJQgbK2hgCCBRIAogBARInChJjbG91ZF9wZWVyX2FkZHJlc3MYBCABKAlCBsraGAIIFEgDiAEBEjEKB2lzc3VlcnMYBSADKAsyGC5mZWRlcmF0aW9uLnYxLktleVBlcmlvZEIGytoYAhhAEjQKCmNsb3VkX2tleXMYBiADKAsyGC5mZWRlcmF0aW9uLnYxLktleVBlcmlvZEIGytoYAhhAEiYKE3Rsc19jYV9jZXJ0aWZpY2F0ZXMYByADKAxCCcraGAUQgCAYCBJEChNtZWRpY2FsX2F1dGhvcml0aWVzGAggAygLMh8uZmVkZXJhdGlvbi52MS5NZWRpY2FsQXV0aG9yaXR5QgbK2hgCGEASJAoSZGVwYXJ0bWVudF9jbGFzc2VzGAkgAygJQgjK2hgECAcYQBIVCghzZXF1ZW5jZRgKIAEoBEgEiAEBEh4KCWlzc3VlZF9hdBgLIAEoBEIGytoYAggTSAWIAQESIgoVb2ZmbGluZV9ncmFjZV9zZWNvbmRzGAwgASgNSAaIAQFCCAoGX3JlYWxtQgsKCV9jbG91ZF9pZEIQCg5fY2xvdWRfYWRkcmVzc0IVChNfY2xvdWRfcGVlcl9hZGRyZXNzQgsKCV9zZXF1ZW5jZUIMCgpfaXNzdWVkX2F0QhgKFl9vZmZsaW5lX2dyYWNlX3NlY29uZHMiMgoTR2V0RGlyZWN0b3J5UmVxdWVzdBIbCgloZWxkX2NybHMYASADKAxCCMraGAQIDRhAItYCChRHZXREaXJlY3RvcnlSZXNwb25zZRJLCh5jbG91ZF9lbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEjwKD3Jldm9jYXRpb25faGVhZBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAGIAQESMAocY2VydGlmaWNhdGVfcmV2b2NhdGlvbl9saXN0cxgDIAMoDEIKytoYBhCAgEAYQBI5Cgx0cnVzdF9idW5kbGUYBCABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgCiAEBQiEKH19jbG91ZF9lbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnRCEgoQX3Jldm9jYXRpb25faGVhZEIPCg1fdHJ1c3RfYnVuZGxlIlgKFVdhdGNoRGlyZWN0b3J5UmVxdWVzdBIbCgloZWxkX2NybHMYASADKAxCCMraGAQIDRhAEhUKCHJldmlzaW9uGAIgASgESACIAQFCCwoJX3JldmlzaW9uIq4DChZXYXRjaERpcmVjdG9yeVJlc3BvbnNlElMKHmNsb3VkX2VuY3J5cHRpb25fa2V5X3N0YXRlbWVudBgBIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50QgbK2hgCIAFIAIgBARI8Cg9yZXZvY2F0aW9uX2hlYWQYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBEjAKHGNlcnRpZmljYXRlX3Jldm9jYXRpb25fbGlzdHMYAyADKAxCCsraGAYQgIBAGEASQQoMdHJ1c3RfYnVuZGxlGAQgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRCBsraGAIgAUgCiAEBEjoKBWRlbHRhGAUgASgLMh4uZmVkZXJhdGlvbi52MS5SZXZvY2F0aW9uRGVsdGFCBsraGAIgAUgDiAEBQiEKH19jbG91ZF9lbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnRCEgoQX3Jldm9jYXRpb25faGVhZEIPCg1fdHJ1c3RfYnVuZGxlQggKBl9kZWx0YSKkAQoPUmV2b2NhdGlvbkRlbHRhEhoKDWZyb21fcmV2aXNpb24YASABKARIAIgBARIZCgVhZGRlZBgCIAMoDEIKytoYBggNGICAARItCgVzd2VwdBgDIAMoCzIULmZlZGVyYXRpb24udjEuU3dlZXBCCMraGAQYgIABEhkKBWVuZGVkGAQgAygMQgrK2hgGCA0YgIABQhAKDl9mcm9tX3JldmlzaW9uIlMKGkdldFJldm9jYXRpb25TaGFyZHNSZXF1ZXN0EhgKCHByZWZpeGVzGAEgAygNQgbK2hgCGCASGwoJaGVsZF9jcmxzGAIgAygMQgjK2hgECA0YQCJpChtHZXRSZXZvY2F0aW9uU2hhcmRzUmVzcG9uc2USOgoLcmV2b2NhdGlvbnMYASABKAsyIC5mZWRlcmF0aW9uLnYxLlJldm9jYXRpb25FeGNlcnB0SACIAQFCDgoMX3Jldm9jYXRpb25zIjwKHUdldEFsbFJldm9jYXRpb25TaGFyZHNSZXF1ZXN0EhsKCWhlbGRfY3JscxgBIAMoDEIIytoYBAgNGEAibAoeR2V0QWxsUmV2b2NhdGlvblNoYXJkc1Jlc3BvbnNlEjoKC3Jldm9jYXRpb25zGAEgASgLMiAuZmVkZXJhdGlvbi52MS5SZXZvY2F0aW9uRXhjZXJwdEgAiAEBQg4KDF9yZXZvY2F0aW9ucyJIChZHZXRUcnVzdEJ1bmRsZXNSZXF1ZXN0EhsKDmFmdGVyX3NlcXVlbmNlGAEgASgESACIAQFCEQoPX2FmdGVyX3NlcXVlbmNlIlgKF0dldFRydXN0QnVuZGxlc1Jlc3BvbnNlEj0KDXRydXN0X2J1bmRsZXMYASADKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEIGytoYAhgEMpUEChBEaXJlY3RvcnlTZXJ2aWNlElcKDEdldERpcmVjdG9yeRIiLmZlZGVyYXRpb24udjEuR2V0RGlyZWN0b3J5UmVxdWVzdBojLmZlZGVyYXRpb24udjEuR2V0RGlyZWN0b3J5UmVzcG9uc2USXwoOV2F0Y2hEaXJlY3RvcnkSJC5mZWRlcmF0aW9uLnYxLldhdGNoRGlyZWN0b3J5UmVxdWVzdBolLmZlZGVyYXRpb24udjEuV2F0Y2hEaXJlY3RvcnlSZXNwb25zZTABEmwKE0dldFJldm9jYXRpb25TaGFyZHMSKS5mZWRlcmF0aW9uLnYxLkdldFJldm9jYXRpb25TaGFyZHNSZXF1ZXN0GiouZmVkZXJhdGlvbi52MS5HZXRSZXZvY2F0aW9uU2hhcmRzUmVzcG9uc2USdwoWR2V0QWxsUmV2b2NhdGlvblNoYXJkcxIsLmZlZGVyYXRpb24udjEuR2V0QWxsUmV2b2NhdGlvblNoYXJkc1JlcXVlc3QaLS5mZWRlcmF0aW9uLnYxLkdldEFsbFJldm9jYXRpb25TaGFyZHNSZXNwb25zZTABEmAKD0dldFRydXN0QnVuZGxlcxIlLmZlZGVyYXRpb24udjEuR2V0VHJ1c3RCdW5kbGVzUmVxdWVzdBomLmZlZGVyYXRpb24udjEuR2V0VHJ1c3RCdW5kbGVzUmVzcG9uc2VCTAoeZXhhbXBsZS5tZWR1bmlvbi5mZWRlcmF0aW9uLnYxUAFaKG1lZHVuaW9uLmV4YW1wbGUvY2xpZW50cy9nby9mZWRlcmF0aW9udjFiBnByb3RvMw", [file_federation_v1_rules, file_federation_v1_statement]);
 
 /**
  * A medical authority whose doctors' certificates are legal.
@@ -43,6 +43,13 @@ export type MedicalAuthority = Message<"federation.v1.MedicalAuthority"> & {
    * @generated from field: repeated string doctor_ids = 3;
    */
   doctorIds: string[];
+
+  /**
+   * Where its newest CRL can be fetched, an https URL; absent where it is carried by hand to the cloud alone.
+   *
+   * @generated from field: optional string crl_url = 4;
+   */
+  crlUrl?: string | undefined;
 };
 
 /**
@@ -207,6 +214,12 @@ export const TrustBundleSchema: GenMessage<TrustBundle> = /*@__PURE__*/
  * @generated from message federation.v1.GetDirectoryRequest
  */
 export type GetDirectoryRequest = Message<"federation.v1.GetDirectoryRequest"> & {
+  /**
+   * SHA-256 of the CRLs at hand, which are not sent again.
+   *
+   * @generated from field: repeated bytes held_crls = 1;
+   */
+  heldCrls: Uint8Array[];
 };
 
 /**
@@ -230,14 +243,14 @@ export type GetDirectoryResponse = Message<"federation.v1.GetDirectoryResponse">
   cloudEncryptionKeyStatement?: SignedStatement | undefined;
 
   /**
-   * The current revocation list, signed by PRK_C.
+   * The current RevocationHead, signed by PRK_C.
    *
-   * @generated from field: optional federation.v1.SignedStatement revocation_list = 2;
+   * @generated from field: optional federation.v1.SignedStatement revocation_head = 2;
    */
-  revocationList?: SignedStatement | undefined;
+  revocationHead?: SignedStatement | undefined;
 
   /**
-   * Each authority's current CRL, DER (RFC 5280, section 5).
+   * The authorities' current CRLs, DER (RFC 5280, section 5), as far as the asker does not have them.
    *
    * @generated from field: repeated bytes certificate_revocation_lists = 3;
    */
@@ -264,6 +277,19 @@ export const GetDirectoryResponseSchema: GenMessage<GetDirectoryResponse> = /*@_
  * @generated from message federation.v1.WatchDirectoryRequest
  */
 export type WatchDirectoryRequest = Message<"federation.v1.WatchDirectoryRequest"> & {
+  /**
+   * SHA-256 of the CRLs at hand, which are not sent again.
+   *
+   * @generated from field: repeated bytes held_crls = 1;
+   */
+  heldCrls: Uint8Array[];
+
+  /**
+   * The revision of the set of revocations at hand; 0 without one.
+   *
+   * @generated from field: optional uint64 revision = 2;
+   */
+  revision?: bigint | undefined;
 };
 
 /**
@@ -274,17 +300,45 @@ export const WatchDirectoryRequestSchema: GenMessage<WatchDirectoryRequest> = /*
   messageDesc(file_federation_v1_directory, 5);
 
 /**
- * The directory at a change.
+ * What has changed of the directory since the last message; in the first, since what the asker named.
  *
  * @generated from message federation.v1.WatchDirectoryResponse
  */
 export type WatchDirectoryResponse = Message<"federation.v1.WatchDirectoryResponse"> & {
   /**
-   * The directory as it stands now.
+   * EK_C, signed by PRK_C, if it is another.
    *
-   * @generated from field: optional federation.v1.GetDirectoryResponse directory = 1;
+   * @generated from field: optional federation.v1.SignedStatement cloud_encryption_key_statement = 1;
    */
-  directory?: GetDirectoryResponse | undefined;
+  cloudEncryptionKeyStatement?: SignedStatement | undefined;
+
+  /**
+   * The current RevocationHead, signed by PRK_C.
+   *
+   * @generated from field: optional federation.v1.SignedStatement revocation_head = 2;
+   */
+  revocationHead?: SignedStatement | undefined;
+
+  /**
+   * The authorities' current CRLs, DER (RFC 5280, section 5), as far as the asker does not have them.
+   *
+   * @generated from field: repeated bytes certificate_revocation_lists = 3;
+   */
+  certificateRevocationLists: Uint8Array[];
+
+  /**
+   * The newest trust bundle, signed by PRK_C, if it is another.
+   *
+   * @generated from field: optional federation.v1.SignedStatement trust_bundle = 4;
+   */
+  trustBundle?: SignedStatement | undefined;
+
+  /**
+   * What leads to the head's set; absent where the set is as it was, and where it is too much: then all shards are fetched.
+   *
+   * @generated from field: optional federation.v1.RevocationDelta delta = 5;
+   */
+  delta?: RevocationDelta | undefined;
 };
 
 /**
@@ -293,6 +347,139 @@ export type WatchDirectoryResponse = Message<"federation.v1.WatchDirectoryRespon
  */
 export const WatchDirectoryResponseSchema: GenMessage<WatchDirectoryResponse> = /*@__PURE__*/
   messageDesc(file_federation_v1_directory, 6);
+
+/**
+ * The newest state of every entry that was touched after a revision: it leads from each revision since to the head's.
+ *
+ * @generated from message federation.v1.RevocationDelta
+ */
+export type RevocationDelta = Message<"federation.v1.RevocationDelta"> & {
+  /**
+   * After which revision.
+   *
+   * @generated from field: optional uint64 from_revision = 1;
+   */
+  fromRevision?: bigint | undefined;
+
+  /**
+   * Entries that are in the set.
+   *
+   * @generated from field: repeated bytes added = 2;
+   */
+  added: Uint8Array[];
+
+  /**
+   * Sweeps that are in the set.
+   *
+   * @generated from field: repeated federation.v1.Sweep swept = 3;
+   */
+  swept: Sweep[];
+
+  /**
+   * Entries, sweeps' among them, that no longer are.
+   *
+   * @generated from field: repeated bytes ended = 4;
+   */
+  ended: Uint8Array[];
+};
+
+/**
+ * Describes the message federation.v1.RevocationDelta.
+ * Use `create(RevocationDeltaSchema)` to create a new message.
+ */
+export const RevocationDeltaSchema: GenMessage<RevocationDelta> = /*@__PURE__*/
+  messageDesc(file_federation_v1_directory, 7);
+
+/**
+ * Asks for shards.
+ *
+ * @generated from message federation.v1.GetRevocationShardsRequest
+ */
+export type GetRevocationShardsRequest = Message<"federation.v1.GetRevocationShardsRequest"> & {
+  /**
+   * The first 12 bits of the entries in question, each once.
+   *
+   * @generated from field: repeated uint32 prefixes = 1;
+   */
+  prefixes: number[];
+
+  /**
+   * SHA-256 of the CRLs at hand, which are not sent again.
+   *
+   * @generated from field: repeated bytes held_crls = 2;
+   */
+  heldCrls: Uint8Array[];
+};
+
+/**
+ * Describes the message federation.v1.GetRevocationShardsRequest.
+ * Use `create(GetRevocationShardsRequestSchema)` to create a new message.
+ */
+export const GetRevocationShardsRequestSchema: GenMessage<GetRevocationShardsRequest> = /*@__PURE__*/
+  messageDesc(file_federation_v1_directory, 8);
+
+/**
+ * The shards.
+ *
+ * @generated from message federation.v1.GetRevocationShardsResponse
+ */
+export type GetRevocationShardsResponse = Message<"federation.v1.GetRevocationShardsResponse"> & {
+  /**
+   * Those that were asked for, with their paths, and the CRLs that the asker does not have.
+   *
+   * @generated from field: optional federation.v1.RevocationExcerpt revocations = 1;
+   */
+  revocations?: RevocationExcerpt | undefined;
+};
+
+/**
+ * Describes the message federation.v1.GetRevocationShardsResponse.
+ * Use `create(GetRevocationShardsResponseSchema)` to create a new message.
+ */
+export const GetRevocationShardsResponseSchema: GenMessage<GetRevocationShardsResponse> = /*@__PURE__*/
+  messageDesc(file_federation_v1_directory, 9);
+
+/**
+ * Asks for all shards.
+ *
+ * @generated from message federation.v1.GetAllRevocationShardsRequest
+ */
+export type GetAllRevocationShardsRequest = Message<"federation.v1.GetAllRevocationShardsRequest"> & {
+  /**
+   * SHA-256 of the CRLs at hand, which are not sent again.
+   *
+   * @generated from field: repeated bytes held_crls = 1;
+   */
+  heldCrls: Uint8Array[];
+};
+
+/**
+ * Describes the message federation.v1.GetAllRevocationShardsRequest.
+ * Use `create(GetAllRevocationShardsRequestSchema)` to create a new message.
+ */
+export const GetAllRevocationShardsRequestSchema: GenMessage<GetAllRevocationShardsRequest> = /*@__PURE__*/
+  messageDesc(file_federation_v1_directory, 10);
+
+/**
+ * Some of all shards.
+ *
+ * @generated from message federation.v1.GetAllRevocationShardsResponse
+ */
+export type GetAllRevocationShardsResponse = Message<"federation.v1.GetAllRevocationShardsResponse"> & {
+  /**
+   * The next, in the order of their prefixes, without paths; every message has the same head. The first has the CRLs alone.
+   *
+   * @generated from field: optional federation.v1.RevocationExcerpt revocations = 1;
+   */
+  revocations?: RevocationExcerpt | undefined;
+};
+
+/**
+ * Describes the message federation.v1.GetAllRevocationShardsResponse.
+ * Use `create(GetAllRevocationShardsResponseSchema)` to create a new message.
+ */
+export const GetAllRevocationShardsResponseSchema: GenMessage<GetAllRevocationShardsResponse> = /*@__PURE__*/
+  messageDesc(file_federation_v1_directory, 11);
 
 /**
  * Asks for the bundles after a number.
@@ -313,7 +500,7 @@ export type GetTrustBundlesRequest = Message<"federation.v1.GetTrustBundlesReque
  * Use `create(GetTrustBundlesRequestSchema)` to create a new message.
  */
 export const GetTrustBundlesRequestSchema: GenMessage<GetTrustBundlesRequest> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 7);
+  messageDesc(file_federation_v1_directory, 12);
 
 /**
  * The next bundles.
@@ -334,7 +521,7 @@ export type GetTrustBundlesResponse = Message<"federation.v1.GetTrustBundlesResp
  * Use `create(GetTrustBundlesResponseSchema)` to create a new message.
  */
 export const GetTrustBundlesResponseSchema: GenMessage<GetTrustBundlesResponse> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 8);
+  messageDesc(file_federation_v1_directory, 13);
 
 /**
  * Hands out public keys and lists. Takes no proof of who asks: all of it is public.
@@ -343,7 +530,7 @@ export const GetTrustBundlesResponseSchema: GenMessage<GetTrustBundlesResponse> 
  */
 export const DirectoryService: GenService<{
   /**
-   * Gives the cloud's encryption key of the epoch, the revocation list and the authorities' lists.
+   * Gives the cloud's encryption key of the epoch, the head of the revocation list and the authorities' lists.
    *
    * @generated from rpc federation.v1.DirectoryService.GetDirectory
    */
@@ -353,7 +540,7 @@ export const DirectoryService: GenService<{
     output: typeof GetDirectoryResponseSchema;
   },
   /**
-   * Follows the lists: one message at once, and another at each change.
+   * Follows the directory: one message at once, and another with what has changed at each change.
    *
    * @generated from rpc federation.v1.DirectoryService.WatchDirectory
    */
@@ -361,6 +548,26 @@ export const DirectoryService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchDirectoryRequestSchema;
     output: typeof WatchDirectoryResponseSchema;
+  },
+  /**
+   * Gives the shards in which what is about to be checked would lie.
+   *
+   * @generated from rpc federation.v1.DirectoryService.GetRevocationShards
+   */
+  getRevocationShards: {
+    methodKind: "unary";
+    input: typeof GetRevocationShardsRequestSchema;
+    output: typeof GetRevocationShardsResponseSchema;
+  },
+  /**
+   * Gives all shards of one moment, for who is to check everybody: at a first contact, and after a gap.
+   *
+   * @generated from rpc federation.v1.DirectoryService.GetAllRevocationShards
+   */
+  getAllRevocationShards: {
+    methodKind: "server_streaming";
+    input: typeof GetAllRevocationShardsRequestSchema;
+    output: typeof GetAllRevocationShardsResponseSchema;
   },
   /**
    * Gives the trust bundles that followed a number, oldest first, for a party that was away: each is signed by a key that

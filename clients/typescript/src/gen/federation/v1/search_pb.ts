@@ -7,7 +7,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Access, AccessEntry } from "./access_pb.js";
+import type { Access, AccessEntry, ProvedHead } from "./access_pb.js";
 import { file_federation_v1_access } from "./access_pb.js";
 import type { SealedOpening, SealedReply } from "./envelope_pb.js";
 import { file_federation_v1_envelope } from "./envelope_pb.js";
@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file federation/v1/search.proto.
  */
 export const file_federation_v1_search: GenFile = /*@__PURE__*/
-  fileDesc("ChpmZWRlcmF0aW9uL3YxL3NlYXJjaC5wcm90bxINZmVkZXJhdGlvbi52MSJPCg1TZWFyY2hSZXF1ZXN0EjIKB29wZW5pbmcYASABKAsyHC5mZWRlcmF0aW9uLnYxLlNlYWxlZE9wZW5pbmdIAIgBAUIKCghfb3BlbmluZyJKCg5TZWFyY2hSZXNwb25zZRIuCgVyZXBseRgBIAEoCzIaLmZlZGVyYXRpb24udjEuU2VhbGVkUmVwbHlIAIgBAUIICgZfcmVwbHki1wUKC1NlYXJjaFF1ZXJ5Eh8KCnBhdGllbnRfaWQYASABKAlCBsraGAIIAUgAiAEBEhwKB3NlbnRfYXQYAiABKARCBsraGAIIE0gBiAEBEh0KCGFza2VyX2lkGAMgASgJQgbK2hgCCAZIAogBARIqChJkb2N0b3JfY2VydGlmaWNhdGUYBCABKAxCCcraGAUQgCAgAUgDiAEBEiUKEGRlcGFydG1lbnRfY2xhc3MYBSABKAlCBsraGAIICEgEiAEBEhEKBHBhZ2UYBiABKA1IBYgBARIaCgVub25jZRgHIAEoDEIGytoYAggOSAaIAQESGgoFcHJvb2YYCCABKAxCBsraGAIIEEgHiAEBEjoKDWtleV9zdGF0ZW1lbnQYCSABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgIiAEBEkUKGGVuY3J5cHRpb25fa2V5X3N0YXRlbWVudBgKIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAmIAQESMgoGYWNjZXNzGAsgASgLMhUuZmVkZXJhdGlvbi52MS5BY2Nlc3NCBsraGAIgAUgKiAEBEh4KCXNpZ25hdHVyZRgMIAEoDEIGytoYAggMSAuIAQESKAoFcmlnaHQYDSABKA4yFC5mZWRlcmF0aW9uLnYxLlJpZ2h0SAyIAQE6CMraGAQIgIABQg0KC19wYXRpZW50X2lkQgoKCF9zZW50X2F0QgsKCV9hc2tlcl9pZEIVChNfZG9jdG9yX2NlcnRpZmljYXRlQhMKEV9kZXBhcnRtZW50X2NsYXNzQgcKBV9wYWdlQggKBl9ub25jZUIICgZfcHJvb2ZCEAoOX2tleV9zdGF0ZW1lbnRCGwoZX2VuY3J5cHRpb25fa2V5X3N0YXRlbWVudEIJCgdfYWNjZXNzQgwKCl9zaWduYXR1cmVCCAoGX3JpZ2h0IvYCCghJbmRleFJvdxIgCgtob3NwaXRhbF9pZBgBIAEoCUIGytoYAggDSACIAQESIgoNZGVwYXJ0bWVudF9pZBgCIAEoCUIGytoYAggJSAGIAQESHAoHYWRkcmVzcxgDIAEoCUIGytoYAggUSAKIAQESOgoNa2V5X3N0YXRlbWVudBgEIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAOIAQESRQoYZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50GAUgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIBIgBARIbCgZoYW5kbGUYBiABKAxCBsraGAIIDkgFiAEBQg4KDF9ob3NwaXRhbF9pZEIQCg5fZGVwYXJ0bWVudF9pZEIKCghfYWRkcmVzc0IQCg5fa2V5X3N0YXRlbWVudEIbChlfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50QgkKB19oYW5kbGUi9QIKDFNlYXJjaEFuc3dlchIyCgdvdXRjb21lGAEgASgOMhwuZmVkZXJhdGlvbi52MS5TZWFyY2hPdXRjb21lSACIAQESLQoEcm93cxgCIAMoCzIXLmZlZGVyYXRpb24udjEuSW5kZXhSb3dCBsraGAIYCBIRCgRwYWdlGAMgASgNSAGIAQESEgoFcGFnZXMYBCABKA1IAogBARIcCgdzZW50X2F0GAUgASgEQgbK2hgCCBNIA4gBARIaCgVwcm9vZhgGIAEoDEIGytoYAggQSASIAQESHgoJc2lnbmF0dXJlGAcgASgMQgbK2hgCCAxIBYgBARI0CghhY2Nlc3NlcxgIIAMoCzIaLmZlZGVyYXRpb24udjEuQWNjZXNzRW50cnlCBsraGAIYIDoIytoYBAiAgAJCCgoIX291dGNvbWVCBwoFX3BhZ2VCCAoGX3BhZ2VzQgoKCF9zZW50X2F0QggKBl9wcm9vZkIMCgpfc2lnbmF0dXJlKpUECg1TZWFyY2hPdXRjb21lEh4KGlNFQVJDSF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASGAoUU0VBUkNIX09VVENPTUVfRk9VTkQQARIXChNTRUFSQ0hfT1VUQ09NRV9OT05FEAISIAocU0VBUkNIX09VVENPTUVfR1JBTlRfTUlTU0lORxADEiAKHFNFQVJDSF9PVVRDT01FX0dSQU5UX0lOVkFMSUQQBBIgChxTRUFSQ0hfT1VUQ09NRV9HUkFOVF9FWFBJUkVEEAUSIAocU0VBUkNIX09VVENPTUVfR1JBTlRfUkVWT0tFRBAGEh4KGlNFQVJDSF9PVVRDT01FX0dSQU5UX1NDT1BFEAcSJAogU0VBUkNIX09VVENPTUVfRU1FUkdFTkNZX1JFRlVTRUQQCBIfChtTRUFSQ0hfT1VUQ09NRV9EVVRZX01JU1NJTkcQCRIcChhTRUFSQ0hfT1VUQ09NRV9EVVRZX09WRVIQChIeChpTRUFSQ0hfT1VUQ09NRV9ERVBVVFlfT1ZFUhALEiAKHFNFQVJDSF9PVVRDT01FX0RFUFVUWV9QT1dFUlMQDBIhCh1TRUFSQ0hfT1VUQ09NRV9FTUVSR0VOQ1lfT1ZFUhANEiMKH1NFQVJDSF9PVVRDT01FX0JVREdFVF9FWEhBVVNURUQQDhIaChZTRUFSQ0hfT1VUQ09NRV9OT1RfT1dOEA8yVgoNU2VhcmNoU2VydmljZRJFCgZTZWFyY2gSHC5mZWRlcmF0aW9uLnYxLlNlYXJjaFJlcXVlc3QaHS5mZWRlcmF0aW9uLnYxLlNlYXJjaFJlc3BvbnNlQkwKHmV4YW1wbGUubWVkdW5pb24uZmVkZXJhdGlvbi52MVABWihtZWR1bmlvbi5leGFtcGxlL2NsaWVudHMvZ28vZmVkZXJhdGlvbnYxYgZwcm90bzM", [file_federation_v1_access, file_federation_v1_envelope, file_federation_v1_rules, file_federation_v1_statement]);
+  fileDesc("ChpmZWRlcmF0aW9uL3YxL3NlYXJjaC5wcm90bxINZmVkZXJhdGlvbi52MSJPCg1TZWFyY2hSZXF1ZXN0EjIKB29wZW5pbmcYASABKAsyHC5mZWRlcmF0aW9uLnYxLlNlYWxlZE9wZW5pbmdIAIgBAUIKCghfb3BlbmluZyJKCg5TZWFyY2hSZXNwb25zZRIuCgVyZXBseRgBIAEoCzIaLmZlZGVyYXRpb24udjEuU2VhbGVkUmVwbHlIAIgBAUIICgZfcmVwbHkilAYKC1NlYXJjaFF1ZXJ5Eh8KCnBhdGllbnRfaWQYASABKAlCBsraGAIIAUgAiAEBEhwKB3NlbnRfYXQYAiABKARCBsraGAIIE0gBiAEBEh0KCGFza2VyX2lkGAMgASgJQgbK2hgCCAZIAogBARIqChJkb2N0b3JfY2VydGlmaWNhdGUYBCABKAxCCcraGAUQgCAgAUgDiAEBEiUKEGRlcGFydG1lbnRfY2xhc3MYBSABKAlCBsraGAIICEgEiAEBEh0KBWFmdGVyGAYgASgMQgnK2hgFEIACIAFIBYgBARIaCgVub25jZRgHIAEoDEIGytoYAggOSAaIAQESGgoFcHJvb2YYCCABKAxCBsraGAIIEEgHiAEBEjoKDWtleV9zdGF0ZW1lbnQYCSABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgIiAEBEkUKGGVuY3J5cHRpb25fa2V5X3N0YXRlbWVudBgKIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAmIAQESMgoGYWNjZXNzGAsgASgLMhUuZmVkZXJhdGlvbi52MS5BY2Nlc3NCBsraGAIgAUgKiAEBEh4KCXNpZ25hdHVyZRgMIAEoDEIGytoYAggMSAuIAQESKAoFcmlnaHQYDSABKA4yFC5mZWRlcmF0aW9uLnYxLlJpZ2h0SAyIAQESHwoKa25vd25fc2l6ZRgOIAEoBEIGytoYAiABSA2IAQE6CMraGAQIgIABQg0KC19wYXRpZW50X2lkQgoKCF9zZW50X2F0QgsKCV9hc2tlcl9pZEIVChNfZG9jdG9yX2NlcnRpZmljYXRlQhMKEV9kZXBhcnRtZW50X2NsYXNzQggKBl9hZnRlckIICgZfbm9uY2VCCAoGX3Byb29mQhAKDl9rZXlfc3RhdGVtZW50QhsKGV9lbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnRCCQoHX2FjY2Vzc0IMCgpfc2lnbmF0dXJlQggKBl9yaWdodEINCgtfa25vd25fc2l6ZSLbAgoNSW5kZXhIb3NwaXRhbBIgCgtob3NwaXRhbF9pZBgBIAEoCUIGytoYAggDSACIAQESHAoHYWRkcmVzcxgCIAEoCUIGytoYAggUSAGIAQESOgoNa2V5X3N0YXRlbWVudBgDIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAKIAQESRQoYZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50GAQgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIA4gBARI8CgtkZXBhcnRtZW50cxgFIAMoCzIeLmZlZGVyYXRpb24udjEuSW5kZXhEZXBhcnRtZW50QgfK2hgDGIAIQg4KDF9ob3NwaXRhbF9pZEIKCghfYWRkcmVzc0IQCg5fa2V5X3N0YXRlbWVudEIbChlfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50ImMKD0luZGV4RGVwYXJ0bWVudBIiCg1kZXBhcnRtZW50X2lkGAEgASgJQgbK2hgCCAlIAIgBARIaCgdoYW5kbGVzGAIgAygMQgnK2hgFCA4YgAhCEAoOX2RlcGFydG1lbnRfaWQitAMKDFNlYXJjaEFuc3dlchIyCgdvdXRjb21lGAEgASgOMhwuZmVkZXJhdGlvbi52MS5TZWFyY2hPdXRjb21lSACIAQESNwoJaG9zcGl0YWxzGAIgAygLMhwuZmVkZXJhdGlvbi52MS5JbmRleEhvc3BpdGFsQgbK2hgCGBASHAoEbmV4dBgDIAEoDEIJytoYBRCAAiABSAGIAQESHAoHc2VudF9hdBgEIAEoBEIGytoYAggTSAKIAQESGgoFcHJvb2YYBSABKAxCBsraGAIIEEgDiAEBEh4KCXNpZ25hdHVyZRgGIAEoDEIGytoYAggMSASIAQESNQoIYWNjZXNzZXMYByADKAsyGi5mZWRlcmF0aW9uLnYxLkFjY2Vzc0VudHJ5QgfK2hgDGIABEjgKCGxvZ19oZWFkGAggASgLMhkuZmVkZXJhdGlvbi52MS5Qcm92ZWRIZWFkQgbK2hgCIAFIBYgBAToIytoYBAiAgAJCCgoIX291dGNvbWVCBwoFX25leHRCCgoIX3NlbnRfYXRCCAoGX3Byb29mQgwKCl9zaWduYXR1cmVCCwoJX2xvZ19oZWFkIpABCgpLZXB0UGxhY2VzEjwKD3Jldm9jYXRpb25faGVhZBgBIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SACIAQESMAoFcGFnZXMYAiADKAsyGS5mZWRlcmF0aW9uLnYxLlBsYWNlc1BhZ2VCBsraGAIYCEISChBfcmV2b2NhdGlvbl9oZWFkIucDCgpQbGFjZXNQYWdlEiUKEGRlcGFydG1lbnRfY2xhc3MYASABKAlCBsraGAIICEgAiAEBEhoKBXByb29mGAIgASgMQgbK2hgCCBBIAYgBARInChJyZWdpc3RyYXRpb25fcG9pbnQYAyABKAxCBsraGAIIFkgCiAEBEhsKBnNlcmlhbBgEIAEoDEIGytoYAggOSAOIAQESHQoIYXNrZXJfaWQYBSABKAlCBsraGAIIAUgEiAEBEiEKDHF1ZXJ5X2RpZ2VzdBgGIAEoDEIGytoYAggNSAWIAQESHAoHc2VudF9hdBgHIAEoBEIGytoYAggTSAaIAQESHAoEbmV4dBgIIAEoDEIJytoYBRCAAiABSAeIAQESMAoGcGxhY2VzGAkgAygLMhguZmVkZXJhdGlvbi52MS5LZXB0UGxhY2VCBsraGAIYEBIeCglzaWduYXR1cmUYCiABKAxCBsraGAIIDEgIiAEBQhMKEV9kZXBhcnRtZW50X2NsYXNzQggKBl9wcm9vZkIVChNfcmVnaXN0cmF0aW9uX3BvaW50QgkKB19zZXJpYWxCCwoJX2Fza2VyX2lkQg8KDV9xdWVyeV9kaWdlc3RCCgoIX3NlbnRfYXRCBwoFX25leHRCDAoKX3NpZ25hdHVyZSLQAQoJS2VwdFBsYWNlEhsKBmRpZ2VzdBgBIAEoDEIGytoYAggNSACIAQESIgoLaG9zcGl0YWxfaWQYAiABKAlCCMraGAQIAyABSAGIAQESHgoHYWRkcmVzcxgDIAEoCUIIytoYBAgUIAFIAogBARI7CgtkZXBhcnRtZW50cxgEIAMoCzIdLmZlZGVyYXRpb24udjEuS2VwdERlcGFydG1lbnRCB8raGAMYgAhCCQoHX2RpZ2VzdEIOCgxfaG9zcGl0YWxfaWRCCgoIX2FkZHJlc3MigAEKDktlcHREZXBhcnRtZW50Eh0KBmRpZ2VzdBgBIAEoDEIIytoYBAgNIAFIAIgBARI6CgVzaG93bhgCIAEoCzIeLmZlZGVyYXRpb24udjEuSW5kZXhEZXBhcnRtZW50QgbK2hgCIAFIAYgBAUIJCgdfZGlnZXN0QggKBl9zaG93biqVBAoNU2VhcmNoT3V0Y29tZRIeChpTRUFSQ0hfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhgKFFNFQVJDSF9PVVRDT01FX0ZPVU5EEAESFwoTU0VBUkNIX09VVENPTUVfTk9ORRACEiAKHFNFQVJDSF9PVVRDT01FX0dSQU5UX01JU1NJTkcQAxIgChxTRUFSQ0hfT1VUQ09NRV9HUkFOVF9JTlZBTElEEAQSIAocU0VBUkNIX09VVENPTUVfR1JBTlRfRVhQSVJFRBAFEiAKHFNFQVJDSF9PVVRDT01FX0dSQU5UX1JFVk9LRUQQBhIeChpTRUFSQ0hfT1VUQ09NRV9HUkFOVF9TQ09QRRAHEiQKIFNFQVJDSF9PVVRDT01FX0VNRVJHRU5DWV9SRUZVU0VEEAgSHwobU0VBUkNIX09VVENPTUVfRFVUWV9NSVNTSU5HEAkSHAoYU0VBUkNIX09VVENPTUVfRFVUWV9PVkVSEAoSHgoaU0VBUkNIX09VVENPTUVfREVQVVRZX09WRVIQCxIgChxTRUFSQ0hfT1VUQ09NRV9ERVBVVFlfUE9XRVJTEAwSIQodU0VBUkNIX09VVENPTUVfRU1FUkdFTkNZX09WRVIQDRIjCh9TRUFSQ0hfT1VUQ09NRV9CVURHRVRfRVhIQVVTVEVEEA4SGgoWU0VBUkNIX09VVENPTUVfTk9UX09XThAPMlYKDVNlYXJjaFNlcnZpY2USRQoGU2VhcmNoEhwuZmVkZXJhdGlvbi52MS5TZWFyY2hSZXF1ZXN0Gh0uZmVkZXJhdGlvbi52MS5TZWFyY2hSZXNwb25zZUJMCh5leGFtcGxlLm1lZHVuaW9uLmZlZGVyYXRpb24udjFQAVoobWVkdW5pb24uZXhhbXBsZS9jbGllbnRzL2dvL2ZlZGVyYXRpb252MWIGcHJvdG8z", [file_federation_v1_access, file_federation_v1_envelope, file_federation_v1_rules, file_federation_v1_statement]);
 
 /**
  * D2, sealed to the public cloud; the sender is not named.
@@ -65,8 +65,8 @@ export const SearchResponseSchema: GenMessage<SearchResponse> = /*@__PURE__*/
   messageDesc(file_federation_v1_search, 1);
 
 /**
- * d2 (eq. 25): {ID_P, T_D2, ID_A, Cert_D or empty, ID_DE, page, nonce, proof, KS_A, EK_A, access, Sig_D2, right}. A, who asks,
- * is a doctor, or a patient.
+ * d2 (eq. 25): {ID_P, T_D2, ID_A, Cert_D or empty, ID_DE, after or empty, nonce, proof, KS_A, EK_A, access, Sig_D2, right, known
+ * size}. A, who asks, is a doctor, or a patient.
  *
  * @generated from message federation.v1.SearchQuery
  */
@@ -107,11 +107,11 @@ export type SearchQuery = Message<"federation.v1.SearchQuery"> & {
   departmentClass?: string | undefined;
 
   /**
-   * Which page of the answer, from 0.
+   * `next` of the page before this one; absent for the first.
    *
-   * @generated from field: optional uint32 page = 6;
+   * @generated from field: optional bytes after = 6;
    */
-  page?: number | undefined;
+  after?: Uint8Array | undefined;
 
   /**
    * 16 random bytes.
@@ -149,8 +149,8 @@ export type SearchQuery = Message<"federation.v1.SearchQuery"> & {
   access?: Access | undefined;
 
   /**
-   * Sig_D2 over T("D2", proof, R_A1, serial_A, T_D2, ID_P, ID_DE, ID_A, H(Cert_D) or empty, Hs(access), page, nonce, ID_C,
-   * right) (eq. 26). Hs covers statements and their signatures.
+   * Sig_D2 over T("D2", proof, R_A1, serial_A, T_D2, ID_P, ID_DE, ID_A, H(Cert_D) or empty, Hs(access), after or empty,
+   * nonce, ID_C, right, known size or empty) (eq. 26). Hs covers statements and their signatures.
    *
    * @generated from field: optional bytes signature = 12;
    */
@@ -162,6 +162,13 @@ export type SearchQuery = Message<"federation.v1.SearchQuery"> & {
    * @generated from field: optional federation.v1.Right right = 13;
    */
   right?: Right | undefined;
+
+  /**
+   * Where "log" is asked: the size of the head of this log that who asks remembers; absent where it remembers none.
+   *
+   * @generated from field: optional uint64 known_size = 14;
+   */
+  knownSize?: bigint | undefined;
 };
 
 /**
@@ -172,11 +179,11 @@ export const SearchQuerySchema: GenMessage<SearchQuery> = /*@__PURE__*/
   messageDesc(file_federation_v1_search, 2);
 
 /**
- * One record's place.
+ * Where a hospital has records of the patient.
  *
- * @generated from message federation.v1.IndexRow
+ * @generated from message federation.v1.IndexHospital
  */
-export type IndexRow = Message<"federation.v1.IndexRow"> & {
+export type IndexHospital = Message<"federation.v1.IndexHospital"> & {
   /**
    * ID_HPC.
    *
@@ -185,50 +192,71 @@ export type IndexRow = Message<"federation.v1.IndexRow"> & {
   hospitalId?: string | undefined;
 
   /**
-   * ID_DE.
+   * Where it is dialled.
    *
-   * @generated from field: optional string department_id = 2;
-   */
-  departmentId?: string | undefined;
-
-  /**
-   * Where the hospital is dialled.
-   *
-   * @generated from field: optional string address = 3;
+   * @generated from field: optional string address = 2;
    */
   address?: string | undefined;
 
   /**
    * KS_HPC.
    *
-   * @generated from field: optional federation.v1.SignedStatement key_statement = 4;
+   * @generated from field: optional federation.v1.SignedStatement key_statement = 3;
    */
   keyStatement?: SignedStatement | undefined;
 
   /**
    * The newest EK_HPC.
    *
-   * @generated from field: optional federation.v1.SignedStatement encryption_key_statement = 5;
+   * @generated from field: optional federation.v1.SignedStatement encryption_key_statement = 4;
    */
   encryptionKeyStatement?: SignedStatement | undefined;
 
   /**
-   * Names the record at that hospital.
+   * At least one, each of this hospital, none twice.
    *
-   * @generated from field: optional bytes handle = 6;
+   * @generated from field: repeated federation.v1.IndexDepartment departments = 5;
    */
-  handle?: Uint8Array | undefined;
+  departments: IndexDepartment[];
 };
 
 /**
- * Describes the message federation.v1.IndexRow.
- * Use `create(IndexRowSchema)` to create a new message.
+ * Describes the message federation.v1.IndexHospital.
+ * Use `create(IndexHospitalSchema)` to create a new message.
  */
-export const IndexRowSchema: GenMessage<IndexRow> = /*@__PURE__*/
+export const IndexHospitalSchema: GenMessage<IndexHospital> = /*@__PURE__*/
   messageDesc(file_federation_v1_search, 3);
 
 /**
- * c (eq. 29): {outcome, rows, page, pages, T_C, proof, Sig_C, accesses}; one size a page whatever the outcome.
+ * The records of a department.
+ *
+ * @generated from message federation.v1.IndexDepartment
+ */
+export type IndexDepartment = Message<"federation.v1.IndexDepartment"> & {
+  /**
+   * ID_DE.
+   *
+   * @generated from field: optional string department_id = 1;
+   */
+  departmentId?: string | undefined;
+
+  /**
+   * Each names a record at that hospital; at least one, none twice.
+   *
+   * @generated from field: repeated bytes handles = 2;
+   */
+  handles: Uint8Array[];
+};
+
+/**
+ * Describes the message federation.v1.IndexDepartment.
+ * Use `create(IndexDepartmentSchema)` to create a new message.
+ */
+export const IndexDepartmentSchema: GenMessage<IndexDepartment> = /*@__PURE__*/
+  messageDesc(file_federation_v1_search, 4);
+
+/**
+ * c (eq. 29): {outcome, hospitals, next or empty, T_C, proof, Sig_C, accesses, log head}; one size a page whatever the outcome.
  *
  * @generated from message federation.v1.SearchAnswer
  */
@@ -241,54 +269,55 @@ export type SearchAnswer = Message<"federation.v1.SearchAnswer"> & {
   outcome?: SearchOutcome | undefined;
 
   /**
-   * At most 8 a page; none where "log" was asked.
+   * Each once, with as many of its records as the page holds; none where "log" was asked.
    *
-   * @generated from field: repeated federation.v1.IndexRow rows = 2;
+   * @generated from field: repeated federation.v1.IndexHospital hospitals = 2;
    */
-  rows: IndexRow[];
+  hospitals: IndexHospital[];
 
   /**
-   * The page asked for.
+   * What the question for the next page says in `after`, and the cloud alone reads; absent from the last.
    *
-   * @generated from field: optional uint32 page = 3;
+   * @generated from field: optional bytes next = 3;
    */
-  page?: number | undefined;
-
-  /**
-   * How many pages there are; at least 1.
-   *
-   * @generated from field: optional uint32 pages = 4;
-   */
-  pages?: number | undefined;
+  next?: Uint8Array | undefined;
 
   /**
    * T_C; equal to the reply's.
    *
-   * @generated from field: optional uint64 sent_at = 5;
+   * @generated from field: optional uint64 sent_at = 4;
    */
   sentAt?: bigint | undefined;
 
   /**
    * HMAC(K_A, T("C-proof", T_C, H(Sig_D2))), in the slot of S_SD (X8).
    *
-   * @generated from field: optional bytes proof = 6;
+   * @generated from field: optional bytes proof = 5;
    */
   proof?: Uint8Array | undefined;
 
   /**
-   * Sig_C over T("C", outcome, ID_DE, proof, R_A1, serial_A, [ID_HPC], T_C, ID_A, H(Sig_D2), H(rows), page, pages,
-   * H(accesses)) (eq. 30): bound to the question (C2).
+   * Sig_C over T("C", outcome, ID_P, ID_DE, proof, R_A1, serial_A, [H(place)], T_C, ID_A, H(Sig_D2), next or empty,
+   * H(accesses), H(log head) or empty) (eq. 30): bound to the question (C2). place is T("row", ID_HPC, address, H(T("row", KS_HPC,
+   * EK_HPC)), [H(T("row", ID_DE, [handle]))]).
    *
-   * @generated from field: optional bytes signature = 7;
+   * @generated from field: optional bytes signature = 6;
    */
   signature?: Uint8Array | undefined;
 
   /**
-   * At most 32 a page, the newest first; none where "index" was asked.
+   * As many as the page holds, at most 128, the newest first; none where "index" was asked.
    *
-   * @generated from field: repeated federation.v1.AccessEntry accesses = 8;
+   * @generated from field: repeated federation.v1.AccessEntry accesses = 7;
    */
   accesses: AccessEntry[];
+
+  /**
+   * What they are proved against; absent where "index" was asked, and from a refusal.
+   *
+   * @generated from field: optional federation.v1.ProvedHead log_head = 8;
+   */
+  logHead?: ProvedHead | undefined;
 };
 
 /**
@@ -296,7 +325,189 @@ export type SearchAnswer = Message<"federation.v1.SearchAnswer"> & {
  * Use `create(SearchAnswerSchema)` to create a new message.
  */
 export const SearchAnswerSchema: GenMessage<SearchAnswer> = /*@__PURE__*/
-  messageDesc(file_federation_v1_search, 4);
+  messageDesc(file_federation_v1_search, 5);
+
+/**
+ * What a patient keeps of the public cloud's answers to its own search, and hands to a doctor in P2 for where the cloud is silent.
+ *
+ * @generated from message federation.v1.KeptPlaces
+ */
+export type KeptPlaces = Message<"federation.v1.KeptPlaces"> & {
+  /**
+   * The newest head of the revocation list that the patient has.
+   *
+   * @generated from field: optional federation.v1.SignedStatement revocation_head = 1;
+   */
+  revocationHead?: SignedStatement | undefined;
+
+  /**
+   * The pages of one search.
+   *
+   * @generated from field: repeated federation.v1.PlacesPage pages = 2;
+   */
+  pages: PlacesPage[];
+};
+
+/**
+ * Describes the message federation.v1.KeptPlaces.
+ * Use `create(KeptPlacesSchema)` to create a new message.
+ */
+export const KeptPlacesSchema: GenMessage<KeptPlaces> = /*@__PURE__*/
+  messageDesc(file_federation_v1_search, 6);
+
+/**
+ * A page of C, without what is the asker's alone: what Sig_C covers can be put together from it. Its outcome was "found".
+ *
+ * @generated from message federation.v1.PlacesPage
+ */
+export type PlacesPage = Message<"federation.v1.PlacesPage"> & {
+  /**
+   * ID_DE of D2: a department class, or "*".
+   *
+   * @generated from field: optional string department_class = 1;
+   */
+  departmentClass?: string | undefined;
+
+  /**
+   * The proof of C; nobody but who asked and the public cloud can check it, and nothing rests on it here.
+   *
+   * @generated from field: optional bytes proof = 2;
+   */
+  proof?: Uint8Array | undefined;
+
+  /**
+   * R_A1.
+   *
+   * @generated from field: optional bytes registration_point = 3;
+   */
+  registrationPoint?: Uint8Array | undefined;
+
+  /**
+   * serial_A.
+   *
+   * @generated from field: optional bytes serial = 4;
+   */
+  serial?: Uint8Array | undefined;
+
+  /**
+   * ID_A: the patient, or who stands for it.
+   *
+   * @generated from field: optional string asker_id = 5;
+   */
+  askerId?: string | undefined;
+
+  /**
+   * H(Sig_D2).
+   *
+   * @generated from field: optional bytes query_digest = 6;
+   */
+  queryDigest?: Uint8Array | undefined;
+
+  /**
+   * T_C.
+   *
+   * @generated from field: optional uint64 sent_at = 7;
+   */
+  sentAt?: bigint | undefined;
+
+  /**
+   * `next` of C.
+   *
+   * @generated from field: optional bytes next = 8;
+   */
+  next?: Uint8Array | undefined;
+
+  /**
+   * In the order of C.
+   *
+   * @generated from field: repeated federation.v1.KeptPlace places = 9;
+   */
+  places: KeptPlace[];
+
+  /**
+   * Sig_C.
+   *
+   * @generated from field: optional bytes signature = 10;
+   */
+  signature?: Uint8Array | undefined;
+};
+
+/**
+ * Describes the message federation.v1.PlacesPage.
+ * Use `create(PlacesPageSchema)` to create a new message.
+ */
+export const PlacesPageSchema: GenMessage<PlacesPage> = /*@__PURE__*/
+  messageDesc(file_federation_v1_search, 7);
+
+/**
+ * A hospital of a page, or the digest of one that is not shown.
+ *
+ * @generated from message federation.v1.KeptPlace
+ */
+export type KeptPlace = Message<"federation.v1.KeptPlace"> & {
+  /**
+   * H(T("row", KS_HPC, EK_HPC)) where the hospital is shown, else H(place).
+   *
+   * @generated from field: optional bytes digest = 1;
+   */
+  digest?: Uint8Array | undefined;
+
+  /**
+   * ID_HPC; absent where it is not shown, and all that follows with it.
+   *
+   * @generated from field: optional string hospital_id = 2;
+   */
+  hospitalId?: string | undefined;
+
+  /**
+   * Where it is dialled.
+   *
+   * @generated from field: optional string address = 3;
+   */
+  address?: string | undefined;
+
+  /**
+   * In the order of C.
+   *
+   * @generated from field: repeated federation.v1.KeptDepartment departments = 4;
+   */
+  departments: KeptDepartment[];
+};
+
+/**
+ * Describes the message federation.v1.KeptPlace.
+ * Use `create(KeptPlaceSchema)` to create a new message.
+ */
+export const KeptPlaceSchema: GenMessage<KeptPlace> = /*@__PURE__*/
+  messageDesc(file_federation_v1_search, 8);
+
+/**
+ * A department of a hospital, or the digest of one that is not shown.
+ *
+ * @generated from message federation.v1.KeptDepartment
+ */
+export type KeptDepartment = Message<"federation.v1.KeptDepartment"> & {
+  /**
+   * H(T("row", ID_DE, [handle])) where it is not shown, else absent.
+   *
+   * @generated from field: optional bytes digest = 1;
+   */
+  digest?: Uint8Array | undefined;
+
+  /**
+   * What C said of it, where it is shown.
+   *
+   * @generated from field: optional federation.v1.IndexDepartment shown = 2;
+   */
+  shown?: IndexDepartment | undefined;
+};
+
+/**
+ * Describes the message federation.v1.KeptDepartment.
+ * Use `create(KeptDepartmentSchema)` to create a new message.
+ */
+export const KeptDepartmentSchema: GenMessage<KeptDepartment> = /*@__PURE__*/
+  messageDesc(file_federation_v1_search, 9);
 
 /**
  * What the public cloud found.
@@ -312,7 +523,7 @@ export enum SearchOutcome {
   UNSPECIFIED = 0,
 
   /**
-   * "found": rows, or accesses, follow.
+   * "found": records, or accesses, follow.
    *
    * @generated from enum value: SEARCH_OUTCOME_FOUND = 1;
    */

@@ -78,11 +78,23 @@ final class Consents {
     List<Given> given = new ArrayList<>();
     for (SignedStatement signed : home.grants()) {
       Access.Grant grant = AccessStatements.peekGrant(signed);
-      boolean revoked = lists.isTakenBack("grant", grant.patientId(), grant.id(), grant.statedAt());
+      boolean revoked = isTakenBack(grant, lists);
       String lasting = now < grant.validity().notAfter() ? "stands" : "ended";
       given.add(new Given(given.size() + 1, grant, signed, revoked ? "taken back" : lasting));
     }
     return given;
+  }
+
+  /** By what can be had of the list now: what is told is not what hospitals decide by. */
+  private static boolean isTakenBack(Access.Grant grant, Lists lists) {
+    try {
+      return lists.isTakenBack("grant", grant.patientId(), grant.id(), grant.statedAt());
+    } catch (Refusal refusal) {
+      if (!refusal.reason().equals("REVOCATION_SHARD_MISSING")) {
+        throw refusal;
+      }
+      return false;
+    }
   }
 
   /** Lists them. */

@@ -3,6 +3,7 @@ package example.medunion.client;
 import static example.medunion.client.protocol.Refusal.require;
 
 import example.medunion.client.protocol.Curve;
+import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.SigningKey;
 import java.io.ByteArrayOutputStream;
@@ -34,27 +35,32 @@ import org.bouncycastle.pkcs.PKCS10CertificationRequestBuilder;
 /** What a registration needs beside keys: a patient's ticket, a doctor's certificate request. */
 final class Enrolment {
   private static final String LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  private static final int CHECK_BITS = 12;
   private static final Pattern PEM =
       Pattern.compile("^-----BEGIN CERTIFICATE-----\\s*$([^-]*)^-----END CERTIFICATE-----", Pattern.MULTILINE);
   private static final AlgorithmIdentifier ECDSA = new AlgorithmIdentifier(X9ObjectIdentifiers.ecdsa_with_SHA256);
 
   private Enrolment() {}
 
-  /** Reads a ticket: 16 bytes in base32 (RFC 4648, 6); case, white space and dashes are no part of it. */
+  /**
+   * Reads a ticket: 16 bytes and the first 12 bits of their SHA-256 in base32 (RFC 4648, 6); case, white space and dashes are no part of it.
+   */
   static byte[] parseTicket(String written) {
     String letters = written.toUpperCase(Locale.ROOT).replaceAll("[\\s-]", "");
-    require(letters.matches("[A-Z2-7]{26}"), "TICKET_INVALID", "a ticket has 26 letters and digits, in groups of four");
+    require(letters.matches("[A-Z2-7]{28}"), "TICKET_INVALID", "a ticket has 28 letters and digits, in groups of four");
     BigInteger value = BigInteger.ZERO;
     for (char letter : letters.toCharArray()) {
       value = value.shiftLeft(5).or(BigInteger.valueOf(LETTERS.indexOf(letter)));
     }
-    // 26 letters are 130 bits: the last two are none of the ticket's.
-    require(!value.testBit(0) && !value.testBit(1), "TICKET_INVALID", "this ticket is damaged");
     byte[] ticket = new byte[16];
-    byte[] bigEndian = value.shiftRight(2).toByteArray();
+    byte[] bigEndian = value.shiftRight(CHECK_BITS).toByteArray();
     for (int index = 0; index < Math.min(16, bigEndian.length); index++) {
       ticket[15 - index] = bigEndian[bigEndian.length - 1 - index];
     }
+    byte[] hash = Bytes.sha256(ticket);
+    int check = (Byte.toUnsignedInt(hash[0]) << 8 | Byte.toUnsignedInt(hash[1])) >> 16 - CHECK_BITS;
+    boolean holds = value.and(BigInteger.ONE.shiftLeft(CHECK_BITS).subtract(BigInteger.ONE)).intValue() == check;
+    require(holds, "TICKET_INVALID", "this ticket is mistyped: look at it again, all 28 letters and digits");
     return ticket;
   }
 

@@ -16,6 +16,7 @@ import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.Kind;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -57,6 +58,7 @@ public final class Main {
 
   private final Entropy entropy = Entropy.system();
   private final Arguments arguments;
+  private final List<Home> opened = new ArrayList<>();
 
   private Main(Arguments arguments) {
     this.arguments = arguments;
@@ -75,7 +77,7 @@ public final class Main {
       if (arguments.isHelp()) {
         System.out.print(USAGE);
       } else {
-        say(new Main(arguments).command());
+        say(new Main(arguments).done());
       }
       return 0;
     } catch (UsageException error) {
@@ -90,6 +92,14 @@ public final class Main {
       tell("A file can't be used: " + error.getMessage());
       say(Map.of("reason", "FILE_UNUSABLE"));
       return 1;
+    }
+  }
+
+  private Map<String, Object> done() {
+    try {
+      return command();
+    } finally {
+      opened.forEach(Home::close);
     }
   }
 
@@ -188,20 +198,26 @@ public final class Main {
     Home home = open();
     Maintenance.maintain(home, entropy, Main::tell);
     PatientClient client = new PatientClient(home, entropy, Main::tell);
-    return new Accesses().read(client, home.identity(), home.verifier(System.currentTimeMillis()).bundle().content().getCloudId());
+    String cloudId = home.bundle().content().getCloudId();
+    return new Accesses().read(client, home.identity(), cloudId, home.grants());
   }
 
   private Home create(String identity) {
     Path home = arguments.path("home");
     String token = arguments.has("token") ? arguments.needed("token") : null;
     Path pin = arguments.path("pin-file");
-    return Home.create(home, identity, arguments.path("trust"), pin, token, entropy, System.currentTimeMillis())
+    return kept(Home.create(home, identity, arguments.path("trust"), pin, token, entropy, System.currentTimeMillis()))
         .within(arguments.networks());
   }
 
   private Home open() {
     Networks allowed = arguments.networks();
-    return Home.open(arguments.path("home"), arguments.path("pin-file")).within(allowed);
+    return kept(Home.open(arguments.path("home"), arguments.path("pin-file"))).within(allowed);
+  }
+
+  private Home kept(Home home) {
+    opened.add(home);
+    return home;
   }
 
   static String said(Refusal refusal) {

@@ -154,7 +154,7 @@ class MainTest {
   void identitiesAreThoseOfTheirRole() {
     for (String identity : List.of("D:wang", "wang", "P:", "P:w ng", "P:wang\n")) {
       List<String> words =
-          List.of("patient", "register", "--ticket", "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA", "--id", identity);
+          List.of("patient", "register", "--ticket", "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA3U", "--id", identity);
       assertEquals(2, run(words), identity);
     }
     assertEquals(2, run(List.of("doctor", "init", "--id", "P:chen")));

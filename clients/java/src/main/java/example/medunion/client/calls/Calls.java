@@ -8,6 +8,7 @@ import example.medunion.client.protocol.Addresses;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.TrustedBundle;
 import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.shaded.io.grpc.netty.GrpcSslContexts;
@@ -38,10 +39,13 @@ public final class Calls {
   private static final long KEEPALIVE_TIMEOUT_SECONDS = 10;
   private static final Duration LONGEST_ASKED = Duration.ofSeconds(60);
   private static final String DOMAIN = "medunion";
+  private static final Metadata.Key<String> REQUEST_ID =
+      Metadata.Key.of("medunion-request-id", Metadata.ASCII_STRING_MARSHALLER);
   private static final Set<Status.Code> PASSING_CODES =
       Set.of(Status.Code.UNAVAILABLE, Status.Code.RESOURCE_EXHAUSTED, Status.Code.DEADLINE_EXCEEDED, Status.Code.CANCELLED);
   // Of lists and bundles at hand: the cloud, once it answers, has newer ones.
-  static final Set<String> RUN_OUT = Set.of("REVOCATION_LIST_STALE", "BUNDLE_STALE");
+  static final Set<String> RUN_OUT =
+      Set.of("REVOCATION_LIST_STALE", "REVOCATION_SHARD_MISSING", "REVOCATION_HEAD_OLDER", "BUNDLE_STALE");
 
   /** Between two tries while somebody is awaited: it doubles from the one to the other. */
   static final Duration FIRST_PAUSE = Duration.ofMillis(200);
@@ -159,8 +163,14 @@ public final class Calls {
             .map(ErrorInfo::getReason)
             .filter(reason -> Words.of(reason).isPresent());
     String reason = named.orElse(passing ? "UNAVAILABLE" : "INTERNAL");
-    String sentence = named.flatMap(Words::of).orElse("the server could not be asked: " + status.getCode());
+    String sentence = named.flatMap(Words::of).orElse("the server could not be asked: " + status.getCode()) + requestOf(error);
     return passing ? Refusal.passing(reason, sentence, error) : new Refusal(reason, sentence, error);
+  }
+
+  /** How the server calls the call: by that its operator finds the cause. Nothing where it says something of another form. */
+  private static String requestOf(StatusRuntimeException error) {
+    String named = error.getTrailers() == null ? null : error.getTrailers().get(REQUEST_ID);
+    return named != null && named.matches("[0-9a-f]{16}") ? " (request " + named + ")" : "";
   }
 
   /** Waits for something; nobody interrupts these threads. */

@@ -1,5 +1,6 @@
 package example.medunion.client.calls;
 
+import com.google.protobuf.ByteString;
 import example.medunion.client.protocol.EncryptionKey;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Refusal;
@@ -9,17 +10,20 @@ import example.medunion.client.protocol.Rules;
 import example.medunion.client.protocol.Search;
 import example.medunion.client.protocol.ShownAccess;
 import example.medunion.client.protocol.Statements;
+import example.medunion.client.protocol.ToldLog;
 import example.medunion.client.protocol.TrustedBundle;
-import example.medunion.federation.v1.AccessEntry;
+import example.medunion.client.protocol.Verifier;
 import example.medunion.federation.v1.DirectoryServiceGrpc;
 import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.GetDirectoryRequest;
 import example.medunion.federation.v1.GetDirectoryResponse;
+import example.medunion.federation.v1.GetRevocationShardsRequest;
 import example.medunion.federation.v1.GetTrustBundlesRequest;
 import example.medunion.federation.v1.GetTrustBundlesResponse;
 import example.medunion.federation.v1.MembershipServiceGrpc;
 import example.medunion.federation.v1.PutEncryptionKeyRequest;
 import example.medunion.federation.v1.PutEncryptionKeyResponse;
+import example.medunion.federation.v1.RevocationExcerpt;
 import example.medunion.federation.v1.RevocationServiceGrpc;
 import example.medunion.federation.v1.RevokeRequest;
 import example.medunion.federation.v1.RevokeResponse;
@@ -30,20 +34,22 @@ import example.medunion.federation.v1.SignedStatement;
 import io.grpc.ManagedChannel;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.NavigableMap;
-import java.util.TreeMap;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
-import java.util.function.IntFunction;
+import java.util.function.Function;
 import java.util.function.LongSupplier;
 
 /** The calling side towards the public cloud, for patients and doctors alike. */
 public final class Cloud implements AutoCloseable {
-  private static final int MOST_PAGES = 64;
+  static final int MOST_PAGES = 128;
 
   private final ManagedChannel channel;
   private final LongSupplier clock;
   private final Calls.Patience usual;
   private final Calls.Patience brief;
+  private Runnable forget = () -> {};
 
   /** The public cloud of a home's federation. */
   public Cloud(Home home) {
@@ -111,50 +117,82 @@ public final class Cloud implements AutoCloseable {
   public List<Search.RecordLocation> search(
       Home home, String departmentClass, ShownAccess shown, Entropy entropy, Consumer<String> tell) {
     List<Search.RecordLocation> locations = new ArrayList<>();
-    IntFunction<Search.Question> question = page -> Search.Question.records(departmentClass, page);
-    ask(home, question, shown, entropy, tell, answer -> locations.addAll(answer.locations()));
+    Search.Question question = Search.Question.records(departmentClass);
+    ask(home, question, () -> 0, shown, entropy, tell, answer -> locations.addAll(answer.locations()));
     return locations;
   }
 
-  /** Asks who asked for a patient's records, by what is shown: the newest first. */
-  public List<AccessEntry> log(Home home, ShownAccess shown, Entropy entropy, Consumer<String> tell) {
-    // What is written meanwhile pushes entries on to the next page, where they come again.
-    NavigableMap<Long, AccessEntry> numbered = new TreeMap<>();
+  /** Asks who asked for a patient's records, by what is shown: every page, each checked, below the head of the first. */
+  public ToldLog log(Home home, ShownAccess shown, Entropy entropy, Consumer<String> tell) {
+    AtomicReference<ToldLog> told = new AtomicReference<>();
+    String cloudId = home.bundle().content().getCloudId();
     Consumer<Search.Answer> take =
-        answer -> answer.accesses().forEach(entry -> numbered.put(entry.getNumber(), entry));
-    ask(home, Search.Question::log, shown, entropy, tell, take);
-    return List.copyOf(numbered.descendingMap().values());
+        answer -> {
+          Verifier verifier = home.verifier(clock.getAsLong());
+          ToldLog.Page page = new ToldLog.Page(answer.accesses(), answer.logHead(), OptionalLong.empty());
+          Optional<ToldLog> before = Optional.ofNullable(told.get());
+          told.set(home.checked(page, shown.patientId(), cloudId, answer.cloudKey(), before, verifier));
+        };
+    LongSupplier knownSize = () -> home.knownSize(cloudId, Optional.ofNullable(told.get()));
+    ask(home, Search.Question.log(), knownSize, shown, entropy, tell, take);
+    return told.get();
   }
 
   private void ask(
       Home home,
-      IntFunction<Search.Question> questions,
+      Search.Question first,
+      LongSupplier knownSize,
       ShownAccess shown,
       Entropy entropy,
       Consumer<String> tell,
       Consumer<Search.Answer> take) {
     SignedStatement statement = refreshed(home).getCloudEncryptionKeyStatement();
-    int pages = 1;
-    for (int page = 0; page < pages; page++) {
-      long now = clock.getAsLong();
-      EncryptionKey key = home.verifier(now).cloudEncryptionKey(statement, now);
-      Search.Question question = questions.apply(page);
-      Search.AwaitingAnswer awaiting = Search.ask(home.party(now), question, shown, key, now, entropy);
-      SearchRequest request = SearchRequest.newBuilder().setOpening(awaiting.opening()).build();
-      SealedReply reply =
-          Calls.call(() -> Calls.timed(SearchServiceGrpc.newBlockingStub(channel)).search(request)).getReply();
-      long heard = clock.getAsLong();
-      Search.Answer answer = awaiting.receive(reply, home.verifier(heard), heard);
-      take.accept(answer);
-      pages = Math.min(answer.pages(), MOST_PAGES);
-      if (page == 0 && answer.pages() > MOST_PAGES) {
-        tell.accept("The public cloud knows of more than is asked for: SOME ARE MISSING.");
-      }
+    boolean isCut =
+        isCut(
+            first,
+            question -> {
+              long now = clock.getAsLong();
+              EncryptionKey key = home.verifier(now).cloudEncryptionKey(statement, now);
+              Search.Question asked = question.from(knownSize.getAsLong());
+              Search.AwaitingAnswer awaiting = Search.ask(home.party(now), asked, shown, key, now, entropy);
+              SearchRequest request = SearchRequest.newBuilder().setOpening(awaiting.opening()).build();
+              SealedReply reply =
+                  Calls.call(() -> Calls.timed(SearchServiceGrpc.newBlockingStub(channel)).search(request)).getReply();
+              long heard = clock.getAsLong();
+              return awaiting.receive(reply, home.verifier(heard), heard);
+            },
+            take);
+    if (isCut) {
+      tell.accept("The public cloud knows of more than is asked for: SOME ARE MISSING.");
     }
+  }
+
+  /** Asks for one page after the other, each behind the one before; says whether there are more than are read. */
+  static boolean isCut(
+      Search.Question first, Function<Search.Question, Search.Answer> ask, Consumer<Search.Answer> take) {
+    Search.Question question = first;
+    for (int page = 0; page < MOST_PAGES; page++) {
+      Search.Answer answer = ask.apply(question);
+      take.accept(answer);
+      if (answer.next().isEmpty()) {
+        return false;
+      }
+      question = question.after(answer);
+    }
+    return true;
+  }
+
+  /** Fetches the shard of this prefix, and the CRLs but those; nothing of it is verified yet. Asked once, and briefly. */
+  RevocationExcerpt shard(int prefix, List<ByteString> heldCrls) {
+    GetRevocationShardsRequest request =
+        GetRevocationShardsRequest.newBuilder().addPrefixes(prefix).addAllHeldCrls(heldCrls).build();
+    return Rules.checkOuter(Calls.repeated(channel, brief, () -> directory(brief).getRevocationShards(request)))
+        .getRevocations();
   }
 
   @Override
   public void close() {
+    forget.run();
     channel.shutdownNow();
   }
 
@@ -194,12 +232,14 @@ public final class Cloud implements AutoCloseable {
   }
 
   private GetDirectoryResponse refreshed(Home home, Calls.Patience patience) {
-    GetDirectoryRequest request = GetDirectoryRequest.getDefaultInstance();
+    home.shards().askCloud(prefix -> shard(prefix, home.heldCrls()));
+    forget = () -> home.shards().askCloud(home::askCloud);
+    GetDirectoryRequest request = GetDirectoryRequest.newBuilder().addAllHeldCrls(home.heldCrls()).build();
     GetDirectoryResponse directory =
         Rules.checkOuter(Calls.repeated(channel, patience, () -> directory(patience).getDirectory(request)));
     TrustedBundle bundle = followed(home.bundle(), directory, patience);
     // Of two lists the newer stays: an older one, of a cloud that was restored or is slow to tell, is no reason to stop.
-    home.learn(bundle, directory.getRevocationList(), directory.getCertificateRevocationListsList());
+    home.learn(bundle, directory.getRevocationHead(), directory.getCertificateRevocationListsList());
     return directory;
   }
 

@@ -20,15 +20,15 @@ final class CurrentDuty {
     this.ask = ask;
   }
 
-  /** The duty to show. Where the hospital states none now, it is the last one: whether one is needed is for who decides. */
+  /** The duty to show. Where the hospital states none now, or nothing tells whether it holds, it is the last one: whether one is needed is for who decides. */
   ShownDuty get() {
-    if (!holds.test(AccessStatements.peekDuty(kept))) {
-      try {
+    try {
+      if (!holds.test(AccessStatements.peekDuty(kept))) {
         kept = ask.get();
-      } catch (Refusal refusal) {
-        if (refusal.isOwnFault()) {
-          throw refusal;
-        }
+      }
+    } catch (Refusal refusal) {
+      if (refusal.isOwnFault()) {
+        throw refusal;
       }
     }
     return kept;

@@ -79,6 +79,7 @@ public final class DoctorClient implements AutoCloseable {
     byte[] roomId = room.getRoomId().toByteArray();
     this.code = new DoctorCode(address, hospitalId, roomId, DoctorSide.codeDigest(opener));
     this.mailbox = new Mailbox(channel, roomId, Direction.DIRECTION_TO_PATIENT);
+    home.shards().askRelay(prefix -> mailbox.shard(prefix, home.heldCrls()));
     this.duty = new CurrentDuty(checked(room.getDuty()), this::holds, this::askForDuty);
   }
 
@@ -206,6 +207,7 @@ public final class DoctorClient implements AutoCloseable {
     } catch (Refusal refusal) {
       // The room goes by itself, and nothing that was done depends on it.
     } finally {
+      home.shards().askNoRelay();
       channel.shutdownNow();
     }
   }

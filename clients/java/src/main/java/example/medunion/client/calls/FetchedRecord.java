@@ -38,7 +38,17 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
   /** Sends D4 and takes H2 to its end: nothing is given before the last frame verified (C8). Parts have at most so many bytes together. */
   static FetchedRecord fetch(
       HospitalSession stream, RecordSession.Established established, Supplier<Verifier> verifier, long mostBytes) {
-    RecordSession.AwaitingRecord awaiting = established.query(mostBytes, System.currentTimeMillis());
+    return fetch(stream, established, verifier, mostBytes, RecordSession.LogPlace.NONE);
+  }
+
+  /** The same; of a log, what is before a place. */
+  static FetchedRecord fetch(
+      HospitalSession stream,
+      RecordSession.Established established,
+      Supplier<Verifier> verifier,
+      long mostBytes,
+      RecordSession.LogPlace place) {
+    RecordSession.AwaitingRecord awaiting = established.query(mostBytes, place, System.currentTimeMillis());
     stream.send(awaiting.frame());
     Parts parts = null;
     while (true) {
@@ -111,7 +121,8 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
     require(same, "IDENTITY_MISMATCH", "the record names another patient or hospital");
     List<ByteString> asked = intent.scope().getHandlesList();
     boolean ours = manifest.getRecordsList().stream().allMatch(entry -> asked.contains(entry.getHandle()));
-    boolean isUnasked = manifest.getAccessesCount() > 0 && intent.scope().getPurpose() != Purpose.PURPOSE_LOG;
+    boolean hasLog = manifest.getAccessesCount() > 0 || manifest.hasLogHead() || manifest.hasNext();
+    boolean isUnasked = hasLog && intent.scope().getPurpose() != Purpose.PURPOSE_LOG;
     require(ours && !isUnasked, "ANSWER_MISMATCH", "the hospital sent a record that was not asked for");
   }
 

@@ -12,6 +12,7 @@ import example.medunion.client.keys.KeyFile;
 import example.medunion.client.keys.Keys;
 import example.medunion.client.keys.PrivateFiles;
 import example.medunion.client.keys.TokenKeys;
+import example.medunion.client.protocol.AccessLog;
 import example.medunion.client.protocol.BundleLease;
 import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.Entropy;
@@ -21,13 +22,20 @@ import example.medunion.client.protocol.Party;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Renewal;
 import example.medunion.client.protocol.ReplayMemory;
+import example.medunion.client.protocol.Rules;
+import example.medunion.client.protocol.Shards;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.Transcript;
+import example.medunion.client.protocol.ToldLog;
 import example.medunion.client.protocol.TrustedBundle;
 import example.medunion.client.protocol.VerifiedParty;
 import example.medunion.client.protocol.Verifier;
+import example.medunion.federation.v1.AccessEntry;
 import example.medunion.federation.v1.KeyStatement;
 import example.medunion.federation.v1.MedicalAuthority;
+import example.medunion.federation.v1.ProvedHead;
+import example.medunion.federation.v1.RevocationExcerpt;
+import example.medunion.federation.v1.RevocationHead;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SignedStatement;
 import io.grpc.ManagedChannel;
@@ -47,12 +55,14 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * under way, of a doctor `replay.json`, the replay keys of what was taken, and of a patient `device.secret`, 32 random bytes
  * behind B_P. Several processes may use it: what one changes, the others leave.
  */
-public final class Home {
+public final class Home implements AutoCloseable {
   private static final String REGISTRATION = "registration.sealed";
   private static final String KEYS = "keys.sealed";
   private static final String TOKEN = "token.json";
 
   private final Path directory;
+  private final CurrentShards shards;
+  private final ShardLine line;
   private HomeState state;
   private TrustedBundle bundle;
   private Keys keys;
@@ -60,6 +70,8 @@ public final class Home {
 
   private Home(Path directory, HomeState state, Keys keys) {
     this.directory = directory;
+    this.shards = new CurrentShards(this::root, this::learn, this::askCloud);
+    this.line = new ShardLine(this::bundle, () -> new Cloud(this));
     this.state = state;
     this.keys = keys;
     this.bundle = TrustedBundle.pin(statement(state.bundle));
@@ -259,6 +271,39 @@ public final class Home {
     return HomeState.read(directory).grants.stream().map(HomeState::statement).toList();
   }
 
+  /** Of which size the head is that a page of a party's log is to follow: the one remembered, 0 for none; or that of the pages before. */
+  long knownSize(String partyId, Optional<ToldLog> before) {
+    return before.map(it -> it.head().tree().size()).orElseGet(() -> knownNote(partyId).map(AccessLog::sizeOf).orElse(0L));
+  }
+
+  /**
+   * Checks what a log told of a patient, and remembers its head; a further page is put to those before. Where a head does not follow the one
+   * remembered, or is not that of the page before, both are kept as evidence. Refuses as ToldLog.
+   */
+  ToldLog checked(
+      ToldLog.Page page, String patientId, String partyId, byte[] key, Optional<ToldLog> before, Verifier verifier) {
+    Optional<byte[]> known = before.map(ToldLog::note).or(() -> knownNote(partyId));
+    ToldLog.Author author = new ToldLog.Author(bundle.content().getRealm(), partyId, key);
+    try {
+      if (before.isPresent()) {
+        return ToldLog.requireFurther(page, patientId, author, before.get());
+      }
+      ToldLog told = ToldLog.require(page, patientId, author, known);
+      update(() -> state.knownLogs.put(partyId, base64(told.note())));
+      return told.cosigned(page.head().orElseThrow(), verifier, System.currentTimeMillis());
+    } catch (Refusal refusal) {
+      if (known.isPresent() && page.head().isPresent() && ToldLog.isFork(refusal)) {
+        byte[] shown = page.head().get().getNote().toByteArray();
+        update(() -> state.logForks.add(List.of(base64(known.get()), base64(shown))));
+      }
+      throw refusal;
+    }
+  }
+
+  private Optional<byte[]> knownNote(String partyId) {
+    return Optional.ofNullable(HomeState.read(directory).knownLogs.get(partyId)).map(Base64.getDecoder()::decode);
+  }
+
   /** Destroys the keys of epochs that ended 5 minutes ago or more. */
   public void sweep(long now, Entropy entropy) {
     update(
@@ -268,39 +313,88 @@ public final class Home {
         });
   }
 
-  /** Takes lists that are not older than those at hand, by this bundle or one that follows it. Says whether it did. */
-  boolean learn(TrustedBundle newest, SignedStatement list, List<ByteString> crls) {
-    Lists lists = Lists.read(newest, list, crls);
+  /**
+   * Takes a head that is not older than the one at hand, by this bundle or one that follows it, and the CRLs that came with it beside those
+   * at hand: of each authority the newest that counts. Says whether it did.
+   */
+  boolean learn(TrustedBundle newest, SignedStatement head, List<ByteString> came) {
+    Lists lists = Lists.read(newest, head, came, shards);
     Lists kept = lists();
-    if (kept != null && lists.revocations().getSequence() < kept.revocations().getSequence()) {
+    if (kept != null && lists.head().getSequence() < kept.head().getSequence()) {
       return false;
     }
+    List<MedicalAuthority> authorities = newest.content().getMedicalAuthoritiesList();
+    List<ByteString> crls = lists.crlsBeside(kept == null ? lists : kept, authorities);
     BundleLease lease = newest == bundle ? lease() : BundleLease.of(newest);
-    BundleLease heard = lease.heard(lists.revocations());
+    BundleLease heard = lease.heard(lists.head());
     HomeLock.holding(
         directory,
         () -> {
           // Beside these, what is at hand stays: a key of which another process has told the state may not be.
           HomeState current = HomeState.read(directory);
           if (current.isOlderThan(newest, lists)) {
-            current.learn(heard, list, crls);
+            current.learn(heard, head, crls);
             current.write(directory);
           }
         });
-    state.learn(heard, list, crls);
+    state.learn(heard, head, crls);
     bundle = newest;
     return true;
   }
 
   /**
-   * Takes the lists of a room, which has one authority's CRL alone, beside the CRLs at hand: of each authority the newest that
-   * counts.
+   * Takes shards, and the head that proves them where it is newer than the one at hand, with the CRLs that came. None of an older one, unless of
+   * the same root.
    */
-  boolean learnFromRelay(SignedStatement list, ByteString crl) {
-    Lists handed = Lists.read(bundle, list, List.of(crl));
+  void learn(RevocationExcerpt excerpt) {
+    Rules.checkOuter(excerpt);
+    RevocationHead handed = Lists.read(bundle, excerpt.getHead(), List.of(), Shards.NONE).head();
+    Shards proven = Shards.read(excerpt, handed.getRoot());
     Lists kept = lists();
-    List<MedicalAuthority> authorities = bundle.content().getMedicalAuthoritiesList();
-    return learn(bundle, list, kept == null ? List.of(crl) : handed.crlsBeside(kept, authorities));
+    boolean newer = kept == null || handed.getSequence() > kept.head().getSequence();
+    boolean same = newer || handed.getRoot().equals(kept.head().getRoot());
+    // shards.2
+    require(same, "REVOCATION_HEAD_OLDER", "these shards are of an older head than the one at hand");
+    List<ByteString> came = excerpt.getCertificateRevocationListsList();
+    if (newer || !came.isEmpty()) {
+      learn(bundle, excerpt.getHead(), came);
+    }
+    shards.add(proven);
+  }
+
+  /** Whom to ask for the shards that are looked up in. */
+  CurrentShards shards() {
+    return shards;
+  }
+
+  /** Asks the cloud by this home's own connection, for one shard. */
+  RevocationExcerpt askCloud(int prefix) {
+    return line.shard(prefix, heldCrls());
+  }
+
+  /** The digests of the CRLs at hand: those that are not to be sent again. */
+  List<ByteString> heldCrls() {
+    return crls().stream().map(crl -> ByteString.copyFrom(Bytes.sha256(crl.toByteArray()))).toList();
+  }
+
+  /** Hangs up. */
+  @Override
+  public void close() {
+    line.close();
+  }
+
+  /** The root of the head at hand; nothing without one. */
+  private ByteString root() {
+    return state.revocationHead == null
+        ? ByteString.EMPTY
+        : Statements.peek(RevocationHead.getDefaultInstance(), statement(state.revocationHead)).getRoot();
+  }
+
+  /** The authorities' CRLs at hand, DER. */
+  List<ByteString> crls() {
+    return state.crls == null
+        ? List.of()
+        : state.crls.stream().map(crl -> ByteString.copyFrom(Base64.getDecoder().decode(crl))).toList();
   }
 
   private BundleLease lease() {
@@ -309,11 +403,10 @@ public final class Home {
 
   /** The lists as last received, or null. */
   private Lists lists() {
-    if (state.revocationList == null) {
+    if (state.revocationHead == null) {
       return null;
     }
-    List<ByteString> crls = state.crls.stream().map(crl -> ByteString.copyFrom(Base64.getDecoder().decode(crl))).toList();
-    return Lists.read(bundle, statement(state.revocationList), crls);
+    return Lists.read(bundle, statement(state.revocationHead), crls(), shards);
   }
 
   public Verifier verifier(long now) {

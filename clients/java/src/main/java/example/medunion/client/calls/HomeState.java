@@ -9,7 +9,7 @@ import example.medunion.client.protocol.Lists;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.TrustedBundle;
-import example.medunion.federation.v1.RevocationList;
+import example.medunion.federation.v1.RevocationHead;
 import example.medunion.federation.v1.SignedStatement;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -19,6 +19,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 
 /** `state.json`: what a home keeps in the clear, byte strings in base64. */
 final class HomeState {
@@ -35,10 +37,15 @@ final class HomeState {
   List<String> formerEncryptionKeyStatements = new ArrayList<>();
   String keyStatement;
   String certificate;
-  String revocationList;
+  String revocationHead;
   List<String> crls;
   /** The consents that were given from here, in the order of giving: a patient's numbers for them count from 1. */
   List<String> grants = new ArrayList<>();
+
+  /** The newest heads of logs that were checked, by whose they are. */
+  Map<String, String> knownLogs = new TreeMap<>();
+  /** Pairs of heads of which the second does not follow the first: evidence. */
+  List<List<String>> logForks = new ArrayList<>();
 
   static boolean exists(Path directory) {
     return Files.exists(directory.resolve(FILE));
@@ -56,26 +63,30 @@ final class HomeState {
     PrivateFiles.replace(directory.resolve(FILE), new Gson().toJson(this).getBytes(StandardCharsets.UTF_8));
   }
 
-  /** Whether neither the bundle nor the list that are kept are newer than these. */
+  /** Whether neither the bundle nor the head that are kept are newer than these. */
   boolean isOlderThan(TrustedBundle newest, Lists lists) {
     long listed =
-        revocationList == null
+        revocationHead == null
             ? 0
-            : Statements.peek(RevocationList.getDefaultInstance(), statement(revocationList)).getSequence();
+            : Statements.peek(RevocationHead.getDefaultInstance(), statement(revocationHead)).getSequence();
     boolean bundled = TrustedBundle.sequenceOf(statement(bundle)) <= newest.sequence();
-    return bundled && listed <= lists.revocations().getSequence();
+    return bundled && listed <= lists.head().getSequence();
   }
 
   /** Keeps a bundle, and the lists that came with it. */
-  void learn(BundleLease lease, SignedStatement list, List<ByteString> lists) {
+  void learn(BundleLease lease, SignedStatement head, List<ByteString> lists) {
     bundle = base64(lease.bundle().signed());
     bundleConfirmedAt = lease.confirmedAt();
-    revocationList = base64(list);
+    revocationHead = base64(head);
     crls = lists.stream().map(crl -> Base64.getEncoder().encodeToString(crl.toByteArray())).toList();
   }
 
   static String base64(SignedStatement statement) {
-    return Base64.getEncoder().encodeToString(statement.toByteArray());
+    return base64(statement.toByteArray());
+  }
+
+  static String base64(byte[] data) {
+    return Base64.getEncoder().encodeToString(data);
   }
 
   static SignedStatement statement(String encoded) {

@@ -11,12 +11,13 @@ import example.medunion.client.protocol.PatientSide;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Search;
 import example.medunion.client.protocol.ShownAccess;
+import example.medunion.client.protocol.ToldLog;
 import example.medunion.client.protocol.Verifier;
-import example.medunion.federation.v1.AccessEntry;
 import example.medunion.federation.v1.Consent;
 import example.medunion.federation.v1.Direction;
 import example.medunion.federation.v1.GetRoomResponse;
 import example.medunion.federation.v1.RelayFrame;
+import example.medunion.federation.v1.RevocationExcerpt;
 import example.medunion.federation.v1.SignedStatement;
 import io.grpc.ManagedChannel;
 import java.time.Duration;
@@ -77,15 +78,15 @@ public final class PatientClient {
   }
 
   /** Asks the public cloud who asked for one's own records: the newest first. */
-  public List<AccessEntry> accessesAtCloud() {
+  public ToldLog accessesAtCloud() {
     try (Cloud cloud = new Cloud(home)) {
       return cloud.log(home, ShownAccess.own(home.identity()), entropy, tell);
     }
   }
 
-  /** Asks a hospital that has records the same. */
-  public List<AccessEntry> accessesAt(Search.RecordLocation location) {
-    return fetcher().log(ShownAccess.own(home.identity()), location);
+  /** Asks a hospital that has records the same, every page. */
+  public ToldLog accessesAt(Search.RecordLocation location) {
+    return fetcher().log(ShownAccess.own(home.identity()), location, tell);
   }
 
   private RecordFetcher fetcher() {
@@ -101,22 +102,33 @@ public final class PatientClient {
   private <T> T inRoom(DoctorCode code, Function<Mailbox, T> step) {
     ManagedChannel channel = home.channel(code.address(), code.hospitalId());
     try {
-      return step.apply(new Mailbox(channel, code.roomId(), Direction.DIRECTION_TO_DOCTOR));
+      Mailbox mailbox = new Mailbox(channel, code.roomId(), Direction.DIRECTION_TO_DOCTOR);
+      home.shards().askRelay(prefix -> mailbox.shard(prefix, home.heldCrls()));
+      return step.apply(mailbox);
     } finally {
+      home.shards().askNoRelay();
       channel.shutdownNow();
     }
   }
 
   private RoomView view(Mailbox mailbox, DoctorCode code) {
     GetRoomResponse room = mailbox.room();
-    if (!Maintenance.refresh(home)) {
-      // The relay hands on lists that the cloud signed.
-      home.learnFromRelay(room.getRevocationList(), room.getCertificateRevocationList());
-    }
+    Maintenance.refresh(home);
+    // The relay hands on what the cloud signed, and that of one authority.
+    learn(room.getRevocations().toBuilder().addCertificateRevocationLists(room.getCertificateRevocationList()).build());
     long now = System.currentTimeMillis();
     Verifier verifier = home.verifier(now);
     Handshake.Peer doctor = PatientSide.checkRoom(room, code.digest(), verifier, now);
     return new RoomView(code, doctor, PatientSide.checkDuty(room, doctor, code.hospitalId(), verifier, now));
+  }
+
+  /** What is wrong with the relay's, or older, does not count: then it is asked for. */
+  private void learn(RevocationExcerpt excerpt) {
+    try {
+      home.learn(excerpt);
+    } catch (Refusal refusal) {
+      // A relay is behind the cloud now and then.
+    }
   }
 
   private List<byte[]> visit(

@@ -5,13 +5,18 @@ import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Search;
 import example.medunion.client.protocol.ShownAccess;
+import example.medunion.client.protocol.ToldLog;
 import example.medunion.client.protocol.Verifier;
-import example.medunion.federation.v1.AccessEntry;
+import example.medunion.federation.v1.ProvedHead;
 import example.medunion.federation.v1.Purpose;
+import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.Scope;
 import io.grpc.ManagedChannel;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /** Fetches what hospitals hold, for a doctor or for the patient itself. */
@@ -61,22 +66,46 @@ public final class RecordFetcher {
     return records;
   }
 
-  /** What the log of a hospital that has records has of a patient, by what is shown: the newest first. */
-  List<AccessEntry> log(ShownAccess shown, Search.RecordLocation location) {
+  /** What the log of a hospital that has records has of a patient, by what is shown: every page, checked, below the head of the first. */
+  ToldLog log(ShownAccess shown, Search.RecordLocation location, Consumer<String> tell) {
+    String hospital = location.hospital().identity();
+    ToldLog told = logPage(shown, location, Optional.empty());
+    for (int page = 1; told.older().isPresent(); page++) {
+      Refusal.require(page < Cloud.MOST_PAGES, "LIMIT_REACHED", hospital + " has more pages to give than are read");
+      tell.accept(told.entries().size() + " of the entries of " + hospital + " read; the older ones are next.");
+      told = logPage(shown, location, Optional.of(told));
+    }
+    return told;
+  }
+
+  private ToldLog logPage(ShownAccess shown, Search.RecordLocation location, Optional<ToldLog> before) {
     Scope scope = Scope.newBuilder().setPurpose(Purpose.PURPOSE_LOG).setDepartmentClass("*").build();
-    return fetch(shown, location, scope, 0).manifest().getAccessesList();
+    String hospital = location.hospital().identity();
+    OptionalLong leaf = before.map(ToldLog::older).orElse(OptionalLong.empty());
+    RecordSession.LogPlace place = new RecordSession.LogPlace(home.knownSize(hospital, before), leaf);
+    RecordManifest manifest = fetch(shown, location, scope, 0, place).manifest();
+    Optional<ProvedHead> head = manifest.hasLogHead() ? Optional.of(manifest.getLogHead()) : Optional.empty();
+    OptionalLong older = manifest.hasNext() ? OptionalLong.of(manifest.getNext()) : OptionalLong.empty();
+    ToldLog.Page page = new ToldLog.Page(manifest.getAccessesList(), head, older);
+    byte[] key = location.hospital().party().verifyingKey();
+    return home.checked(page, shown.patientId(), hospital, key, before, verifier.get());
   }
 
   private FetchedRecord fetch(ShownAccess shown, Order order, long mostBytes) {
-    return fetch(shown, order.location(), order.scope(), mostBytes);
+    return fetch(shown, order.location(), order.scope(), mostBytes, RecordSession.LogPlace.NONE);
   }
 
-  private FetchedRecord fetch(ShownAccess shown, Search.RecordLocation location, Scope scope, long mostBytes) {
+  private FetchedRecord fetch(
+      ShownAccess shown,
+      Search.RecordLocation location,
+      Scope scope,
+      long mostBytes,
+      RecordSession.LogPlace place) {
     ManagedChannel there = home.channel(location.address(), location.hospital().identity());
     try (HospitalSession stream = new HospitalSession(there)) {
       RecordSession.Intent intent = new RecordSession.Intent(shown, scope, entropy.draw(32));
       RecordSession.Established session = stream.open(home, location.hospital(), intent, entropy);
-      return FetchedRecord.fetch(stream, session, verifier, mostBytes);
+      return FetchedRecord.fetch(stream, session, verifier, mostBytes, place);
     } finally {
       there.shutdownNow();
     }

@@ -116,7 +116,7 @@ final class Registering {
   private byte[] install(Registration.AwaitingCredential awaiting, SealedReply reply) {
     Registration.Registered registered =
         awaiting.receive(
-            reply, home.bundle(), directory.getCertificateRevocationListsList(), clock.getAsLong());
+            reply, home.bundle(), home.crls(), clock.getAsLong());
     Registration.Applicant applicant = awaiting.applicant();
     byte[] certificate = applicant.role() == Role.ROLE_DOCTOR ? applicant.evidence() : new byte[0];
     home.install(registered.party(), registered.registrationSecret(), certificate, entropy);

@@ -6,26 +6,29 @@ import java.security.GeneralSecurityException;
 import java.util.Arrays;
 import javax.crypto.AEADBadTagException;
 import javax.crypto.Cipher;
+import javax.crypto.Mac;
 import javax.crypto.spec.GCMParameterSpec;
 import javax.crypto.spec.SecretKeySpec;
 
 /**
- * A person's seals at rest: u16be(generation) || salt || AES-256-GCM under agree(d, Q(m), m), m = T("seal", purpose,
- * generation, salt), nonce of zeros, for every salt is a key of its own. d is a key of this purpose alone, and may be in a
- * token: what is sealed never crosses to it.
+ * A person's seals at rest: u16be(generation) || batch || salt || AES-256-GCM under HMAC(batch key, T("seal", salt)), batch
+ * key = agree(d, Q(m), m), m = T("seal-batch", purpose, generation, batch), nonce of zeros, for every salt is a key of its
+ * own, and each seal a batch. d is a key of this purpose alone, and may be in a token: what is sealed never crosses to it.
  */
 public final class AtRest {
   private static final byte[] GENERATION = {0, 1};
-  private static final int SALT = 32;
-  private static final int HEADER = GENERATION.length + SALT;
+  private static final int BATCH = 16;
+  private static final int SALT = 16;
+  private static final int HEADER = GENERATION.length + BATCH + SALT;
   private static final int NONCE = 12;
   private static final int TAG_BITS = 128;
+  private static final String HMAC = "HmacSHA256";
 
   private AtRest() {}
 
   /** Seals; `place` is bound, not kept. */
   public static byte[] seal(AgreementKey key, String purpose, byte[] place, byte[] plaintext, Entropy entropy) {
-    byte[] header = Bytes.concat(GENERATION, entropy.draw(SALT));
+    byte[] header = Bytes.concat(GENERATION, entropy.draw(BATCH + SALT));
     try {
       return Bytes.concat(header, cipher(Cipher.ENCRYPT_MODE, key, purpose, header, place).doFinal(plaintext));
     } catch (GeneralSecurityException error) {
@@ -51,9 +54,13 @@ public final class AtRest {
       throws GeneralSecurityException {
     byte[] named = Bytes.text(purpose);
     byte[] generation = Arrays.copyOf(header, GENERATION.length);
-    byte[] salt = Arrays.copyOfRange(header, GENERATION.length, HEADER);
-    byte[] message = Transcript.of("seal").add(named).add(generation).add(salt).bytes();
-    byte[] made = key.agree(Curve.hashToCurve(message), "seal", named, generation, salt);
+    byte[] batch = Arrays.copyOfRange(header, GENERATION.length, GENERATION.length + BATCH);
+    byte[] salt = Arrays.copyOfRange(header, GENERATION.length + BATCH, HEADER);
+    byte[] message = Transcript.of("seal-batch").add(named).add(generation).add(batch).bytes();
+    byte[] batchKey = key.agree(Curve.hashToCurve(message), "seal-batch", named, generation, batch);
+    Mac mac = Mac.getInstance(HMAC);
+    mac.init(new SecretKeySpec(batchKey, HMAC));
+    byte[] made = mac.doFinal(Transcript.of("seal").add(salt).bytes());
     Cipher cipher = Cipher.getInstance("AES/GCM/NoPadding");
     cipher.init(mode, new SecretKeySpec(made, "AES"), new GCMParameterSpec(TAG_BITS, new byte[NONCE]));
     cipher.updateAAD(place);

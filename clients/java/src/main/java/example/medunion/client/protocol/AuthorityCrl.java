@@ -70,7 +70,7 @@ final class AuthorityCrl {
   private static Optional<CrlPin> pinOf(X509Certificate authority, Lists lists) {
     try {
       byte[] digest = Bytes.sha256(authority.getEncoded());
-      return lists.revocations().getCrlsList().stream()
+      return lists.head().getCrlsList().stream()
           .filter(pin -> Bytes.equal(pin.getCertificateDigest(), digest))
           .findFirst();
     } catch (CertificateEncodingException error) {

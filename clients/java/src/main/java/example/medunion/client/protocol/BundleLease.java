@@ -1,6 +1,6 @@
 package example.medunion.client.protocol;
 
-import example.medunion.federation.v1.RevocationList;
+import example.medunion.federation.v1.RevocationHead;
 
 /**
  * A bundle, and when a revocation list last named it as the newest: it may be used until its grace is over. The list's own time counts,
@@ -13,9 +13,9 @@ public record BundleLease(TrustedBundle bundle, long confirmedAt) {
   }
 
   /** The lease after a verified list: it goes on unless the list names a newer bundle. */
-  public BundleLease heard(RevocationList list) {
-    boolean newest = list.getBundleSequence() <= bundle.sequence();
-    return newest ? new BundleLease(bundle, Math.max(confirmedAt, list.getThisUpdate())) : this;
+  public BundleLease heard(RevocationHead head) {
+    boolean newest = head.getBundleSequence() <= bundle.sequence();
+    return newest ? new BundleLease(bundle, Math.max(confirmedAt, head.getThisUpdate())) : this;
   }
 
   /** The bundle to verify by. */

@@ -139,6 +139,11 @@ public final class Curve {
     }
   }
 
+  /** A verifying key as X.509 has it: its SubjectPublicKeyInfo, DER. */
+  static byte[] spki(byte[] verifyingKey) {
+    return publicKey(verifyingKey(verifyingKey)).getEncoded();
+  }
+
   /** Whether a key of a certificate is on P-256. */
   static boolean isOn(PublicKey key) {
     return key instanceof ECPublicKey point && point.getParams().getCurve().equals(JDK_PARAMETERS.getCurve());

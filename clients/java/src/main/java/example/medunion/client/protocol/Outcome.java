@@ -33,6 +33,7 @@ enum Outcome {
       "BUDGET_EXHAUSTED",
       SearchOutcome.SEARCH_OUTCOME_BUDGET_EXHAUSTED,
       SessionOutcome.SESSION_OUTCOME_BUDGET_EXHAUSTED),
+  NEWER_THAN_LIST("NEWER_THAN_LIST", null, SessionOutcome.SESSION_OUTCOME_NEWER_THAN_LIST),
   NOT_OWN("NOT_OWN_RECORD", SearchOutcome.SEARCH_OUTCOME_NOT_OWN, SessionOutcome.SESSION_OUTCOME_NOT_OWN),
   /** What is not known here is no permission. */
   UNKNOWN("UNAUTHORIZED", null, null);

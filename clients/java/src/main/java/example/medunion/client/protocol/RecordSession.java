@@ -19,6 +19,7 @@ import example.medunion.federation.v1.SessionOutcome;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.function.Supplier;
 
 /** The session of a doctor, or of a patient in its place, with a hospital: D3, D4 or STO, and the checks of H1, H2, STOACK (eq. 33-35, 42-45, 48). */
@@ -66,6 +67,15 @@ public final class RecordSession {
     }
   }
 
+  /**
+   * What is asked for of a log: entries before a leaf, or the newest, proved from a head of this size on; 0 where none is remembered. A further
+   * page is below that head.
+   */
+  public record LogPlace(long knownSize, OptionalLong before) {
+    /** Of what is no log. */
+    public static final LogPlace NONE = new LogPlace(0, OptionalLong.empty());
+  }
+
   /** Makes D3: commits to the patient, for this hospital. */
   public static Handshake.AwaitingReply<Established> begin(
       Party asker, Handshake.Peer hospital, Intent intent, long now, Entropy entropy) {
@@ -84,6 +94,11 @@ public final class RecordSession {
   public record Established(Handshake.Session session, Intent intent) {
     /** Makes D4 (eq. 45): opens c_P and shows why it may. Of the parts of a record at most so many bytes are taken. */
     public AwaitingRecord query(long mostBytes, long now) {
+      return query(mostBytes, LogPlace.NONE, now);
+    }
+
+    /** The same; of a log, what is before a place, proved from a head on. */
+    public AwaitingRecord query(long mostBytes, LogPlace place, long now) {
       ShownAccess shown = intent.shown();
       Party asker = session.own();
       RecordQuery.Builder payload =
@@ -99,6 +114,10 @@ public final class RecordSession {
       if (shown.access() != null) {
         payload.setAccess(shown.access());
       }
+      if (place.knownSize() != 0) {
+        payload.setKnownSize(place.knownSize());
+      }
+      place.before().ifPresent(payload::setBefore);
       SessionFrame frame = session.sending().seal("d4", Statements.serialised(payload.build()), now);
       return new AwaitingRecord(this, frame, mostBytes);
     }

@@ -146,7 +146,7 @@ public final class Registration {
       ECPoint point = requireEquation(answer, bundle.issuerAt(credential.getNotBefore()));
       byte[] signed = answerTranscript(requestDigest, answer, point);
       Statements.verifySignature(bundle.cloudKeyAt(answer.getSentAt()), answer.getSignature(), signed);
-      Lists lists = Lists.read(bundle, answer.getRevocationList(), crls);
+      Lists lists = Lists.read(bundle, answer.getRevocations(), crls);
       VerifiedParty party = new Verifier(bundle, lists).party(answer.getKeyStatement(), applicant.role(), now);
       boolean same =
           Bytes.equal(answer.getCredential(), party.credential())

@@ -63,15 +63,22 @@ public final class Revoking {
 
   /** rev is made: send it. */
   public record AwaitingList(TakenBack taken, SealedOpening opening) {
-    /** Takes the revocation list, which has to name what was taken back. */
+    /** Takes the head and the shards in which what was taken back has to stand. */
     public void receive(RevokeResponse answer, TrustedBundle bundle) {
       Rules.checkOuter(answer);
-      Lists lists = Lists.read(bundle, answer.getRevocationList(), List.of()); // rev.13
+      Lists lists = Lists.read(bundle, answer.getRevocations(), List.of()); // rev.13
+      String sentence = "the revocation list does not name what was taken back";
+      try {
+        require(isNamedBy(lists), "ANSWER_MISMATCH", sentence); // rev.14
+      } catch (Refusal refusal) {
+        throw new Refusal("ANSWER_MISMATCH", sentence, refusal); // a shard may be missing
+      }
+    }
+
+    private boolean isNamedBy(Lists lists) {
       boolean named =
           taken.statements().stream().allMatch(one -> lists.isRevoked(one.label(), taken.ownerId(), one.id()));
-      boolean swept = taken.before() == null || taken.before() <= lists.sweptBefore(taken.ownerId());
-      // rev.14
-      require(named && swept, "ANSWER_MISMATCH", "the revocation list does not name what was taken back");
+      return named && (taken.before() == null || taken.before() <= lists.sweptBefore(taken.ownerId()));
     }
   }
 

@@ -6,35 +6,62 @@ import com.google.protobuf.ByteString;
 import example.medunion.federation.v1.AccessEntry;
 import example.medunion.federation.v1.AccessGround;
 import example.medunion.federation.v1.AccessKind;
-import example.medunion.federation.v1.IndexRow;
+import example.medunion.federation.v1.IndexDepartment;
+import example.medunion.federation.v1.IndexHospital;
+import example.medunion.federation.v1.ProvedHead;
 import example.medunion.federation.v1.Right;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SealedOpening;
 import example.medunion.federation.v1.SealedReply;
 import example.medunion.federation.v1.SearchAnswer;
 import example.medunion.federation.v1.SearchQuery;
+import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 
 /** EMR search (eq. 25-32): a doctor, or the patient itself, asks the cloud by D2 where a patient's records are, and C answers. */
 public final class Search {
   private Search() {}
 
-  /** What somebody wants to know of a patient: a page of the records of one department class, or of "*"; or of who asked for them, of "*". */
-  public record Question(String departmentClass, int page, Right right) {
-    public static Question records(String departmentClass, int page) {
-      return new Question(departmentClass, page, Right.RIGHT_INDEX);
+  /**
+   * What somebody wants to know of a patient: a page of the records of one department class, or of "*"; or of who asked for them, of "*".
+   * `after` is the `next` of the page before, and empty for the first; `knownSize` is that of the head of the log that is remembered, 0 where
+   * none is.
+   */
+  public record Question(String departmentClass, ByteString after, Right right, long knownSize) {
+    public static Question records(String departmentClass) {
+      return new Question(departmentClass, ByteString.EMPTY, Right.RIGHT_INDEX, 0);
     }
 
-    public static Question log(int page) {
-      return new Question("*", page, Right.RIGHT_LOG);
+    public static Question log() {
+      return new Question("*", ByteString.EMPTY, Right.RIGHT_LOG, 0);
+    }
+
+    /** The same question for the page behind one. */
+    public Question after(Answer page) {
+      return new Question(departmentClass, page.next(), right, knownSize);
+    }
+
+    /** The same question, proved from a head of this size on. */
+    public Question from(long size) {
+      return new Question(departmentClass, after, right, size);
     }
   }
 
-  /** Where a record is: an index row whose hospital's statements held. */
+  /** Where a record is, at a hospital whose statements held. */
   public record RecordLocation(Handshake.Peer hospital, String address, String departmentId, byte[] handle) {}
 
-  /** What the cloud answered. No record yet is no error: there are no locations. Accesses are the newest first. */
-  public record Answer(List<RecordLocation> locations, List<AccessEntry> accesses, int pages) {}
+  /**
+   * What the cloud answered. No record yet is no error: there are no locations. Accesses are the newest first, and proved by nothing yet but
+   * `logHead` (ToldLog), of a cloud whose key is `cloudKey`. `next` is empty where there is no further page.
+   */
+  public record Answer(
+      List<RecordLocation> locations,
+      List<AccessEntry> accesses,
+      Optional<ProvedHead> logHead,
+      byte[] cloudKey,
+      ByteString next) {}
 
   /** Sends D2 (eq. 25, 26). */
   public static AwaitingAnswer ask(
@@ -46,7 +73,6 @@ public final class Search {
             .setSentAt(now)
             .setAskerId(asker.identity())
             .setDepartmentClass(question.departmentClass())
-            .setPage(question.page())
             .setRight(question.right())
             .setNonce(ByteString.copyFrom(entropy.draw(16)))
             .setKeyStatement(asker.self().keyStatement())
@@ -56,6 +82,12 @@ public final class Search {
     }
     if (shown.access() != null) {
       query.setAccess(shown.access());
+    }
+    if (!question.after().isEmpty()) {
+      query.setAfter(question.after());
+    }
+    if (question.knownSize() != 0) {
+      query.setKnownSize(question.knownSize());
     }
     byte[] shared = asker.registrationSecret().sharedKey(asker.identity(), asker.self().serial());
     query.setProof(ByteString.copyFrom(queryProof(shared, query)));
@@ -94,9 +126,12 @@ public final class Search {
       Handshake.requireReply(reply, sessionId, now);
       SearchAnswer answer = Refusal.afterOpening(() -> accept(reply, verifier));
       List<RecordLocation> locations =
-          Refusal.afterOpening(() -> answer.getRowsList().stream().map(row -> location(row, verifier, now)).toList());
+          Refusal.afterOpening(
+              () -> answer.getHospitalsList().stream().flatMap(it -> locations(it, verifier, now).stream()).toList());
       Outcome.of(answer.getOutcome()).requireGood("the public cloud");
-      return new Answer(locations, answer.getAccessesList(), answer.getPages());
+      Optional<ProvedHead> head = answer.hasLogHead() ? Optional.of(answer.getLogHead()) : Optional.empty();
+      byte[] cloudKey = verifier.bundle().cloudKeyAt(answer.getSentAt());
+      return new Answer(locations, answer.getAccessesList(), head, cloudKey, answer.getNext());
     }
 
     private SearchAnswer accept(SealedReply reply, Verifier verifier) {
@@ -109,10 +144,11 @@ public final class Search {
       require(proved, "PROOF_INVALID", "the answer is not from the cloud that shares K_A, or to another question");
       byte[] signed = answerTranscript(answer, query, asker.self());
       Statements.verifySignature(verifier.bundle().cloudKeyAt(answer.getSentAt()), answer.getSignature(), signed);
-      require(answer.getPage() == query.getPage(), "ANSWER_MISMATCH", "the answer is of another page");
       boolean isLog = query.getRight() == Right.RIGHT_LOG;
-      int others = isLog ? answer.getRowsCount() : answer.getAccessesCount();
-      require(others == 0, "ANSWER_MISMATCH", "the answer is to another question");
+      boolean hasLog = answer.getAccessesCount() > 0 || answer.hasLogHead();
+      boolean isOther = isLog ? answer.getHospitalsCount() > 0 : hasLog;
+      require(!isOther, "ANSWER_MISMATCH", "the answer is to another question");
+      requireNamedOnce(answer.getHospitalsList());
       return answer;
     }
   }
@@ -146,32 +182,33 @@ public final class Search {
         .add(query.getAskerId())
         .add(Statements.certificateDigest(query.getDoctorCertificate()))
         .add(shown.signedDigest())
-        .add(query.getPage())
+        .add(query.getAfter())
         .add(query.getNonce())
         .add(cloudId)
         .add(query.getRight() == Right.RIGHT_LOG ? "log" : "index")
+        .add(query.hasKnownSize() ? Bytes.u64(query.getKnownSize()) : Bytes.EMPTY)
         .bytes();
   }
 
   /** What Sig_C covers: eq. 30, bound to the question (C2). */
   private static byte[] answerTranscript(SearchAnswer answer, SearchQuery query, VerifiedParty asker) {
-    List<byte[]> hospitals = answer.getRowsList().stream().map(row -> Bytes.text(row.getHospitalId())).toList();
-    List<byte[]> rows = answer.getRowsList().stream().map(Search::rowTranscript).toList();
+    List<byte[]> places =
+        answer.getHospitalsList().stream().map(it -> placeTranscript(it).digest()).toList();
     List<byte[]> entries = answer.getAccessesList().stream().map(Search::entryTranscript).toList();
     return Transcript.of("C")
         .add(Outcome.of(answer.getOutcome()).words())
+        .add(query.getPatientId())
         .add(query.getDepartmentClass())
         .add(answer.getProof())
         .add(asker.registrationPoint())
         .add(asker.serial())
-        .add(Transcript.listing(hospitals))
+        .add(Transcript.listing(places))
         .add(answer.getSentAt())
         .add(query.getAskerId())
         .add(Bytes.sha256(query.getSignature()))
-        .add(Bytes.sha256(Transcript.listing(rows)))
-        .add(answer.getPage())
-        .add(answer.getPages())
+        .add(answer.getNext())
         .add(Bytes.sha256(Transcript.listing(entries)))
+        .add(answer.hasLogHead() ? headTranscript(answer.getLogHead()).digest() : Bytes.EMPTY)
         .bytes();
   }
 
@@ -186,7 +223,23 @@ public final class Search {
         .add(entry.getAuthorization())
         .add(entry.getReason())
         .add(entry.getGrantDigest())
+        .add(entry.getLeafIndex())
+        .add(entry.getBlind())
+        .add(listing(entry.getInclusionList()))
         .bytes();
+  }
+
+  private static Transcript headTranscript(ProvedHead head) {
+    List<ByteString> statements =
+        head.getWitnessKeyStatementsList().stream().map(signed -> signed.getStatement()).toList();
+    return Transcript.of("row")
+        .add(head.getNote())
+        .add(listing(head.getConsistencyList()))
+        .add(listing(statements));
+  }
+
+  private static byte[] listing(List<ByteString> elements) {
+    return Transcript.listing(elements.stream().map(ByteString::toByteArray).toList());
   }
 
   private static String kind(AccessKind kind) {
@@ -210,23 +263,57 @@ public final class Search {
     };
   }
 
-  private static byte[] rowTranscript(IndexRow row) {
+  private static Transcript placeTranscript(IndexHospital hospital) {
+    List<byte[]> departments = hospital.getDepartmentsList().stream().map(Search::departmentDigest).toList();
+    Transcript statements =
+        Transcript.of("row")
+            .add(hospital.getKeyStatement().getStatement())
+            .add(hospital.getEncryptionKeyStatement().getStatement());
     return Transcript.of("row")
-        .add(row.getHospitalId())
-        .add(row.getDepartmentId())
-        .add(row.getAddress())
-        .add(row.getKeyStatement().getStatement())
-        .add(row.getEncryptionKeyStatement().getStatement())
-        .add(row.getHandle())
-        .bytes();
+        .add(hospital.getHospitalId())
+        .add(hospital.getAddress())
+        .add(statements.digest())
+        .add(Transcript.listing(departments));
   }
 
-  private static RecordLocation location(IndexRow row, Verifier verifier, long now) {
-    VerifiedParty hospital = verifier.party(row.getKeyStatement(), Role.ROLE_HOSPITAL, now);
-    boolean named = hospital.identity().equals(row.getHospitalId());
-    require(named, "IDENTITY_MISMATCH", "an index row names another hospital than its statement");
-    EncryptionKey key = verifier.encryptionKey(row.getEncryptionKeyStatement(), hospital, now);
+  private static byte[] departmentDigest(IndexDepartment department) {
+    List<byte[]> handles = department.getHandlesList().stream().map(ByteString::toByteArray).toList();
+    return Transcript.of("row").add(department.getDepartmentId()).add(Transcript.listing(handles)).digest();
+  }
+
+  /** Requires each hospital, each department of it and each record of that to be there once, and none without a record. */
+  private static void requireNamedOnce(List<IndexHospital> hospitals) {
+    List<IndexDepartment> departments = hospitals.stream().flatMap(it -> it.getDepartmentsList().stream()).toList();
+    boolean isOnce =
+        isDistinct(hospitals.stream().map(IndexHospital::getHospitalId).toList())
+            && isDistinct(departments.stream().map(IndexDepartment::getDepartmentId).toList())
+            && departments.stream().allMatch(it -> isDistinct(it.getHandlesList()));
+    require(isOnce, "FIELD_INVALID", "an answer names a hospital, a department or a record twice");
+    boolean isFilled =
+        hospitals.stream().allMatch(it -> it.getDepartmentsCount() > 0)
+            && departments.stream().allMatch(it -> it.getHandlesCount() > 0);
+    require(isFilled, "FIELD_INVALID", "an answer names a hospital or a department without a record");
+  }
+
+  private static boolean isDistinct(List<?> names) {
+    return new HashSet<>(names).size() == names.size();
+  }
+
+  private static List<RecordLocation> locations(IndexHospital found, Verifier verifier, long now) {
+    VerifiedParty hospital = verifier.party(found.getKeyStatement(), Role.ROLE_HOSPITAL, now);
+    boolean named = hospital.identity().equals(found.getHospitalId());
+    require(named, "IDENTITY_MISMATCH", "an answer names another hospital than its statement");
+    EncryptionKey key = verifier.encryptionKey(found.getEncryptionKeyStatement(), hospital, now);
     Handshake.Peer peer = new Handshake.Peer(hospital, key, Bytes.EMPTY);
-    return new RecordLocation(peer, row.getAddress(), row.getDepartmentId(), row.getHandle().toByteArray());
+    List<RecordLocation> locations = new ArrayList<>();
+    for (IndexDepartment department : found.getDepartmentsList()) {
+      String id = department.getDepartmentId();
+      boolean isOwn = id.startsWith(hospital.identity() + "/");
+      require(isOwn, "DEPARTMENT_FOREIGN", "an answer names a department of another hospital");
+      department
+          .getHandlesList()
+          .forEach(handle -> locations.add(new RecordLocation(peer, found.getAddress(), id, handle.toByteArray())));
+    }
+    return locations;
   }
 }

@@ -1,9 +1,14 @@
 package example.medunion.client.protocol;
 
+import java.io.IOException;
 import java.math.BigInteger;
+import java.nio.charset.StandardCharsets;
 import java.security.GeneralSecurityException;
 import java.security.Signature;
 import java.util.Arrays;
+import java.util.Optional;
+import org.bouncycastle.crypto.signers.PlainDSAEncoding;
+import org.bouncycastle.crypto.signers.StandardDSAEncoding;
 import org.bouncycastle.util.BigIntegers;
 
 /**
@@ -39,6 +44,26 @@ public final class Signatures {
       return verifying.verify(signature);
     } catch (GeneralSecurityException error) {
       return false;
+    }
+  }
+
+  /** Verifies a signature of a note (C2SP signed-note, type 0x02): DER in its one form, over the text itself, s at most n/2. */
+  static void verifyText(byte[] verifyingKey, byte[] signature, String text) {
+    byte[] data = text.getBytes(StandardCharsets.UTF_8);
+    boolean holds =
+        plain(signature)
+            .filter(raw -> second(raw).compareTo(HALF) <= 0 && isEcdsa(verifyingKey, raw, data))
+            .isPresent();
+    Refusal.require(holds, "SIGNATURE_INVALID", "a signature of a note does not hold");
+  }
+
+  /** r || s of Ecdsa-Sig-Value (RFC 3279, 2.2.3), where that is in DER's one form. */
+  private static Optional<byte[]> plain(byte[] signature) {
+    try {
+      BigInteger[] numbers = StandardDSAEncoding.INSTANCE.decode(Curve.ORDER, signature);
+      return Optional.of(PlainDSAEncoding.INSTANCE.encode(Curve.ORDER, numbers[0], numbers[1]));
+    } catch (IOException | IllegalArgumentException error) {
+      return Optional.empty();
     }
   }
 

@@ -59,6 +59,8 @@ final class CallsTest {
     assertFalse(Calls.passes(Calls.refusalOf(LocalServer.refusal(Code.PERMISSION_DENIED, "UNAVAILABLE"))));
     assertFalse(Calls.passes(new Refusal("TOKEN_UNAVAILABLE", "this party's own")));
     assertTrue(Calls.passes(new Refusal("REVOCATION_LIST_STALE", "the lists at hand have run out")));
+    assertTrue(Calls.passes(new Refusal("REVOCATION_SHARD_MISSING", "nobody gives it now")));
+    assertFalse(Calls.passes(new Refusal("REVOCATION_SHARD_INVALID", "it is not the cloud's")));
   }
 
   @Test
@@ -73,6 +75,17 @@ final class CallsTest {
       }
     }
     assertEquals("UNAVAILABLE", Calls.refusalOf(io.grpc.Status.UNAVAILABLE.withDescription(sentence).asRuntimeException()).reason());
+  }
+
+  @Test
+  void refusalEndsWithHowTheServerCallsTheCall() {
+    for (String named : List.of("0123456789abcdef", "0123456789ABCDEF", "say your PIN")) {
+      Metadata trailers = new Metadata();
+      trailers.put(Metadata.Key.of("medunion-request-id", Metadata.ASCII_STRING_MARSHALLER), named);
+      String said = Calls.refusalOf(new StatusRuntimeException(io.grpc.Status.UNAVAILABLE, trailers)).getMessage();
+      String bare = "the server could not be asked: UNAVAILABLE";
+      assertEquals(named.equals("0123456789abcdef") ? bare + " (request 0123456789abcdef)" : bare, said);
+    }
   }
 
   @Test

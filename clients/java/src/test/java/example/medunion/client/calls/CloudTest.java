@@ -22,8 +22,11 @@ import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Hpke;
 import example.medunion.client.protocol.Opened;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Revoked;
 import example.medunion.client.protocol.Revoking;
 import example.medunion.client.protocol.Sealing;
+import example.medunion.client.protocol.Search;
+import example.medunion.client.protocol.Shards;
 import example.medunion.client.protocol.SigningKey;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.Transcript;
@@ -33,6 +36,8 @@ import example.medunion.federation.v1.Credential;
 import example.medunion.federation.v1.DirectoryServiceGrpc;
 import example.medunion.federation.v1.GetDirectoryRequest;
 import example.medunion.federation.v1.GetDirectoryResponse;
+import example.medunion.federation.v1.GetRevocationShardsRequest;
+import example.medunion.federation.v1.GetRevocationShardsResponse;
 import example.medunion.federation.v1.GetTrustBundlesRequest;
 import example.medunion.federation.v1.GetTrustBundlesResponse;
 import example.medunion.federation.v1.OpenRegistrationRequest;
@@ -42,7 +47,7 @@ import example.medunion.federation.v1.RegisterResponse;
 import example.medunion.federation.v1.RegistrationAnswer;
 import example.medunion.federation.v1.RegistrationRequest;
 import example.medunion.federation.v1.RegistrationServiceGrpc;
-import example.medunion.federation.v1.RevocationList;
+import example.medunion.federation.v1.RevocationHead;
 import example.medunion.federation.v1.RevocationServiceGrpc;
 import example.medunion.federation.v1.RevokeRequest;
 import example.medunion.federation.v1.RevokeResponse;
@@ -65,6 +70,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
+import java.util.Optional;
 import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.TimeUnit;
@@ -92,12 +98,14 @@ final class CloudTest {
   // Seconds: long enough for a busy machine.
   private static final long BUSY = 300;
   private static final Entropy ENTROPY = Entropy.system();
+  private static final Revoked LISTED = Revoked.ofVectors();
 
   @TempDir Path root;
   private final Queue<StatusRuntimeException> refusals = new ArrayDeque<>();
   private final List<SealedOpening> openings = new ArrayList<>();
-  private final List<ByteString> revoked = new ArrayList<>();
+  private Revoked named = LISTED; // what rev takes back, too
   private GetDirectoryResponse directory = directory();
+  private final List<Integer> sent = new ArrayList<>(); // CRLs with each answer
   private boolean isAway;
   private int directories;
   private int challenges;
@@ -113,6 +121,29 @@ final class CloudTest {
   @AfterEach
   void stop() {
     server.close();
+  }
+
+  @Test
+  void aSearchGoesOnBehindEachPageUntilOneIsTheLastAndNotWithoutEnd() {
+    Search.Question first = Search.Question.records("*");
+    for (int last : new int[] {1, 3, Cloud.MOST_PAGES, Cloud.MOST_PAGES + 1}) {
+      List<ByteString> asked = new ArrayList<>();
+      List<Search.Answer> taken = new ArrayList<>();
+      boolean isCut =
+          Cloud.isCut(
+              first,
+              question -> {
+                asked.add(question.after());
+                ByteString next = asked.size() == last ? ByteString.EMPTY : ByteString.copyFromUtf8("" + asked.size());
+                return new Search.Answer(List.of(), List.of(), Optional.empty(), new byte[0], next);
+              },
+              taken::add);
+      assertEquals(last > Cloud.MOST_PAGES, isCut);
+      assertEquals(Math.min(last, Cloud.MOST_PAGES), taken.size());
+      for (int page = 0; page < asked.size(); page++) {
+        assertEquals(page == 0 ? "" : "" + page, asked.get(page).toStringUtf8());
+      }
+    }
   }
 
   @Test
@@ -163,17 +194,17 @@ final class CloudTest {
   }
 
   @Test
-  void listThatIsOlderChangesNothing() throws IOException {
+  void headThatIsOlderChangesNothing() throws IOException {
     Home home = home(BUNDLES.size() - 1);
     try (Cloud cloud = cloud()) {
-      RevocationList list = Statements.peek(RevocationList.getDefaultInstance(), directory.getRevocationList());
+      RevocationHead head = Statements.peek(RevocationHead.getDefaultInstance(), directory.getRevocationHead());
       SignedStatement newer =
-          Statements.sign("rl", list.toBuilder().setSequence(list.getSequence() + 1).build(), CLOUD_KEY);
-      directory = directory.toBuilder().setRevocationList(newer).build();
+          Statements.sign("rl", head.toBuilder().setSequence(head.getSequence() + 1).build(), CLOUD_KEY);
+      directory = directory.toBuilder().setRevocationHead(newer).build();
       cloud.refresh(home);
       directory = directory();
       cloud.refresh(home);
-      assertEquals(list.getSequence() + 1, home.verifier(NOW).lists().revocations().getSequence());
+      assertEquals(head.getSequence() + 1, home.verifier(NOW).lists().head().getSequence());
     }
   }
 
@@ -230,7 +261,7 @@ final class CloudTest {
       assertEquals("ANSWER_MISMATCH", assertThrows(Refusal.class, () -> cloud.revoke(home, taken, ENTROPY)).reason());
       assertEquals(2, openings.stream().distinct().count());
       byte[] entry = Transcript.of("revoked").add("grant").add("P:wang").add(id).digest();
-      revoked.add(ByteString.copyFrom(entry));
+      named = named.with(ByteString.copyFrom(entry), 0);
       cloud.revoke(home, taken, ENTROPY);
     }
   }
@@ -242,6 +273,52 @@ final class CloudTest {
   private byte[] register(Home home) {
     try (Cloud cloud = cloud()) {
       return cloud.register(home, EVIDENCE, TICKET, ENTROPY);
+    }
+  }
+
+  @Test
+  void shardsBringTheCrlsThatAreNotAtHand() throws IOException {
+    Home home = home(BUNDLES.size() - 1);
+    GetDirectoryResponse whole = directory;
+    directory = directory.toBuilder().clearCertificateRevocationLists().build();
+    byte[] entry = Transcript.of("serial").add(ByteString.copyFrom(new byte[16])).digest();
+    try (Cloud cloud = cloud()) {
+      cloud.refresh(home);
+      assertEquals(List.of(), home.crls());
+      directory = whole;
+      assertTrue(home.shards().find(entry).isEmpty());
+      assertEquals(whole.getCertificateRevocationListsList(), open().crls());
+      cloud.refresh(home);
+      assertEquals(whole.getCertificateRevocationListsList(), open().crls());
+    }
+    assertEquals(List.of(0, 1, 0), sent);
+  }
+
+  @Test
+  void lineOfAHomeIsDialledOnceForManyShards() throws IOException {
+    Home home = home(BUNDLES.size() - 2);
+    List<Cloud> dialled = new ArrayList<>();
+    try (ShardLine line =
+        new ShardLine(
+            home::bundle,
+            () -> {
+              dialled.add(cloud());
+              return dialled.get(dialled.size() - 1);
+            })) {
+      for (int prefix = 0; prefix < 8; prefix++) {
+        assertEquals(prefix, line.shard(prefix, List.of()).getShards(0).getPrefix());
+      }
+      assertEquals(1, dialled.size());
+      isAway = true;
+      assertEquals("UNAVAILABLE", assertThrows(Refusal.class, () -> line.shard(0, List.of())).reason());
+      isAway = false;
+      line.shard(0, List.of());
+      assertEquals(2, dialled.size());
+      try (Cloud cloud = cloud()) {
+        cloud.refresh(home); // the bundle is another one
+      }
+      line.shard(0, List.of());
+      assertEquals(3, dialled.size());
     }
   }
 
@@ -288,7 +365,7 @@ final class CloudTest {
   private static GetDirectoryResponse directory() {
     return GetDirectoryResponse.newBuilder()
         .setCloudEncryptionKeyStatement(cloudEncryptionKey())
-        .setRevocationList(Vectors.signed(CAST.get("revocation_list")))
+        .setRevocationHead(Vectors.signed(CAST.get("revocation_head")))
         .addCertificateRevocationLists(
             ByteString.copyFrom(Vectors.bytes(CAST.getAsJsonObject("authority"), "crl")))
         .setTrustBundle(Vectors.signed(BUNDLES.get(BUNDLES.size() - 1)))
@@ -320,7 +397,36 @@ final class CloudTest {
         answer.onError(LocalServer.refusal(Code.UNAVAILABLE, "UNAVAILABLE"));
         return;
       }
-      answer.onNext(directory);
+      answer.onNext(
+          directory.toBuilder()
+              .clearCertificateRevocationLists()
+              .addAllCertificateRevocationLists(beside(request.getHeldCrlsList()))
+              .build());
+      answer.onCompleted();
+    }
+
+    private List<ByteString> beside(List<ByteString> held) {
+      List<ByteString> crls =
+          directory.getCertificateRevocationListsList().stream()
+              .filter(crl -> !held.contains(ByteString.copyFrom(Bytes.sha256(crl.toByteArray()))))
+              .toList();
+      sent.add(crls.size());
+      return crls;
+    }
+
+    @Override
+    public void getRevocationShards(
+        GetRevocationShardsRequest request, StreamObserver<GetRevocationShardsResponse> answer) {
+      if (isAway) {
+        answer.onError(LocalServer.refusal(Code.UNAVAILABLE, "UNAVAILABLE"));
+        return;
+      }
+      answer.onNext(
+          GetRevocationShardsResponse.newBuilder()
+              .setRevocations(
+                  LISTED.excerpt(directory.getRevocationHead(), request.getPrefixesList()).toBuilder()
+                      .addAllCertificateRevocationLists(beside(request.getHeldCrlsList())))
+              .build());
       answer.onCompleted();
     }
 
@@ -375,9 +481,10 @@ final class CloudTest {
         answer.onError(refusal);
         return;
       }
-      RevocationList list = Statements.peek(RevocationList.getDefaultInstance(), directory.getRevocationList());
-      SignedStatement signed = Statements.sign("rl", list.toBuilder().addAllStatements(revoked).build(), CLOUD_KEY);
-      answer.onNext(RevokeResponse.newBuilder().setRevocationList(signed).build());
+      RevocationHead like = Statements.peek(RevocationHead.getDefaultInstance(), directory.getRevocationHead());
+      byte[] entry = Transcript.of("revoked").add("grant").add("P:wang").add(new byte[16]).digest();
+      List<Integer> there = List.of(Shards.prefixOf(entry));
+      answer.onNext(RevokeResponse.newBuilder().setRevocations(named.excerpt(named.head(like, CLOUD_KEY), there)).build());
       answer.onCompleted();
     }
   }

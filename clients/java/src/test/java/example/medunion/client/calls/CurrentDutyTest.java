@@ -17,6 +17,7 @@ final class CurrentDutyTest {
   private long now = 10;
   private int asked;
   private Refusal away;
+  private Refusal untold;
   private final CurrentDuty current = new CurrentDuty(until(20), this::holds, this::ask);
 
   private static ShownDuty until(long notAfter) {
@@ -35,6 +36,9 @@ final class CurrentDutyTest {
   }
 
   private boolean holds(Access.Duty duty) {
+    if (untold != null) {
+      throw untold;
+    }
     return now < duty.validity().notAfter();
   }
 
@@ -63,6 +67,13 @@ final class CurrentDutyTest {
     assertEquals(until(20), current.get());
     away = null;
     assertEquals(until(35), current.get());
+  }
+
+  @Test
+  void lastDutyIsShownWhereNothingTellsWhetherItHolds() {
+    untold = new Refusal("REVOCATION_SHARD_MISSING", "nobody gives it now");
+    assertEquals(until(20), current.get());
+    assertEquals(0, asked);
   }
 
   @Test

@@ -19,11 +19,13 @@ import example.medunion.client.protocol.Curve;
 import example.medunion.client.protocol.Entropy;
 import example.medunion.client.protocol.Handshake;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Revoked;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.Vectors;
 import example.medunion.client.protocol.VerifiedParty;
 import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.KeyStatement;
+import example.medunion.federation.v1.RevocationExcerpt;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SignedStatement;
 import java.io.IOException;
@@ -60,6 +62,7 @@ class HomeTest {
         Map.of("statement", base64(newest, "statement"), "signature", base64(newest, "signature"));
     Files.writeString(root.resolve("trust.json"), new Gson().toJson(trust));
     home = Home.create(root.resolve("home"), "P:wang", root.resolve("trust.json"), root.resolve("pin"), null, ENTROPY, NOW);
+    home.shards().askCloud(HomeTest::shard);
   }
 
   @Test
@@ -195,8 +198,8 @@ class HomeTest {
     SignedStatement first = other.encryptionKeyStatement();
     SignedStatement next = home.nextEpoch(NOW, ENTROPY);
     home.announce(next);
-    SignedStatement list = Vectors.signed(CAST.get("revocation_list"));
-    assertTrue(other.learn(other.bundle(), list, List.of()));
+    SignedStatement head = Vectors.signed(CAST.get("revocation_head"));
+    assertTrue(other.learn(other.bundle(), head, List.of()));
     assertEquals(first, other.encryptionKeyStatement());
     assertArrayEquals(keyId(first).toByteArray(), other.decryptionKey().keyId());
     Home after = open();
@@ -208,11 +211,11 @@ class HomeTest {
   @Test
   void relaysListsLeaveTheOtherAuthoritiesCrlsAtHand() {
     ByteString crl = ByteString.copyFrom(Vectors.bytes(CAST.getAsJsonObject("authority"), "crl"));
-    SignedStatement list = Vectors.signed(CAST.get("revocation_list"));
-    assertTrue(home.learn(home.bundle(), list, List.of(crl)));
-    assertTrue(home.learnFromRelay(list, ByteString.copyFromUtf8("of another authority")));
+    SignedStatement head = Vectors.signed(CAST.get("revocation_head"));
+    assertTrue(home.learn(home.bundle(), head, List.of(crl)));
+    assertTrue(home.learn(home.bundle(), head, List.of(ByteString.copyFromUtf8("of another authority"))));
     assertEquals(1, open().verifier(NOW).lists().crls().size());
-    assertTrue(home.learnFromRelay(list, crl));
+    assertTrue(home.learn(home.bundle(), head, List.of(crl)));
     assertEquals(1, open().verifier(NOW).lists().crls().size());
   }
 
@@ -260,7 +263,14 @@ class HomeTest {
   }
 
   private Home open() {
-    return Home.open(root.resolve("home"), root.resolve("pin"));
+    Home opened = Home.open(root.resolve("home"), root.resolve("pin"));
+    opened.shards().askCloud(HomeTest::shard);
+    return opened;
+  }
+
+  /** As the cloud gives it. */
+  private static RevocationExcerpt shard(int prefix) {
+    return Revoked.ofVectors().excerpt(Vectors.signed(CAST.get("revocation_head")), List.of(prefix));
   }
 
   /** Says the same, so many milliseconds later. Whoever keeps it has verified it. */
@@ -272,7 +282,7 @@ class HomeTest {
 
   /** The vectors' patient, whose credential and S_X those of issuing.json are. */
   private VerifiedParty patient() {
-    home.learn(home.bundle(), Vectors.signed(CAST.get("revocation_list")), List.of());
+    home.learn(home.bundle(), Vectors.signed(CAST.get("revocation_head")), List.of());
     return home.verifier(NOW).party(Vectors.signed(statement("ks of the patient")), Role.ROLE_PATIENT, NOW);
   }
 

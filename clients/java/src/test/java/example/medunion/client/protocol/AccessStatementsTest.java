@@ -10,7 +10,6 @@ import example.medunion.federation.v1.DeclaredEmergency;
 import example.medunion.federation.v1.Deputyship;
 import example.medunion.federation.v1.OwnAccess;
 import example.medunion.federation.v1.Power;
-import example.medunion.federation.v1.RevocationList;
 import example.medunion.federation.v1.Right;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SecondClinician;
@@ -71,12 +70,12 @@ class AccessStatementsTest {
       SignedStatement signed = Vectors.signed(statement);
       bundle = bundle == null ? TrustedBundle.pin(signed) : bundle.follow(signed);
     }
-    SignedStatement signed = Vectors.signed(CAST.get("revocation_list"));
-    RevocationList list =
-        Statements.peek(RevocationList.getDefaultInstance(), signed).toBuilder().addAllStatements(revoked).build();
-    SignedStatement resigned = Statements.sign("rl", list, Vectors.signingKey(CAST.getAsJsonObject("cloud")));
+    Revoked listed = Revoked.ofVectors();
+    for (ByteString entry : revoked) {
+      listed = listed.with(entry, 0);
+    }
     ByteString crl = ByteString.copyFrom(Vectors.bytes(CAST.getAsJsonObject("authority"), "crl"));
-    return new Verifier(bundle, Lists.read(bundle, resigned, List.of(crl)));
+    return new Verifier(bundle, Lists.read(bundle, Vectors.signed(CAST.get("revocation_head")), List.of(crl), listed));
   }
 
   private static Consent.Builder consent(String name) {

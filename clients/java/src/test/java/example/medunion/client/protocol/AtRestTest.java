@@ -34,9 +34,9 @@ class AtRestTest {
     JsonObject vector =
         Vectors.all("sealing").stream().filter(one -> text(one, "name").equals("agree: a seal")).findFirst().orElseThrow();
     AgreementKey key = AgreementKey.software(bytes(vector, "key"));
-    Entropy salt = size -> bytes(vector, "salt");
+    Entropy fresh = size -> Bytes.concat(bytes(vector, "batch"), bytes(vector, "salt"));
     byte[] sealed =
-        AtRest.seal(key, text(vector, "purpose"), bytes(vector, "associated_data"), bytes(vector, "plaintext"), salt);
+        AtRest.seal(key, text(vector, "purpose"), bytes(vector, "associated_data"), bytes(vector, "plaintext"), fresh);
     assertArrayEquals(bytes(vector, "sealed"), sealed);
   }
 }

@@ -8,7 +8,7 @@ import com.google.gson.JsonObject;
 import com.google.protobuf.ByteString;
 import example.medunion.federation.v1.CrlPin;
 import example.medunion.federation.v1.MedicalAuthority;
-import example.medunion.federation.v1.RevocationList;
+import example.medunion.federation.v1.RevocationHead;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SignedStatement;
 import java.math.BigInteger;
@@ -154,14 +154,14 @@ class DoctorCertificateTest {
         .build();
   }
 
-  /** The vectors' list, with these pins, signed anew. */
+  /** The vectors' head, with these pins, signed anew. */
   private static Lists lists(List<CrlPin> pins, byte[]... crls) {
-    SignedStatement kept = Vectors.signed(CAST.get("revocation_list"));
-    RevocationList list =
-        Statements.peek(RevocationList.getDefaultInstance(), kept).toBuilder().clearCrls().addAllCrls(pins).build();
+    SignedStatement kept = Vectors.signed(CAST.get("revocation_head"));
+    RevocationHead head =
+        Statements.peek(RevocationHead.getDefaultInstance(), kept).toBuilder().clearCrls().addAllCrls(pins).build();
     SigningKey cloud = Vectors.signingKey(CAST.getAsJsonObject("cloud"));
     List<ByteString> served = Arrays.stream(crls).map(ByteString::copyFrom).toList();
-    return Lists.read(bundle(), Statements.sign("rl", list, cloud), served);
+    return Lists.read(bundle(), Statements.sign("rl", head, cloud), served, Shards.NONE);
   }
 
   private String withCrls(CrlPin pin, byte[]... crls) {

@@ -25,8 +25,10 @@ import example.medunion.federation.v1.PublicationReceipt;
 import example.medunion.federation.v1.RenewalReceipt;
 import example.medunion.federation.v1.Restriction;
 import example.medunion.federation.v1.Review;
-import example.medunion.federation.v1.RevocationList;
+import example.medunion.federation.v1.RevocationHead;
+import example.medunion.federation.v1.RevocationShard;
 import example.medunion.federation.v1.SignedStatement;
+import example.medunion.federation.v1.Sweep;
 import example.medunion.federation.v1.TrustBundle;
 import java.util.ArrayList;
 import java.util.List;
@@ -133,7 +135,7 @@ class LayersTest {
                 RenewalReceipt.getDefaultInstance(),
                 Restriction.getDefaultInstance(),
                 Review.getDefaultInstance(),
-                RevocationList.getDefaultInstance(),
+                RevocationHead.getDefaultInstance(),
                 TrustBundle.getDefaultInstance())
             .collect(Collectors.toMap(type -> type.getDescriptorForType().getFullName(), type -> type));
     List<JsonObject> vectors = all("statements");
@@ -146,6 +148,25 @@ class LayersTest {
       Statements.open(label, type, signed, key);
       Runnable other = () -> Statements.open("other", type, signed, key);
       assertEquals("SIGNATURE_INVALID", Vectors.outcome(other));
+    }
+    assertTrue(vectors.size() > 10);
+  }
+
+  @Test
+  void shardsAndWhatProvesThem() {
+    List<JsonObject> vectors = all("revocations").stream().filter(it -> text(it, "kind").equals("shard")).toList();
+    for (JsonObject vector : vectors) {
+      RevocationShard.Builder shard = RevocationShard.newBuilder().setPrefix(vector.get("prefix").getAsInt());
+      Vectors.list(vector.getAsJsonArray("entries")).forEach(entry -> shard.addEntries(ByteString.copyFrom(entry)));
+      for (JsonElement each : vector.getAsJsonArray("sweeps")) {
+        JsonObject sweep = each.getAsJsonObject();
+        ByteString digest = ByteString.copyFrom(bytes(sweep, "patient_digest"));
+        shard.addSweeps(Sweep.newBuilder().setPatientDigest(digest).setBefore(sweep.get("before").getAsLong()));
+      }
+      Vectors.list(vector.getAsJsonArray("path")).forEach(beside -> shard.addPath(ByteString.copyFrom(beside)));
+      ByteString root = ByteString.copyFrom(bytes(vector, "root"));
+      Runnable take = () -> Shards.requireProven(shard.build(), root);
+      assertEquals(text(vector, "expect"), Vectors.outcome(take), text(vector, "name"));
     }
     assertTrue(vectors.size() > 10);
   }

@@ -27,7 +27,7 @@ import example.medunion.federation.v1.Purpose;
 import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.RecordQuery;
 import example.medunion.federation.v1.Revocation;
-import example.medunion.federation.v1.RevocationList;
+import example.medunion.federation.v1.RevocationExcerpt;
 import example.medunion.federation.v1.RevokeResponse;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.Scope;
@@ -38,17 +38,16 @@ import example.medunion.federation.v1.Sensitivity;
 import example.medunion.federation.v1.SessionFrame;
 import example.medunion.federation.v1.ShownDuty;
 import example.medunion.federation.v1.SignedStatement;
-import example.medunion.federation.v1.Sweep;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Supplier;
-import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -57,6 +56,7 @@ import org.junit.jupiter.api.Test;
  */
 class MessagesTest {
   private static final JsonObject CAST = Vectors.load("parties");
+  private static final Revoked REVOKED = Revoked.ofVectors();
   private static final JsonObject ENTROPY = Vectors.load("entropy");
   private static final long NOW = CAST.get("now").getAsLong();
   private static final List<String> FILES = 
@@ -92,7 +92,7 @@ class MessagesTest {
       SignedStatement signed = Vectors.signed(statement);
       bundle = bundle == null ? TrustedBundle.pin(signed) : bundle.follow(signed);
     }
-    verifier = new Verifier(bundle, Lists.read(bundle, Vectors.signed(CAST.get("revocation_list")), List.of(crl())));
+    verifier = new Verifier(bundle, Lists.read(bundle, Vectors.signed(CAST.get("revocation_head")), List.of(crl()), REVOKED));
     JsonObject own = CAST.getAsJsonObject("cloud");
     cloud = verifier.cloudEncryptionKey(Vectors.signed(own.get("encryption_key_statement")), NOW);
     duty = payload(SearchQuery.getDefaultInstance(), "D2").getAccess().getConsent().getDuty();
@@ -189,7 +189,7 @@ class MessagesTest {
             .setKeyStatement(doctor.self().keyStatement())
             .setDoctorCertificate(ByteString.copyFrom(doctor.certificate()))
             .setEncryptionKeyStatement(doctor.encryptionKeyStatement())
-            .setRevocationList(Vectors.signed(CAST.get("revocation_list")))
+            .setRevocations(RevocationExcerpt.newBuilder().setHead(Vectors.signed(CAST.get("revocation_head"))))
             .setCertificateRevocationList(crl())
             .setDuty(duty)
             .build();
@@ -258,17 +258,19 @@ class MessagesTest {
   /** A consent that was taken back since P1, by itself or with all that its patient signed, is of no use. */
   private void requireConsentStanding(DoctorSide.AwaitingBiosignal replied) {
     ByteString id = AccessStatements.peekGrant(consent.getGrant()).id();
-    Map.<String, UnaryOperator<RevocationList.Builder>>of(
-            "this grant", list -> list.addStatements(entry("grant", "P:wang", id)),
-            "everything", list -> list.addSweeps(sweep("P:wang", NOW + 1)))
+    Map.of(
+            "this grant", REVOKED.with(entry("grant", "P:wang", id), 0),
+            "everything", REVOKED.with(sweep("P:wang"), NOW + 1))
         .forEach(
-            (name, change) -> {
-              Runnable take = () -> replied.receive(frame("P2-1"), () -> listing(change), duty, NOW);
+            (name, listed) -> {
+              Runnable take = () -> replied.receive(frame("P2-1"), () -> listing(listed), duty, NOW);
               assertEquals("GRANT_REVOKED", Vectors.outcome(take), name);
             });
+    Runnable unlisted = () -> replied.receive(frame("P2-1"), () -> listing(Shards.NONE), duty, NOW);
+    assertEquals("REVOCATION_SHARD_MISSING", Vectors.outcome(unlisted));
   }
 
-  /** rev, as the vectors have it, and the list that answers it. */
+  /** rev, as the vectors have it, and the shards that answer it. */
   private void requireTakenBack() {
     Revoking.Stated grant = Revoking.Stated.grant(consent.getGrant());
     Revoking.Stated older =
@@ -281,42 +283,39 @@ class MessagesTest {
   private void requireRevoked(String name, Revoking.TakenBack taken) {
     Revoking.AwaitingList awaiting = Revoking.revoke(taken, patient, cloud, NOW, entropy(name));
     requireMade(name, awaiting.opening(), Vectors.decryptionKey(CAST.getAsJsonObject("cloud")));
-    UnaryOperator<RevocationList.Builder> naming =
-        list -> {
-          taken.statements().forEach(one -> list.addStatements(entry(one.label(), "P:wang", one.id())));
-          return taken.before() == null ? list : list.addSweeps(sweep("P:wang", taken.before()));
-        };
-    assertEquals("success", Vectors.outcome(() -> awaiting.receive(answer(naming), verifier.bundle())));
-    Runnable silent = () -> awaiting.receive(answer(list -> list), verifier.bundle());
+    ByteString entry =
+        taken.before() == null ? entry("grant", "P:wang", taken.statements().get(0).id()) : sweep("P:wang");
+    Revoked naming = REVOKED.with(entry, taken.before() == null ? 0 : taken.before());
+    List<Integer> there = List.of(Shards.prefixOf(entry.toByteArray()));
+    assertEquals("success", Vectors.outcome(() -> awaiting.receive(answer(naming, there), verifier.bundle())));
+    Runnable silent = () -> awaiting.receive(answer(REVOKED, there), verifier.bundle());
     assertEquals("ANSWER_MISMATCH", Vectors.outcome(silent));
+    Runnable elsewhere = () -> awaiting.receive(answer(naming, List.of(there.get(0) ^ 1)), verifier.bundle());
+    assertEquals("ANSWER_MISMATCH", Vectors.outcome(elsewhere));
   }
 
-  private RevokeResponse answer(UnaryOperator<RevocationList.Builder> change) {
-    return RevokeResponse.newBuilder().setRevocationList(signedList(change)).build();
+  private RevokeResponse answer(Revoked listed, List<Integer> prefixes) {
+    SignedStatement head = listed.head(verifier.lists().head(), Vectors.signingKey(CAST.getAsJsonObject("cloud")));
+    return RevokeResponse.newBuilder().setRevocations(listed.excerpt(head, prefixes)).build();
   }
 
   private static ByteString entry(String label, String owner, ByteString id) {
     return ByteString.copyFrom(Transcript.of("revoked").add(label).add(owner).add(id).digest());
   }
 
-  private static Sweep sweep(String patient, long before) {
-    ByteString digest = ByteString.copyFrom(Transcript.of("sweep").add(patient).digest());
-    return Sweep.newBuilder().setPatientDigest(digest).setBefore(before).build();
+  private static ByteString sweep(String patient) {
+    return ByteString.copyFrom(Transcript.of("sweep").add(patient).digest());
   }
 
   /** The lists of a moment later: they name a party. */
   private Verifier revoking(VerifiedParty party) {
     byte[] entry = Transcript.of("serial").add(party.serial()).digest();
-    return listing(list -> list.addSerials(ByteString.copyFrom(entry)));
+    return listing(REVOKED.with(ByteString.copyFrom(entry), 0));
   }
 
-  private Verifier listing(UnaryOperator<RevocationList.Builder> change) {
-    return new Verifier(verifier.bundle(), Lists.read(verifier.bundle(), signedList(change), List.of(crl())));
-  }
-
-  private SignedStatement signedList(UnaryOperator<RevocationList.Builder> change) {
-    RevocationList list = change.apply(verifier.lists().revocations().toBuilder()).build();
-    return Statements.sign("rl", list, Vectors.signingKey(CAST.getAsJsonObject("cloud")));
+  private Verifier listing(Listed listed) {
+    SignedStatement head = Vectors.signed(CAST.get("revocation_head"));
+    return new Verifier(verifier.bundle(), Lists.read(verifier.bundle(), head, List.of(crl()), listed));
   }
 
   private void requireBoundedBiosignal(
@@ -331,12 +330,18 @@ class MessagesTest {
   }
 
   private Search.RecordLocation search(Party asker, ShownAccess shown, String suffix) {
-    return answered(asker, shown, suffix).locations().get(0);
+    Search.Answer answer = answered(asker, shown, suffix);
+    String department = "H:alpha/" + payload(SearchQuery.getDefaultInstance(), "D2").getDepartmentClass();
+    List<String> found = answer.locations().stream().map(Search.RecordLocation::departmentId).toList();
+    assertEquals(List.of(department, department, department + ".ward-2"), found);
+    assertEquals(suffix.equals("-own"), answer.next().isEmpty());
+    return answer.locations().get(0);
   }
 
   private Search.Answer answered(Party asker, ShownAccess shown, String suffix) {
     SearchQuery asked = payload(SearchQuery.getDefaultInstance(), "D2" + suffix);
-    Search.Question question = new Search.Question(asked.getDepartmentClass(), asked.getPage(), asked.getRight());
+    Search.Question question =
+        new Search.Question(asked.getDepartmentClass(), asked.getAfter(), asked.getRight(), asked.getKnownSize());
     Search.AwaitingAnswer awaiting = Search.ask(asker, question, shown, cloud, NOW, entropy("D2" + suffix));
     requireMade("D2" + suffix, awaiting.opening(), Vectors.decryptionKey(CAST.getAsJsonObject("cloud")));
     SealedReply type = SealedReply.getDefaultInstance();
@@ -345,8 +350,12 @@ class MessagesTest {
   }
 
   private ByteString read(Party asker, ShownAccess shown, Search.RecordLocation location, String suffix) {
-    Scope scope = payload(RecordQuery.getDefaultInstance(), "D4" + suffix).getScope();
-    RecordSession.AwaitingRecord awaiting = session(asker, shown, location, "read" + suffix, scope).query(1 << 20, NOW);
+    RecordQuery asked = payload(RecordQuery.getDefaultInstance(), "D4" + suffix);
+    Scope scope = asked.getScope();
+    OptionalLong before = asked.hasBefore() ? OptionalLong.of(asked.getBefore()) : OptionalLong.empty();
+    RecordSession.LogPlace place = new RecordSession.LogPlace(asked.getKnownSize(), before);
+    RecordSession.AwaitingRecord awaiting =
+        session(asker, shown, location, "read" + suffix, scope).query(1 << 20, place, NOW);
     requireFrame("D4" + suffix, awaiting.frame());
     SessionFrame type = SessionFrame.getDefaultInstance();
     Receiver<SessionFrame> receiver = (frame, now, again) -> awaiting.receive(frame, () -> verifier, now);

@@ -161,6 +161,6 @@ class RenewalTest {
       SignedStatement signed = Vectors.signed(statement);
       bundle = bundle == null ? TrustedBundle.pin(signed) : bundle.follow(signed);
     }
-    return new Verifier(bundle, Lists.read(bundle, Vectors.signed(CAST.get("revocation_list")), List.of()));
+    return new Verifier(bundle, Lists.read(bundle, Vectors.signed(CAST.get("revocation_head")), List.of(), Revoked.ofVectors()));
   }
 }

@@ -1,0 +1,75 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	pb "medunion.example/clients/go/federationv1"
+	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
+)
+
+const (
+	shardsTime    = 10 * time.Second
+	mostKeptParts = 128
+)
+
+// askShards fetches the shards of these prefixes, and the CRLs but those of these digests; nothing of it is verified yet.
+type askShards func(ctx context.Context, prefixes []uint32, heldCRLs [][]byte) (*pb.RevocationExcerpt, error)
+
+// Find looks an entry up in the shards at hand, and asks for the one in which it would lie: the cloud, or else the relay of the room. Refuses
+// with REVOCATION_SHARD_MISSING where nobody gives it.
+func (m *Member) Find(entry []byte) (protocol.Instant, bool, error) {
+	if _, isHere := m.shards[protocol.PrefixOf(entry)]; !isHere {
+		if err := m.ask(protocol.PrefixOf(entry)); err != nil {
+			return 0, false, err
+		}
+	}
+	return m.shards.Find(entry)
+}
+
+func (m *Member) ask(prefix uint32) error {
+	ctx, cancel := context.WithTimeout(context.Background(), shardsTime)
+	defer cancel()
+	var failure error
+	for _, ask := range []askShards{m.askCloud, m.askRelay} {
+		if ask == nil {
+			continue
+		}
+		excerpt, err := ask(ctx, []uint32{prefix}, m.heldCRLs())
+		if err == nil {
+			err = m.takeShards(excerpt)
+		}
+		if _, isHere := m.shards[prefix]; err == nil && isHere {
+			return nil
+		}
+		failure = err
+	}
+	return refusal.Because(failure, refusal.RevocationShardMissing, "the part of the revocation list in which it would stand can't be had now")
+}
+
+// takeShards takes a head if it is newer than the one at hand, with the CRLs that came with it, and the shards that it proves: of no other
+// root than is at hand then. Refuses with REVOCATION_HEAD_OLDER, and as protocol.ReadExcerpt.
+func (m *Member) takeShards(excerpt *pb.RevocationExcerpt) error {
+	lists, shards, err := protocol.ReadExcerpt(m.bundle.Anchors, excerpt, nil)
+	if err != nil {
+		return err
+	}
+	isSame := bytes.Equal(lists.Head().GetRoot(), m.lists.Head().GetRoot())
+	if lists.Sequence() <= m.lists.Sequence() && !isSame {
+		return refusal.New(refusal.RevocationHeadOlder, "these shards are of an older head than the one at hand") // shards.2
+	}
+	if lists.Sequence() > m.lists.Sequence() || len(excerpt.GetCertificateRevocationLists()) > 0 {
+		if err := m.takeLists(excerpt.GetHead(), excerpt.GetCertificateRevocationLists()); err != nil {
+			return err
+		}
+	}
+	if m.shards == nil || len(m.shards) > mostKeptParts {
+		m.shards = protocol.Shards{}
+	}
+	for prefix, shard := range shards {
+		m.shards[prefix] = shard
+	}
+	return nil
+}

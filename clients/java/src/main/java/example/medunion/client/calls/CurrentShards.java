@@ -1,0 +1,93 @@
+package example.medunion.client.calls;
+
+import com.google.protobuf.ByteString;
+import example.medunion.client.protocol.Listed;
+import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Shards;
+import example.medunion.federation.v1.RevocationExcerpt;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.function.Consumer;
+import java.util.function.IntFunction;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
+
+/**
+ * The shards of the newest head, asked for when they are looked up in: of the public cloud, or else of the relay of a room. Nothing is
+ * collected in advance: whoever is asked hears 12 bits of what is about to be checked.
+ */
+final class CurrentShards implements Listed {
+  static final int MOST_KEPT = 128;
+
+  private final Supplier<ByteString> newestRoot;
+  private final Consumer<RevocationExcerpt> take;
+  private IntFunction<RevocationExcerpt> cloud;
+  private Optional<IntFunction<RevocationExcerpt>> relay = Optional.empty();
+  private ByteString root = ByteString.EMPTY;
+  private Shards shards = Shards.NONE;
+
+  /** `newestRoot` gives the root of the head at hand; `take` verifies what came, and gives it to {@link #add}. */
+  CurrentShards(
+      Supplier<ByteString> newestRoot, Consumer<RevocationExcerpt> take, IntFunction<RevocationExcerpt> cloud) {
+    this.newestRoot = newestRoot;
+    this.take = take;
+    this.cloud = cloud;
+  }
+
+  /** Asks there from now on. */
+  void askCloud(IntFunction<RevocationExcerpt> asked) {
+    this.cloud = asked;
+  }
+
+  /** Asks there where the cloud gives none. */
+  void askRelay(IntFunction<RevocationExcerpt> asked) {
+    this.relay = Optional.of(asked);
+  }
+
+  void askNoRelay() {
+    this.relay = Optional.empty();
+  }
+
+  @Override
+  public OptionalLong find(byte[] entry) {
+    int prefix = Shards.prefixOf(entry);
+    if (!atHand().has(prefix)) {
+      ask(prefix);
+    }
+    return atHand().find(entry);
+  }
+
+  /** Keeps shards that the head at hand proves. */
+  void add(Shards proven) {
+    Shards kept = atHand().size() > MOST_KEPT ? Shards.NONE : atHand();
+    shards = kept.and(proven);
+  }
+
+  private void ask(int prefix) {
+    Refusal failure = null;
+    List<IntFunction<RevocationExcerpt>> asked = Stream.concat(Stream.of(cloud), relay.stream()).toList();
+    for (IntFunction<RevocationExcerpt> each : asked) {
+      try {
+        take.accept(each.apply(prefix));
+        if (atHand().has(prefix)) {
+          return;
+        }
+      } catch (Refusal refusal) {
+        failure = refusal;
+      }
+    }
+    String sentence = "the part of the revocation list in which it would stand can't be had now";
+    throw new Refusal("REVOCATION_SHARD_MISSING", sentence, failure);
+  }
+
+  /** Those of the newest head: what is of another root, of this process or another's, proves nothing any more. */
+  private Shards atHand() {
+    ByteString newest = newestRoot.get();
+    if (!newest.equals(root)) {
+      root = newest;
+      shards = Shards.NONE;
+    }
+    return shards;
+  }
+}

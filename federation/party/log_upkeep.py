@@ -1,0 +1,62 @@
+"""What a server does for its own log beside answering: it lets the tree grow, and forgets what need not be kept.
+
+Nobody waits for the tree: an entry is durable when it is written, and who has to see every entry lets the tree grow itself.
+"""
+
+from datetime import timedelta
+
+from federation.clock import Clock
+from federation.party.audit import OK, Audit, AuditEvent
+from federation.party.chores import Chore
+from federation.protocol.log_head import cosigned_at
+from federation.protocol.time import Instant, milliseconds
+from federation.settings import LogSettings
+from federation.store.database import Database
+from federation.store.log import Log
+from federation.store.log_heads import LogHeads
+from federation.wire import operations
+
+SEQUENCE_EVERY = timedelta(milliseconds=100)
+SWEEP_EVERY = timedelta(hours=1)
+HEADS_KEPT = timedelta(hours=1)
+"""For how long every head is kept; of older ones few of an hour."""
+
+HEARTBEAT_EVERY = timedelta(minutes=10)
+"""After which a log says that it is there, if nothing else came: who follows it expects a newer head by then."""
+
+HEARTBEAT = "HEARTBEAT"
+"""The kind of that entry."""
+
+_MINUTE = timedelta(minutes=1)
+_YEAR = timedelta(days=365.25)
+
+
+def size_witnessed(heads: LogHeads, before: Instant) -> int:
+    """Return how many entries there were before a time, as this node's clock and a witness's say it; 0 where none does.
+
+    One clock alone that is wrong, ahead or behind, moves this nowhere.
+    """
+    return max((size for size, line in heads.cosigned_before(before) if cosigned_at(line) < before), default=0)
+
+
+def log_upkeep(database: Database, audit: Audit, settings: LogSettings, clock: Clock) -> list[Chore]:
+    """Return the chores, which one process alone does."""
+    log, heads = Log(database), LogHeads(database)
+
+    def sweep() -> None:
+        heads.sweep(before=clock() - milliseconds(HEADS_KEPT))
+        before = clock() - milliseconds(settings.retention_years * _YEAR)
+        if shredded := audit.shred(before=before, now=clock(), witnessed=size_witnessed(heads, before)):
+            operations.info("log-shredded", number=shredded)
+
+    def beat() -> None:
+        newest, now = heads.newest(), clock()
+        # A head of a time ahead is one that a wrong clock signed: it keeps nothing silent.
+        if newest is None or not 0 <= now - newest.at < milliseconds(HEARTBEAT_EVERY):
+            audit.record(AuditEvent(HEARTBEAT, OK), now=now)
+
+    return [
+        Chore("heartbeat", _MINUTE, beat, leased=True, thread="log"),
+        Chore("sequence-log", SEQUENCE_EVERY, log.sequence, leased=True, thread="log"),
+        Chore("sweep-log", SWEEP_EVERY, sweep, leased=True, at_once=True, thread="log-sweep"),
+    ]

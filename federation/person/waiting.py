@@ -1,0 +1,159 @@
+"""What a patient took back or hid while the public cloud did not answer: kept sealed on its device, and sent when it answers.
+
+Until then nobody else knows of it, and whoever does it is told so. What waits to be taken back is offered to no doctor from here.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from federation.clock import Clock
+from federation.errors import FederationError, Unavailable
+from federation.party.member import Member
+from federation.person.consents import Consents, KeptGrant
+from federation.person.errors import NoSuchGrant
+from federation.person.hiding import Hiding, HidingBook
+from federation.person.places import PlacesBook
+from federation.person.sealed_files import SealedFiles
+from federation.protocol import access
+from federation.protocol.access import Hidden
+from federation.protocol.parties import Entropy
+from federation.protocol.time import Instant
+from keystore.identities import PatientId
+
+WAITING = "waiting"
+"""What these files are called in their seals."""
+
+_REVOKE, _SWEEP, _HIDE = "revoke", "sweep", "hide"
+_NAME_BYTES = 16
+
+
+@dataclass(frozen=True)
+class WaitingAct:
+    """Something that was done here and is not known to the cloud. `said` is what it needs to be sent."""
+
+    kind: str
+    patient_id: PatientId
+    at: Instant
+    said: dict[str, Any]
+
+
+class WaitingActs:
+    """What waits on one device, in files of its own."""
+
+    def __init__(self, directory: Path, member: Member) -> None:
+        """Keep it in this directory, sealed under this member's token key."""
+        self._files = SealedFiles(directory, member, WAITING)
+
+    def put(self, name: bytes, act: WaitingAct) -> None:
+        """Keep an act; durable when this returns."""
+        self._files.put(name, json.dumps(vars(act)).encode())
+
+    def all(self) -> Sequence[tuple[bytes, WaitingAct]]:
+        """Return what waits, the oldest first."""
+        found = [(name, WaitingAct(**json.loads(content))) for name, content in self._files.all()]
+        return sorted(found, key=lambda it: it[1].at)
+
+    def remove(self, name: bytes) -> None:
+        """Forget what was sent."""
+        self._files.remove(name)
+
+    def is_taken_back(self, grant: access.Grant) -> bool:
+        """Return whether a consent waits to be taken back, by itself or with everything."""
+        return any(
+            (act.kind == _REVOKE and act.said["grant"] == grant.id.hex())
+            or (act.kind == _SWEEP and act.patient_id == grant.patient_id and grant.stated_at <= act.at)
+            for _, act in self.all()
+        )
+
+
+class PatientActs:
+    """What a patient takes back and hides: at once, or where the public cloud does not answer when it does."""
+
+    def __init__(
+        self,
+        acts: WaitingActs,
+        consents: Consents,
+        hiding: HidingBook,
+        places: PlacesBook,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        """Do it by these."""
+        self._acts = acts
+        self._consents = consents
+        self._hiding = hiding
+        self._places = places
+        self._clock = clock
+        self._entropy = entropy
+
+    def revoke(self, grants: Sequence[KeptGrant]) -> bool:
+        """Take consents back; return whether the cloud knows, else they wait. Raises the cloud's refusal, NoDeputy."""
+        known = [self._revoked(kept) for kept in grants]
+        return all(known)
+
+    def sweep(self, patient_id: PatientId) -> bool:
+        """Take everything back that was signed in a patient's name until now; as `revoke`."""
+        act = WaitingAct(_SWEEP, patient_id, self._clock(), {})
+        return self._done(act, lambda: self._consents.sweep(patient_id, act.at + 1))
+
+    def hide(self, patient_id: PatientId, hidden: Hidden, emergency_overrides: bool | None = None) -> Hiding | None:
+        """Hide more; return what stands, or None where it waits. Raises the cloud's refusal, NoDeputy."""
+        self._places.hide(patient_id, hidden)
+        said = {"hidden": list(vars(hidden).values()), "emergency_overrides": emergency_overrides}
+        found: list[Hiding] = []
+        act = WaitingAct(_HIDE, patient_id, self._clock(), said)
+        self._done(act, lambda: found.append(self._hiding.hide(patient_id, hidden, emergency_overrides)))
+        return found[0] if found else None
+
+    def waiting(self) -> int:
+        """Return how much waits."""
+        return len(self._acts.all())
+
+    def send(self) -> int:
+        """Send what waits, the oldest first, and return how much was sent; it ends where the cloud does not answer.
+
+        What the cloud refuses stays, and is asked for again the next time.
+        """
+        sent = 0
+        with suppress(Unavailable):
+            for name, act in self._acts.all():
+                try:
+                    self._send(act)
+                except Unavailable:
+                    raise
+                except FederationError:
+                    continue
+                self._acts.remove(name)
+                sent += 1
+        return sent
+
+    def _revoked(self, kept: KeptGrant) -> bool:
+        act = WaitingAct(_REVOKE, kept.grant.patient_id, self._clock(), {"grant": kept.grant.id.hex()})
+        return self._done(act, lambda: self._consents.revoke([kept]))
+
+    def _done(self, act: WaitingAct, do: Callable[[], object]) -> bool:
+        try:
+            do()
+        except Unavailable:
+            self._acts.put(self._entropy(_NAME_BYTES), act)
+            return False
+        return True
+
+    def _send(self, act: WaitingAct) -> None:
+        if act.kind == _REVOKE:
+            self._consents.revoke([self._grant(act.said["grant"])])
+        elif act.kind == _SWEEP:
+            self._consents.sweep(act.patient_id, act.at + 1)
+        else:
+            self._hiding.hide(act.patient_id, Hidden(*act.said["hidden"]), act.said["emergency_overrides"])
+
+    def _grant(self, grant_id: str) -> KeptGrant:
+        for kept in self._consents.grants():
+            if kept.grant.id.hex() == grant_id:
+                return kept
+        raise NoSuchGrant("The consent that waits to be taken back is not kept here any more.")

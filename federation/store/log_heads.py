@@ -1,0 +1,116 @@
+"""The signed heads of a log, and the lines of witnesses under them: few of many, for a later head shows all below it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+
+import sqlalchemy as sa
+
+from federation.store.database import Database
+from federation.store.portable import insert_if_absent, pages
+from federation.store.rows import StoredCosignature, StoredHead
+from federation.store.schema import log_cosignatures, log_heads
+
+_HOUR_MS = 3_600_000
+_LOOKED_AT = 256
+"""Lines of witnesses that are returned of those that are old enough: several days'."""
+
+_NEWEST = sa.select(log_heads).order_by(log_heads.c.number.desc(), log_heads.c.size.desc())
+
+
+class LogHeads:
+    """The heads of the own log: the newest, and of each hour of before the first, and the first that a witness cosigned."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, head: StoredHead) -> bool:
+        """Keep a head, and say whether it is new: one that is kept of the same number and size stays as it is."""
+        return self._database.write_by_key(lambda connection: insert_if_absent(connection, log_heads, **asdict(head)))
+
+    def get(self, number: int, size: int) -> StoredHead | None:
+        """Return the head of this size."""
+        return self._first(_NEWEST.where(log_heads.c.number == number, log_heads.c.size == size))
+
+    def newest(self) -> StoredHead | None:
+        """Return the newest head."""
+        return self._first(_NEWEST)
+
+    def newest_cosigned(self) -> StoredHead | None:
+        """Return the newest head that a witness cosigned."""
+        return self._first(_NEWEST.where(_is_cosigned()))
+
+    def size_cosigned(self, number: int, witness_id: str) -> int:
+        """Return the size of the largest head that a witness cosigned; 0 for none."""
+        c = log_cosignatures.c
+        largest = sa.select(sa.func.max(c.size)).where(c.number == number, c.witness_id == witness_id)
+        return self._database.look(lambda connection: connection.scalar(largest)) or 0
+
+    def cosigned_before(self, before: int) -> Sequence[tuple[int, bytes]]:
+        """Return sizes and lines of witnesses, where head and line are of before a time by this node; the largest first."""
+        heads, lines = log_heads.c, log_cosignatures.c
+        both = sa.and_(heads.number == lines.number, heads.size == lines.size)
+        query = sa.select(heads.size, lines.line).select_from(log_heads.join(log_cosignatures, both))
+        newest = query.where(heads.at < before, lines.at < before).order_by(heads.size.desc()).limit(_LOOKED_AT)
+        rows = self._database.look(lambda connection: connection.execute(newest).all())
+        return [(row.size, row.line) for row in rows]
+
+    def all(self) -> Iterator[StoredHead]:
+        """Return every head, by number and size."""
+        order = (log_heads.c.number, log_heads.c.size)
+        return pages(self._database, sa.select(log_heads), order, lambda row: StoredHead(**row))
+
+    def cosign(self, cosignature: StoredCosignature) -> bool:
+        """Keep a witness's line under a head, and say whether it is new."""
+        values = asdict(cosignature)
+        return self._database.write_by_key(
+            lambda connection: insert_if_absent(connection, log_cosignatures, **values), repeatable=True
+        )
+
+    def cosignatures(self, number: int, size: int) -> Sequence[StoredCosignature]:
+        """Return the lines under a head, by witness."""
+        c = log_cosignatures.c
+        query = sa.select(log_cosignatures).where(c.number == number, c.size == size).order_by(c.witness_id)
+        rows = self._database.look(lambda connection: connection.execute(query).mappings().all())
+        return [StoredCosignature(**row) for row in rows]
+
+    def sweep(self, *, before: int) -> int:
+        """Forget what need not be kept of the heads that were signed before a time, and say how many those were."""
+        cosigned = {(row.number, row.size) for row in self._cosigned()}
+        newest = self.newest()
+        superseded = [head for head in _superseded(self.all(), cosigned) if head.at < before and head != newest]
+        if superseded:
+            self._forget(superseded)
+        return len(superseded)
+
+    def _cosigned(self) -> Iterator[StoredCosignature]:
+        order = (log_cosignatures.c.number, log_cosignatures.c.size, log_cosignatures.c.witness_id)
+        return pages(self._database, sa.select(log_cosignatures), order, lambda row: StoredCosignature(**row))
+
+    def _forget(self, heads: Sequence[StoredHead]) -> None:
+        named = [{"of_number": head.number, "of_size": head.size} for head in heads]
+
+        def step(connection: sa.Connection) -> None:
+            for table in (log_cosignatures, log_heads):
+                here = table.c.number == sa.bindparam("of_number"), table.c.size == sa.bindparam("of_size")
+                connection.execute(sa.delete(table).where(*here), named)
+
+        self._database.write_by_key(step, repeatable=True)
+
+    def _first(self, query: "sa.Select[tuple[object, ...]]") -> StoredHead | None:
+        row = self._database.look(lambda connection: connection.execute(query.limit(1)).mappings().first())
+        return None if row is None else StoredHead(**row)
+
+
+def _is_cosigned() -> sa.ColumnElement[bool]:
+    c = log_cosignatures.c
+    return sa.exists().where(c.number == log_heads.c.number, c.size == log_heads.c.size)
+
+
+def _superseded(heads: Iterable[StoredHead], cosigned: set[tuple[int, int]]) -> Iterator[StoredHead]:
+    """Yield the heads that are neither the first of their hour nor the first cosigned one."""
+    seen = set[tuple[int, int, bool]]()
+    for head in heads:
+        kinds = {(head.number, head.at // _HOUR_MS, it) for it in (False, (head.number, head.size) in cosigned)}
+        if kinds <= seen:
+            yield head
+        seen |= kinds
