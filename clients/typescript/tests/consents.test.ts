@@ -228,7 +228,7 @@ test("a duty is shown while it holds, and then the hospital is asked for another
         asked++;
         const answer = answers.shift();
         if (answer === undefined) throw new ConnectError("not on duty", Code.PermissionDenied);
-        return { duty: await shownDuty(answer) };
+        return { duty: await shownDuty(answer), revocations: { head } };
       },
     }),
   );
