@@ -152,6 +152,7 @@ class Host:
             "LD_PRELOAD": str(faketime_library()),
             # What measures intervals goes on rightly: a machine's clock is wrong, not its oscillator.
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "PYTHONPATH": str(Path(__file__).parent / "moved_clock"),
             **self._time(),
         }
 

@@ -44,8 +44,8 @@ class Person:
         return f"{self.kind[0].upper()}:{self.label}"
 
     def run(self, command: str, *words: object, expect: int | None = 0) -> str:
-        """Type a command: `run("diagnoses")`."""
-        return self.host.run(self.kind, command, "--directory", self.directory, *words, expect=expect)
+        """Type a command: `run("records list")`."""
+        return self.host.run(self.kind, *command.split(), "--directory", self.directory, *words, expect=expect)
 
 
 @dataclass

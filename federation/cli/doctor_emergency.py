@@ -18,7 +18,7 @@ from federation.cli.options import EXISTING, IdentityParameter, OutputFile, gath
 from federation.cli.terminal import say, yes_option
 from federation.cli.text_file import read_text
 from federation.clinical.text import counted, printable
-from federation.errors import RevocationShardMissing, Unavailable
+from federation.errors import Unavailable
 from federation.party.node_directory import NodeDirectory
 from federation.person.emergencies import Declared, DoctorEmergencies
 from federation.person.emergency_words import FOLLOWS, asked_words, declared_words, until_words
@@ -254,12 +254,7 @@ def _declare(opened: OpenDoctor, declaration: Declaration, duty_at: HospitalId, 
     say(asked_words(asker, declaration.patient_id, declaration.hospital, declaration.reason_code))
     say(FOLLOWS)
     terminal.confirm("Declare this emergency?", yes=yes)
-    try:
-        return opened.client.emergencies.declare(declaration, duty_at, address)
-    except RevocationShardMissing:
-        # The cloud does not answer: who is in a room of the hospital's relay may ask that for what was revoked.
-        opened.client.open_room(duty_at, address)
-        return opened.client.emergencies.declare(declaration, duty_at, address)
+    return opened.client.emergencies.declare(declaration, duty_at, address)
 
 
 def _second(opened: OpenDoctor, declared: Declared, *, yes: bool) -> Declared:

@@ -16,12 +16,11 @@ from federation.errors import BundleStale, Conflict, Limit, MissingField, NoSuch
 from federation.hospital.roster import duty_of, require_on_duty
 from federation.hospital.services import Held, Hospital
 from federation.party.epochs import as_signed, as_stored
-from federation.protocol.authorities import crls_beside, current_crl
+from federation.protocol.authorities import current_crl
 from federation.protocol.consultation import receive_room_request, verify_close
 from federation.protocol.doctor_certificate import authority_of, read_certificate
 from federation.protocol.parsing import check
-from federation.protocol.revocation import entries_of_room
-from federation.protocol.revocations import prefix_of, require_prefixes
+from federation.protocol.revocation import entries_of_duty, entries_of_room
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import Peer, Verifier
@@ -33,8 +32,6 @@ from federation.v1.consultation_pb2 import (
     FollowFramesResponse,
     GetRoomRequest,
     GetRoomResponse,
-    GetRoomShardsRequest,
-    GetRoomShardsResponse,
     OpenRoomRequest,
     OpenRoomResponse,
     PutFrameRequest,
@@ -89,7 +86,12 @@ def open_room(hospital: Hospital, request: OpenRoomRequest) -> OpenRoomResponse:
         pending.admit(inserted=False)  # OpenRoom.7
     except StoreLimit as error:
         raise Limit("this doctor has too many rooms open") from error  # OpenRoom.8
-    return OpenRoomResponse(room_id=room.room_id, expires_at=room.expires_at, duty=duty)
+    return OpenRoomResponse(
+        room_id=room.room_id,
+        expires_at=room.expires_at,
+        duty=duty,
+        revocations=verifier.lists.excerpt(entries_of_duty(duty)),
+    )
 
 
 def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
@@ -108,24 +110,10 @@ def get_room(hospital: Hospital, request: GetRoomRequest) -> GetRoomResponse:
         key_statement=as_signed(room.key_statement),
         doctor_certificate=room.doctor_certificate,
         encryption_key_statement=as_signed(room.encryption_key_statement),
-        revocations=hospital.member.verifier().lists.excerpt(map(prefix_of, looked_up)),
+        revocations=hospital.member.verifier().lists.excerpt(looked_up),
         certificate_revocation_list=_crl_for(hospital, read_certificate(room.doctor_certificate)),
         duty=duty,
     )
-
-
-def get_room_shards(hospital: Hospital, request: GetRoomShardsRequest) -> GetRoomShardsResponse:
-    """Return shards of the revocation list to who knows a room's number, and the CRLs that it does not have.
-
-    Raises FieldInvalid, NoSuchRoom, StaleRevocationList, RevocationShardMissing.
-    """
-    check(request)  # GetRoomShards.1
-    prefixes = require_prefixes(request.prefixes)  # GetRoomShards.2
-    require_room(hospital, request.room_id)  # GetRoomShards.3
-    lists = hospital.member.verifier().lists
-    excerpt = lists.excerpt(prefixes)  # GetRoomShards.4
-    excerpt.certificate_revocation_lists.extend(crls_beside(lists.counted, request.held_crls))
-    return GetRoomShardsResponse(revocations=excerpt)
 
 
 def close_room(hospital: Hospital, request: CloseRoomRequest) -> None:

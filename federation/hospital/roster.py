@@ -19,7 +19,6 @@ from federation.protocol.duty import receive_duty_request
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Party
 from federation.protocol.revocation import entries_of_duty
-from federation.protocol.revocations import prefix_of
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.store.rows import Act, StoredShift
@@ -162,8 +161,7 @@ def get_duty(hospital: Hospital, request: GetDutyRequest) -> GetDutyResponse:
     """
     doctor = receive_duty_request(request, hospital.identity, hospital.member.verifier(), now=hospital.clock())
     duty = shown_duty(hospital, doctor.identity, doctor.verifying_key)  # GetDuty.5
-    looked_up = map(prefix_of, entries_of_duty(duty))
-    return GetDutyResponse(duty=duty, revocations=hospital.member.verifier().lists.excerpt(looked_up))
+    return GetDutyResponse(duty=duty, revocations=hospital.member.verifier().lists.excerpt(entries_of_duty(duty)))
 
 
 def shown_duty(hospital: Hospital, doctor_id: str, verifying_key: bytes) -> ShownDuty:

@@ -14,7 +14,6 @@ from federation.hospital.relay import (
     RelaySpace,
     close_room,
     get_room,
-    get_room_shards,
     next_frames,
     open_room,
     put_frame,
@@ -31,13 +30,12 @@ from federation.hospital.sessions import (
     take_frame,
 )
 from federation.hospital.standing import Standing
+from federation.hospital.stating import get_shards, stated
 from federation.hospital.waiters import MailboxPoller, Waiters
 from federation.party.audit import OK
 from federation.protocol.parsing import check
 from federation.protocol.parties import reason_of
 from federation.protocol.record import AwaitingRequest
-from federation.protocol.revocation import entries_of_keys
-from federation.protocol.revocations import prefix_of
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     DIRECTION_TO_PATIENT,
@@ -47,8 +45,6 @@ from federation.v1.consultation_pb2 import (
     FollowFramesResponse,
     GetRoomRequest,
     GetRoomResponse,
-    GetRoomShardsRequest,
-    GetRoomShardsResponse,
     OpenRoomRequest,
     OpenRoomResponse,
     PutFrameRequest,
@@ -61,6 +57,8 @@ from federation.v1.record_pb2 import (
     GetDutyResponse,
     GetHospitalRequest,
     GetHospitalResponse,
+    GetHospitalShardsRequest,
+    GetHospitalShardsResponse,
     OpenSessionRequest,
     OpenSessionResponse,
 )
@@ -116,12 +114,19 @@ class RecordServicer(RecordServiceServicer):
     ) -> GetHospitalResponse:
         """Return KS_HPC and EK_HPC."""
         del request, context
-        return await self._workers.run(_statements, self._hospital)
+        return await self._workers.run(stated, self._hospital)
 
     async def GetDuty(self, request: GetDutyRequest, context: ServicerContext) -> GetDutyResponse:  # noqa: N802 - gRPC's name
         """Return the duty of a doctor who is on duty here."""
         del context
         return await self._workers.run(get_duty, self._hospital, request)
+
+    async def GetHospitalShards(  # noqa: N802 - gRPC's name
+        self, request: GetHospitalShardsRequest, context: ServicerContext
+    ) -> GetHospitalShardsResponse:
+        """Return shards of the revocation list."""
+        del context
+        return await self._workers.run(get_shards, self._hospital, request)
 
     async def _answer(
         self, session: AwaitingRequest, requests: AsyncIterator[OpenSessionRequest]
@@ -200,16 +205,6 @@ async def _next(requests: AsyncIterator[OpenSessionRequest], content: str) -> Op
     return request
 
 
-def _statements(hospital: Hospital) -> GetHospitalResponse:
-    party, lists = hospital.member.party(hospital.clock()), hospital.member.verifier().lists
-    key_statement, encryption_key = party.self_.key_statement, party.encryption_key_statement
-    answer = GetHospitalResponse(key_statement=key_statement, encryption_key_statement=encryption_key)
-    if lists.signed is not None:
-        looked_up = map(prefix_of, entries_of_keys(key_statement, encryption_key))
-        answer.revocations.CopyFrom(lists.excerpt(looked_up))
-    return answer
-
-
 class RelayServicer(RelayServiceServicer):
     """The mailboxes of consultations."""
 
@@ -242,13 +237,6 @@ class RelayServicer(RelayServiceServicer):
         """Return a room's doctor."""
         del context
         return await self._workers.run(get_room, self._hospital, request)
-
-    async def GetRoomShards(  # noqa: N802 - gRPC's name
-        self, request: GetRoomShardsRequest, context: ServicerContext
-    ) -> GetRoomShardsResponse:
-        """Return shards of the revocation list."""
-        del context
-        return await self._workers.run(get_room_shards, self._hospital, request)
 
     async def PutFrame(self, request: PutFrameRequest, context: ServicerContext) -> PutFrameResponse:  # noqa: N802 - gRPC's name
         """Keep a frame and wake its followers."""

@@ -45,6 +45,8 @@ DIRECTORY = "directory"
 """The setting of the newest directory, under the sequence of its head."""
 
 _SHARDS = "revocation-shards"
+_MOST_BESIDE = 4
+"""Hospitals that are asked for shards: a list at hand that came from one is newer, perhaps, than what the next has."""
 _NO_LIST = -1
 """Below the sequence of every head."""
 
@@ -110,8 +112,16 @@ class ListKeeper:
     def ask_of(self, ask: AskShards) -> None:
         """Say whom to ask for shards from now on; nobody is asked by who holds them all."""
 
-    def ask_beside(self, ask: AskShards) -> None:
-        """Say whom to ask where that one does not answer."""
+    def ask_beside(self, hospital_id: str, ask: AskShards) -> None:
+        """Say that this hospital is being dealt with: it is asked, the latest first, where that one does not answer."""
+
+    def hear(self, excerpt: RevocationExcerpt) -> None:
+        """Take what a peer shows of the list. What is wrong with it, or older, does not count: then it is asked for."""
+        with suppress(FederationError):
+            self.take(excerpt)
+
+    def hear_beside(self, entries: Iterable[bytes]) -> None:
+        """Ask the hospitals that are dealt with for their head, and the shards of these entries: the cloud does not answer."""
 
     def take(self, excerpt: RevocationExcerpt) -> None:
         """Take a head if it is newer, and the shards that it proves; who follows the list takes none from others."""
@@ -138,7 +148,8 @@ class AskingLists(ListKeeper):
     def __init__(self, settings: Settings, trust: TrustKeeper) -> None:
         """Begin with what the store has, and with nobody to ask."""
         super().__init__(settings, trust)
-        self._asks: tuple[AskShards, ...] = ()
+        self._ask_cloud: AskShards | None = None
+        self._ask_beside: dict[str, AskShards] = {}
         self._shards: tuple[bytes, dict[int, RevocationShard]] = b"", {}
 
     def update(
@@ -156,11 +167,20 @@ class AskingLists(ListKeeper):
 
     def ask_of(self, ask: AskShards) -> None:
         """Say whom to ask for shards from now on."""
-        self._asks = ask, *self._asks[1:]
+        self._ask_cloud = ask
 
-    def ask_beside(self, ask: AskShards) -> None:
-        """Say whom to ask where that one does not answer."""
-        self._asks = (*self._asks[:1], ask)
+    def ask_beside(self, hospital_id: str, ask: AskShards) -> None:
+        """Say that this hospital is being dealt with: it is asked, the latest first, where that one does not answer."""
+        with self._lock:
+            others = {identity: other for identity, other in self._ask_beside.items() if identity != hospital_id}
+            self._ask_beside = dict([(hospital_id, ask), *others.items()][:_MOST_BESIDE])
+
+    def hear_beside(self, entries: Iterable[bytes]) -> None:
+        """Ask the hospitals that are dealt with for their head, and the shards of these entries: the cloud does not answer."""
+        prefixes = sorted(set(map(prefix_of, entries)))[:MOST_SHARDS_ASKED]
+        for ask in self._beside():
+            with suppress(FederationError):
+                self.take(ask(prefixes, self.held_crls))
 
     def take(self, excerpt: RevocationExcerpt) -> None:
         """Take a head if it is newer, with the CRLs that came with it, and the shards that it proves.
@@ -216,7 +236,7 @@ class AskingLists(ListKeeper):
 
     def _ask(self, prefixes: Sequence[int]) -> Mapping[int, RevocationShard]:
         refused: FederationError | None = None
-        for ask in self._asks:
+        for ask in self._asks():
             try:
                 self.take(ask(prefixes, self.held_crls))
             except FederationError as error:
@@ -227,6 +247,13 @@ class AskingLists(ListKeeper):
                 return at_hand
         why = "the part of the revocation list in which it would stand can't be had now"
         raise RevocationShardMissing(why) from refused  # shard.3
+
+    def _asks(self) -> Sequence[AskShards]:
+        return [*self._beside()] if self._ask_cloud is None else [self._ask_cloud, *self._beside()]
+
+    def _beside(self) -> Sequence[AskShards]:
+        with self._lock:
+            return [*self._ask_beside.values()]
 
     def _at_hand(self) -> Mapping[int, RevocationShard]:
         """Return the shards of the newest head's root."""

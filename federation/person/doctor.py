@@ -13,6 +13,7 @@ from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.person import exhibits
 from federation.person.code import DoctorCode
+from federation.person.dealing import Connect, dealing
 from federation.person.deposits import DepositStore, PreparedDeposit, prepare_deposit, send_deposit
 from federation.person.duties import Duties
 from federation.person.emergencies import DoctorEmergencies
@@ -24,7 +25,7 @@ from federation.person.maintenance import follow
 from federation.person.places import OnBrought, locations_brought
 from federation.person.profile import Profile
 from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress, open_spool
-from federation.person.relay import Connect, Mailbox
+from federation.person.relay import Mailbox
 from federation.person.trace import Trace
 from federation.protocol import access
 from federation.protocol.access import covers
@@ -143,18 +144,18 @@ class DoctorClient:
         """Put the client together, with its directory."""
         self._member = member
         self._cloud = cloud
-        self._connect = connect
+        self._connect = dealing(connect, member)
         self._replay = replay
         self._audit = audit
         self._trace = trace
         self._clock = clock
         self._entropy = entropy
         self.book = EvidenceBook(member, evidence)
-        self._sessions = SessionOpener(member, connect, self.book, trace, clock, entropy)
+        self._sessions = SessionOpener(member, self._connect, self.book, trace, clock, entropy)
         self._deposits = DepositStore(profile.deposits, member)
         self._fetcher = RecordFetcher(self._sessions, open_spool(profile.spool, now=clock()))
         self._finder = RecordFinder(member, cloud, self.book, clock)
-        self._duties = Duties(member, connect, trace, clock, entropy)
+        self._duties = Duties(member, self._connect, trace, clock, entropy)
         self._lists_read_at = 0
         self.emergencies = DoctorEmergencies(
             member, self._duties, self._finder, self._fetcher, profile.emergencies, self._refreshed, entropy
@@ -167,15 +168,14 @@ class DoctorClient:
         """
         require_identity("hospital", hospital_id)
         require_identity("address", address)
+        channel = self._connect(address, hospital_id)
         now = self._refreshed()
         party = self._member.party(now)
         request = ask_for_room(party, hospital_id, now=now, entropy=self._entropy)
-        channel = self._connect(address, hospital_id)
         answer = call(RelayServiceStub(channel).OpenRoom, request)
         self._trace.note("room", self._member.identity, hospital_id, request)
         mailbox = Mailbox(channel, answer.room_id, pb.DIRECTION_TO_PATIENT)
-        # Before the first look-up: the cloud may not answer.
-        self._member.lists.ask_beside(mailbox.shards)
+        self._member.lists.hear(answer.revocations)
         duty = self._duties.take(answer.duty, hospital_id, address)
         statement = request.key_statement
         digest = code_digest(statement.statement, statement.signature, party.certificate)

@@ -6,7 +6,7 @@ from federation.clock import Clock
 from federation.errors import FederationError
 from federation.party.channels import call
 from federation.party.member import Member
-from federation.person.relay import Connect
+from federation.person.dealing import Connect
 from federation.person.trace import Trace
 from federation.protocol import access
 from federation.protocol.consent import peek_duty
@@ -47,13 +47,12 @@ class Duties:
 
     def ask(self, hospital_id: HospitalId, address: str) -> access.Duty:
         """Ask a hospital for the duty of now. Raises NotOnDuty, Unavailable, and as `take`."""
-        now = self._clock()
+        now, channel = self._clock(), self._connect(address, hospital_id)
         request = ask_for_duty(self._member.party(now), hospital_id, now=now, entropy=self._entropy)
         self._trace.note("duty?", self._member.identity, hospital_id, request)
-        answer = call(RecordServiceStub(self._connect(address, hospital_id)).GetDuty, request)
+        answer = call(RecordServiceStub(channel).GetDuty, request)
         self._trace.note("duty", hospital_id, self._member.identity, answer)
-        with suppress(FederationError):  # what is wrong with the hospital's shards, or older, does not count
-            self._member.lists.take(answer.revocations)
+        self._member.lists.hear(answer.revocations)
         return self.take(answer.duty, hospital_id, address)
 
     def at_hand(self, hospital_id: HospitalId, address: str) -> ShownDuty:

@@ -3,13 +3,13 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
 
 from federation.clock import Clock
-from federation.errors import FederationError, IdentityMismatch, OutOfOrder, RecordCutShort, Unavailable
+from federation.errors import IdentityMismatch, OutOfOrder, RecordCutShort, Unavailable
 from federation.party.channels import call, peer_errors
 from federation.party.member import Member
 from federation.person import exhibits
@@ -20,7 +20,11 @@ from federation.protocol.parties import Entropy
 from federation.protocol.record import Established, Intent
 from federation.protocol.verifier import Peer
 from federation.v1.envelope_pb2 import SealedReply, SessionFrame
-from federation.v1.record_pb2 import GetHospitalRequest, OpenSessionRequest, OpenSessionResponse
+from federation.v1.record_pb2 import (
+    GetHospitalRequest,
+    OpenSessionRequest,
+    OpenSessionResponse,
+)
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from keystore.identities import HospitalId
@@ -90,8 +94,7 @@ def address_hospital(channel: grpc.Channel, hospital_id: HospitalId, member: Mem
     """Ask a hospital for its own statements and verify them. Raises IdentityMismatch, Authentication, Unavailable."""
     answer = call(RecordServiceStub(channel).GetHospital, GetHospitalRequest())
     if answer.HasField("revocations"):
-        with suppress(FederationError):  # what is wrong with the hospital's shards, or older, does not count
-            member.lists.take(answer.revocations)
+        member.lists.hear(answer.revocations)
     verifier = member.verifier()
     party = verifier.party(answer.key_statement, ROLE_HOSPITAL, now=now)  # GetHospital.1
     if party.identity != hospital_id:

@@ -34,9 +34,13 @@ def maintain(
 def follow(member: Member, cloud: CloudClient, now: Instant) -> None:
     """Bring bundle and lists up to date, and this member's own KS where the bundle says that its PRK_C has fallen.
 
-    Raises what is wrong with the cloud's answers, Unavailable.
+    Raises what is wrong with the cloud's answers, Unavailable: then the list is the newest of the hospitals dealt with.
     """
-    cloud.refresh(member)
+    try:
+        cloud.refresh(member)
+    except Unavailable:
+        member.lists.hear_beside(member.own_entries)
+        raise
     if member.is_registered and restatement_due(member, now):
         cloud.renew(member)
 

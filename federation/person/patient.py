@@ -24,6 +24,7 @@ from federation.person import exhibits
 from federation.person.access_log import ReadAccess, joined
 from federation.person.code import DoctorCode
 from federation.person.consents import Consents, KeptGrant, NewGrant, consent_of
+from federation.person.dealing import Connect, dealing
 from federation.person.documents import add_document
 from federation.person.errors import NoAnswer, NoDeputy
 from federation.person.evidence import EvidenceBook
@@ -38,7 +39,7 @@ from federation.person.pending import PendingConsultation, PendingStore
 from federation.person.places import Handed, PlacesBook
 from federation.person.profile import Profile
 from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress, open_spool
-from federation.person.relay import Connect, Mailbox, open_mailbox
+from federation.person.relay import Mailbox, open_mailbox
 from federation.person.room_view import RoomView
 from federation.person.trace import Trace
 from federation.person.waiting import PatientActs, WaitingActs
@@ -158,7 +159,7 @@ class PatientClient:
         """Put the client together, with its directory; `password` is what this reading of the body gave."""
         self._member = member
         self._cloud = cloud
-        self._connect = connect
+        self._connect = dealing(connect, member)
         self._password = password
         self._trace = trace
         self._clock = clock
@@ -168,7 +169,7 @@ class PatientClient:
         waiting = WaitingActs(profile.waiting, member)
         self.consents = Consents(member, cloud, self.book, waiting.is_taken_back, clock=clock, entropy=entropy)
         self.hiding = HidingBook(member, cloud, self.consents, clock=clock)
-        self._opener = SessionOpener(member, connect, self.book, trace, clock, entropy)
+        self._opener = SessionOpener(member, self._connect, self.book, trace, clock, entropy)
         self._fetcher = RecordFetcher(self._opener, open_spool(profile.spool, now=clock()))
         self._finder = RecordFinder(member, cloud, self.book, clock)
         self.known_logs = KnownLogs(profile.known_logs, member)
@@ -395,7 +396,7 @@ class PatientClient:
 
     def _view(self, code: DoctorCode, mailbox: Mailbox) -> RoomView:
         room = mailbox.room()
-        self._refresh(room, mailbox)
+        self._refresh(room)
         now, verifier = self._clock(), self._member.verifier()
         doctor = consultation.check_room(room, code.digest, verifier, now=now)
         duty = consultation.check_duty(room, doctor, code.hospital_id, verifier, now=now)
@@ -437,19 +438,15 @@ class PatientClient:
             interruption=interruption,
         )
 
-    def _refresh(self, room: GetRoomResponse, mailbox: Mailbox) -> None:
+    def _refresh(self, room: GetRoomResponse) -> None:
         """Take the cloud's lists, or the relay's where the cloud does not answer; both are signed, none goes back."""
-        lists = self._member.lists
-        lists.ask_beside(mailbox.shards)
         self._is_cloud_silent = True
         with suppress(Unavailable):
             follow(self._member, self._cloud, self._clock())
             self._is_cloud_silent = False
-        # What is wrong with the relay's, or older, does not count: then it is asked for.
-        with suppress(FederationError):
-            excerpt = RevocationExcerpt(certificate_revocation_lists=[room.certificate_revocation_list])
-            excerpt.MergeFrom(room.revocations)
-            lists.take(excerpt)
+        excerpt = RevocationExcerpt(certificate_revocation_lists=[room.certificate_revocation_list])
+        excerpt.MergeFrom(room.revocations)
+        self._member.lists.hear(excerpt)
         if self._is_cloud_silent:
             # The authority may have made another since the newest list, which the relay's hospital fetched itself.
             with suppress(CertificateRejected):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from federation.errors import FederationError
 from federation.party.member import Member
+from federation.person.dealing import Connect
 from federation.person.fetching import Missing
 from federation.person.hospital_session import address_hospital
-from federation.person.relay import Connect
 from federation.person.sealed_files import SealedFiles
 from federation.protocol.access import Grant, Hidden, covers
 from federation.protocol.places import PLACES_LIFE, KnownHospital, narrowed, read_places

@@ -1,13 +1,14 @@
 """One side of a room at the relay: frames put under the next number, frames followed through lost connections."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 
 import grpc
 
 from federation.errors import Conflict, FederationError, Limit, OutOfOrder, Unavailable
 from federation.party.channels import call
+from federation.person.dealing import Connect
 from federation.person.interruption import Interruption
 from federation.protocol.identities import require_identity
 from federation.v1 import consultation_pb2 as pb
@@ -15,12 +16,10 @@ from federation.v1.consultation_pb2 import (
     FollowFramesRequest,
     GetRoomRequest,
     GetRoomResponse,
-    GetRoomShardsRequest,
     PutFrameRequest,
     RelayFrame,
 )
 from federation.v1.consultation_pb2_grpc import RelayServiceStub
-from federation.v1.statement_pb2 import RevocationExcerpt
 from federation.wire.status import from_rpc_error
 from keystore.identities import HospitalId
 
@@ -30,9 +29,6 @@ LONGEST_PAUSE_SECONDS = 5.0
 MOST_PUT_ATTEMPTS = 6
 MOST_NUMBERS_PASSED = 4096
 """How many of its direction's numbers a sender finds taken by others before it gives up."""
-
-Connect = Callable[[str, str], grpc.Channel]
-"""Gives a channel to `host:port` that verifies whose server it is: (address, identity)."""
 
 
 class Mailbox:
@@ -63,11 +59,6 @@ class Mailbox:
     def room(self) -> GetRoomResponse:
         """Fetch whose room it is. Raises NoSuchRoom; nothing of it is verified yet."""
         return call(self._stub.GetRoom, GetRoomRequest(room_id=self.room_id))
-
-    def shards(self, prefixes: Sequence[int], held_crls: Sequence[bytes]) -> RevocationExcerpt:
-        """Fetch shards of the revocation list as the relay has it, and its CRLs but those; nothing is verified yet."""
-        request = GetRoomShardsRequest(room_id=self.room_id, prefixes=prefixes, held_crls=held_crls)
-        return call(self._stub.GetRoomShards, request).revocations
 
     def put(self, frame: RelayFrame) -> None:
         """Put a frame once, however often the connection fails. Raises NoSuchRoom, Limit, Unavailable.

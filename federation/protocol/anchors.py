@@ -21,7 +21,7 @@ from federation.errors import (
 )
 from federation.protocol.authorities import Authority, Crls, crls_that_count
 from federation.protocol.parsing import check
-from federation.protocol.revocations import Listed, NothingAtHand, SomeShards
+from federation.protocol.revocations import Listed, NothingAtHand, SomeShards, prefix_of
 from federation.protocol.statements import open_statement, peek_statement
 from federation.protocol.time import Instant
 from federation.v1.directory_pb2 import KeyPeriod, TrustBundle
@@ -336,7 +336,11 @@ class Lists:
         if self.listed.find(key_entry(key_id)) is not None:
             raise CredentialRevoked("the encryption key is revoked")  # ek.8
 
-    def excerpt(self, prefixes: Iterable[int]) -> RevocationExcerpt:
+    def excerpt(self, entries: Iterable[bytes]) -> RevocationExcerpt:
+        """Return the head, and the shards in which these entries would lie. Raises as `shards`."""
+        return self.shards(map(prefix_of, entries))
+
+    def shards(self, prefixes: Iterable[int]) -> RevocationExcerpt:
         """Return the head, and these shards with their paths. Raises StaleRevocationList, RevocationShardMissing."""
         if self.signed is None:
             raise StaleRevocationList("no revocation list is at hand")

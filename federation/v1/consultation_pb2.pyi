@@ -5,14 +5,12 @@ Consultation (Chen et al. 2020, eq. 11-24): the patient and the doctor prove the
 SEK_1, through a relay that is the paper's insecure channel.
 """
 
-from collections import abc as _abc
 from federation.v1 import access_pb2 as _access_pb2
 from federation.v1 import envelope_pb2 as _envelope_pb2
 from federation.v1 import search_pb2 as _search_pb2
 from federation.v1 import statement_pb2 as _statement_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -127,6 +125,7 @@ class OpenRoomResponse(_message.Message):
     ROOM_ID_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     DUTY_FIELD_NUMBER: _builtins.int
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
     room_id: _builtins.bytes
     """Names the room; 16 random bytes, known only to whom the doctor shows the code."""
     expires_at: _builtins.int
@@ -135,27 +134,36 @@ class OpenRoomResponse(_message.Message):
     def duty(self) -> _access_pb2.ShownDuty:
         """That the doctor is on duty here: what its deposits of this room's visits show."""
 
+    @_builtins.property
+    def revocations(self) -> _statement_pb2.RevocationExcerpt:
+        """The hospital's head of the revocation list, and the shards in which the duty and the hospital's own keys would lie."""
+
     def __init__(
         self,
         *,
         room_id: _builtins.bytes | None = ...,
         expires_at: _builtins.int | None = ...,
         duty: _access_pb2.ShownDuty | None = ...,
+        revocations: _statement_pb2.RevocationExcerpt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "_expires_at", b"_expires_at", "_room_id", b"_room_id", "duty", b"duty", "expires_at", b"expires_at", "room_id", b"room_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "_expires_at", b"_expires_at", "_revocations", b"_revocations", "_room_id", b"_room_id", "duty", b"duty", "expires_at", b"expires_at", "revocations", b"revocations", "room_id", b"room_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "_expires_at", b"_expires_at", "_room_id", b"_room_id", "duty", b"duty", "expires_at", b"expires_at", "room_id", b"room_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duty", b"_duty", "_expires_at", b"_expires_at", "_revocations", b"_revocations", "_room_id", b"_room_id", "duty", b"duty", "expires_at", b"expires_at", "revocations", b"revocations", "room_id", b"room_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duty: _TypeAlias = _typing.Literal["duty"]  # noqa: Y015
     _WhichOneofArgType__duty: _TypeAlias = _typing.Literal["_duty", b"_duty"]  # noqa: Y015
     _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
     _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015
+    _WhichOneofReturnType__revocations: _TypeAlias = _typing.Literal["revocations"]  # noqa: Y015
+    _WhichOneofArgType__revocations: _TypeAlias = _typing.Literal["_revocations", b"_revocations"]  # noqa: Y015
     _WhichOneofReturnType__room_id: _TypeAlias = _typing.Literal["room_id"]  # noqa: Y015
     _WhichOneofArgType__room_id: _TypeAlias = _typing.Literal["_room_id", b"_room_id"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duty) -> _WhichOneofReturnType__duty | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocations) -> _WhichOneofReturnType__revocations | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__room_id) -> _WhichOneofReturnType__room_id | None: ...
 
@@ -257,68 +265,6 @@ class GetRoomResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revocations) -> _WhichOneofReturnType__revocations | None: ...
 
 Global___GetRoomResponse: _TypeAlias = GetRoomResponse  # noqa: Y015
-
-@_typing.final
-class GetRoomShardsRequest(_message.Message):
-    """Asks for shards."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ROOM_ID_FIELD_NUMBER: _builtins.int
-    PREFIXES_FIELD_NUMBER: _builtins.int
-    HELD_CRLS_FIELD_NUMBER: _builtins.int
-    room_id: _builtins.bytes
-    """The room."""
-    @_builtins.property
-    def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The first 12 bits of the entries in question, each once."""
-
-    @_builtins.property
-    def held_crls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """SHA-256 of the CRLs at hand, which are not sent again."""
-
-    def __init__(
-        self,
-        *,
-        room_id: _builtins.bytes | None = ...,
-        prefixes: _abc.Iterable[_builtins.int] | None = ...,
-        held_crls: _abc.Iterable[_builtins.bytes] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_room_id", b"_room_id", "room_id", b"room_id"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_room_id", b"_room_id", "held_crls", b"held_crls", "prefixes", b"prefixes", "room_id", b"room_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__room_id: _TypeAlias = _typing.Literal["room_id"]  # noqa: Y015
-    _WhichOneofArgType__room_id: _TypeAlias = _typing.Literal["_room_id", b"_room_id"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__room_id) -> _WhichOneofReturnType__room_id | None: ...
-
-Global___GetRoomShardsRequest: _TypeAlias = GetRoomShardsRequest  # noqa: Y015
-
-@_typing.final
-class GetRoomShardsResponse(_message.Message):
-    """The shards."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REVOCATIONS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def revocations(self) -> _statement_pb2.RevocationExcerpt:
-        """Those that were asked for, with their paths, and the CRLs that the asker does not have."""
-
-    def __init__(
-        self,
-        *,
-        revocations: _statement_pb2.RevocationExcerpt | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_revocations", b"_revocations", "revocations", b"revocations"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revocations", b"_revocations", "revocations", b"revocations"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__revocations: _TypeAlias = _typing.Literal["revocations"]  # noqa: Y015
-    _WhichOneofArgType__revocations: _TypeAlias = _typing.Literal["_revocations", b"_revocations"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocations) -> _WhichOneofReturnType__revocations | None: ...
-
-Global___GetRoomShardsResponse: _TypeAlias = GetRoomShardsResponse  # noqa: Y015
 
 @_typing.final
 class RelayFrame(_message.Message):

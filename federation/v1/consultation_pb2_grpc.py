@@ -45,11 +45,6 @@ class RelayServiceStub(object):
                 request_serializer=federation_dot_v1_dot_consultation__pb2.GetRoomRequest.SerializeToString,
                 response_deserializer=federation_dot_v1_dot_consultation__pb2.GetRoomResponse.FromString,
                 _registered_method=True)
-        self.GetRoomShards = channel.unary_unary(
-                '/federation.v1.RelayService/GetRoomShards',
-                request_serializer=federation_dot_v1_dot_consultation__pb2.GetRoomShardsRequest.SerializeToString,
-                response_deserializer=federation_dot_v1_dot_consultation__pb2.GetRoomShardsResponse.FromString,
-                _registered_method=True)
         self.PutFrame = channel.unary_unary(
                 '/federation.v1.RelayService/PutFrame',
                 request_serializer=federation_dot_v1_dot_consultation__pb2.PutFrameRequest.SerializeToString,
@@ -80,13 +75,6 @@ class RelayServiceServicer(object):
 
     def GetRoom(self, request, context):
         """Gives what a patient needs to know of the room's doctor. The patient checks it against the doctor's code.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetRoomShards(self, request, context):
-        """Gives shards of the revocation list as the hospital has it: for who is in the room and can't reach the public cloud.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,11 +113,6 @@ def add_RelayServiceServicer_to_server(servicer, server):
                     servicer.GetRoom,
                     request_deserializer=federation_dot_v1_dot_consultation__pb2.GetRoomRequest.FromString,
                     response_serializer=federation_dot_v1_dot_consultation__pb2.GetRoomResponse.SerializeToString,
-            ),
-            'GetRoomShards': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetRoomShards,
-                    request_deserializer=federation_dot_v1_dot_consultation__pb2.GetRoomShardsRequest.FromString,
-                    response_serializer=federation_dot_v1_dot_consultation__pb2.GetRoomShardsResponse.SerializeToString,
             ),
             'PutFrame': grpc.unary_unary_rpc_method_handler(
                     servicer.PutFrame,
@@ -202,33 +185,6 @@ class RelayService(object):
             '/federation.v1.RelayService/GetRoom',
             federation_dot_v1_dot_consultation__pb2.GetRoomRequest.SerializeToString,
             federation_dot_v1_dot_consultation__pb2.GetRoomResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetRoomShards(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/federation.v1.RelayService/GetRoomShards',
-            federation_dot_v1_dot_consultation__pb2.GetRoomShardsRequest.SerializeToString,
-            federation_dot_v1_dot_consultation__pb2.GetRoomShardsResponse.FromString,
             options,
             channel_credentials,
             insecure,

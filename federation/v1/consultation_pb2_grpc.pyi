@@ -39,8 +39,6 @@ class RelayServiceStub:
     """Opens a room for a registered doctor, for at most 12 hours."""
     GetRoom: _grpc.UnaryUnaryMultiCallable[_consultation_pb2.GetRoomRequest, _consultation_pb2.GetRoomResponse]
     """Gives what a patient needs to know of the room's doctor. The patient checks it against the doctor's code."""
-    GetRoomShards: _grpc.UnaryUnaryMultiCallable[_consultation_pb2.GetRoomShardsRequest, _consultation_pb2.GetRoomShardsResponse]
-    """Gives shards of the revocation list as the hospital has it: for who is in the room and can't reach the public cloud."""
     PutFrame: _grpc.UnaryUnaryMultiCallable[_consultation_pb2.PutFrameRequest, _consultation_pb2.PutFrameResponse]
     """Puts one frame into a room. A frame put again under the same number is taken once."""
     FollowFrames: _grpc.UnaryStreamMultiCallable[_consultation_pb2.FollowFramesRequest, _consultation_pb2.FollowFramesResponse]
@@ -57,8 +55,6 @@ class RelayServiceAsyncStub(RelayServiceStub):
     """Opens a room for a registered doctor, for at most 12 hours."""
     GetRoom: _aio.UnaryUnaryMultiCallable[_consultation_pb2.GetRoomRequest, _consultation_pb2.GetRoomResponse]  # type: ignore[assignment]
     """Gives what a patient needs to know of the room's doctor. The patient checks it against the doctor's code."""
-    GetRoomShards: _aio.UnaryUnaryMultiCallable[_consultation_pb2.GetRoomShardsRequest, _consultation_pb2.GetRoomShardsResponse]  # type: ignore[assignment]
-    """Gives shards of the revocation list as the hospital has it: for who is in the room and can't reach the public cloud."""
     PutFrame: _aio.UnaryUnaryMultiCallable[_consultation_pb2.PutFrameRequest, _consultation_pb2.PutFrameResponse]  # type: ignore[assignment]
     """Puts one frame into a room. A frame put again under the same number is taken once."""
     FollowFrames: _aio.UnaryStreamMultiCallable[_consultation_pb2.FollowFramesRequest, _consultation_pb2.FollowFramesResponse]  # type: ignore[assignment]
@@ -84,14 +80,6 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_consultation_pb2.GetRoomResponse, _abc.Awaitable[_consultation_pb2.GetRoomResponse]]:
         """Gives what a patient needs to know of the room's doctor. The patient checks it against the doctor's code."""
-
-    @_abc_1.abstractmethod
-    def GetRoomShards(
-        self,
-        request: _consultation_pb2.GetRoomShardsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_consultation_pb2.GetRoomShardsResponse, _abc.Awaitable[_consultation_pb2.GetRoomShardsResponse]]:
-        """Gives shards of the revocation list as the hospital has it: for who is in the room and can't reach the public cloud."""
 
     @_abc_1.abstractmethod
     def PutFrame(

@@ -381,6 +381,62 @@ class GetDutyResponse(_message.Message):
 Global___GetDutyResponse: _TypeAlias = GetDutyResponse  # noqa: Y015
 
 @_typing.final
+class GetHospitalShardsRequest(_message.Message):
+    """Asks for shards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREFIXES_FIELD_NUMBER: _builtins.int
+    HELD_CRLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The first 12 bits of the entries in question, each once."""
+
+    @_builtins.property
+    def held_crls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of the CRLs at hand, which are not sent again."""
+
+    def __init__(
+        self,
+        *,
+        prefixes: _abc.Iterable[_builtins.int] | None = ...,
+        held_crls: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_crls", b"held_crls", "prefixes", b"prefixes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHospitalShardsRequest: _TypeAlias = GetHospitalShardsRequest  # noqa: Y015
+
+@_typing.final
+class GetHospitalShardsResponse(_message.Message):
+    """The shards."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def revocations(self) -> _statement_pb2.RevocationExcerpt:
+        """Those that were asked for, with their paths, and the CRLs that the asker does not have."""
+
+    def __init__(
+        self,
+        *,
+        revocations: _statement_pb2.RevocationExcerpt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_revocations", b"_revocations", "revocations", b"revocations"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_revocations", b"_revocations", "revocations", b"revocations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__revocations: _TypeAlias = _typing.Literal["revocations"]  # noqa: Y015
+    _WhichOneofArgType__revocations: _TypeAlias = _typing.Literal["_revocations", b"_revocations"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revocations) -> _WhichOneofReturnType__revocations | None: ...
+
+Global___GetHospitalShardsResponse: _TypeAlias = GetHospitalShardsResponse  # noqa: Y015
+
+@_typing.final
 class RecordOpening(_message.Message):
     """d3 (eq. 34): {Cert_D or empty, T_D3, ID_A, serial_HPC, R_D3, E_D, R_A1, c_P, kappa_D, KS_A, EK_A, Sig_D3}. A, who asks, is a
     doctor, or a patient; the sender is not named in clear.

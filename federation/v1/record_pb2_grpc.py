@@ -50,6 +50,11 @@ class RecordServiceStub(object):
                 request_serializer=federation_dot_v1_dot_record__pb2.GetDutyRequest.SerializeToString,
                 response_deserializer=federation_dot_v1_dot_record__pb2.GetDutyResponse.FromString,
                 _registered_method=True)
+        self.GetHospitalShards = channel.unary_unary(
+                '/federation.v1.RecordService/GetHospitalShards',
+                request_serializer=federation_dot_v1_dot_record__pb2.GetHospitalShardsRequest.SerializeToString,
+                response_deserializer=federation_dot_v1_dot_record__pb2.GetHospitalShardsResponse.FromString,
+                _registered_method=True)
 
 
 class RecordServiceServicer(object):
@@ -77,6 +82,13 @@ class RecordServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetHospitalShards(self, request, context):
+        """Gives shards of the revocation list as the hospital has it: for who deals with it and can't reach the public cloud.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecordServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +106,11 @@ def add_RecordServiceServicer_to_server(servicer, server):
                     servicer.GetDuty,
                     request_deserializer=federation_dot_v1_dot_record__pb2.GetDutyRequest.FromString,
                     response_serializer=federation_dot_v1_dot_record__pb2.GetDutyResponse.SerializeToString,
+            ),
+            'GetHospitalShards': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHospitalShards,
+                    request_deserializer=federation_dot_v1_dot_record__pb2.GetHospitalShardsRequest.FromString,
+                    response_serializer=federation_dot_v1_dot_record__pb2.GetHospitalShardsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +195,33 @@ class RecordService(object):
             '/federation.v1.RecordService/GetDuty',
             federation_dot_v1_dot_record__pb2.GetDutyRequest.SerializeToString,
             federation_dot_v1_dot_record__pb2.GetDutyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHospitalShards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/federation.v1.RecordService/GetHospitalShards',
+            federation_dot_v1_dot_record__pb2.GetHospitalShardsRequest.SerializeToString,
+            federation_dot_v1_dot_record__pb2.GetHospitalShardsResponse.FromString,
             options,
             channel_credentials,
             insecure,

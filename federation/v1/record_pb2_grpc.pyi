@@ -41,6 +41,8 @@ class RecordServiceStub:
     """Gives the hospital's own key statement and encryption key, to address D3 without the index."""
     GetDuty: _grpc.UnaryUnaryMultiCallable[_record_pb2.GetDutyRequest, _record_pb2.GetDutyResponse]
     """States that a doctor is on duty here, as the hospital's roster says."""
+    GetHospitalShards: _grpc.UnaryUnaryMultiCallable[_record_pb2.GetHospitalShardsRequest, _record_pb2.GetHospitalShardsResponse]
+    """Gives shards of the revocation list as the hospital has it: for who deals with it and can't reach the public cloud."""
 
 @_typing.type_check_only
 class RecordServiceAsyncStub(RecordServiceStub):
@@ -53,6 +55,8 @@ class RecordServiceAsyncStub(RecordServiceStub):
     """Gives the hospital's own key statement and encryption key, to address D3 without the index."""
     GetDuty: _aio.UnaryUnaryMultiCallable[_record_pb2.GetDutyRequest, _record_pb2.GetDutyResponse]  # type: ignore[assignment]
     """States that a doctor is on duty here, as the hospital's roster says."""
+    GetHospitalShards: _aio.UnaryUnaryMultiCallable[_record_pb2.GetHospitalShardsRequest, _record_pb2.GetHospitalShardsResponse]  # type: ignore[assignment]
+    """Gives shards of the revocation list as the hospital has it: for who deals with it and can't reach the public cloud."""
 
 class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
     """The hospital's private cloud."""
@@ -80,5 +84,13 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_record_pb2.GetDutyResponse, _abc.Awaitable[_record_pb2.GetDutyResponse]]:
         """States that a doctor is on duty here, as the hospital's roster says."""
+
+    @_abc_1.abstractmethod
+    def GetHospitalShards(
+        self,
+        request: _record_pb2.GetHospitalShardsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_record_pb2.GetHospitalShardsResponse, _abc.Awaitable[_record_pb2.GetHospitalShardsResponse]]:
+        """Gives shards of the revocation list as the hospital has it: for who deals with it and can't reach the public cloud."""
 
 def add_RecordServiceServicer_to_server(servicer: RecordServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -103,7 +103,6 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
     "federation.v1.RelayService": {
         "OpenRoom": _anyone(_ROOM),
         "GetRoom": _anyone(_NAMED, most_response_bytes=_LISTS),
-        "GetRoomShards": _anyone(_SHARDS, most_response_bytes=_LISTS),
         "PutFrame": _anyone(_FRAME, is_opener=False),
         "CloseRoom": _anyone(_NAMED),
         "FollowFrames": _anyone(_NAMED, is_opener=False, most_response_bytes=_FRAME, longest=_LONGEST_FOLLOWING),
@@ -112,6 +111,7 @@ _SERVICES: dict[str, dict[str, MethodRule]] = {
         "OpenSession": _anyone(_FRAME, most_response_bytes=_FRAME, longest=_LONGEST_STREAM, signs_anew=True),
         "GetHospital": _anyone(_EMPTY, is_opener=False),
         "GetDuty": _anyone(_ROOM),
+        "GetHospitalShards": _anyone(_SHARDS, most_response_bytes=_LISTS),
     },
     "federation.v1.LogService": {
         "GetLogHead": _anyone(_NAMED),

@@ -27,7 +27,7 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 	if err != nil {
 		return nil, err
 	}
-	connection, err := d.Member.dial(address, hospitalID)
+	connection, err := d.Member.dialHospital(address, hospitalID)
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +42,7 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 		connection.Close()
 		return nil, err
 	}
+	d.Member.hear(answer.GetRevocations())
 	says, err := d.takeDuty(answer.GetDuty(), hospitalID, address)
 	if err != nil {
 		connection.Close()

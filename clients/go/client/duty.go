@@ -47,7 +47,7 @@ func (d *Doctor) askForDuty(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	connection, err := d.Member.dial(d.duty.address, d.duty.hospitalID)
+	connection, err := d.Member.dialHospital(d.duty.address, d.duty.hospitalID)
 	if err != nil {
 		return err
 	}
@@ -56,6 +56,7 @@ func (d *Doctor) askForDuty(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.Member.hear(answer.GetRevocations())
 	_, err = d.takeDuty(answer.GetDuty(), d.duty.hospitalID, d.duty.address)
 	return err
 }

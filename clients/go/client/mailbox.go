@@ -48,11 +48,6 @@ func (m *mailbox) whose(ctx context.Context) (*pb.GetRoomResponse, error) {
 	return m.service.GetRoom(ctx, &pb.GetRoomRequest{RoomId: m.room})
 }
 
-func (m *mailbox) shards(ctx context.Context, prefixes []uint32, heldCRLs [][]byte) (*pb.RevocationExcerpt, error) {
-	answer, err := m.service.GetRoomShards(ctx, &pb.GetRoomShardsRequest{RoomId: m.room, Prefixes: prefixes, HeldCrls: heldCRLs})
-	return answer.GetRevocations(), err
-}
-
 // put puts a frame once, however often the connection fails: the relay takes the same frame again under its number, and a number that
 // somebody else's frame has is passed over.
 func (m *mailbox) put(ctx context.Context, frame *pb.RelayFrame) error {

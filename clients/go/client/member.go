@@ -24,8 +24,9 @@ type Member struct {
 	bundle  *protocol.TrustedBundle
 	lists   protocol.Lists
 
-	shards             protocol.Shards // of the root of the head at hand
-	askCloud, askRelay askShards
+	shards    protocol.Shards // of the root of the head at hand
+	askCloud  askShards
+	askBeside []beside // the latest first
 }
 
 // NewMember gives who is at home, and what its addresses may lead to. Refuses as protocol.Pin.
@@ -121,6 +122,15 @@ func (m *Member) keyStatement() (*pb.SignedStatement, error) {
 
 func (m *Member) dial(address, identity string) (*grpc.ClientConn, error) {
 	return m.dialing.dial(address, identity, m.bundle)
+}
+
+// dialHospital gives a connection to a hospital, which is asked from now on for what is looked up where the cloud does not answer.
+func (m *Member) dialHospital(address, hospitalID string) (*grpc.ClientConn, error) {
+	connection, err := m.dial(address, hospitalID)
+	if err == nil {
+		m.dealWith(hospitalID, connection)
+	}
+	return connection, err
 }
 
 func roleOf(identity string) pb.Role {

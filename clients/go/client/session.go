@@ -39,7 +39,7 @@ func (a *Asker) openSession(ctx context.Context, address, hospitalID string, hos
 			return opened, err
 		}
 	}
-	connection, err := a.Member.dial(address, hospitalID)
+	connection, err := a.Member.dialHospital(address, hospitalID)
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +48,7 @@ func (a *Asker) openSession(ctx context.Context, address, hospitalID string, hos
 	if err != nil {
 		return nil, err
 	}
+	a.Member.hear(answer.GetRevocations())
 	if hospital, err = protocol.AddressHospital(hospitalID, answer, a.Member.Verifier(), a.Member.clock()); err != nil {
 		return nil, err
 	}
@@ -59,7 +60,7 @@ func (a *Asker) openWith(ctx context.Context, address string, hospital *protocol
 	if err != nil {
 		return nil, err
 	}
-	connection, err := a.Member.dial(address, hospital.Identity)
+	connection, err := a.Member.dialHospital(address, hospital.Identity)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,10 @@ package client
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
+
+	"google.golang.org/grpc"
 
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
@@ -13,12 +16,30 @@ import (
 const (
 	shardsTime    = 10 * time.Second
 	mostKeptParts = 128
+	mostBeside    = 4
 )
 
 // askShards fetches the shards of these prefixes, and the CRLs but those of these digests; nothing of it is verified yet.
 type askShards func(ctx context.Context, prefixes []uint32, heldCRLs [][]byte) (*pb.RevocationExcerpt, error)
 
-// Find looks an entry up in the shards at hand, and asks for the one in which it would lie: the cloud, or else the relay of the room. Refuses
+// beside is a hospital that this member deals with.
+type beside struct {
+	hospitalID string
+	ask        askShards
+}
+
+// dealWith has a hospital asked, before those that were dealt with earlier: what is at hand of one may be newer than what the next has.
+func (m *Member) dealWith(hospitalID string, connection *grpc.ClientConn) {
+	ask := func(ctx context.Context, prefixes []uint32, heldCRLs [][]byte) (*pb.RevocationExcerpt, error) {
+		request := &pb.GetHospitalShardsRequest{Prefixes: prefixes, HeldCrls: heldCRLs}
+		answer, err := pb.NewRecordServiceClient(connection).GetHospitalShards(ctx, request)
+		return answer.GetRevocations(), err
+	}
+	others := slices.DeleteFunc(m.askBeside, func(other beside) bool { return other.hospitalID == hospitalID })
+	m.askBeside = append([]beside{{hospitalID, ask}}, others[:min(len(others), mostBeside-1)]...)
+}
+
+// Find looks an entry up in the shards at hand, and asks for the one in which it would lie: the cloud, or else whom it deals with. Refuses
 // with REVOCATION_SHARD_MISSING where nobody gives it.
 func (m *Member) Find(entry []byte) (protocol.Instant, bool, error) {
 	if _, isHere := m.shards[protocol.PrefixOf(entry)]; !isHere {
@@ -33,10 +54,7 @@ func (m *Member) ask(prefix uint32) error {
 	ctx, cancel := context.WithTimeout(context.Background(), shardsTime)
 	defer cancel()
 	var failure error
-	for _, ask := range []askShards{m.askCloud, m.askRelay} {
-		if ask == nil {
-			continue
-		}
+	for _, ask := range m.asked() {
 		excerpt, err := ask(ctx, []uint32{prefix}, m.heldCRLs())
 		if err == nil {
 			err = m.takeShards(excerpt)
@@ -47,6 +65,21 @@ func (m *Member) ask(prefix uint32) error {
 		failure = err
 	}
 	return refusal.Because(failure, refusal.RevocationShardMissing, "the part of the revocation list in which it would stand can't be had now")
+}
+
+func (m *Member) asked() (asks []askShards) {
+	if m.askCloud != nil {
+		asks = append(asks, m.askCloud)
+	}
+	for _, other := range m.askBeside {
+		asks = append(asks, other.ask)
+	}
+	return asks
+}
+
+// hear takes what a peer shows of the list. What is wrong with it, or older, does not count: then it is asked for.
+func (m *Member) hear(excerpt *pb.RevocationExcerpt) {
+	_ = m.takeShards(excerpt)
 }
 
 // takeShards takes a head if it is newer than the one at hand, with the CRLs that came with it, and the shards that it proves: of no other

@@ -176,7 +176,9 @@ type OpenRoomResponse struct {
 	// When the room and its frames go.
 	ExpiresAt *uint64 `protobuf:"varint,2,opt,name=expires_at,json=expiresAt,proto3,oneof" json:"expires_at,omitempty"`
 	// That the doctor is on duty here: what its deposits of this room's visits show.
-	Duty          *ShownDuty `protobuf:"bytes,3,opt,name=duty,proto3,oneof" json:"duty,omitempty"`
+	Duty *ShownDuty `protobuf:"bytes,3,opt,name=duty,proto3,oneof" json:"duty,omitempty"`
+	// The hospital's head of the revocation list, and the shards in which the duty and the hospital's own keys would lie.
+	Revocations   *RevocationExcerpt `protobuf:"bytes,4,opt,name=revocations,proto3,oneof" json:"revocations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -228,6 +230,13 @@ func (x *OpenRoomResponse) GetExpiresAt() uint64 {
 func (x *OpenRoomResponse) GetDuty() *ShownDuty {
 	if x != nil {
 		return x.Duty
+	}
+	return nil
+}
+
+func (x *OpenRoomResponse) GetRevocations() *RevocationExcerpt {
+	if x != nil {
+		return x.Revocations
 	}
 	return nil
 }
@@ -369,116 +378,6 @@ func (x *GetRoomResponse) GetDuty() *ShownDuty {
 	return nil
 }
 
-// Asks for shards.
-type GetRoomShardsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The room.
-	RoomId []byte `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3,oneof" json:"room_id,omitempty"`
-	// The first 12 bits of the entries in question, each once.
-	Prefixes []uint32 `protobuf:"varint,2,rep,packed,name=prefixes,proto3" json:"prefixes,omitempty"`
-	// SHA-256 of the CRLs at hand, which are not sent again.
-	HeldCrls      [][]byte `protobuf:"bytes,3,rep,name=held_crls,json=heldCrls,proto3" json:"held_crls,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetRoomShardsRequest) Reset() {
-	*x = GetRoomShardsRequest{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetRoomShardsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetRoomShardsRequest) ProtoMessage() {}
-
-func (x *GetRoomShardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetRoomShardsRequest.ProtoReflect.Descriptor instead.
-func (*GetRoomShardsRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *GetRoomShardsRequest) GetRoomId() []byte {
-	if x != nil {
-		return x.RoomId
-	}
-	return nil
-}
-
-func (x *GetRoomShardsRequest) GetPrefixes() []uint32 {
-	if x != nil {
-		return x.Prefixes
-	}
-	return nil
-}
-
-func (x *GetRoomShardsRequest) GetHeldCrls() [][]byte {
-	if x != nil {
-		return x.HeldCrls
-	}
-	return nil
-}
-
-// The shards.
-type GetRoomShardsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Those that were asked for, with their paths, and the CRLs that the asker does not have.
-	Revocations   *RevocationExcerpt `protobuf:"bytes,1,opt,name=revocations,proto3,oneof" json:"revocations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetRoomShardsResponse) Reset() {
-	*x = GetRoomShardsResponse{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetRoomShardsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetRoomShardsResponse) ProtoMessage() {}
-
-func (x *GetRoomShardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetRoomShardsResponse.ProtoReflect.Descriptor instead.
-func (*GetRoomShardsResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *GetRoomShardsResponse) GetRevocations() *RevocationExcerpt {
-	if x != nil {
-		return x.Revocations
-	}
-	return nil
-}
-
 // What the relay carries.
 type RelayFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -497,7 +396,7 @@ type RelayFrame struct {
 
 func (x *RelayFrame) Reset() {
 	*x = RelayFrame{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[6]
+	mi := &file_federation_v1_consultation_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -509,7 +408,7 @@ func (x *RelayFrame) String() string {
 func (*RelayFrame) ProtoMessage() {}
 
 func (x *RelayFrame) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[6]
+	mi := &file_federation_v1_consultation_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -522,7 +421,7 @@ func (x *RelayFrame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelayFrame.ProtoReflect.Descriptor instead.
 func (*RelayFrame) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{6}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RelayFrame) GetContent() isRelayFrame_Content {
@@ -617,7 +516,7 @@ type PutFrameRequest struct {
 
 func (x *PutFrameRequest) Reset() {
 	*x = PutFrameRequest{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[7]
+	mi := &file_federation_v1_consultation_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -629,7 +528,7 @@ func (x *PutFrameRequest) String() string {
 func (*PutFrameRequest) ProtoMessage() {}
 
 func (x *PutFrameRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[7]
+	mi := &file_federation_v1_consultation_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -642,7 +541,7 @@ func (x *PutFrameRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFrameRequest.ProtoReflect.Descriptor instead.
 func (*PutFrameRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{7}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PutFrameRequest) GetRoomId() []byte {
@@ -682,7 +581,7 @@ type PutFrameResponse struct {
 
 func (x *PutFrameResponse) Reset() {
 	*x = PutFrameResponse{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[8]
+	mi := &file_federation_v1_consultation_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -694,7 +593,7 @@ func (x *PutFrameResponse) String() string {
 func (*PutFrameResponse) ProtoMessage() {}
 
 func (x *PutFrameResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[8]
+	mi := &file_federation_v1_consultation_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -707,7 +606,7 @@ func (x *PutFrameResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFrameResponse.ProtoReflect.Descriptor instead.
 func (*PutFrameResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{8}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{6}
 }
 
 // Follows frames.
@@ -725,7 +624,7 @@ type FollowFramesRequest struct {
 
 func (x *FollowFramesRequest) Reset() {
 	*x = FollowFramesRequest{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[9]
+	mi := &file_federation_v1_consultation_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +636,7 @@ func (x *FollowFramesRequest) String() string {
 func (*FollowFramesRequest) ProtoMessage() {}
 
 func (x *FollowFramesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[9]
+	mi := &file_federation_v1_consultation_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +649,7 @@ func (x *FollowFramesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowFramesRequest.ProtoReflect.Descriptor instead.
 func (*FollowFramesRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{9}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FollowFramesRequest) GetRoomId() []byte {
@@ -787,7 +686,7 @@ type FollowFramesResponse struct {
 
 func (x *FollowFramesResponse) Reset() {
 	*x = FollowFramesResponse{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[10]
+	mi := &file_federation_v1_consultation_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +698,7 @@ func (x *FollowFramesResponse) String() string {
 func (*FollowFramesResponse) ProtoMessage() {}
 
 func (x *FollowFramesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[10]
+	mi := &file_federation_v1_consultation_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +711,7 @@ func (x *FollowFramesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowFramesResponse.ProtoReflect.Descriptor instead.
 func (*FollowFramesResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{10}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FollowFramesResponse) GetNumber() uint64 {
@@ -842,7 +741,7 @@ type CloseRoomRequest struct {
 
 func (x *CloseRoomRequest) Reset() {
 	*x = CloseRoomRequest{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[11]
+	mi := &file_federation_v1_consultation_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +753,7 @@ func (x *CloseRoomRequest) String() string {
 func (*CloseRoomRequest) ProtoMessage() {}
 
 func (x *CloseRoomRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[11]
+	mi := &file_federation_v1_consultation_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -867,7 +766,7 @@ func (x *CloseRoomRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRoomRequest.ProtoReflect.Descriptor instead.
 func (*CloseRoomRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{11}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CloseRoomRequest) GetRoomId() []byte {
@@ -893,7 +792,7 @@ type CloseRoomResponse struct {
 
 func (x *CloseRoomResponse) Reset() {
 	*x = CloseRoomResponse{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[12]
+	mi := &file_federation_v1_consultation_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +804,7 @@ func (x *CloseRoomResponse) String() string {
 func (*CloseRoomResponse) ProtoMessage() {}
 
 func (x *CloseRoomResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[12]
+	mi := &file_federation_v1_consultation_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +817,7 @@ func (x *CloseRoomResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRoomResponse.ProtoReflect.Descriptor instead.
 func (*CloseRoomResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{12}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{10}
 }
 
 // p1 (eq. 12): {ID_P, B_P, R_P1, serial_D, R_P2, E_P, T_P1, kappa_P, KS_P, EK_P, Sig_P1}.
@@ -953,7 +852,7 @@ type ConsultationOpening struct {
 
 func (x *ConsultationOpening) Reset() {
 	*x = ConsultationOpening{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[13]
+	mi := &file_federation_v1_consultation_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +864,7 @@ func (x *ConsultationOpening) String() string {
 func (*ConsultationOpening) ProtoMessage() {}
 
 func (x *ConsultationOpening) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[13]
+	mi := &file_federation_v1_consultation_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +877,7 @@ func (x *ConsultationOpening) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsultationOpening.ProtoReflect.Descriptor instead.
 func (*ConsultationOpening) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{13}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConsultationOpening) GetPatientId() string {
@@ -1087,7 +986,7 @@ type ConsultationReply struct {
 
 func (x *ConsultationReply) Reset() {
 	*x = ConsultationReply{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[14]
+	mi := &file_federation_v1_consultation_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +998,7 @@ func (x *ConsultationReply) String() string {
 func (*ConsultationReply) ProtoMessage() {}
 
 func (x *ConsultationReply) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[14]
+	mi := &file_federation_v1_consultation_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1011,7 @@ func (x *ConsultationReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsultationReply.ProtoReflect.Descriptor instead.
 func (*ConsultationReply) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{14}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConsultationReply) GetDoctorId() string {
@@ -1212,7 +1111,7 @@ type BiosignalDelivery struct {
 
 func (x *BiosignalDelivery) Reset() {
 	*x = BiosignalDelivery{}
-	mi := &file_federation_v1_consultation_proto_msgTypes[15]
+	mi := &file_federation_v1_consultation_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1123,7 @@ func (x *BiosignalDelivery) String() string {
 func (*BiosignalDelivery) ProtoMessage() {}
 
 func (x *BiosignalDelivery) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_consultation_proto_msgTypes[15]
+	mi := &file_federation_v1_consultation_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1136,7 @@ func (x *BiosignalDelivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BiosignalDelivery.ProtoReflect.Descriptor instead.
 func (*BiosignalDelivery) Descriptor() ([]byte, []int) {
-	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{15}
+	return file_federation_v1_consultation_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BiosignalDelivery) GetBiosignalSizeBytes() uint64 {
@@ -1308,16 +1207,18 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\n" +
 	"\b_sent_atB\f\n" +
 	"\n" +
-	"_signature\"\xbb\x01\n" +
+	"_signature\"\x94\x02\n" +
 	"\x10OpenRoomResponse\x12$\n" +
 	"\aroom_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\x06roomId\x88\x01\x01\x12*\n" +
 	"\n" +
 	"expires_at\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x01R\texpiresAt\x88\x01\x01\x121\n" +
-	"\x04duty\x18\x03 \x01(\v2\x18.federation.v1.ShownDutyH\x02R\x04duty\x88\x01\x01B\n" +
+	"\x04duty\x18\x03 \x01(\v2\x18.federation.v1.ShownDutyH\x02R\x04duty\x88\x01\x01\x12G\n" +
+	"\vrevocations\x18\x04 \x01(\v2 .federation.v1.RevocationExcerptH\x03R\vrevocations\x88\x01\x01B\n" +
 	"\n" +
 	"\b_room_idB\r\n" +
 	"\v_expires_atB\a\n" +
-	"\x05_duty\"B\n" +
+	"\x05_dutyB\x0e\n" +
+	"\f_revocations\"B\n" +
 	"\x0eGetRoomRequest\x12$\n" +
 	"\aroom_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\x06roomId\x88\x01\x01B\n" +
 	"\n" +
@@ -1334,16 +1235,7 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\x19_encryption_key_statementB\x0e\n" +
 	"\f_revocationsB\x1e\n" +
 	"\x1c_certificate_revocation_listB\a\n" +
-	"\x05_duty\"\x93\x01\n" +
-	"\x14GetRoomShardsRequest\x12$\n" +
-	"\aroom_id\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\x0eH\x00R\x06roomId\x88\x01\x01\x12\"\n" +
-	"\bprefixes\x18\x02 \x03(\rB\x06\xca\xda\x18\x02\x18 R\bprefixes\x12%\n" +
-	"\theld_crls\x18\x03 \x03(\fB\b\xca\xda\x18\x04\b\r\x18@R\bheldCrlsB\n" +
-	"\n" +
-	"\b_room_id\"p\n" +
-	"\x15GetRoomShardsResponse\x12G\n" +
-	"\vrevocations\x18\x01 \x01(\v2 .federation.v1.RevocationExcerptH\x00R\vrevocations\x88\x01\x01B\x0e\n" +
-	"\f_revocations\"\xf5\x01\n" +
+	"\x05_duty\"\xf5\x01\n" +
 	"\n" +
 	"RelayFrame\x128\n" +
 	"\aopening\x18\x01 \x01(\v2\x1c.federation.v1.SealedOpeningH\x00R\aopening\x122\n" +
@@ -1461,11 +1353,10 @@ const file_federation_v1_consultation_proto_rawDesc = "" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13DIRECTION_TO_DOCTOR\x10\x01\x12\x18\n" +
-	"\x14DIRECTION_TO_PATIENT\x10\x022\xf9\x03\n" +
+	"\x14DIRECTION_TO_PATIENT\x10\x022\x9d\x03\n" +
 	"\fRelayService\x12K\n" +
 	"\bOpenRoom\x12\x1e.federation.v1.OpenRoomRequest\x1a\x1f.federation.v1.OpenRoomResponse\x12H\n" +
-	"\aGetRoom\x12\x1d.federation.v1.GetRoomRequest\x1a\x1e.federation.v1.GetRoomResponse\x12Z\n" +
-	"\rGetRoomShards\x12#.federation.v1.GetRoomShardsRequest\x1a$.federation.v1.GetRoomShardsResponse\x12K\n" +
+	"\aGetRoom\x12\x1d.federation.v1.GetRoomRequest\x1a\x1e.federation.v1.GetRoomResponse\x12K\n" +
 	"\bPutFrame\x12\x1e.federation.v1.PutFrameRequest\x1a\x1f.federation.v1.PutFrameResponse\x12Y\n" +
 	"\fFollowFrames\x12\".federation.v1.FollowFramesRequest\x1a#.federation.v1.FollowFramesResponse0\x01\x12N\n" +
 	"\tCloseRoom\x12\x1f.federation.v1.CloseRoomRequest\x1a .federation.v1.CloseRoomResponseBL\n" +
@@ -1484,71 +1375,67 @@ func file_federation_v1_consultation_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_consultation_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_federation_v1_consultation_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_federation_v1_consultation_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_federation_v1_consultation_proto_goTypes = []any{
-	(Direction)(0),                // 0: federation.v1.Direction
-	(*OpenRoomRequest)(nil),       // 1: federation.v1.OpenRoomRequest
-	(*OpenRoomResponse)(nil),      // 2: federation.v1.OpenRoomResponse
-	(*GetRoomRequest)(nil),        // 3: federation.v1.GetRoomRequest
-	(*GetRoomResponse)(nil),       // 4: federation.v1.GetRoomResponse
-	(*GetRoomShardsRequest)(nil),  // 5: federation.v1.GetRoomShardsRequest
-	(*GetRoomShardsResponse)(nil), // 6: federation.v1.GetRoomShardsResponse
-	(*RelayFrame)(nil),            // 7: federation.v1.RelayFrame
-	(*PutFrameRequest)(nil),       // 8: federation.v1.PutFrameRequest
-	(*PutFrameResponse)(nil),      // 9: federation.v1.PutFrameResponse
-	(*FollowFramesRequest)(nil),   // 10: federation.v1.FollowFramesRequest
-	(*FollowFramesResponse)(nil),  // 11: federation.v1.FollowFramesResponse
-	(*CloseRoomRequest)(nil),      // 12: federation.v1.CloseRoomRequest
-	(*CloseRoomResponse)(nil),     // 13: federation.v1.CloseRoomResponse
-	(*ConsultationOpening)(nil),   // 14: federation.v1.ConsultationOpening
-	(*ConsultationReply)(nil),     // 15: federation.v1.ConsultationReply
-	(*BiosignalDelivery)(nil),     // 16: federation.v1.BiosignalDelivery
-	(*SignedStatement)(nil),       // 17: federation.v1.SignedStatement
-	(*ShownDuty)(nil),             // 18: federation.v1.ShownDuty
-	(*RevocationExcerpt)(nil),     // 19: federation.v1.RevocationExcerpt
-	(*SealedOpening)(nil),         // 20: federation.v1.SealedOpening
-	(*SealedReply)(nil),           // 21: federation.v1.SealedReply
-	(*SessionFrame)(nil),          // 22: federation.v1.SessionFrame
-	(*SessionRefusal)(nil),        // 23: federation.v1.SessionRefusal
-	(*Consent)(nil),               // 24: federation.v1.Consent
-	(*KeptPlaces)(nil),            // 25: federation.v1.KeptPlaces
+	(Direction)(0),               // 0: federation.v1.Direction
+	(*OpenRoomRequest)(nil),      // 1: federation.v1.OpenRoomRequest
+	(*OpenRoomResponse)(nil),     // 2: federation.v1.OpenRoomResponse
+	(*GetRoomRequest)(nil),       // 3: federation.v1.GetRoomRequest
+	(*GetRoomResponse)(nil),      // 4: federation.v1.GetRoomResponse
+	(*RelayFrame)(nil),           // 5: federation.v1.RelayFrame
+	(*PutFrameRequest)(nil),      // 6: federation.v1.PutFrameRequest
+	(*PutFrameResponse)(nil),     // 7: federation.v1.PutFrameResponse
+	(*FollowFramesRequest)(nil),  // 8: federation.v1.FollowFramesRequest
+	(*FollowFramesResponse)(nil), // 9: federation.v1.FollowFramesResponse
+	(*CloseRoomRequest)(nil),     // 10: federation.v1.CloseRoomRequest
+	(*CloseRoomResponse)(nil),    // 11: federation.v1.CloseRoomResponse
+	(*ConsultationOpening)(nil),  // 12: federation.v1.ConsultationOpening
+	(*ConsultationReply)(nil),    // 13: federation.v1.ConsultationReply
+	(*BiosignalDelivery)(nil),    // 14: federation.v1.BiosignalDelivery
+	(*SignedStatement)(nil),      // 15: federation.v1.SignedStatement
+	(*ShownDuty)(nil),            // 16: federation.v1.ShownDuty
+	(*RevocationExcerpt)(nil),    // 17: federation.v1.RevocationExcerpt
+	(*SealedOpening)(nil),        // 18: federation.v1.SealedOpening
+	(*SealedReply)(nil),          // 19: federation.v1.SealedReply
+	(*SessionFrame)(nil),         // 20: federation.v1.SessionFrame
+	(*SessionRefusal)(nil),       // 21: federation.v1.SessionRefusal
+	(*Consent)(nil),              // 22: federation.v1.Consent
+	(*KeptPlaces)(nil),           // 23: federation.v1.KeptPlaces
 }
 var file_federation_v1_consultation_proto_depIdxs = []int32{
-	17, // 0: federation.v1.OpenRoomRequest.key_statement:type_name -> federation.v1.SignedStatement
-	17, // 1: federation.v1.OpenRoomRequest.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	18, // 2: federation.v1.OpenRoomResponse.duty:type_name -> federation.v1.ShownDuty
-	17, // 3: federation.v1.GetRoomResponse.key_statement:type_name -> federation.v1.SignedStatement
-	17, // 4: federation.v1.GetRoomResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	19, // 5: federation.v1.GetRoomResponse.revocations:type_name -> federation.v1.RevocationExcerpt
-	18, // 6: federation.v1.GetRoomResponse.duty:type_name -> federation.v1.ShownDuty
-	19, // 7: federation.v1.GetRoomShardsResponse.revocations:type_name -> federation.v1.RevocationExcerpt
-	20, // 8: federation.v1.RelayFrame.opening:type_name -> federation.v1.SealedOpening
-	21, // 9: federation.v1.RelayFrame.reply:type_name -> federation.v1.SealedReply
-	22, // 10: federation.v1.RelayFrame.frame:type_name -> federation.v1.SessionFrame
-	23, // 11: federation.v1.RelayFrame.refusal:type_name -> federation.v1.SessionRefusal
+	15, // 0: federation.v1.OpenRoomRequest.key_statement:type_name -> federation.v1.SignedStatement
+	15, // 1: federation.v1.OpenRoomRequest.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	16, // 2: federation.v1.OpenRoomResponse.duty:type_name -> federation.v1.ShownDuty
+	17, // 3: federation.v1.OpenRoomResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	15, // 4: federation.v1.GetRoomResponse.key_statement:type_name -> federation.v1.SignedStatement
+	15, // 5: federation.v1.GetRoomResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	17, // 6: federation.v1.GetRoomResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	16, // 7: federation.v1.GetRoomResponse.duty:type_name -> federation.v1.ShownDuty
+	18, // 8: federation.v1.RelayFrame.opening:type_name -> federation.v1.SealedOpening
+	19, // 9: federation.v1.RelayFrame.reply:type_name -> federation.v1.SealedReply
+	20, // 10: federation.v1.RelayFrame.frame:type_name -> federation.v1.SessionFrame
+	21, // 11: federation.v1.RelayFrame.refusal:type_name -> federation.v1.SessionRefusal
 	0,  // 12: federation.v1.PutFrameRequest.direction:type_name -> federation.v1.Direction
-	7,  // 13: federation.v1.PutFrameRequest.frame:type_name -> federation.v1.RelayFrame
+	5,  // 13: federation.v1.PutFrameRequest.frame:type_name -> federation.v1.RelayFrame
 	0,  // 14: federation.v1.FollowFramesRequest.direction:type_name -> federation.v1.Direction
-	7,  // 15: federation.v1.FollowFramesResponse.frame:type_name -> federation.v1.RelayFrame
-	17, // 16: federation.v1.ConsultationOpening.key_statement:type_name -> federation.v1.SignedStatement
-	17, // 17: federation.v1.ConsultationOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	17, // 18: federation.v1.ConsultationReply.key_statement:type_name -> federation.v1.SignedStatement
-	24, // 19: federation.v1.BiosignalDelivery.consent:type_name -> federation.v1.Consent
-	25, // 20: federation.v1.BiosignalDelivery.places:type_name -> federation.v1.KeptPlaces
+	5,  // 15: federation.v1.FollowFramesResponse.frame:type_name -> federation.v1.RelayFrame
+	15, // 16: federation.v1.ConsultationOpening.key_statement:type_name -> federation.v1.SignedStatement
+	15, // 17: federation.v1.ConsultationOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	15, // 18: federation.v1.ConsultationReply.key_statement:type_name -> federation.v1.SignedStatement
+	22, // 19: federation.v1.BiosignalDelivery.consent:type_name -> federation.v1.Consent
+	23, // 20: federation.v1.BiosignalDelivery.places:type_name -> federation.v1.KeptPlaces
 	1,  // 21: federation.v1.RelayService.OpenRoom:input_type -> federation.v1.OpenRoomRequest
 	3,  // 22: federation.v1.RelayService.GetRoom:input_type -> federation.v1.GetRoomRequest
-	5,  // 23: federation.v1.RelayService.GetRoomShards:input_type -> federation.v1.GetRoomShardsRequest
-	8,  // 24: federation.v1.RelayService.PutFrame:input_type -> federation.v1.PutFrameRequest
-	10, // 25: federation.v1.RelayService.FollowFrames:input_type -> federation.v1.FollowFramesRequest
-	12, // 26: federation.v1.RelayService.CloseRoom:input_type -> federation.v1.CloseRoomRequest
-	2,  // 27: federation.v1.RelayService.OpenRoom:output_type -> federation.v1.OpenRoomResponse
-	4,  // 28: federation.v1.RelayService.GetRoom:output_type -> federation.v1.GetRoomResponse
-	6,  // 29: federation.v1.RelayService.GetRoomShards:output_type -> federation.v1.GetRoomShardsResponse
-	9,  // 30: federation.v1.RelayService.PutFrame:output_type -> federation.v1.PutFrameResponse
-	11, // 31: federation.v1.RelayService.FollowFrames:output_type -> federation.v1.FollowFramesResponse
-	13, // 32: federation.v1.RelayService.CloseRoom:output_type -> federation.v1.CloseRoomResponse
-	27, // [27:33] is the sub-list for method output_type
-	21, // [21:27] is the sub-list for method input_type
+	6,  // 23: federation.v1.RelayService.PutFrame:input_type -> federation.v1.PutFrameRequest
+	8,  // 24: federation.v1.RelayService.FollowFrames:input_type -> federation.v1.FollowFramesRequest
+	10, // 25: federation.v1.RelayService.CloseRoom:input_type -> federation.v1.CloseRoomRequest
+	2,  // 26: federation.v1.RelayService.OpenRoom:output_type -> federation.v1.OpenRoomResponse
+	4,  // 27: federation.v1.RelayService.GetRoom:output_type -> federation.v1.GetRoomResponse
+	7,  // 28: federation.v1.RelayService.PutFrame:output_type -> federation.v1.PutFrameResponse
+	9,  // 29: federation.v1.RelayService.FollowFrames:output_type -> federation.v1.FollowFramesResponse
+	11, // 30: federation.v1.RelayService.CloseRoom:output_type -> federation.v1.CloseRoomResponse
+	26, // [26:31] is the sub-list for method output_type
+	21, // [21:26] is the sub-list for method input_type
 	21, // [21:21] is the sub-list for extension type_name
 	21, // [21:21] is the sub-list for extension extendee
 	0,  // [0:21] is the sub-list for field type_name
@@ -1568,28 +1455,26 @@ func file_federation_v1_consultation_proto_init() {
 	file_federation_v1_consultation_proto_msgTypes[1].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[2].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[3].OneofWrappers = []any{}
-	file_federation_v1_consultation_proto_msgTypes[4].OneofWrappers = []any{}
-	file_federation_v1_consultation_proto_msgTypes[5].OneofWrappers = []any{}
-	file_federation_v1_consultation_proto_msgTypes[6].OneofWrappers = []any{
+	file_federation_v1_consultation_proto_msgTypes[4].OneofWrappers = []any{
 		(*RelayFrame_Opening)(nil),
 		(*RelayFrame_Reply)(nil),
 		(*RelayFrame_Frame)(nil),
 		(*RelayFrame_Refusal)(nil),
 	}
+	file_federation_v1_consultation_proto_msgTypes[5].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[7].OneofWrappers = []any{}
+	file_federation_v1_consultation_proto_msgTypes[8].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[9].OneofWrappers = []any{}
-	file_federation_v1_consultation_proto_msgTypes[10].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[11].OneofWrappers = []any{}
+	file_federation_v1_consultation_proto_msgTypes[12].OneofWrappers = []any{}
 	file_federation_v1_consultation_proto_msgTypes[13].OneofWrappers = []any{}
-	file_federation_v1_consultation_proto_msgTypes[14].OneofWrappers = []any{}
-	file_federation_v1_consultation_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_consultation_proto_rawDesc), len(file_federation_v1_consultation_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

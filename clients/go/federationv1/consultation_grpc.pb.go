@@ -22,12 +22,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RelayService_OpenRoom_FullMethodName      = "/federation.v1.RelayService/OpenRoom"
-	RelayService_GetRoom_FullMethodName       = "/federation.v1.RelayService/GetRoom"
-	RelayService_GetRoomShards_FullMethodName = "/federation.v1.RelayService/GetRoomShards"
-	RelayService_PutFrame_FullMethodName      = "/federation.v1.RelayService/PutFrame"
-	RelayService_FollowFrames_FullMethodName  = "/federation.v1.RelayService/FollowFrames"
-	RelayService_CloseRoom_FullMethodName     = "/federation.v1.RelayService/CloseRoom"
+	RelayService_OpenRoom_FullMethodName     = "/federation.v1.RelayService/OpenRoom"
+	RelayService_GetRoom_FullMethodName      = "/federation.v1.RelayService/GetRoom"
+	RelayService_PutFrame_FullMethodName     = "/federation.v1.RelayService/PutFrame"
+	RelayService_FollowFrames_FullMethodName = "/federation.v1.RelayService/FollowFrames"
+	RelayService_CloseRoom_FullMethodName    = "/federation.v1.RelayService/CloseRoom"
 )
 
 // RelayServiceClient is the client API for RelayService service.
@@ -40,8 +39,6 @@ type RelayServiceClient interface {
 	OpenRoom(ctx context.Context, in *OpenRoomRequest, opts ...grpc.CallOption) (*OpenRoomResponse, error)
 	// Gives what a patient needs to know of the room's doctor. The patient checks it against the doctor's code.
 	GetRoom(ctx context.Context, in *GetRoomRequest, opts ...grpc.CallOption) (*GetRoomResponse, error)
-	// Gives shards of the revocation list as the hospital has it: for who is in the room and can't reach the public cloud.
-	GetRoomShards(ctx context.Context, in *GetRoomShardsRequest, opts ...grpc.CallOption) (*GetRoomShardsResponse, error)
 	// Puts one frame into a room. A frame put again under the same number is taken once.
 	PutFrame(ctx context.Context, in *PutFrameRequest, opts ...grpc.CallOption) (*PutFrameResponse, error)
 	// Follows the frames of one direction from a number on.
@@ -72,16 +69,6 @@ func (c *relayServiceClient) GetRoom(ctx context.Context, in *GetRoomRequest, op
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetRoomResponse)
 	err := c.cc.Invoke(ctx, RelayService_GetRoom_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *relayServiceClient) GetRoomShards(ctx context.Context, in *GetRoomShardsRequest, opts ...grpc.CallOption) (*GetRoomShardsResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(GetRoomShardsResponse)
-	err := c.cc.Invoke(ctx, RelayService_GetRoomShards_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +124,6 @@ type RelayServiceServer interface {
 	OpenRoom(context.Context, *OpenRoomRequest) (*OpenRoomResponse, error)
 	// Gives what a patient needs to know of the room's doctor. The patient checks it against the doctor's code.
 	GetRoom(context.Context, *GetRoomRequest) (*GetRoomResponse, error)
-	// Gives shards of the revocation list as the hospital has it: for who is in the room and can't reach the public cloud.
-	GetRoomShards(context.Context, *GetRoomShardsRequest) (*GetRoomShardsResponse, error)
 	// Puts one frame into a room. A frame put again under the same number is taken once.
 	PutFrame(context.Context, *PutFrameRequest) (*PutFrameResponse, error)
 	// Follows the frames of one direction from a number on.
@@ -160,9 +145,6 @@ func (UnimplementedRelayServiceServer) OpenRoom(context.Context, *OpenRoomReques
 }
 func (UnimplementedRelayServiceServer) GetRoom(context.Context, *GetRoomRequest) (*GetRoomResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRoom not implemented")
-}
-func (UnimplementedRelayServiceServer) GetRoomShards(context.Context, *GetRoomShardsRequest) (*GetRoomShardsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method GetRoomShards not implemented")
 }
 func (UnimplementedRelayServiceServer) PutFrame(context.Context, *PutFrameRequest) (*PutFrameResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PutFrame not implemented")
@@ -230,24 +212,6 @@ func _RelayService_GetRoom_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
-func _RelayService_GetRoomShards_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetRoomShardsRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(RelayServiceServer).GetRoomShards(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: RelayService_GetRoomShards_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(RelayServiceServer).GetRoomShards(ctx, req.(*GetRoomShardsRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 func _RelayService_PutFrame_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PutFrameRequest)
 	if err := dec(in); err != nil {
@@ -309,10 +273,6 @@ var RelayService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetRoom",
 			Handler:    _RelayService_GetRoom_Handler,
-		},
-		{
-			MethodName: "GetRoomShards",
-			Handler:    _RelayService_GetRoomShards_Handler,
 		},
 		{
 			MethodName: "PutFrame",

@@ -655,6 +655,107 @@ func (x *GetDutyResponse) GetRevocations() *RevocationExcerpt {
 	return nil
 }
 
+// Asks for shards.
+type GetHospitalShardsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first 12 bits of the entries in question, each once.
+	Prefixes []uint32 `protobuf:"varint,1,rep,packed,name=prefixes,proto3" json:"prefixes,omitempty"`
+	// SHA-256 of the CRLs at hand, which are not sent again.
+	HeldCrls      [][]byte `protobuf:"bytes,2,rep,name=held_crls,json=heldCrls,proto3" json:"held_crls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHospitalShardsRequest) Reset() {
+	*x = GetHospitalShardsRequest{}
+	mi := &file_federation_v1_record_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHospitalShardsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHospitalShardsRequest) ProtoMessage() {}
+
+func (x *GetHospitalShardsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_record_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHospitalShardsRequest.ProtoReflect.Descriptor instead.
+func (*GetHospitalShardsRequest) Descriptor() ([]byte, []int) {
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetHospitalShardsRequest) GetPrefixes() []uint32 {
+	if x != nil {
+		return x.Prefixes
+	}
+	return nil
+}
+
+func (x *GetHospitalShardsRequest) GetHeldCrls() [][]byte {
+	if x != nil {
+		return x.HeldCrls
+	}
+	return nil
+}
+
+// The shards.
+type GetHospitalShardsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that were asked for, with their paths, and the CRLs that the asker does not have.
+	Revocations   *RevocationExcerpt `protobuf:"bytes,1,opt,name=revocations,proto3,oneof" json:"revocations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetHospitalShardsResponse) Reset() {
+	*x = GetHospitalShardsResponse{}
+	mi := &file_federation_v1_record_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetHospitalShardsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetHospitalShardsResponse) ProtoMessage() {}
+
+func (x *GetHospitalShardsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_record_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetHospitalShardsResponse.ProtoReflect.Descriptor instead.
+func (*GetHospitalShardsResponse) Descriptor() ([]byte, []int) {
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetHospitalShardsResponse) GetRevocations() *RevocationExcerpt {
+	if x != nil {
+		return x.Revocations
+	}
+	return nil
+}
+
 // d3 (eq. 34): {Cert_D or empty, T_D3, ID_A, serial_HPC, R_D3, E_D, R_A1, c_P, kappa_D, KS_A, EK_A, Sig_D3}. A, who asks, is a
 // doctor, or a patient; the sender is not named in clear.
 type RecordOpening struct {
@@ -690,7 +791,7 @@ type RecordOpening struct {
 
 func (x *RecordOpening) Reset() {
 	*x = RecordOpening{}
-	mi := &file_federation_v1_record_proto_msgTypes[6]
+	mi := &file_federation_v1_record_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +803,7 @@ func (x *RecordOpening) String() string {
 func (*RecordOpening) ProtoMessage() {}
 
 func (x *RecordOpening) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[6]
+	mi := &file_federation_v1_record_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +816,7 @@ func (x *RecordOpening) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordOpening.ProtoReflect.Descriptor instead.
 func (*RecordOpening) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{6}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RecordOpening) GetDoctorCertificate() []byte {
@@ -829,7 +930,7 @@ type RecordReply struct {
 
 func (x *RecordReply) Reset() {
 	*x = RecordReply{}
-	mi := &file_federation_v1_record_proto_msgTypes[7]
+	mi := &file_federation_v1_record_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +942,7 @@ func (x *RecordReply) String() string {
 func (*RecordReply) ProtoMessage() {}
 
 func (x *RecordReply) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[7]
+	mi := &file_federation_v1_record_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +955,7 @@ func (x *RecordReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordReply.ProtoReflect.Descriptor instead.
 func (*RecordReply) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{7}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RecordReply) GetHospitalId() string {
@@ -935,7 +1036,7 @@ type Scope struct {
 
 func (x *Scope) Reset() {
 	*x = Scope{}
-	mi := &file_federation_v1_record_proto_msgTypes[8]
+	mi := &file_federation_v1_record_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1048,7 @@ func (x *Scope) String() string {
 func (*Scope) ProtoMessage() {}
 
 func (x *Scope) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[8]
+	mi := &file_federation_v1_record_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1061,7 @@ func (x *Scope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scope.ProtoReflect.Descriptor instead.
 func (*Scope) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{8}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Scope) GetPurpose() Purpose {
@@ -1011,7 +1112,7 @@ type RecordQuery struct {
 
 func (x *RecordQuery) Reset() {
 	*x = RecordQuery{}
-	mi := &file_federation_v1_record_proto_msgTypes[9]
+	mi := &file_federation_v1_record_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1124,7 @@ func (x *RecordQuery) String() string {
 func (*RecordQuery) ProtoMessage() {}
 
 func (x *RecordQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[9]
+	mi := &file_federation_v1_record_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1137,7 @@ func (x *RecordQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordQuery.ProtoReflect.Descriptor instead.
 func (*RecordQuery) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{9}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RecordQuery) GetPatientId() string {
@@ -1120,7 +1221,7 @@ type RecordEnd struct {
 
 func (x *RecordEnd) Reset() {
 	*x = RecordEnd{}
-	mi := &file_federation_v1_record_proto_msgTypes[10]
+	mi := &file_federation_v1_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1233,7 @@ func (x *RecordEnd) String() string {
 func (*RecordEnd) ProtoMessage() {}
 
 func (x *RecordEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[10]
+	mi := &file_federation_v1_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1246,7 @@ func (x *RecordEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordEnd.ProtoReflect.Descriptor instead.
 func (*RecordEnd) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{10}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RecordEnd) GetOutcome() SessionOutcome {
@@ -1195,7 +1296,7 @@ type RecordPart struct {
 
 func (x *RecordPart) Reset() {
 	*x = RecordPart{}
-	mi := &file_federation_v1_record_proto_msgTypes[11]
+	mi := &file_federation_v1_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1308,7 @@ func (x *RecordPart) String() string {
 func (*RecordPart) ProtoMessage() {}
 
 func (x *RecordPart) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[11]
+	mi := &file_federation_v1_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1321,7 @@ func (x *RecordPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordPart.ProtoReflect.Descriptor instead.
 func (*RecordPart) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{11}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RecordPart) GetKind() PartKind {
@@ -1277,7 +1378,7 @@ type RecordEntry struct {
 
 func (x *RecordEntry) Reset() {
 	*x = RecordEntry{}
-	mi := &file_federation_v1_record_proto_msgTypes[12]
+	mi := &file_federation_v1_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1289,7 +1390,7 @@ func (x *RecordEntry) String() string {
 func (*RecordEntry) ProtoMessage() {}
 
 func (x *RecordEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[12]
+	mi := &file_federation_v1_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1302,7 +1403,7 @@ func (x *RecordEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordEntry.ProtoReflect.Descriptor instead.
 func (*RecordEntry) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{12}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RecordEntry) GetHandle() []byte {
@@ -1362,7 +1463,7 @@ type RecordManifest struct {
 
 func (x *RecordManifest) Reset() {
 	*x = RecordManifest{}
-	mi := &file_federation_v1_record_proto_msgTypes[13]
+	mi := &file_federation_v1_record_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1475,7 @@ func (x *RecordManifest) String() string {
 func (*RecordManifest) ProtoMessage() {}
 
 func (x *RecordManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[13]
+	mi := &file_federation_v1_record_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1488,7 @@ func (x *RecordManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordManifest.ProtoReflect.Descriptor instead.
 func (*RecordManifest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{13}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RecordManifest) GetPatientId() string {
@@ -1477,7 +1578,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_federation_v1_record_proto_msgTypes[14]
+	mi := &file_federation_v1_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1590,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[14]
+	mi := &file_federation_v1_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1603,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{14}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Deposit) GetPatientId() string {
@@ -1661,7 +1762,7 @@ type OwnDocument struct {
 
 func (x *OwnDocument) Reset() {
 	*x = OwnDocument{}
-	mi := &file_federation_v1_record_proto_msgTypes[15]
+	mi := &file_federation_v1_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1774,7 @@ func (x *OwnDocument) String() string {
 func (*OwnDocument) ProtoMessage() {}
 
 func (x *OwnDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[15]
+	mi := &file_federation_v1_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1787,7 @@ func (x *OwnDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnDocument.ProtoReflect.Descriptor instead.
 func (*OwnDocument) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{15}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *OwnDocument) GetPatientId() string {
@@ -1797,7 +1898,7 @@ type DepositReceipt struct {
 
 func (x *DepositReceipt) Reset() {
 	*x = DepositReceipt{}
-	mi := &file_federation_v1_record_proto_msgTypes[16]
+	mi := &file_federation_v1_record_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1910,7 @@ func (x *DepositReceipt) String() string {
 func (*DepositReceipt) ProtoMessage() {}
 
 func (x *DepositReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[16]
+	mi := &file_federation_v1_record_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1923,7 @@ func (x *DepositReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositReceipt.ProtoReflect.Descriptor instead.
 func (*DepositReceipt) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{16}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DepositReceipt) GetDepositDigest() []byte {
@@ -1868,7 +1969,7 @@ type DepositEnd struct {
 
 func (x *DepositEnd) Reset() {
 	*x = DepositEnd{}
-	mi := &file_federation_v1_record_proto_msgTypes[17]
+	mi := &file_federation_v1_record_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1981,7 @@ func (x *DepositEnd) String() string {
 func (*DepositEnd) ProtoMessage() {}
 
 func (x *DepositEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[17]
+	mi := &file_federation_v1_record_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +1994,7 @@ func (x *DepositEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositEnd.ProtoReflect.Descriptor instead.
 func (*DepositEnd) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{17}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DepositEnd) GetOutcome() SessionOutcome {
@@ -1955,6 +2056,12 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x04duty\x18\x01 \x01(\v2\x18.federation.v1.ShownDutyH\x00R\x04duty\x88\x01\x01\x12G\n" +
 	"\vrevocations\x18\x02 \x01(\v2 .federation.v1.RevocationExcerptH\x01R\vrevocations\x88\x01\x01B\a\n" +
 	"\x05_dutyB\x0e\n" +
+	"\f_revocations\"e\n" +
+	"\x18GetHospitalShardsRequest\x12\"\n" +
+	"\bprefixes\x18\x01 \x03(\rB\x06\xca\xda\x18\x02\x18 R\bprefixes\x12%\n" +
+	"\theld_crls\x18\x02 \x03(\fB\b\xca\xda\x18\x04\b\r\x18@R\bheldCrls\"t\n" +
+	"\x19GetHospitalShardsResponse\x12G\n" +
+	"\vrevocations\x18\x01 \x01(\v2 .federation.v1.RevocationExcerptH\x00R\vrevocations\x88\x01\x01B\x0e\n" +
 	"\f_revocations\"\xaf\a\n" +
 	"\rRecordOpening\x12=\n" +
 	"\x12doctor_certificate\x18\x01 \x01(\fB\t\xca\xda\x18\x05\x10\x80  \x01H\x00R\x11doctorCertificate\x88\x01\x01\x12$\n" +
@@ -2212,11 +2319,12 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\bPartKind\x12\x19\n" +
 	"\x15PART_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PART_KIND_FHIR_BUNDLE\x10\x01\x12\x18\n" +
-	"\x14PART_KIND_ATTACHMENT\x10\x022\x89\x02\n" +
+	"\x14PART_KIND_ATTACHMENT\x10\x022\xf1\x02\n" +
 	"\rRecordService\x12X\n" +
 	"\vOpenSession\x12!.federation.v1.OpenSessionRequest\x1a\".federation.v1.OpenSessionResponse(\x010\x01\x12T\n" +
 	"\vGetHospital\x12!.federation.v1.GetHospitalRequest\x1a\".federation.v1.GetHospitalResponse\x12H\n" +
-	"\aGetDuty\x12\x1d.federation.v1.GetDutyRequest\x1a\x1e.federation.v1.GetDutyResponseBL\n" +
+	"\aGetDuty\x12\x1d.federation.v1.GetDutyRequest\x1a\x1e.federation.v1.GetDutyResponse\x12f\n" +
+	"\x11GetHospitalShards\x12'.federation.v1.GetHospitalShardsRequest\x1a(.federation.v1.GetHospitalShardsResponseBL\n" +
 	"\x1eexample.medunion.federation.v1P\x01Z(medunion.example/clients/go/federationv1b\x06proto3"
 
 var (
@@ -2232,81 +2340,86 @@ func file_federation_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_federation_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_federation_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_federation_v1_record_proto_goTypes = []any{
-	(Purpose)(0),                // 0: federation.v1.Purpose
-	(SessionOutcome)(0),         // 1: federation.v1.SessionOutcome
-	(PartKind)(0),               // 2: federation.v1.PartKind
-	(*OpenSessionRequest)(nil),  // 3: federation.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil), // 4: federation.v1.OpenSessionResponse
-	(*GetHospitalRequest)(nil),  // 5: federation.v1.GetHospitalRequest
-	(*GetHospitalResponse)(nil), // 6: federation.v1.GetHospitalResponse
-	(*GetDutyRequest)(nil),      // 7: federation.v1.GetDutyRequest
-	(*GetDutyResponse)(nil),     // 8: federation.v1.GetDutyResponse
-	(*RecordOpening)(nil),       // 9: federation.v1.RecordOpening
-	(*RecordReply)(nil),         // 10: federation.v1.RecordReply
-	(*Scope)(nil),               // 11: federation.v1.Scope
-	(*RecordQuery)(nil),         // 12: federation.v1.RecordQuery
-	(*RecordEnd)(nil),           // 13: federation.v1.RecordEnd
-	(*RecordPart)(nil),          // 14: federation.v1.RecordPart
-	(*RecordEntry)(nil),         // 15: federation.v1.RecordEntry
-	(*RecordManifest)(nil),      // 16: federation.v1.RecordManifest
-	(*Deposit)(nil),             // 17: federation.v1.Deposit
-	(*OwnDocument)(nil),         // 18: federation.v1.OwnDocument
-	(*DepositReceipt)(nil),      // 19: federation.v1.DepositReceipt
-	(*DepositEnd)(nil),          // 20: federation.v1.DepositEnd
-	(*SealedOpening)(nil),       // 21: federation.v1.SealedOpening
-	(*SessionFrame)(nil),        // 22: federation.v1.SessionFrame
-	(*SealedReply)(nil),         // 23: federation.v1.SealedReply
-	(*SignedStatement)(nil),     // 24: federation.v1.SignedStatement
-	(*RevocationExcerpt)(nil),   // 25: federation.v1.RevocationExcerpt
-	(*ShownDuty)(nil),           // 26: federation.v1.ShownDuty
-	(*Access)(nil),              // 27: federation.v1.Access
-	(*AccessEntry)(nil),         // 28: federation.v1.AccessEntry
-	(*ProvedHead)(nil),          // 29: federation.v1.ProvedHead
-	(Sensitivity)(0),            // 30: federation.v1.Sensitivity
+	(Purpose)(0),                      // 0: federation.v1.Purpose
+	(SessionOutcome)(0),               // 1: federation.v1.SessionOutcome
+	(PartKind)(0),                     // 2: federation.v1.PartKind
+	(*OpenSessionRequest)(nil),        // 3: federation.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),       // 4: federation.v1.OpenSessionResponse
+	(*GetHospitalRequest)(nil),        // 5: federation.v1.GetHospitalRequest
+	(*GetHospitalResponse)(nil),       // 6: federation.v1.GetHospitalResponse
+	(*GetDutyRequest)(nil),            // 7: federation.v1.GetDutyRequest
+	(*GetDutyResponse)(nil),           // 8: federation.v1.GetDutyResponse
+	(*GetHospitalShardsRequest)(nil),  // 9: federation.v1.GetHospitalShardsRequest
+	(*GetHospitalShardsResponse)(nil), // 10: federation.v1.GetHospitalShardsResponse
+	(*RecordOpening)(nil),             // 11: federation.v1.RecordOpening
+	(*RecordReply)(nil),               // 12: federation.v1.RecordReply
+	(*Scope)(nil),                     // 13: federation.v1.Scope
+	(*RecordQuery)(nil),               // 14: federation.v1.RecordQuery
+	(*RecordEnd)(nil),                 // 15: federation.v1.RecordEnd
+	(*RecordPart)(nil),                // 16: federation.v1.RecordPart
+	(*RecordEntry)(nil),               // 17: federation.v1.RecordEntry
+	(*RecordManifest)(nil),            // 18: federation.v1.RecordManifest
+	(*Deposit)(nil),                   // 19: federation.v1.Deposit
+	(*OwnDocument)(nil),               // 20: federation.v1.OwnDocument
+	(*DepositReceipt)(nil),            // 21: federation.v1.DepositReceipt
+	(*DepositEnd)(nil),                // 22: federation.v1.DepositEnd
+	(*SealedOpening)(nil),             // 23: federation.v1.SealedOpening
+	(*SessionFrame)(nil),              // 24: federation.v1.SessionFrame
+	(*SealedReply)(nil),               // 25: federation.v1.SealedReply
+	(*SignedStatement)(nil),           // 26: federation.v1.SignedStatement
+	(*RevocationExcerpt)(nil),         // 27: federation.v1.RevocationExcerpt
+	(*ShownDuty)(nil),                 // 28: federation.v1.ShownDuty
+	(*Access)(nil),                    // 29: federation.v1.Access
+	(*AccessEntry)(nil),               // 30: federation.v1.AccessEntry
+	(*ProvedHead)(nil),                // 31: federation.v1.ProvedHead
+	(Sensitivity)(0),                  // 32: federation.v1.Sensitivity
 }
 var file_federation_v1_record_proto_depIdxs = []int32{
-	21, // 0: federation.v1.OpenSessionRequest.opening:type_name -> federation.v1.SealedOpening
-	22, // 1: federation.v1.OpenSessionRequest.frame:type_name -> federation.v1.SessionFrame
-	23, // 2: federation.v1.OpenSessionResponse.reply:type_name -> federation.v1.SealedReply
-	22, // 3: federation.v1.OpenSessionResponse.frame:type_name -> federation.v1.SessionFrame
-	24, // 4: federation.v1.GetHospitalResponse.key_statement:type_name -> federation.v1.SignedStatement
-	24, // 5: federation.v1.GetHospitalResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	25, // 6: federation.v1.GetHospitalResponse.revocations:type_name -> federation.v1.RevocationExcerpt
-	24, // 7: federation.v1.GetDutyRequest.key_statement:type_name -> federation.v1.SignedStatement
-	26, // 8: federation.v1.GetDutyResponse.duty:type_name -> federation.v1.ShownDuty
-	25, // 9: federation.v1.GetDutyResponse.revocations:type_name -> federation.v1.RevocationExcerpt
-	24, // 10: federation.v1.RecordOpening.key_statement:type_name -> federation.v1.SignedStatement
-	24, // 11: federation.v1.RecordOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	24, // 12: federation.v1.RecordReply.key_statement:type_name -> federation.v1.SignedStatement
-	0,  // 13: federation.v1.Scope.purpose:type_name -> federation.v1.Purpose
-	11, // 14: federation.v1.RecordQuery.scope:type_name -> federation.v1.Scope
-	27, // 15: federation.v1.RecordQuery.access:type_name -> federation.v1.Access
-	1,  // 16: federation.v1.RecordEnd.outcome:type_name -> federation.v1.SessionOutcome
-	2,  // 17: federation.v1.RecordPart.kind:type_name -> federation.v1.PartKind
-	14, // 18: federation.v1.RecordEntry.parts:type_name -> federation.v1.RecordPart
-	15, // 19: federation.v1.RecordManifest.records:type_name -> federation.v1.RecordEntry
-	28, // 20: federation.v1.RecordManifest.accesses:type_name -> federation.v1.AccessEntry
-	29, // 21: federation.v1.RecordManifest.log_head:type_name -> federation.v1.ProvedHead
-	11, // 22: federation.v1.Deposit.scope:type_name -> federation.v1.Scope
-	27, // 23: federation.v1.Deposit.access:type_name -> federation.v1.Access
-	11, // 24: federation.v1.OwnDocument.scope:type_name -> federation.v1.Scope
-	27, // 25: federation.v1.OwnDocument.access:type_name -> federation.v1.Access
-	30, // 26: federation.v1.OwnDocument.sensitivity:type_name -> federation.v1.Sensitivity
-	1,  // 27: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
-	24, // 28: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
-	3,  // 29: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
-	5,  // 30: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
-	7,  // 31: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
-	4,  // 32: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
-	6,  // 33: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
-	8,  // 34: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
-	32, // [32:35] is the sub-list for method output_type
-	29, // [29:32] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	23, // 0: federation.v1.OpenSessionRequest.opening:type_name -> federation.v1.SealedOpening
+	24, // 1: federation.v1.OpenSessionRequest.frame:type_name -> federation.v1.SessionFrame
+	25, // 2: federation.v1.OpenSessionResponse.reply:type_name -> federation.v1.SealedReply
+	24, // 3: federation.v1.OpenSessionResponse.frame:type_name -> federation.v1.SessionFrame
+	26, // 4: federation.v1.GetHospitalResponse.key_statement:type_name -> federation.v1.SignedStatement
+	26, // 5: federation.v1.GetHospitalResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	27, // 6: federation.v1.GetHospitalResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	26, // 7: federation.v1.GetDutyRequest.key_statement:type_name -> federation.v1.SignedStatement
+	28, // 8: federation.v1.GetDutyResponse.duty:type_name -> federation.v1.ShownDuty
+	27, // 9: federation.v1.GetDutyResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	27, // 10: federation.v1.GetHospitalShardsResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	26, // 11: federation.v1.RecordOpening.key_statement:type_name -> federation.v1.SignedStatement
+	26, // 12: federation.v1.RecordOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	26, // 13: federation.v1.RecordReply.key_statement:type_name -> federation.v1.SignedStatement
+	0,  // 14: federation.v1.Scope.purpose:type_name -> federation.v1.Purpose
+	13, // 15: federation.v1.RecordQuery.scope:type_name -> federation.v1.Scope
+	29, // 16: federation.v1.RecordQuery.access:type_name -> federation.v1.Access
+	1,  // 17: federation.v1.RecordEnd.outcome:type_name -> federation.v1.SessionOutcome
+	2,  // 18: federation.v1.RecordPart.kind:type_name -> federation.v1.PartKind
+	16, // 19: federation.v1.RecordEntry.parts:type_name -> federation.v1.RecordPart
+	17, // 20: federation.v1.RecordManifest.records:type_name -> federation.v1.RecordEntry
+	30, // 21: federation.v1.RecordManifest.accesses:type_name -> federation.v1.AccessEntry
+	31, // 22: federation.v1.RecordManifest.log_head:type_name -> federation.v1.ProvedHead
+	13, // 23: federation.v1.Deposit.scope:type_name -> federation.v1.Scope
+	29, // 24: federation.v1.Deposit.access:type_name -> federation.v1.Access
+	13, // 25: federation.v1.OwnDocument.scope:type_name -> federation.v1.Scope
+	29, // 26: federation.v1.OwnDocument.access:type_name -> federation.v1.Access
+	32, // 27: federation.v1.OwnDocument.sensitivity:type_name -> federation.v1.Sensitivity
+	1,  // 28: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
+	26, // 29: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
+	3,  // 30: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
+	5,  // 31: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
+	7,  // 32: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
+	9,  // 33: federation.v1.RecordService.GetHospitalShards:input_type -> federation.v1.GetHospitalShardsRequest
+	4,  // 34: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
+	6,  // 35: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
+	8,  // 36: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
+	10, // 37: federation.v1.RecordService.GetHospitalShards:output_type -> federation.v1.GetHospitalShardsResponse
+	34, // [34:38] is the sub-list for method output_type
+	30, // [30:34] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_record_proto_init() }
@@ -2329,7 +2442,6 @@ func file_federation_v1_record_proto_init() {
 	file_federation_v1_record_proto_msgTypes[3].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[4].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[5].OneofWrappers = []any{}
-	file_federation_v1_record_proto_msgTypes[6].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[7].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[8].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[9].OneofWrappers = []any{}
@@ -2341,13 +2453,15 @@ func file_federation_v1_record_proto_init() {
 	file_federation_v1_record_proto_msgTypes[15].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[16].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[17].OneofWrappers = []any{}
+	file_federation_v1_record_proto_msgTypes[18].OneofWrappers = []any{}
+	file_federation_v1_record_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_record_proto_rawDesc), len(file_federation_v1_record_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

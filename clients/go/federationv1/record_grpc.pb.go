@@ -22,9 +22,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RecordService_OpenSession_FullMethodName = "/federation.v1.RecordService/OpenSession"
-	RecordService_GetHospital_FullMethodName = "/federation.v1.RecordService/GetHospital"
-	RecordService_GetDuty_FullMethodName     = "/federation.v1.RecordService/GetDuty"
+	RecordService_OpenSession_FullMethodName       = "/federation.v1.RecordService/OpenSession"
+	RecordService_GetHospital_FullMethodName       = "/federation.v1.RecordService/GetHospital"
+	RecordService_GetDuty_FullMethodName           = "/federation.v1.RecordService/GetDuty"
+	RecordService_GetHospitalShards_FullMethodName = "/federation.v1.RecordService/GetHospitalShards"
 )
 
 // RecordServiceClient is the client API for RecordService service.
@@ -39,6 +40,8 @@ type RecordServiceClient interface {
 	GetHospital(ctx context.Context, in *GetHospitalRequest, opts ...grpc.CallOption) (*GetHospitalResponse, error)
 	// States that a doctor is on duty here, as the hospital's roster says.
 	GetDuty(ctx context.Context, in *GetDutyRequest, opts ...grpc.CallOption) (*GetDutyResponse, error)
+	// Gives shards of the revocation list as the hospital has it: for who deals with it and can't reach the public cloud.
+	GetHospitalShards(ctx context.Context, in *GetHospitalShardsRequest, opts ...grpc.CallOption) (*GetHospitalShardsResponse, error)
 }
 
 type recordServiceClient struct {
@@ -82,6 +85,16 @@ func (c *recordServiceClient) GetDuty(ctx context.Context, in *GetDutyRequest, o
 	return out, nil
 }
 
+func (c *recordServiceClient) GetHospitalShards(ctx context.Context, in *GetHospitalShardsRequest, opts ...grpc.CallOption) (*GetHospitalShardsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetHospitalShardsResponse)
+	err := c.cc.Invoke(ctx, RecordService_GetHospitalShards_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RecordServiceServer is the server API for RecordService service.
 // All implementations must embed UnimplementedRecordServiceServer
 // for forward compatibility.
@@ -94,6 +107,8 @@ type RecordServiceServer interface {
 	GetHospital(context.Context, *GetHospitalRequest) (*GetHospitalResponse, error)
 	// States that a doctor is on duty here, as the hospital's roster says.
 	GetDuty(context.Context, *GetDutyRequest) (*GetDutyResponse, error)
+	// Gives shards of the revocation list as the hospital has it: for who deals with it and can't reach the public cloud.
+	GetHospitalShards(context.Context, *GetHospitalShardsRequest) (*GetHospitalShardsResponse, error)
 	mustEmbedUnimplementedRecordServiceServer()
 }
 
@@ -112,6 +127,9 @@ func (UnimplementedRecordServiceServer) GetHospital(context.Context, *GetHospita
 }
 func (UnimplementedRecordServiceServer) GetDuty(context.Context, *GetDutyRequest) (*GetDutyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDuty not implemented")
+}
+func (UnimplementedRecordServiceServer) GetHospitalShards(context.Context, *GetHospitalShardsRequest) (*GetHospitalShardsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetHospitalShards not implemented")
 }
 func (UnimplementedRecordServiceServer) mustEmbedUnimplementedRecordServiceServer() {}
 func (UnimplementedRecordServiceServer) testEmbeddedByValue()                       {}
@@ -177,6 +195,24 @@ func _RecordService_GetDuty_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecordService_GetHospitalShards_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetHospitalShardsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordServiceServer).GetHospitalShards(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordService_GetHospitalShards_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordServiceServer).GetHospitalShards(ctx, req.(*GetHospitalShardsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RecordService_ServiceDesc is the grpc.ServiceDesc for RecordService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -191,6 +227,10 @@ var RecordService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetDuty",
 			Handler:    _RecordService_GetDuty_Handler,
+		},
+		{
+			MethodName: "GetHospitalShards",
+			Handler:    _RecordService_GetHospitalShards_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

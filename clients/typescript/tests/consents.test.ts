@@ -177,9 +177,9 @@ function homeBy(transport: ReturnType<typeof createRouterTransport>, self = doct
     verifier: () => verifier,
     party: () => Promise.resolve(party),
     shards: new ShardKeeper(),
-    takeShards: () => Promise.resolve(),
+    hear: () => Promise.resolve(),
     heldCrls: [],
-    transportTo: () => transport,
+    transportToHospital: () => transport,
   } as unknown as Home;
 }
 

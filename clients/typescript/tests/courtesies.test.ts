@@ -93,7 +93,7 @@ test("a receipt that can't be waited for costs the doctor nothing but a word", a
 
 test("a deposit that fails ends a consultation only when its receipt was awaited", async () => {
   const refused = new Refusal("UNAUTHORIZED", "the hospital refuses");
-  const transportTo = () => {
+  const transportToHospital = () => {
     throw refused;
   };
   const consultation = {
@@ -107,7 +107,7 @@ test("a deposit that fails ends a consultation only when its receipt was awaited
   };
   const done: string[] = [];
   const room = {
-    home: { identity: "D:chen", transportTo },
+    home: { identity: "D:chen", transportToHospital },
     code: { hospitalId: "H:a", address: "a.example:1" },
     duty: { on: (shown: Shown) => Promise.resolve(shown) },
     awaitPatient: () => Promise.resolve(consultation),

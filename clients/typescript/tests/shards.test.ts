@@ -5,10 +5,9 @@ import { test, type TestContext } from "node:test";
 import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Home } from "../src/client/home.js";
-import { Mailbox } from "../src/client/relay.js";
-import { withShards } from "../src/client/shards.js";
+import { askingOf, withShards } from "../src/client/shards.js";
 import { AccessEntrySchema, ProvedHeadSchema } from "../src/gen/federation/v1/access_pb.js";
-import { Direction, RelayService } from "../src/gen/federation/v1/consultation_pb.js";
+import { RecordService } from "../src/gen/federation/v1/record_pb.js";
 import { Role, type RevocationExcerpt } from "../src/gen/federation/v1/statement_pb.js";
 import { fromHex, sha256 } from "../src/protocol/bytes.js";
 import { afterOpening, preciseReason, Refusal } from "../src/protocol/refusal.js";
@@ -106,19 +105,19 @@ test("another head of the same number does not", async (context) => {
   assert.deepEqual(cloud.asked, [prefix]);
 });
 
-test("where the cloud does not answer, or not truly, the relay is asked", async (context) => {
+test("where the cloud does not answer, or not truly, the hospitals that are dealt with are asked", async (context) => {
   const { home, cloud } = await followed(context);
   let asked: number[] = [];
   const transport = createRouterTransport(({ service }) =>
-    service(RelayService, {
-      getRoomShards: async ({ prefixes }) => {
+    service(RecordService, {
+      getHospitalShards: async ({ prefixes }) => {
         asked = prefixes;
         return { revocations: await excerptOf(revoked, prefixes) };
       },
     }),
   );
-  const mailbox = new Mailbox(transport, new Uint8Array(16), Direction.TO_DOCTOR);
-  home.shards.askRelay = (prefixes, heldCrls) => mailbox.shards(prefixes, heldCrls);
+  home.shards.dealWith("H:alpha", askingOf(transport));
+  home.shards.dealWith("H:beta", away);
   cloud.shards = away;
   await checked(home);
   assert.deepEqual(asked, [prefix]);

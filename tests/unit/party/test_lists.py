@@ -68,10 +68,69 @@ def test_a_shard_that_nobody_gives_is_refused_revocation_shard_missing(own_feder
         lists.current().require_serial_good(SERIAL)
 
 
-def test_the_relay_is_asked_where_the_cloud_does_not_answer(own_federation: Federation) -> None:
+def test_hospitals_that_are_dealt_with_are_asked_where_the_cloud_does_not_answer(own_federation: Federation) -> None:
     lists = asking(own_federation)
     lists.update(own_federation.cloud.directory(), None, away)
-    lists.ask_beside(own_federation.cloud.shards)
+    lists.ask_beside("H:alpha", own_federation.cloud.shards)
+    lists.ask_beside("H:beta", away)
+    assert lists.find(ENTRY) is None
+
+
+def test_hospital_that_is_behind_is_passed_over(own_federation: Federation) -> None:
+    """H:beta's list came first, and is newer; H:alpha was dealt with since."""
+    cloud, lists = own_federation.cloud, asking(own_federation)
+    behind = cloud.excerpt(ENTRY)
+    cloud.revoked_serials.append(SERIAL)
+    lists.update(cloud.directory(), None, away)
+    lists.ask_beside("H:beta", cloud.shards)
+    lists.ask_beside("H:alpha", lambda *_: behind)
+    assert lists.find(ENTRY) == 0
+
+
+def test_hospitals_dealt_with_last_are_asked_and_no_others(own_federation: Federation) -> None:
+    lists, asked = asking(own_federation), list[str]()
+    lists.update(own_federation.cloud.directory(), None, away)
+
+    def noted(identity: str) -> AskShards:
+        def ask(*_: object) -> RevocationExcerpt:
+            asked.append(identity)
+            raise Unavailable("away")
+
+        return ask
+
+    for identity in ("H:1", "H:2", "H:3", "H:4", "H:5", "H:3"):
+        lists.ask_beside(identity, noted(identity))
+    with refused(RevocationShardMissing):
+        lists.find(ENTRY)
+    assert asked == ["H:3", "H:5", "H:4", "H:2"]
+
+
+def test_hospitals_list_is_taken_where_it_is_newer(own_federation: Federation) -> None:
+    """So a person who was last online before its own registration was on a list acts, and one whose list is over."""
+    cloud, lists = own_federation.cloud, asking(own_federation)
+    lists.update(cloud.directory(), None, away)
+    before = lists.current()
+    cloud.revoked_serials.append(SERIAL)
+    lists.hear_beside([ENTRY])
+    assert lists.current() is before
+    lists.ask_beside("H:alpha", cloud.shards)
+    lists.ask_beside("H:beta", away)
+    lists.hear_beside([ENTRY])
+    assert lists.current().sequence > before.sequence
+    lists.ask_beside("H:alpha", away)
+    assert lists.find(ENTRY) == 0
+
+
+def test_what_is_wrong_with_a_peers_shards_does_not_count(own_federation: Federation) -> None:
+    lists = asking(own_federation)
+    lists.update(own_federation.cloud.directory(), None, own_federation.cloud.shards)
+    before = lists.current()
+    bent = own_federation.cloud.excerpt(ENTRY)
+    bent.shards[0].path[0] = bytes(32)
+    lists.hear(bent)
+    assert lists.current() is before
+    lists.hear(own_federation.cloud.excerpt(ENTRY))
+    lists.ask_of(away)
     assert lists.find(ENTRY) is None
 
 

@@ -11,10 +11,10 @@ import pytest
 from federation.errors import Unavailable
 from federation.party.audit import Audit
 from federation.party.member import Member
+from federation.person.dealing import Connect
 from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.patient import PatientClient
 from federation.person.profile import Profile
-from federation.person.relay import Connect
 from federation.person.trace import Trace
 from federation.protocol import search
 from federation.protocol.anchors import Lists, statement_entry, sweep_entry

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from federation.errors import GrantRevoked, NewerThanList, Unavailable
+from federation.errors import GrantRevoked, NewerThanList, RevocationShardMissing, Unavailable
 from federation.party.crls import MOST_CRL_BYTES
 from federation.person.doctor import DoctorRoom
 from federation.person.patient import PatientClient
@@ -206,6 +206,22 @@ def test_doctor_who_asks_for_nothing_brought_is_told_that_the_cloud_is_dark(dark
     seen = dark.visit(patient, None, under=1)
     with pytest.raises(Unavailable):
         dark.surgery.doctor.search(seen.present)
+
+
+def test_who_never_had_a_shard_of_the_newest_list_asks_the_hospital(dark: Dark) -> None:
+    """The cloud falls between its list and the shards of it: neither side can look its own key up at home."""
+    patient, federation = known(dark), dark.federation
+    federation.cloud.revoked_serials.append(bytes(16))
+    directory = federation.cloud.directory()
+    for member in (federation.doctor, federation.patient):
+        member.update(directory)
+    federation.refresh(federation.hospital_a)
+    dark.falls()
+    for member in (federation.doctor, federation.patient):
+        with refused(RevocationShardMissing):
+            member.party(federation.clock.now)
+    seen = dark.visit(patient, None, under=1)
+    assert fetched(dark, seen) == 1
 
 
 def test_emergency_is_read_at_a_hospital_that_is_asked_itself(dark: Dark) -> None:

@@ -69,7 +69,7 @@ async function depositOnce(
   intent: Intent,
   prepared: Deposit,
 ): Promise<DepositReceipt> {
-  const transport = home.transportTo(address, hospitalId);
+  const transport = home.transportToHospital(address, hospitalId);
   const hospital = await addressHospital(transport, hospitalId, home);
   return SessionStream.during(transport, async (stream) => {
     const session = await stream.open(home, hospital, intent, entropy);

@@ -63,9 +63,9 @@ export class DoctorRoom {
 
   /** Open a room at the relay of the doctor's hospital. The home has been kept up (`maintain`). */
   static async open(home: Home, hospitalId: string, address: string): Promise<DoctorRoom> {
+    const transport = home.transportToHospital(address, hospitalId);
     const party = await home.party(clock());
-    const transport = home.transportTo(address, hospitalId);
-    const { roomId, duty } = await repeated(async () =>
+    const { roomId, duty, revocations } = await repeated(async () =>
       openRoom(transport, await askForRoom(party, hospitalId, clock(), entropy)),
     );
     const { statement, signature } = party.self.keyStatement;
@@ -78,6 +78,7 @@ export class DoctorRoom {
     const mailbox = new Mailbox(transport, roomId!, Direction.TO_PATIENT);
     const currentHome = new CurrentHome(home);
     const stated = new StatedDuty(currentHome, transport, hospitalId);
+    await home.hear(revocations!);
     await stated.take(duty!);
     return new DoctorRoom(currentHome, party, transport, code, mailbox, stated);
   }

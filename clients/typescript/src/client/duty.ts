@@ -64,6 +64,7 @@ export class StatedDuty {
       return client.getDuty(await askForDuty(await home.party(now), this.hospitalId, now, entropy));
     }, BRIEFLY);
     checkOuter(GetDutyResponseSchema, answer);
+    await home.hear(answer.revocations!);
     return answer.duty!;
   }
 

@@ -157,7 +157,7 @@ async function fetchIntent(
 ): Promise<FetchedRecord> {
   const home = await currentOrKept(currentHome);
   const { identity } = hospital.party;
-  const transport = home.transportTo(address, identity);
+  const transport = home.transportToHospital(address, identity);
   const fetchBy = (peer: Peer) =>
     SessionStream.during(transport, async (stream) =>
       fetchRecord(stream, await stream.open(home, peer, intent, entropy), mostBytes, currentHome),

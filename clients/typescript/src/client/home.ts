@@ -32,7 +32,7 @@ import { type Entropy, equal, hkdf, type Instant, text, u64, concat, hex, sha256
 import { Lists } from "../protocol/lists.js";
 import { peekHead } from "../protocol/log.js";
 import type { Party } from "../protocol/party.js";
-import { Refusal, require } from "../protocol/refusal.js";
+import { preciseReason, Refusal, require } from "../protocol/refusal.js";
 import { type Renewed, restatementDue } from "../protocol/renewal.js";
 import { peekStatement } from "../protocol/statements.js";
 import {
@@ -47,7 +47,7 @@ import { transcript } from "../protocol/transcript.js";
 import { type VerifiedParty, Verifier } from "../protocol/verifier.js";
 import { transportTo } from "./calls.js";
 import type { Networks } from "./networks.js";
-import { ShardKeeper, withShards } from "./shards.js";
+import { askingOf, ShardKeeper, withShards } from "./shards.js";
 
 const STATE = "state.json";
 const REPLAY = "replay.json";
@@ -158,6 +158,13 @@ export class Home {
   /** A transport to `host:port` that answers to that identity. */
   transportTo(address: string, identity: string): Transport {
     return transportTo(address, identity, this.bundle, this.networks);
+  }
+
+  /** A transport to a hospital, which is asked from now on for what is looked up where the cloud does not answer. */
+  transportToHospital(address: string, hospitalId: string): Transport {
+    const transport = this.transportTo(address, hospitalId);
+    this.shards.dealWith(hospitalId, askingOf(transport));
+    return transport;
   }
 
   /** A transport to the public cloud. */
@@ -277,6 +284,15 @@ export class Home {
     const all = [...handed, ...(this.lists?.crls ?? [])];
     const authorities = lease.bundle.content.medicalAuthorities.map(({ certificate }) => readCertificate(certificate!));
     return this.learned(lease.heard(head), signed, await newestCrls(authorities, all, head.crls));
+  }
+
+  /** Take what a peer shows of the list. What is wrong with it, or older, does not count: then it is asked for. */
+  async hear(excerpt: RevocationExcerpt): Promise<void> {
+    try {
+      await this.takeShards(excerpt);
+    } catch (error) {
+      preciseReason(error);
+    }
   }
 
   /**

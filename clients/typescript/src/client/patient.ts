@@ -50,11 +50,10 @@ export interface Looked {
 /** Look at the room of a code, before anything of the patient goes out. The home has been kept up (`maintain`). */
 export async function look(home: Home, code: DoctorCode): Promise<Looked> {
   const { address, hospitalId, roomId, digest } = code;
-  const mailbox = new Mailbox(home.transportTo(address, hospitalId), roomId, Direction.TO_DOCTOR);
+  const mailbox = new Mailbox(home.transportToHospital(address, hospitalId), roomId, Direction.TO_DOCTOR);
   const room = await mailbox.room();
   home = await heardFrom(room, home);
-  home.shards.askRelay = (prefixes, heldCrls) => mailbox.shards(prefixes, heldCrls);
-  await takeRelaysShards(room, home);
+  await home.hear(room.revocations!);
   return withShards(home, async () => {
     const now = clock();
     const verifier = home.verifier(now);
@@ -145,15 +144,6 @@ export async function heardFrom(room: GetRoomResponse, home: Home): Promise<Home
   } catch (error) {
     preciseReason(error); // a bundle that is behind can't verify them: the kept ones do as long as they are current
     return home;
-  }
-}
-
-/** Take the shards that come with a room. What is wrong with them, or older, does not count: then they are asked for. */
-async function takeRelaysShards({ revocations }: GetRoomResponse, home: Home): Promise<void> {
-  try {
-    await home.takeShards(revocations!);
-  } catch (error) {
-    preciseReason(error);
   }
 }
 

@@ -7,7 +7,6 @@ import {
   Direction,
   FollowFramesResponseSchema,
   type GetRoomResponse,
-  GetRoomShardsResponseSchema,
   type OpenRoomRequest,
   type OpenRoomResponse,
   OpenRoomResponseSchema,
@@ -15,11 +14,9 @@ import {
   type RelayFrameSchema,
   RelayService,
 } from "../gen/federation/v1/consultation_pb.js";
-import type { RevocationExcerpt } from "../gen/federation/v1/statement_pb.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { checkOuter } from "../protocol/rules.js";
 import { called, FIRST_PAUSE_MS, LONGEST_PAUSE_MS, REAL_TIME, refusalOf, repeated, type Time } from "./calls.js";
-import { SHARDS_MS } from "./shards.js";
 
 const LONGEST_STREAM_MS = 300_000;
 const MOST_NUMBERS_PASSED = 4096;
@@ -43,14 +40,6 @@ export class Mailbox {
   /** Fetch whose room it is; nothing of it is verified yet. */
   room(): Promise<GetRoomResponse> {
     return repeated(() => this.#client.getRoom({ roomId: this.roomId }));
-  }
-
-  /** Fetch shards of the revocation list, for who can't reach the cloud; nothing of them is verified yet. */
-  async shards(prefixes: number[], heldCrls: Uint8Array[]): Promise<RevocationExcerpt> {
-    const request = { roomId: this.roomId, prefixes, heldCrls };
-    const answer = await called(() => this.#client.getRoomShards(request, { timeoutMs: SHARDS_MS }));
-    checkOuter(GetRoomShardsResponseSchema, answer);
-    return answer.revocations!;
   }
 
   /** Put a frame once, however often the connection fails; a number that somebody else's frame has is passed over. */

@@ -101,6 +101,7 @@ export class SessionStream {
 export async function addressHospital(transport: Transport, hospitalId: string, home: Home): Promise<Peer> {
   const answer = await repeated(() => createClient(RecordService, transport).getHospital({}));
   checkOuter(GetHospitalResponseSchema, answer);
+  if (answer.revocations !== undefined) await home.hear(answer.revocations);
   return withShards(home, () => {
     const now = clock();
     const verifier = home.verifier(now);

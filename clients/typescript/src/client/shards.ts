@@ -1,17 +1,21 @@
-/** The shards of the revocation list that a member has asked for: of the cloud, or else of the relay of a room. */
+/** The shards of the revocation list that a member has asked for: of the cloud, or else of a hospital that it deals with. */
 
+import { createClient, type Transport } from "@connectrpc/connect";
+import { GetHospitalShardsResponseSchema, RecordService } from "../gen/federation/v1/record_pb.js";
 import type { RevocationExcerpt } from "../gen/federation/v1/statement_pb.js";
 import type { Instant } from "../protocol/bytes.js";
 import { equal } from "../protocol/bytes.js";
 import { Refusal } from "../protocol/refusal.js";
 import { type Listed, missingIn, Shards } from "../protocol/shards.js";
-import { refusalOf } from "./calls.js";
+import { checkOuter } from "../protocol/rules.js";
+import { called, refusalOf } from "./calls.js";
 import type { Home } from "./home.js";
 
 /** How long whoever is asked for shards has. */
 export const SHARDS_MS = 10_000;
 
 const MOST_KEPT = 128;
+const MOST_BESIDE = 4;
 const MOST_ASKED_A_STEP = 64;
 
 /** Fetch the shards of these prefixes, and the CRLs but those of these digests; nothing of it is verified yet. */
@@ -20,7 +24,7 @@ export type AskShards = (prefixes: number[], heldCrls: Uint8Array[]) => Promise<
 /** The shards at hand, of one root, and whom to ask for more. A home hands it on to the home that it becomes. */
 export class ShardKeeper implements Listed {
   askCloud: AskShards | undefined;
-  askRelay: AskShards | undefined;
+  #askBeside = new Map<string, AskShards>();
   #held = Shards.NONE;
 
   find(entry: Uint8Array, root: Uint8Array): Instant | undefined {
@@ -31,6 +35,12 @@ export class ShardKeeper implements Listed {
   keep(shards: Shards): void {
     const goesOn = equal(this.#held.root, shards.root) && this.#held.byPrefix.size <= MOST_KEPT;
     this.#held = goesOn ? this.#held.with(shards) : shards;
+  }
+
+  /** Ask this hospital, too, before those that were dealt with earlier: what is at hand of one may be newer than what the next has. */
+  dealWith(hospitalId: string, ask: AskShards): void {
+    this.#askBeside.delete(hospitalId);
+    this.#askBeside = new Map([[hospitalId, ask] as const, ...this.#askBeside].slice(0, MOST_BESIDE));
   }
 
   has(prefix: number, root: Uint8Array): boolean {
@@ -47,7 +57,7 @@ export class ShardKeeper implements Listed {
     take: (excerpt: RevocationExcerpt) => Promise<boolean>,
   ): Promise<void> {
     let failure: Refusal | undefined;
-    for (const ask of [this.askCloud, this.askRelay]) {
+    for (const ask of [this.askCloud, ...this.#askBeside.values()]) {
       if (ask === undefined) continue;
       try {
         if (await take(await ask([prefix], heldCrls))) return;
@@ -58,6 +68,16 @@ export class ShardKeeper implements Listed {
     const sentence = "the part of the revocation list in which it would stand can't be had now";
     throw new Refusal("REVOCATION_SHARD_MISSING", sentence, { cause: failure }); // shard.3
   }
+}
+
+/** Fetch shards of the revocation list as a hospital has it; nothing of them is verified yet. */
+export function askingOf(transport: Transport): AskShards {
+  return async (prefixes, heldCrls) => {
+    const client = createClient(RecordService, transport);
+    const answer = await called(() => client.getHospitalShards({ prefixes, heldCrls }, { timeoutMs: SHARDS_MS }));
+    checkOuter(GetHospitalShardsResponseSchema, answer);
+    return answer.revocations!;
+  };
 }
 
 /**

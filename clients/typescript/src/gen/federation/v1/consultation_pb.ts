@@ -22,7 +22,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file federation/v1/consultation.proto.
  */
 export const file_federation_v1_consultation: GenFile = /*@__PURE__*/
-  fileDesc("CiBmZWRlcmF0aW9uL3YxL2NvbnN1bHRhdGlvbi5wcm90bxINZmVkZXJhdGlvbi52MSKCAwoPT3BlblJvb21SZXF1ZXN0EjoKDWtleV9zdGF0ZW1lbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEigKEmRvY3Rvcl9jZXJ0aWZpY2F0ZRgCIAEoDEIHytoYAxCAIEgBiAEBEkUKGGVuY3J5cHRpb25fa2V5X3N0YXRlbWVudBgDIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAKIAQESGgoFbm9uY2UYBCABKAxCBsraGAIIDkgDiAEBEhwKB3NlbnRfYXQYBSABKARCBsraGAIIE0gEiAEBEh4KCXNpZ25hdHVyZRgGIAEoDEIGytoYAggMSAWIAQFCEAoOX2tleV9zdGF0ZW1lbnRCFQoTX2RvY3Rvcl9jZXJ0aWZpY2F0ZUIbChlfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50QggKBl9ub25jZUIKCghfc2VudF9hdEIMCgpfc2lnbmF0dXJlIqIBChBPcGVuUm9vbVJlc3BvbnNlEhwKB3Jvb21faWQYASABKAxCBsraGAIIDkgAiAEBEh8KCmV4cGlyZXNfYXQYAiABKARCBsraGAIIE0gBiAEBEisKBGR1dHkYAyABKAsyGC5mZWRlcmF0aW9uLnYxLlNob3duRHV0eUgCiAEBQgoKCF9yb29tX2lkQg0KC19leHBpcmVzX2F0QgcKBV9kdXR5IjoKDkdldFJvb21SZXF1ZXN0EhwKB3Jvb21faWQYASABKAxCBsraGAIIDkgAiAEBQgoKCF9yb29tX2lkItoDCg9HZXRSb29tUmVzcG9uc2USOgoNa2V5X3N0YXRlbWVudBgBIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SACIAQESKAoSZG9jdG9yX2NlcnRpZmljYXRlGAIgASgMQgfK2hgDEIAgSAGIAQESRQoYZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50GAMgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIAogBARI6CgtyZXZvY2F0aW9ucxgEIAEoCzIgLmZlZGVyYXRpb24udjEuUmV2b2NhdGlvbkV4Y2VycHRIA4gBARIyChtjZXJ0aWZpY2F0ZV9yZXZvY2F0aW9uX2xpc3QYBSABKAxCCMraGAQQgIBASASIAQESKwoEZHV0eRgGIAEoCzIYLmZlZGVyYXRpb24udjEuU2hvd25EdXR5SAWIAQFCEAoOX2tleV9zdGF0ZW1lbnRCFQoTX2RvY3Rvcl9jZXJ0aWZpY2F0ZUIbChlfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50Qg4KDF9yZXZvY2F0aW9uc0IeChxfY2VydGlmaWNhdGVfcmV2b2NhdGlvbl9saXN0QgcKBV9kdXR5IncKFEdldFJvb21TaGFyZHNSZXF1ZXN0EhwKB3Jvb21faWQYASABKAxCBsraGAIIDkgAiAEBEhgKCHByZWZpeGVzGAIgAygNQgbK2hgCGCASGwoJaGVsZF9jcmxzGAMgAygMQgjK2hgECA0YQEIKCghfcm9vbV9pZCJjChVHZXRSb29tU2hhcmRzUmVzcG9uc2USOgoLcmV2b2NhdGlvbnMYASABKAsyIC5mZWRlcmF0aW9uLnYxLlJldm9jYXRpb25FeGNlcnB0SACIAQFCDgoMX3Jldm9jYXRpb25zItUBCgpSZWxheUZyYW1lEi8KB29wZW5pbmcYASABKAsyHC5mZWRlcmF0aW9uLnYxLlNlYWxlZE9wZW5pbmdIABIrCgVyZXBseRgCIAEoCzIaLmZlZGVyYXRpb24udjEuU2VhbGVkUmVwbHlIABIsCgVmcmFtZRgDIAEoCzIbLmZlZGVyYXRpb24udjEuU2Vzc2lvbkZyYW1lSAASMAoHcmVmdXNhbBgEIAEoCzIdLmZlZGVyYXRpb24udjEuU2Vzc2lvblJlZnVzYWxIAEIJCgdjb250ZW50ItQBCg9QdXRGcmFtZVJlcXVlc3QSHAoHcm9vbV9pZBgBIAEoDEIGytoYAggOSACIAQESMAoJZGlyZWN0aW9uGAIgASgOMhguZmVkZXJhdGlvbi52MS5EaXJlY3Rpb25IAYgBARITCgZudW1iZXIYAyABKARIAogBARItCgVmcmFtZRgEIAEoCzIZLmZlZGVyYXRpb24udjEuUmVsYXlGcmFtZUgDiAEBQgoKCF9yb29tX2lkQgwKCl9kaXJlY3Rpb25CCQoHX251bWJlckIICgZfZnJhbWUiEgoQUHV0RnJhbWVSZXNwb25zZSKpAQoTRm9sbG93RnJhbWVzUmVxdWVzdBIcCgdyb29tX2lkGAEgASgMQgbK2hgCCA5IAIgBARIwCglkaXJlY3Rpb24YAiABKA4yGC5mZWRlcmF0aW9uLnYxLkRpcmVjdGlvbkgBiAEBEhgKC2Zyb21fbnVtYmVyGAMgASgESAKIAQFCCgoIX3Jvb21faWRCDAoKX2RpcmVjdGlvbkIOCgxfZnJvbV9udW1iZXIibwoURm9sbG93RnJhbWVzUmVzcG9uc2USEwoGbnVtYmVyGAEgASgESACIAQESLQoFZnJhbWUYAiABKAsyGS5mZWRlcmF0aW9uLnYxLlJlbGF5RnJhbWVIAYgBAUIJCgdfbnVtYmVyQggKBl9mcmFtZSJqChBDbG9zZVJvb21SZXF1ZXN0EhwKB3Jvb21faWQYASABKAxCBsraGAIIDkgAiAEBEh4KCXNpZ25hdHVyZRgCIAEoDEIGytoYAggMSAGIAQFCCgoIX3Jvb21faWRCDAoKX3NpZ25hdHVyZSITChFDbG9zZVJvb21SZXNwb25zZSK8BQoTQ29uc3VsdGF0aW9uT3BlbmluZxIfCgpwYXRpZW50X2lkGAEgASgJQgbK2hgCCAFIAIgBARInChJiaW9tZXRyaWNfcGFzc3dvcmQYAiABKAxCBsraGAIIEEgBiAEBEicKEnJlZ2lzdHJhdGlvbl9wb2ludBgDIAEoDEIGytoYAggWSAKIAQESJQoQcmVzcG9uZGVyX3NlcmlhbBgEIAEoDEIGytoYAggOSAOIAQESJAoPYWdyZWVtZW50X3BvaW50GAUgASgMQgbK2hgCCAtIBIgBARIkCg9lcGhlbWVyYWxfcG9pbnQYBiABKAxCBsraGAIIC0gFiAEBEhwKB3NlbnRfYXQYByABKARCBsraGAIIE0gGiAEBEiEKDGNvbnRyaWJ1dGlvbhgIIAEoDEIGytoYAggQSAeIAQESOgoNa2V5X3N0YXRlbWVudBgJIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAiIAQESRQoYZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50GAogASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRICYgBARIeCglzaWduYXR1cmUYCyABKAxCBsraGAIIDEgKiAEBOgfK2hgDCIAgQg0KC19wYXRpZW50X2lkQhUKE19iaW9tZXRyaWNfcGFzc3dvcmRCFQoTX3JlZ2lzdHJhdGlvbl9wb2ludEITChFfcmVzcG9uZGVyX3NlcmlhbEISChBfYWdyZWVtZW50X3BvaW50QhIKEF9lcGhlbWVyYWxfcG9pbnRCCgoIX3NlbnRfYXRCDwoNX2NvbnRyaWJ1dGlvbkIQCg5fa2V5X3N0YXRlbWVudEIbChlfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50QgwKCl9zaWduYXR1cmUi1QQKEUNvbnN1bHRhdGlvblJlcGx5Eh4KCWRvY3Rvcl9pZBgBIAEoCUIGytoYAggCSACIAQESKAoSZG9jdG9yX2NlcnRpZmljYXRlGAIgASgMQgfK2hgDEIAgSAGIAQESOgoNa2V5X3N0YXRlbWVudBgDIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAKIAQESJwoScmVnaXN0cmF0aW9uX3BvaW50GAQgASgMQgbK2hgCCBZIA4gBARIkCg9hZ3JlZW1lbnRfcG9pbnQYBSABKAxCBsraGAIIC0gEiAEBEiQKD2VwaGVtZXJhbF9wb2ludBgGIAEoDEIGytoYAggLSAWIAQESIQoMY29udHJpYnV0aW9uGAcgASgMQgbK2hgCCBBIBogBARIlChBrZXlfY29uZmlybWF0aW9uGAggASgMQgbK2hgCCBBIB4gBARIcCgdzZW50X2F0GAkgASgEQgbK2hgCCBNICIgBARIeCglzaWduYXR1cmUYCiABKAxCBsraGAIIDEgJiAEBOgfK2hgDCIBAQgwKCl9kb2N0b3JfaWRCFQoTX2RvY3Rvcl9jZXJ0aWZpY2F0ZUIQCg5fa2V5X3N0YXRlbWVudEIVChNfcmVnaXN0cmF0aW9uX3BvaW50QhIKEF9hZ3JlZW1lbnRfcG9pbnRCEgoQX2VwaGVtZXJhbF9wb2ludEIPCg1fY29udHJpYnV0aW9uQhMKEV9rZXlfY29uZmlybWF0aW9uQgoKCF9zZW50X2F0QgwKCl9zaWduYXR1cmUiogMKEUJpb3NpZ25hbERlbGl2ZXJ5EiEKFGJpb3NpZ25hbF9zaXplX2J5dGVzGAEgASgESACIAQESJQoQYmlvc2lnbmFsX2RpZ2VzdBgCIAEoDEIGytoYAggNSAGIAQESHwoKcGF0aWVudF9pZBgDIAEoCUIGytoYAggBSAKIAQESHAoHc2VudF9hdBgEIAEoBEIGytoYAggTSAOIAQESNAoHY29uc2VudBgFIAEoCzIWLmZlZGVyYXRpb24udjEuQ29uc2VudEIGytoYAiABSASIAQESHgoJc2lnbmF0dXJlGAYgASgMQgbK2hgCCAxIBYgBARI2CgZwbGFjZXMYByABKAsyGS5mZWRlcmF0aW9uLnYxLktlcHRQbGFjZXNCBsraGAIgAUgGiAEBOgjK2hgEEICABEIXChVfYmlvc2lnbmFsX3NpemVfYnl0ZXNCEwoRX2Jpb3NpZ25hbF9kaWdlc3RCDQoLX3BhdGllbnRfaWRCCgoIX3NlbnRfYXRCCgoIX2NvbnNlbnRCDAoKX3NpZ25hdHVyZUIJCgdfcGxhY2VzKlkKCURpcmVjdGlvbhIZChVESVJFQ1RJT05fVU5TUEVDSUZJRUQQABIXChNESVJFQ1RJT05fVE9fRE9DVE9SEAESGAoURElSRUNUSU9OX1RPX1BBVElFTlQQAjL5AwoMUmVsYXlTZXJ2aWNlEksKCE9wZW5Sb29tEh4uZmVkZXJhdGlvbi52MS5PcGVuUm9vbVJlcXVlc3QaHy5mZWRlcmF0aW9uLnYxLk9wZW5Sb29tUmVzcG9uc2USSAoHR2V0Um9vbRIdLmZlZGVyYXRpb24udjEuR2V0Um9vbVJlcXVlc3QaHi5mZWRlcmF0aW9uLnYxLkdldFJvb21SZXNwb25zZRJaCg1HZXRSb29tU2hhcmRzEiMuZmVkZXJhdGlvbi52MS5HZXRSb29tU2hhcmRzUmVxdWVzdBokLmZlZGVyYXRpb24udjEuR2V0Um9vbVNoYXJkc1Jlc3BvbnNlEksKCFB1dEZyYW1lEh4uZmVkZXJhdGlvbi52MS5QdXRGcmFtZVJlcXVlc3QaHy5mZWRlcmF0aW9uLnYxLlB1dEZyYW1lUmVzcG9uc2USWQoMRm9sbG93RnJhbWVzEiIuZmVkZXJhdGlvbi52MS5Gb2xsb3dGcmFtZXNSZXF1ZXN0GiMuZmVkZXJhdGlvbi52MS5Gb2xsb3dGcmFtZXNSZXNwb25zZTABEk4KCUNsb3NlUm9vbRIfLmZlZGVyYXRpb24udjEuQ2xvc2VSb29tUmVxdWVzdBogLmZlZGVyYXRpb24udjEuQ2xvc2VSb29tUmVzcG9uc2VCTAoeZXhhbXBsZS5tZWR1bmlvbi5mZWRlcmF0aW9uLnYxUAFaKG1lZHVuaW9uLmV4YW1wbGUvY2xpZW50cy9nby9mZWRlcmF0aW9udjFiBnByb3RvMw", [file_federation_v1_access, file_federation_v1_envelope, file_federation_v1_rules, file_federation_v1_search, file_federation_v1_statement]);
+  fileDesc("CiBmZWRlcmF0aW9uL3YxL2NvbnN1bHRhdGlvbi5wcm90bxINZmVkZXJhdGlvbi52MSKCAwoPT3BlblJvb21SZXF1ZXN0EjoKDWtleV9zdGF0ZW1lbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEigKEmRvY3Rvcl9jZXJ0aWZpY2F0ZRgCIAEoDEIHytoYAxCAIEgBiAEBEkUKGGVuY3J5cHRpb25fa2V5X3N0YXRlbWVudBgDIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAKIAQESGgoFbm9uY2UYBCABKAxCBsraGAIIDkgDiAEBEhwKB3NlbnRfYXQYBSABKARCBsraGAIIE0gEiAEBEh4KCXNpZ25hdHVyZRgGIAEoDEIGytoYAggMSAWIAQFCEAoOX2tleV9zdGF0ZW1lbnRCFQoTX2RvY3Rvcl9jZXJ0aWZpY2F0ZUIbChlfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50QggKBl9ub25jZUIKCghfc2VudF9hdEIMCgpfc2lnbmF0dXJlIu4BChBPcGVuUm9vbVJlc3BvbnNlEhwKB3Jvb21faWQYASABKAxCBsraGAIIDkgAiAEBEh8KCmV4cGlyZXNfYXQYAiABKARCBsraGAIIE0gBiAEBEisKBGR1dHkYAyABKAsyGC5mZWRlcmF0aW9uLnYxLlNob3duRHV0eUgCiAEBEjoKC3Jldm9jYXRpb25zGAQgASgLMiAuZmVkZXJhdGlvbi52MS5SZXZvY2F0aW9uRXhjZXJwdEgDiAEBQgoKCF9yb29tX2lkQg0KC19leHBpcmVzX2F0QgcKBV9kdXR5Qg4KDF9yZXZvY2F0aW9ucyI6Cg5HZXRSb29tUmVxdWVzdBIcCgdyb29tX2lkGAEgASgMQgbK2hgCCA5IAIgBAUIKCghfcm9vbV9pZCLaAwoPR2V0Um9vbVJlc3BvbnNlEjoKDWtleV9zdGF0ZW1lbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEigKEmRvY3Rvcl9jZXJ0aWZpY2F0ZRgCIAEoDEIHytoYAxCAIEgBiAEBEkUKGGVuY3J5cHRpb25fa2V5X3N0YXRlbWVudBgDIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAKIAQESOgoLcmV2b2NhdGlvbnMYBCABKAsyIC5mZWRlcmF0aW9uLnYxLlJldm9jYXRpb25FeGNlcnB0SAOIAQESMgobY2VydGlmaWNhdGVfcmV2b2NhdGlvbl9saXN0GAUgASgMQgjK2hgEEICAQEgEiAEBEisKBGR1dHkYBiABKAsyGC5mZWRlcmF0aW9uLnYxLlNob3duRHV0eUgFiAEBQhAKDl9rZXlfc3RhdGVtZW50QhUKE19kb2N0b3JfY2VydGlmaWNhdGVCGwoZX2VuY3J5cHRpb25fa2V5X3N0YXRlbWVudEIOCgxfcmV2b2NhdGlvbnNCHgocX2NlcnRpZmljYXRlX3Jldm9jYXRpb25fbGlzdEIHCgVfZHV0eSLVAQoKUmVsYXlGcmFtZRIvCgdvcGVuaW5nGAEgASgLMhwuZmVkZXJhdGlvbi52MS5TZWFsZWRPcGVuaW5nSAASKwoFcmVwbHkYAiABKAsyGi5mZWRlcmF0aW9uLnYxLlNlYWxlZFJlcGx5SAASLAoFZnJhbWUYAyABKAsyGy5mZWRlcmF0aW9uLnYxLlNlc3Npb25GcmFtZUgAEjAKB3JlZnVzYWwYBCABKAsyHS5mZWRlcmF0aW9uLnYxLlNlc3Npb25SZWZ1c2FsSABCCQoHY29udGVudCLUAQoPUHV0RnJhbWVSZXF1ZXN0EhwKB3Jvb21faWQYASABKAxCBsraGAIIDkgAiAEBEjAKCWRpcmVjdGlvbhgCIAEoDjIYLmZlZGVyYXRpb24udjEuRGlyZWN0aW9uSAGIAQESEwoGbnVtYmVyGAMgASgESAKIAQESLQoFZnJhbWUYBCABKAsyGS5mZWRlcmF0aW9uLnYxLlJlbGF5RnJhbWVIA4gBAUIKCghfcm9vbV9pZEIMCgpfZGlyZWN0aW9uQgkKB19udW1iZXJCCAoGX2ZyYW1lIhIKEFB1dEZyYW1lUmVzcG9uc2UiqQEKE0ZvbGxvd0ZyYW1lc1JlcXVlc3QSHAoHcm9vbV9pZBgBIAEoDEIGytoYAggOSACIAQESMAoJZGlyZWN0aW9uGAIgASgOMhguZmVkZXJhdGlvbi52MS5EaXJlY3Rpb25IAYgBARIYCgtmcm9tX251bWJlchgDIAEoBEgCiAEBQgoKCF9yb29tX2lkQgwKCl9kaXJlY3Rpb25CDgoMX2Zyb21fbnVtYmVyIm8KFEZvbGxvd0ZyYW1lc1Jlc3BvbnNlEhMKBm51bWJlchgBIAEoBEgAiAEBEi0KBWZyYW1lGAIgASgLMhkuZmVkZXJhdGlvbi52MS5SZWxheUZyYW1lSAGIAQFCCQoHX251bWJlckIICgZfZnJhbWUiagoQQ2xvc2VSb29tUmVxdWVzdBIcCgdyb29tX2lkGAEgASgMQgbK2hgCCA5IAIgBARIeCglzaWduYXR1cmUYAiABKAxCBsraGAIIDEgBiAEBQgoKCF9yb29tX2lkQgwKCl9zaWduYXR1cmUiEwoRQ2xvc2VSb29tUmVzcG9uc2UivAUKE0NvbnN1bHRhdGlvbk9wZW5pbmcSHwoKcGF0aWVudF9pZBgBIAEoCUIGytoYAggBSACIAQESJwoSYmlvbWV0cmljX3Bhc3N3b3JkGAIgASgMQgbK2hgCCBBIAYgBARInChJyZWdpc3RyYXRpb25fcG9pbnQYAyABKAxCBsraGAIIFkgCiAEBEiUKEHJlc3BvbmRlcl9zZXJpYWwYBCABKAxCBsraGAIIDkgDiAEBEiQKD2FncmVlbWVudF9wb2ludBgFIAEoDEIGytoYAggLSASIAQESJAoPZXBoZW1lcmFsX3BvaW50GAYgASgMQgbK2hgCCAtIBYgBARIcCgdzZW50X2F0GAcgASgEQgbK2hgCCBNIBogBARIhCgxjb250cmlidXRpb24YCCABKAxCBsraGAIIEEgHiAEBEjoKDWtleV9zdGF0ZW1lbnQYCSABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgIiAEBEkUKGGVuY3J5cHRpb25fa2V5X3N0YXRlbWVudBgKIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAmIAQESHgoJc2lnbmF0dXJlGAsgASgMQgbK2hgCCAxICogBAToHytoYAwiAIEINCgtfcGF0aWVudF9pZEIVChNfYmlvbWV0cmljX3Bhc3N3b3JkQhUKE19yZWdpc3RyYXRpb25fcG9pbnRCEwoRX3Jlc3BvbmRlcl9zZXJpYWxCEgoQX2FncmVlbWVudF9wb2ludEISChBfZXBoZW1lcmFsX3BvaW50QgoKCF9zZW50X2F0Qg8KDV9jb250cmlidXRpb25CEAoOX2tleV9zdGF0ZW1lbnRCGwoZX2VuY3J5cHRpb25fa2V5X3N0YXRlbWVudEIMCgpfc2lnbmF0dXJlItUEChFDb25zdWx0YXRpb25SZXBseRIeCglkb2N0b3JfaWQYASABKAlCBsraGAIIAkgAiAEBEigKEmRvY3Rvcl9jZXJ0aWZpY2F0ZRgCIAEoDEIHytoYAxCAIEgBiAEBEjoKDWtleV9zdGF0ZW1lbnQYAyABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgCiAEBEicKEnJlZ2lzdHJhdGlvbl9wb2ludBgEIAEoDEIGytoYAggWSAOIAQESJAoPYWdyZWVtZW50X3BvaW50GAUgASgMQgbK2hgCCAtIBIgBARIkCg9lcGhlbWVyYWxfcG9pbnQYBiABKAxCBsraGAIIC0gFiAEBEiEKDGNvbnRyaWJ1dGlvbhgHIAEoDEIGytoYAggQSAaIAQESJQoQa2V5X2NvbmZpcm1hdGlvbhgIIAEoDEIGytoYAggQSAeIAQESHAoHc2VudF9hdBgJIAEoBEIGytoYAggTSAiIAQESHgoJc2lnbmF0dXJlGAogASgMQgbK2hgCCAxICYgBAToHytoYAwiAQEIMCgpfZG9jdG9yX2lkQhUKE19kb2N0b3JfY2VydGlmaWNhdGVCEAoOX2tleV9zdGF0ZW1lbnRCFQoTX3JlZ2lzdHJhdGlvbl9wb2ludEISChBfYWdyZWVtZW50X3BvaW50QhIKEF9lcGhlbWVyYWxfcG9pbnRCDwoNX2NvbnRyaWJ1dGlvbkITChFfa2V5X2NvbmZpcm1hdGlvbkIKCghfc2VudF9hdEIMCgpfc2lnbmF0dXJlIqIDChFCaW9zaWduYWxEZWxpdmVyeRIhChRiaW9zaWduYWxfc2l6ZV9ieXRlcxgBIAEoBEgAiAEBEiUKEGJpb3NpZ25hbF9kaWdlc3QYAiABKAxCBsraGAIIDUgBiAEBEh8KCnBhdGllbnRfaWQYAyABKAlCBsraGAIIAUgCiAEBEhwKB3NlbnRfYXQYBCABKARCBsraGAIIE0gDiAEBEjQKB2NvbnNlbnQYBSABKAsyFi5mZWRlcmF0aW9uLnYxLkNvbnNlbnRCBsraGAIgAUgEiAEBEh4KCXNpZ25hdHVyZRgGIAEoDEIGytoYAggMSAWIAQESNgoGcGxhY2VzGAcgASgLMhkuZmVkZXJhdGlvbi52MS5LZXB0UGxhY2VzQgbK2hgCIAFIBogBAToIytoYBBCAgARCFwoVX2Jpb3NpZ25hbF9zaXplX2J5dGVzQhMKEV9iaW9zaWduYWxfZGlnZXN0Qg0KC19wYXRpZW50X2lkQgoKCF9zZW50X2F0QgoKCF9jb25zZW50QgwKCl9zaWduYXR1cmVCCQoHX3BsYWNlcypZCglEaXJlY3Rpb24SGQoVRElSRUNUSU9OX1VOU1BFQ0lGSUVEEAASFwoTRElSRUNUSU9OX1RPX0RPQ1RPUhABEhgKFERJUkVDVElPTl9UT19QQVRJRU5UEAIynQMKDFJlbGF5U2VydmljZRJLCghPcGVuUm9vbRIeLmZlZGVyYXRpb24udjEuT3BlblJvb21SZXF1ZXN0Gh8uZmVkZXJhdGlvbi52MS5PcGVuUm9vbVJlc3BvbnNlEkgKB0dldFJvb20SHS5mZWRlcmF0aW9uLnYxLkdldFJvb21SZXF1ZXN0Gh4uZmVkZXJhdGlvbi52MS5HZXRSb29tUmVzcG9uc2USSwoIUHV0RnJhbWUSHi5mZWRlcmF0aW9uLnYxLlB1dEZyYW1lUmVxdWVzdBofLmZlZGVyYXRpb24udjEuUHV0RnJhbWVSZXNwb25zZRJZCgxGb2xsb3dGcmFtZXMSIi5mZWRlcmF0aW9uLnYxLkZvbGxvd0ZyYW1lc1JlcXVlc3QaIy5mZWRlcmF0aW9uLnYxLkZvbGxvd0ZyYW1lc1Jlc3BvbnNlMAESTgoJQ2xvc2VSb29tEh8uZmVkZXJhdGlvbi52MS5DbG9zZVJvb21SZXF1ZXN0GiAuZmVkZXJhdGlvbi52MS5DbG9zZVJvb21SZXNwb25zZUJMCh5leGFtcGxlLm1lZHVuaW9uLmZlZGVyYXRpb24udjFQAVoobWVkdW5pb24uZXhhbXBsZS9jbGllbnRzL2dvL2ZlZGVyYXRpb252MWIGcHJvdG8z", [file_federation_v1_access, file_federation_v1_envelope, file_federation_v1_rules, file_federation_v1_search, file_federation_v1_statement]);
 
 /**
  * Asks for a room. Only a doctor with a live key statement and a legal certificate gets one, who is on duty at this hospital.
@@ -106,6 +106,13 @@ export type OpenRoomResponse = Message<"federation.v1.OpenRoomResponse"> & {
    * @generated from field: optional federation.v1.ShownDuty duty = 3;
    */
   duty?: ShownDuty | undefined;
+
+  /**
+   * The hospital's head of the revocation list, and the shards in which the duty and the hospital's own keys would lie.
+   *
+   * @generated from field: optional federation.v1.RevocationExcerpt revocations = 4;
+   */
+  revocations?: RevocationExcerpt | undefined;
 };
 
 /**
@@ -193,62 +200,6 @@ export const GetRoomResponseSchema: GenMessage<GetRoomResponse> = /*@__PURE__*/
   messageDesc(file_federation_v1_consultation, 3);
 
 /**
- * Asks for shards.
- *
- * @generated from message federation.v1.GetRoomShardsRequest
- */
-export type GetRoomShardsRequest = Message<"federation.v1.GetRoomShardsRequest"> & {
-  /**
-   * The room.
-   *
-   * @generated from field: optional bytes room_id = 1;
-   */
-  roomId?: Uint8Array | undefined;
-
-  /**
-   * The first 12 bits of the entries in question, each once.
-   *
-   * @generated from field: repeated uint32 prefixes = 2;
-   */
-  prefixes: number[];
-
-  /**
-   * SHA-256 of the CRLs at hand, which are not sent again.
-   *
-   * @generated from field: repeated bytes held_crls = 3;
-   */
-  heldCrls: Uint8Array[];
-};
-
-/**
- * Describes the message federation.v1.GetRoomShardsRequest.
- * Use `create(GetRoomShardsRequestSchema)` to create a new message.
- */
-export const GetRoomShardsRequestSchema: GenMessage<GetRoomShardsRequest> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 4);
-
-/**
- * The shards.
- *
- * @generated from message federation.v1.GetRoomShardsResponse
- */
-export type GetRoomShardsResponse = Message<"federation.v1.GetRoomShardsResponse"> & {
-  /**
-   * Those that were asked for, with their paths, and the CRLs that the asker does not have.
-   *
-   * @generated from field: optional federation.v1.RevocationExcerpt revocations = 1;
-   */
-  revocations?: RevocationExcerpt | undefined;
-};
-
-/**
- * Describes the message federation.v1.GetRoomShardsResponse.
- * Use `create(GetRoomShardsResponseSchema)` to create a new message.
- */
-export const GetRoomShardsResponseSchema: GenMessage<GetRoomShardsResponse> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 5);
-
-/**
  * What the relay carries.
  *
  * @generated from message federation.v1.RelayFrame
@@ -299,7 +250,7 @@ export type RelayFrame = Message<"federation.v1.RelayFrame"> & {
  * Use `create(RelayFrameSchema)` to create a new message.
  */
 export const RelayFrameSchema: GenMessage<RelayFrame> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 6);
+  messageDesc(file_federation_v1_consultation, 4);
 
 /**
  * Puts a frame.
@@ -341,7 +292,7 @@ export type PutFrameRequest = Message<"federation.v1.PutFrameRequest"> & {
  * Use `create(PutFrameRequestSchema)` to create a new message.
  */
 export const PutFrameRequestSchema: GenMessage<PutFrameRequest> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 7);
+  messageDesc(file_federation_v1_consultation, 5);
 
 /**
  * The frame is kept.
@@ -356,7 +307,7 @@ export type PutFrameResponse = Message<"federation.v1.PutFrameResponse"> & {
  * Use `create(PutFrameResponseSchema)` to create a new message.
  */
 export const PutFrameResponseSchema: GenMessage<PutFrameResponse> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 8);
+  messageDesc(file_federation_v1_consultation, 6);
 
 /**
  * Follows frames.
@@ -391,7 +342,7 @@ export type FollowFramesRequest = Message<"federation.v1.FollowFramesRequest"> &
  * Use `create(FollowFramesRequestSchema)` to create a new message.
  */
 export const FollowFramesRequestSchema: GenMessage<FollowFramesRequest> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 9);
+  messageDesc(file_federation_v1_consultation, 7);
 
 /**
  * A frame.
@@ -419,7 +370,7 @@ export type FollowFramesResponse = Message<"federation.v1.FollowFramesResponse">
  * Use `create(FollowFramesResponseSchema)` to create a new message.
  */
 export const FollowFramesResponseSchema: GenMessage<FollowFramesResponse> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 10);
+  messageDesc(file_federation_v1_consultation, 8);
 
 /**
  * Closes a room.
@@ -447,7 +398,7 @@ export type CloseRoomRequest = Message<"federation.v1.CloseRoomRequest"> & {
  * Use `create(CloseRoomRequestSchema)` to create a new message.
  */
 export const CloseRoomRequestSchema: GenMessage<CloseRoomRequest> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 11);
+  messageDesc(file_federation_v1_consultation, 9);
 
 /**
  * The room is closed.
@@ -462,7 +413,7 @@ export type CloseRoomResponse = Message<"federation.v1.CloseRoomResponse"> & {
  * Use `create(CloseRoomResponseSchema)` to create a new message.
  */
 export const CloseRoomResponseSchema: GenMessage<CloseRoomResponse> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 12);
+  messageDesc(file_federation_v1_consultation, 10);
 
 /**
  * p1 (eq. 12): {ID_P, B_P, R_P1, serial_D, R_P2, E_P, T_P1, kappa_P, KS_P, EK_P, Sig_P1}.
@@ -554,7 +505,7 @@ export type ConsultationOpening = Message<"federation.v1.ConsultationOpening"> &
  * Use `create(ConsultationOpeningSchema)` to create a new message.
  */
 export const ConsultationOpeningSchema: GenMessage<ConsultationOpening> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 13);
+  messageDesc(file_federation_v1_consultation, 11);
 
 /**
  * d1 (eq. 18): {ID_D, Cert_D, KS_D, R_D1, R_D2, E_D, kappa_D, kc_D, T_D1, Sig_D1}.
@@ -638,7 +589,7 @@ export type ConsultationReply = Message<"federation.v1.ConsultationReply"> & {
  * Use `create(ConsultationReplySchema)` to create a new message.
  */
 export const ConsultationReplySchema: GenMessage<ConsultationReply> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 14);
+  messageDesc(file_federation_v1_consultation, 12);
 
 /**
  * p2 (eq. 23), under SEK_1: {M_SD, ID_P, T_P2, consent or empty, Sig_P2}. M_SD, at most 16 MiB, travels as slices of its
@@ -705,7 +656,7 @@ export type BiosignalDelivery = Message<"federation.v1.BiosignalDelivery"> & {
  * Use `create(BiosignalDeliverySchema)` to create a new message.
  */
 export const BiosignalDeliverySchema: GenMessage<BiosignalDelivery> = /*@__PURE__*/
-  messageDesc(file_federation_v1_consultation, 15);
+  messageDesc(file_federation_v1_consultation, 13);
 
 /**
  * Which way a frame goes.
@@ -766,16 +717,6 @@ export const RelayService: GenService<{
     methodKind: "unary";
     input: typeof GetRoomRequestSchema;
     output: typeof GetRoomResponseSchema;
-  },
-  /**
-   * Gives shards of the revocation list as the hospital has it: for who is in the room and can't reach the public cloud.
-   *
-   * @generated from rpc federation.v1.RelayService.GetRoomShards
-   */
-  getRoomShards: {
-    methodKind: "unary";
-    input: typeof GetRoomShardsRequestSchema;
-    output: typeof GetRoomShardsResponseSchema;
   },
   /**
    * Puts one frame into a room. A frame put again under the same number is taken once.

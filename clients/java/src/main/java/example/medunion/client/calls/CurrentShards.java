@@ -6,7 +6,6 @@ import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Shards;
 import example.medunion.federation.v1.RevocationExcerpt;
 import java.util.List;
-import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.Consumer;
 import java.util.function.IntFunction;
@@ -14,16 +13,20 @@ import java.util.function.Supplier;
 import java.util.stream.Stream;
 
 /**
- * The shards of the newest head, asked for when they are looked up in: of the public cloud, or else of the relay of a room. Nothing is
- * collected in advance: whoever is asked hears 12 bits of what is about to be checked.
+ * The shards of the newest head, asked for when they are looked up in: of the public cloud, or else of a hospital that is dealt
+ * with. Nothing is collected in advance: whoever is asked hears 12 bits of what is about to be checked.
  */
 final class CurrentShards implements Listed {
   static final int MOST_KEPT = 128;
+  private static final int MOST_BESIDE = 4;
+
+  private record Beside(String hospitalId, IntFunction<RevocationExcerpt> asked) {}
 
   private final Supplier<ByteString> newestRoot;
   private final Consumer<RevocationExcerpt> take;
   private IntFunction<RevocationExcerpt> cloud;
-  private Optional<IntFunction<RevocationExcerpt>> relay = Optional.empty();
+  // The latest first: what is at hand of one hospital may be newer than what the next has.
+  private List<Beside> beside = List.of();
   private ByteString root = ByteString.EMPTY;
   private Shards shards = Shards.NONE;
 
@@ -40,13 +43,10 @@ final class CurrentShards implements Listed {
     this.cloud = asked;
   }
 
-  /** Asks there where the cloud gives none. */
-  void askRelay(IntFunction<RevocationExcerpt> asked) {
-    this.relay = Optional.of(asked);
-  }
-
-  void askNoRelay() {
-    this.relay = Optional.empty();
+  /** Asks this hospital where the cloud gives none, before those that were dealt with earlier. */
+  void dealWith(String hospitalId, IntFunction<RevocationExcerpt> asked) {
+    Stream<Beside> others = beside.stream().filter(other -> !other.hospitalId().equals(hospitalId));
+    beside = Stream.concat(Stream.of(new Beside(hospitalId, asked)), others).limit(MOST_BESIDE).toList();
   }
 
   @Override
@@ -66,7 +66,7 @@ final class CurrentShards implements Listed {
 
   private void ask(int prefix) {
     Refusal failure = null;
-    List<IntFunction<RevocationExcerpt>> asked = Stream.concat(Stream.of(cloud), relay.stream()).toList();
+    List<IntFunction<RevocationExcerpt>> asked = Stream.concat(Stream.of(cloud), beside.stream().map(Beside::asked)).toList();
     for (IntFunction<RevocationExcerpt> each : asked) {
       try {
         take.accept(each.apply(prefix));

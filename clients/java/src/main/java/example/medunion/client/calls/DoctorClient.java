@@ -15,6 +15,7 @@ import example.medunion.client.protocol.Verifier;
 import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.Direction;
 import example.medunion.federation.v1.GetDutyRequest;
+import example.medunion.federation.v1.GetDutyResponse;
 import example.medunion.federation.v1.OpenRoomRequest;
 import example.medunion.federation.v1.OpenRoomResponse;
 import example.medunion.federation.v1.RecordServiceGrpc;
@@ -70,7 +71,7 @@ public final class DoctorClient implements AutoCloseable {
     List<String> published = home.bundle().content().getDepartmentClassesList();
     Refusal.require(
         published.contains(departmentClass), "FIELD_INVALID", "the federation has the departments " + String.join(", ", published));
-    this.channel = home.channel(address, hospitalId);
+    this.channel = home.hospitalChannel(address, hospitalId);
     long now = System.currentTimeMillis();
     this.opener = home.party(now);
     OpenRoomRequest request = DoctorSide.askForRoom(opener, hospitalId, now, entropy);
@@ -79,7 +80,7 @@ public final class DoctorClient implements AutoCloseable {
     byte[] roomId = room.getRoomId().toByteArray();
     this.code = new DoctorCode(address, hospitalId, roomId, DoctorSide.codeDigest(opener));
     this.mailbox = new Mailbox(channel, roomId, Direction.DIRECTION_TO_PATIENT);
-    home.shards().askRelay(prefix -> mailbox.shard(prefix, home.heldCrls()));
+    home.hear(room.getRevocations());
     this.duty = new CurrentDuty(checked(room.getDuty()), this::holds, this::askForDuty);
   }
 
@@ -207,7 +208,6 @@ public final class DoctorClient implements AutoCloseable {
     } catch (Refusal refusal) {
       // The room goes by itself, and nothing that was done depends on it.
     } finally {
-      home.shards().askNoRelay();
       channel.shutdownNow();
     }
   }
@@ -245,9 +245,10 @@ public final class DoctorClient implements AutoCloseable {
   private ShownDuty askForDuty() {
     long now = System.currentTimeMillis();
     GetDutyRequest request = DoctorSide.askForDuty(home.party(now), hospitalId, now, entropy);
-    return checked(
-        Rules.checkOuter(Calls.call(() -> Calls.timed(RecordServiceGrpc.newBlockingStub(channel)).getDuty(request)))
-            .getDuty());
+    GetDutyResponse answer =
+        Rules.checkOuter(Calls.call(() -> Calls.timed(RecordServiceGrpc.newBlockingStub(channel)).getDuty(request)));
+    home.hear(answer.getRevocations());
+    return checked(answer.getDuty());
   }
 
   /** What the hospital states, if it is this doctor's duty there. */

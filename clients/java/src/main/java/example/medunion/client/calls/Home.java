@@ -129,6 +129,13 @@ public final class Home implements AutoCloseable {
     return Calls.channel(address, identity, bundle, networks);
   }
 
+  /** The same to a hospital, which is asked from now on for what is looked up where the cloud does not answer. */
+  ManagedChannel hospitalChannel(String address, String hospitalId) {
+    ManagedChannel channel = channel(address, hospitalId);
+    shards.dealWith(hospitalId, prefix -> HospitalSession.shard(channel, prefix, heldCrls()));
+    return channel;
+  }
+
   public String identity() {
     return state.identity;
   }
@@ -360,6 +367,15 @@ public final class Home implements AutoCloseable {
       learn(bundle, excerpt.getHead(), came);
     }
     shards.add(proven);
+  }
+
+  /** Takes what a peer shows of the list. What is wrong with it, or older, does not count: then it is asked for. */
+  void hear(RevocationExcerpt excerpt) {
+    try {
+      learn(excerpt);
+    } catch (Refusal refusal) {
+      // A hospital is behind the cloud now and then.
+    }
   }
 
   /** Whom to ask for the shards that are looked up in. */

@@ -2,6 +2,7 @@ package example.medunion.client.calls;
 
 import static example.medunion.client.protocol.Refusal.require;
 
+import com.google.protobuf.ByteString;
 import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.EncryptionKey;
 import example.medunion.client.protocol.Entropy;
@@ -13,9 +14,11 @@ import example.medunion.client.protocol.VerifiedParty;
 import example.medunion.client.protocol.Verifier;
 import example.medunion.federation.v1.GetHospitalRequest;
 import example.medunion.federation.v1.GetHospitalResponse;
+import example.medunion.federation.v1.GetHospitalShardsRequest;
 import example.medunion.federation.v1.OpenSessionRequest;
 import example.medunion.federation.v1.OpenSessionResponse;
 import example.medunion.federation.v1.RecordServiceGrpc;
+import example.medunion.federation.v1.RevocationExcerpt;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.SessionFrame;
 import io.grpc.ManagedChannel;
@@ -23,6 +26,7 @@ import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
@@ -103,11 +107,24 @@ final class HospitalSession implements AutoCloseable {
     RecordServiceGrpc.newStub(channel).withDeadlineAfter(LONGEST_SECONDS, TimeUnit.SECONDS).openSession(responses);
   }
 
+  /** Fetches the shard of this prefix, as a hospital has it, and the CRLs but those; nothing of it is verified yet. Asked once, and briefly. */
+  static RevocationExcerpt shard(ManagedChannel channel, int prefix, List<ByteString> heldCrls) {
+    GetHospitalShardsRequest request =
+        GetHospitalShardsRequest.newBuilder().addPrefixes(prefix).addAllHeldCrls(heldCrls).build();
+    Calls.Patience brief = Calls.Patience.ONCE;
+    return Rules.checkOuter(
+            Calls.call(() -> brief.timed(RecordServiceGrpc.newBlockingStub(channel)).getHospitalShards(request)))
+        .getRevocations();
+  }
+
   /** Asks a hospital for its own statements, and verifies them. */
   static Handshake.Peer address(ManagedChannel channel, String hospitalId, Home home) {
     GetHospitalRequest request = GetHospitalRequest.getDefaultInstance();
     GetHospitalResponse answer =
         Rules.checkOuter(Calls.repeated(channel, () -> Calls.timed(RecordServiceGrpc.newBlockingStub(channel)).getHospital(request)));
+    if (answer.hasRevocations()) {
+      home.hear(answer.getRevocations());
+    }
     long now = System.currentTimeMillis();
     Verifier verifier = home.verifier(now);
     VerifiedParty party = verifier.party(answer.getKeyStatement(), Role.ROLE_HOSPITAL, now);

@@ -2,24 +2,20 @@ package example.medunion.client.calls;
 
 import com.google.protobuf.ByteString;
 import example.medunion.client.protocol.Refusal;
-import example.medunion.client.protocol.Rules;
 import example.medunion.federation.v1.Direction;
 import example.medunion.federation.v1.FollowFramesRequest;
 import example.medunion.federation.v1.FollowFramesResponse;
 import example.medunion.federation.v1.GetRoomRequest;
 import example.medunion.federation.v1.GetRoomResponse;
-import example.medunion.federation.v1.GetRoomShardsRequest;
 import example.medunion.federation.v1.PutFrameRequest;
 import example.medunion.federation.v1.RelayFrame;
 import example.medunion.federation.v1.RelayServiceGrpc;
-import example.medunion.federation.v1.RevocationExcerpt;
 import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.time.Duration;
 import java.util.Iterator;
-import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
@@ -49,16 +45,6 @@ public final class Mailbox {
   public GetRoomResponse room() {
     GetRoomRequest request = GetRoomRequest.newBuilder().setRoomId(roomId).build();
     return Calls.repeated(channel, () -> Calls.timed(RelayServiceGrpc.newBlockingStub(channel)).getRoom(request));
-  }
-
-  /** Fetches the shard of this prefix, as the relay has it, and the CRLs but those; nothing of it is verified yet. Asked once, and briefly. */
-  RevocationExcerpt shard(int prefix, List<ByteString> heldCrls) {
-    GetRoomShardsRequest request =
-        GetRoomShardsRequest.newBuilder().setRoomId(roomId).addPrefixes(prefix).addAllHeldCrls(heldCrls).build();
-    Calls.Patience brief = Calls.Patience.ONCE;
-    return Rules.checkOuter(
-            Calls.call(() -> brief.timed(RelayServiceGrpc.newBlockingStub(channel)).getRoomShards(request)))
-        .getRevocations();
   }
 
   /** Puts a frame once, however often the connection fails; a number that somebody else's frame has is passed over. */

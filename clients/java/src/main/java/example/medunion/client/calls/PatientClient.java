@@ -17,7 +17,6 @@ import example.medunion.federation.v1.Consent;
 import example.medunion.federation.v1.Direction;
 import example.medunion.federation.v1.GetRoomResponse;
 import example.medunion.federation.v1.RelayFrame;
-import example.medunion.federation.v1.RevocationExcerpt;
 import example.medunion.federation.v1.SignedStatement;
 import io.grpc.ManagedChannel;
 import java.time.Duration;
@@ -100,13 +99,10 @@ public final class PatientClient {
   }
 
   private <T> T inRoom(DoctorCode code, Function<Mailbox, T> step) {
-    ManagedChannel channel = home.channel(code.address(), code.hospitalId());
+    ManagedChannel channel = home.hospitalChannel(code.address(), code.hospitalId());
     try {
-      Mailbox mailbox = new Mailbox(channel, code.roomId(), Direction.DIRECTION_TO_DOCTOR);
-      home.shards().askRelay(prefix -> mailbox.shard(prefix, home.heldCrls()));
-      return step.apply(mailbox);
+      return step.apply(new Mailbox(channel, code.roomId(), Direction.DIRECTION_TO_DOCTOR));
     } finally {
-      home.shards().askNoRelay();
       channel.shutdownNow();
     }
   }
@@ -115,20 +111,11 @@ public final class PatientClient {
     GetRoomResponse room = mailbox.room();
     Maintenance.refresh(home);
     // The relay hands on what the cloud signed, and that of one authority.
-    learn(room.getRevocations().toBuilder().addCertificateRevocationLists(room.getCertificateRevocationList()).build());
+    home.hear(room.getRevocations().toBuilder().addCertificateRevocationLists(room.getCertificateRevocationList()).build());
     long now = System.currentTimeMillis();
     Verifier verifier = home.verifier(now);
     Handshake.Peer doctor = PatientSide.checkRoom(room, code.digest(), verifier, now);
     return new RoomView(code, doctor, PatientSide.checkDuty(room, doctor, code.hospitalId(), verifier, now));
-  }
-
-  /** What is wrong with the relay's, or older, does not count: then it is asked for. */
-  private void learn(RevocationExcerpt excerpt) {
-    try {
-      home.learn(excerpt);
-    } catch (Refusal refusal) {
-      // A relay is behind the cloud now and then.
-    }
   }
 
   private List<byte[]> visit(

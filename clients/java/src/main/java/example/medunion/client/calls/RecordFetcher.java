@@ -101,7 +101,7 @@ public final class RecordFetcher {
       Scope scope,
       long mostBytes,
       RecordSession.LogPlace place) {
-    ManagedChannel there = home.channel(location.address(), location.hospital().identity());
+    ManagedChannel there = home.hospitalChannel(location.address(), location.hospital().identity());
     try (HospitalSession stream = new HospitalSession(there)) {
       RecordSession.Intent intent = new RecordSession.Intent(shown, scope, entropy.draw(32));
       RecordSession.Established session = stream.open(home, location.hospital(), intent, entropy);

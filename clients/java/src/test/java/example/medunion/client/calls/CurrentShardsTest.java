@@ -68,18 +68,17 @@ final class CurrentShardsTest {
   }
 
   @Test
-  void relayIsAskedWhereTheCloudGivesNone() {
+  void hospitalsAreAskedWhereTheCloudGivesNone() {
     home.shards().askCloud(CurrentShardsTest::away);
     Refusal missing = refusal(ENTRY);
     assertEquals("REVOCATION_SHARD_MISSING", missing.reason());
     assertTrue(Calls.passes(missing));
-    home.shards().askRelay(prefix -> excerpt(prefix ^ 1, LISTED, HEAD));
+    home.shards().dealWith("H:alpha", prefix -> excerpt(prefix ^ 1, LISTED, HEAD));
     assertEquals("REVOCATION_SHARD_MISSING", refusal(ENTRY).reason()); // another than was asked for
-    home.shards().askRelay(prefix -> excerpt(prefix, LISTED.with(ByteString.copyFrom(ENTRY), 0), HEAD));
+    home.shards().dealWith("H:alpha", prefix -> excerpt(prefix, LISTED.with(ByteString.copyFrom(ENTRY), 0), HEAD));
     assertEquals("REVOCATION_SHARD_INVALID", ((Refusal) refusal(ENTRY).getCause()).reason());
-    home.shards().askRelay(prefix -> excerpt(prefix, LISTED, HEAD));
-    assertEquals(OptionalLong.empty(), home.shards().find(ENTRY));
-    home.shards().askNoRelay();
+    home.shards().dealWith("H:alpha", prefix -> excerpt(prefix, LISTED, HEAD));
+    home.shards().dealWith("H:beta", CurrentShardsTest::away);
     assertEquals(OptionalLong.empty(), home.shards().find(ENTRY));
   }
 

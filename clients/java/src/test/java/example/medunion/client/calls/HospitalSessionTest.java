@@ -6,16 +6,27 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Revoked;
+import example.medunion.client.protocol.Vectors;
 import example.medunion.federation.v1.GetHospitalRequest;
 import example.medunion.federation.v1.GetHospitalResponse;
+import example.medunion.federation.v1.GetHospitalShardsRequest;
+import example.medunion.federation.v1.GetHospitalShardsResponse;
 import example.medunion.federation.v1.OpenSessionRequest;
 import example.medunion.federation.v1.OpenSessionResponse;
 import example.medunion.federation.v1.RecordServiceGrpc;
+import example.medunion.federation.v1.RevocationExcerpt;
 import example.medunion.federation.v1.SessionFrame;
+import example.medunion.federation.v1.SignedStatement;
+import io.grpc.Status.Code;
+import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.List;
+import java.util.Queue;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -28,6 +39,7 @@ final class HospitalSessionTest {
       SessionFrame.newBuilder().setSealed(ByteString.copyFrom(new byte[512 * 1024])).build();
 
   private final AtomicInteger sent = new AtomicInteger();
+  private final Queue<StatusRuntimeException> refusals = new ArrayDeque<>();
   private boolean reads = true;
   private boolean ends;
   private LocalServer server;
@@ -40,6 +52,15 @@ final class HospitalSessionTest {
   @AfterEach
   void stop() {
     server.close();
+  }
+
+  @Test
+  void hospitalIsAskedForAShardOnce() {
+    assertEquals(2748, HospitalSession.shard(server.channel(), 2748, List.of()).getShards(0).getPrefix());
+    refusals.add(LocalServer.refusal(Code.UNAVAILABLE, "REVOCATION_LIST_STALE"));
+    Refusal refusal = assertThrows(Refusal.class, () -> HospitalSession.shard(server.channel(), 0, List.of()));
+    assertEquals("REVOCATION_LIST_STALE", refusal.reason());
+    assertTrue(refusals.isEmpty());
   }
 
   @Test
@@ -94,6 +115,19 @@ final class HospitalSessionTest {
     @Override
     public void getHospital(GetHospitalRequest request, StreamObserver<GetHospitalResponse> answer) {
       answer.onNext(GetHospitalResponse.getDefaultInstance());
+      answer.onCompleted();
+    }
+
+    @Override
+    public void getHospitalShards(GetHospitalShardsRequest request, StreamObserver<GetHospitalShardsResponse> answer) {
+      StatusRuntimeException refusal = refusals.poll();
+      if (refusal != null) {
+        answer.onError(refusal);
+        return;
+      }
+      SignedStatement head = Vectors.signed(Vectors.load("parties").get("revocation_head"));
+      RevocationExcerpt excerpt = Revoked.ofVectors().excerpt(head, request.getPrefixesList());
+      answer.onNext(GetHospitalShardsResponse.newBuilder().setRevocations(excerpt).build());
       answer.onCompleted();
     }
 

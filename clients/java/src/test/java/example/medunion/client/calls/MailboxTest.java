@@ -5,19 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import example.medunion.client.protocol.Refusal;
-import example.medunion.client.protocol.Revoked;
-import example.medunion.client.protocol.Vectors;
 import example.medunion.federation.v1.Direction;
 import example.medunion.federation.v1.FollowFramesRequest;
 import example.medunion.federation.v1.FollowFramesResponse;
-import example.medunion.federation.v1.GetRoomShardsRequest;
-import example.medunion.federation.v1.GetRoomShardsResponse;
 import example.medunion.federation.v1.PutFrameRequest;
 import example.medunion.federation.v1.PutFrameResponse;
 import example.medunion.federation.v1.RelayFrame;
 import example.medunion.federation.v1.RelayServiceGrpc;
-import example.medunion.federation.v1.RevocationExcerpt;
-import example.medunion.federation.v1.SignedStatement;
 import io.grpc.CallOptions;
 import io.grpc.ClientCall;
 import io.grpc.ManagedChannel;
@@ -73,14 +67,6 @@ final class MailboxTest {
   }
 
   @Test
-  void relayIsAskedForAShardOnce() {
-    assertEquals(2748, mailbox.shard(2748, List.of()).getShards(0).getPrefix());
-    refusals.add(LocalServer.refusal(Code.UNAVAILABLE, "REVOCATION_LIST_STALE"));
-    assertEquals("REVOCATION_LIST_STALE", assertThrows(Refusal.class, () -> mailbox.shard(0, List.of())).reason());
-    assertTrue(refusals.isEmpty());
-  }
-
-  @Test
   void waitOutlastsWhatPasses() {
     refusals.add(LocalServer.refusal(Code.UNAVAILABLE, "STORE_UNAVAILABLE"));
     refusals.add(LocalServer.refusal(Code.RESOURCE_EXHAUSTED, "READER_STALLED"));
@@ -116,13 +102,6 @@ final class MailboxTest {
     public void putFrame(PutFrameRequest request, StreamObserver<PutFrameResponse> answer) {
       numbers.add(request.getNumber());
       answer(PutFrameResponse.getDefaultInstance(), answer);
-    }
-
-    @Override
-    public void getRoomShards(GetRoomShardsRequest request, StreamObserver<GetRoomShardsResponse> answer) {
-      SignedStatement head = Vectors.signed(Vectors.load("parties").get("revocation_head"));
-      RevocationExcerpt excerpt = Revoked.ofVectors().excerpt(head, request.getPrefixesList());
-      answer(GetRoomShardsResponse.newBuilder().setRevocations(excerpt).build(), answer);
     }
 
     @Override
