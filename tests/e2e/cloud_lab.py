@@ -45,6 +45,7 @@ from hsm import Pin, PinProvider, Token, TokenUri, open_token, pin_from_value
 from keystore.party import HospitalKeys, PartyKeys
 from keystore.x509 import issue_leaf, request_certificate
 from tests.grants import WIDE, consent_shown
+from tests.waiting import until
 
 CLOUD, AUTHORITY = "C:union", "M:board"
 _numbers = itertools.count(1)
@@ -137,7 +138,7 @@ class CloudLab:
         with pytest.raises(Rejected) as raised:
             yield
         assert raised.value.__notes__ == ["The peer says: The message was not accepted."]
-        assert [event.reason for event in self.refusals()[before:]] == [reason]
+        self._await_refusal(before, reason)
 
     @contextmanager
     def refused_in_clear(self, kind: type[Exception]) -> Iterator[None]:
@@ -145,7 +146,12 @@ class CloudLab:
         before = len(self.refusals())
         with pytest.raises(kind):
             yield
-        assert [event.reason for event in self.refusals()[before:]] == [kind.reason]
+        self._await_refusal(before, kind.reason)
+
+    def _await_refusal(self, before: int, reason: str) -> None:
+        """Require one more refusal in the audit log, for this reason: it is written beside the answer."""
+        until(lambda: len(self.refusals()) > before, "the refusal is logged")
+        assert [event.reason for event in self.refusals()[before:]] == [reason]
 
     def publish(
         self,

@@ -77,6 +77,7 @@ func (a *Asker) refresh(ctx context.Context) error {
 	}
 	if IsPassing(err) {
 		a.refreshAt = time.Now().Add(min(retryAfter(err), longestAsked))
+		a.Member.hearBeside(ctx)
 		return nil
 	}
 	return err

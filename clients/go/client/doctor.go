@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 
+	"google.golang.org/grpc"
+
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
 )
@@ -17,6 +19,18 @@ type Doctor struct {
 // OpenRoom opens a room at the relay of the doctor's hospital; its code is what the patient gets. What maintenance is due comes first.
 // Refuses with NOT_ON_DUTY, and as protocol.CheckDuty a duty that is none of this doctor's.
 func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Room, error) {
+	connection, err := d.Member.dialHospital(address, hospitalID)
+	if err != nil {
+		return nil, err
+	}
+	room, err := d.openRoom(ctx, connection, hospitalID, address)
+	if err != nil {
+		connection.Close()
+	}
+	return room, err
+}
+
+func (d *Doctor) openRoom(ctx context.Context, connection *grpc.ClientConn, hospitalID, address string) (*Room, error) {
 	if err := d.refresh(ctx); err != nil {
 		return nil, err
 	}
@@ -24,10 +38,6 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 		return nil, err
 	}
 	party, err := d.Member.Party()
-	if err != nil {
-		return nil, err
-	}
-	connection, err := d.Member.dialHospital(address, hospitalID)
 	if err != nil {
 		return nil, err
 	}
@@ -39,13 +49,11 @@ func (d *Doctor) OpenRoom(ctx context.Context, hospitalID, address string) (*Roo
 		return pb.NewRelayServiceClient(connection).OpenRoom(ctx, request)
 	})
 	if err != nil {
-		connection.Close()
 		return nil, err
 	}
 	d.Member.hear(answer.GetRevocations())
 	says, err := d.takeDuty(answer.GetDuty(), hospitalID, address)
 	if err != nil {
-		connection.Close()
 		return nil, err
 	}
 	return &Room{

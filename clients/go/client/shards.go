@@ -77,6 +77,17 @@ func (m *Member) asked() (asks []askShards) {
 	return asks
 }
 
+// hearBeside takes the newer list of a hospital that is dealt with: the cloud does not answer.
+func (m *Member) hearBeside(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, shardsTime)
+	defer cancel()
+	for _, other := range m.askBeside {
+		if excerpt, err := other.ask(ctx, []uint32{0}, m.heldCRLs()); err == nil { // whichever shard: it is for the head
+			m.hear(excerpt)
+		}
+	}
+}
+
 // hear takes what a peer shows of the list. What is wrong with it, or older, does not count: then it is asked for.
 func (m *Member) hear(excerpt *pb.RevocationExcerpt) {
 	_ = m.takeShards(excerpt)

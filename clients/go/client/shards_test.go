@@ -2,9 +2,13 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+
+	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/internal/revoked"
 	"medunion.example/clients/go/protocol"
 	"medunion.example/clients/go/refusal"
@@ -34,6 +38,27 @@ func TestShardsBringTheCRLsThatAreNotAtHand(t *testing.T) {
 	must(t, member.takeShards(answer))
 	if len(member.lists.CRLs()) != 1 {
 		t.Error("an answer without CRLs took them away")
+	}
+}
+
+// The list at hand is behind a hospital's, and the cloud does not answer: the newest of those that are dealt with is taken.
+func TestNewerListOfAHospitalIsTaken(t *testing.T) {
+	c := newClinic(t)
+	member, before := c.cloud.member, c.cloud.member.lists.Sequence()
+	c.now++
+	c.listed = revoked.Of(protocol.SerialEntry(make([]byte, 16)))
+	away := func(context.Context, []uint32, [][]byte) (*pb.RevocationExcerpt, error) {
+		return nil, refused(codes.Unavailable, "UNAVAILABLE")
+	}
+	member.askBeside = []beside{
+		{"H:alpha", func(_ context.Context, prefixes []uint32, _ [][]byte) (*pb.RevocationExcerpt, error) {
+			return c.listed.Excerpt(c.head(), prefixes...), nil
+		}},
+		{"H:beta", away},
+	}
+	member.hearBeside(t.Context())
+	if member.lists.Sequence() <= before {
+		t.Errorf("the list at hand is still number %d", before)
 	}
 }
 

@@ -123,6 +123,14 @@ test("where the cloud does not answer, or not truly, the hospitals that are deal
   assert.deepEqual(asked, [prefix]);
 });
 
+test("the newer list of a hospital is taken where the cloud does not answer", async (context) => {
+  const { home } = await followed(context);
+  home.shards.dealWith("H:alpha", (prefixes) => excerptOf(revoked, prefixes, { sequence: sequence! + 1n }));
+  home.shards.dealWith("H:beta", away);
+  await home.hearBeside();
+  assert.equal(home.lists!.head.sequence, sequence! + 1n);
+});
+
 test("a shard that nobody gives, or that is another, is a no", async (context) => {
   const { home, cloud } = await followed(context);
   const none = await excerptOf(revoked, []);

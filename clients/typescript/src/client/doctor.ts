@@ -64,6 +64,7 @@ export class DoctorRoom {
   /** Open a room at the relay of the doctor's hospital. The home has been kept up (`maintain`). */
   static async open(home: Home, hospitalId: string, address: string): Promise<DoctorRoom> {
     const transport = home.transportToHospital(address, hospitalId);
+    if (!home.holdsCurrentList(clock())) await home.hearBeside();
     const party = await home.party(clock());
     const { roomId, duty, revocations } = await repeated(async () =>
       openRoom(transport, await askForRoom(party, hospitalId, clock(), entropy)),

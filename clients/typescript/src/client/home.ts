@@ -286,6 +286,11 @@ export class Home {
     return this.learned(lease.heard(head), signed, await newestCrls(authorities, all, head.crls));
   }
 
+  /** Take the newer list of a hospital that is dealt with: the cloud does not answer. */
+  async hearBeside(): Promise<void> {
+    for (const excerpt of await this.shards.heads(this.heldCrls)) await this.hear(excerpt);
+  }
+
   /** Take what a peer shows of the list. What is wrong with it, or older, does not count: then it is asked for. */
   async hear(excerpt: RevocationExcerpt): Promise<void> {
     try {
@@ -325,6 +330,12 @@ export class Home {
   #readLists({ revocationHead }: State): Lists | undefined {
     if (revocationHead === undefined) return undefined;
     return Lists.read(this.bundle, decode(revocationHead), this.crls).by(this.shards);
+  }
+
+  /** Whether the list at hand is not over. */
+  holdsCurrentList(now: Instant): boolean {
+    const head = this.lists?.head;
+    return head !== undefined && now < head.nextUpdate!;
   }
 
   /** The authorities' CRLs as last received, DER. */

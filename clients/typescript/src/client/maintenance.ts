@@ -33,6 +33,7 @@ export async function refreshed(home: Home): Promise<Home> {
     return await new Cloud(home.cloudTransport, BRIEFLY).refresh(home);
   } catch (error) {
     if (!waits(error)) throw error;
+    await home.hearBeside();
     return home;
   }
 }

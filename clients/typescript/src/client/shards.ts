@@ -43,6 +43,13 @@ export class ShardKeeper implements Listed {
     this.#askBeside = new Map([[hospitalId, ask] as const, ...this.#askBeside].slice(0, MOST_BESIDE));
   }
 
+  /** Ask the hospitals that are dealt with for their head, beside whichever shard; nothing that comes is verified yet. */
+  async heads(heldCrls: Uint8Array[]): Promise<RevocationExcerpt[]> {
+    const asked = [...this.#askBeside.values()].map((ask) => ask([0], heldCrls));
+    const answers = await Promise.allSettled(asked);
+    return answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
+  }
+
   has(prefix: number, root: Uint8Array): boolean {
     return this.#held.has(prefix, root);
   }

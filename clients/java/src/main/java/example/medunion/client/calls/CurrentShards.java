@@ -49,6 +49,17 @@ final class CurrentShards implements Listed {
     beside = Stream.concat(Stream.of(new Beside(hospitalId, asked)), others).limit(MOST_BESIDE).toList();
   }
 
+  /** Takes the newer list of a hospital that is dealt with: the cloud does not answer. */
+  void hearBeside() {
+    for (Beside each : beside) {
+      try {
+        take.accept(each.asked().apply(0)); // whichever shard: it is for the head
+      } catch (Refusal refusal) {
+        // The next may answer, or have a newer one.
+      }
+    }
+  }
+
   @Override
   public OptionalLong find(byte[] entry) {
     int prefix = Shards.prefixOf(entry);

@@ -73,6 +73,9 @@ public final class DoctorClient implements AutoCloseable {
         published.contains(departmentClass), "FIELD_INVALID", "the federation has the departments " + String.join(", ", published));
     this.channel = home.hospitalChannel(address, hospitalId);
     long now = System.currentTimeMillis();
+    if (!home.holdsCurrentList(now)) {
+      home.shards().hearBeside();
+    }
     this.opener = home.party(now);
     OpenRoomRequest request = DoctorSide.askForRoom(opener, hospitalId, now, entropy);
     OpenRoomResponse room =

@@ -378,6 +378,12 @@ public final class Home implements AutoCloseable {
     }
   }
 
+  /** Whether the list at hand is not over. */
+  boolean holdsCurrentList(long now) {
+    Lists kept = lists();
+    return kept != null && now < kept.head().getNextUpdate();
+  }
+
   /** Whom to ask for the shards that are looked up in. */
   CurrentShards shards() {
     return shards;

@@ -21,6 +21,7 @@ public final class Maintenance {
       if (!Calls.passes(refusal)) {
         throw refusal;
       }
+      home.shards().hearBeside();
       return false;
     }
   }

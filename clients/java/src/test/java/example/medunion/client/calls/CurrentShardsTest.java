@@ -83,6 +83,14 @@ final class CurrentShardsTest {
   }
 
   @Test
+  void newerListOfAHospitalIsTaken() {
+    home.shards().dealWith("H:alpha", prefix -> excerpt(prefix, LISTED, headOf(LISTED, 1)));
+    home.shards().dealWith("H:beta", CurrentShardsTest::away);
+    home.shards().hearBeside();
+    assertEquals(sequence() + 1, home.verifier(NOW).lists().head().getSequence());
+  }
+
+  @Test
   void newerHeadThatComesWithShardsIsTaken() {
     assertEquals(OptionalLong.empty(), home.shards().find(ENTRY));
     Revoked later = LISTED.with(ByteString.copyFrom(ENTRY), 0);
