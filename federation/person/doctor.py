@@ -11,7 +11,6 @@ from federation.party.audit import Audit, refusal
 from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
-from federation.person import exhibits
 from federation.person.code import DoctorCode
 from federation.person.deposits import DepositStore, PreparedDeposit, prepare_deposit, send_deposit
 from federation.person.duties import Duties
@@ -26,7 +25,7 @@ from federation.person.profile import Profile
 from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress, open_spool
 from federation.person.relay import Connect, Mailbox
 from federation.person.trace import Trace
-from federation.protocol import access
+from federation.protocol import access, exhibits
 from federation.protocol.access import covers
 from federation.protocol.consultation import (
     AwaitingBiosignal,

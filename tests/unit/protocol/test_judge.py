@@ -85,8 +85,7 @@ def test_message_that_says_something_else_than_was_signed_does_not_hold(
     true = of_kind(kind)
     for at in range(4, len(true.exhibit.message), max(1, len(true.exhibit.message) // 20)):
         found = judged(federation, changed(true, message=flipped(true.exhibit.message, at)))
-        before = judged(federation, true)
-        assert not found.holds or set(found.proves) <= set(before.proves)
+        assert not found.holds
 
 
 def fields(exhibit: Exhibit) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -115,11 +114,6 @@ def test_field_that_is_changed_fails_by_its_reason_whichever_it_is(
         for name, parts in fields(one.exhibit):
             found = judged(federation, changed(one, **parts))
             tried += 1
-            if (
-                name == "message" and found.holds
-            ):  # what D2's signature covers by its digest alone, and no word rests on
-                assert found.proves == judged(federation, one).proves
-                continue
             assert not found.holds, (one.exhibit.kind, name)
             assert found.checks[-1].reason, (one.exhibit.kind, name)
     assert tried > 100
