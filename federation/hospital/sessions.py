@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from federation.errors import Authorization, FederationError, Limit, NoSuchRecord, Rejected
 from federation.hospital.deposits import keep_deposit
 from federation.hospital.documents import keep_document
+from federation.hospital.evidence import request
 from federation.hospital.own_statements import verifier_for
 from federation.hospital.receiver import beside, receiver_for
 from federation.hospital.records_administration import why_absent
@@ -102,7 +103,9 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
     logged = query.decide(verifier_for(hospital, query.query), receiver, now=now)
     # Before this access is one of them.
     manifest = log_manifest(hospital, query) if query.is_for_log else None
-    hospital.audit.record(logged.event, now=now, beside=beside(hospital, asker, shown, now=now))
+    # With the entry: what a judge would ask for is there if, and only if, the log says that it was allowed.
+    with_it = replace(beside(hospital, asker, shown, now=now), evidence=request(hospital, query))
+    hospital.audit.record(logged.event, now=now, beside=with_it)
     release = logged.recorded()
     if manifest is not None:
         return RecordStream(hospital, query, release, lists, iter([frame(manifest)]), records=())

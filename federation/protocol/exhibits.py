@@ -22,7 +22,7 @@ from federation.protocol.time import Instant
 from federation.protocol.verifier import Peer, VerifiedParty
 from federation.v1.access_pb2 import AccessEntry, Deputyship, ProvedHead
 from federation.v1.consultation_pb2 import BiosignalDelivery
-from federation.v1.record_pb2 import Deposit, OwnDocument, Scope
+from federation.v1.record_pb2 import Deposit, OwnDocument, RecordOpening, RecordQuery, Scope
 from federation.v1.search_pb2 import SearchQuery
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.identities import PatientId
@@ -34,11 +34,17 @@ def of_opening(session: Session) -> Exhibit:
     return _of_peer(session.opening, session.peer)
 
 
-def of_request(query: record.ReceivedQuery) -> Exhibit:
-    """Name D3, at the hospital: who asked it for records of whom, by what, as D4 opened c_P."""
-    session, asked = query.request.session, query.query
-    openings = commitment_openings(Shown.of(asked), asked.scope, asked.blind, session.peer.party.key_statement)
-    return _of_peer(session.opening, session.peer, openings=openings)
+def of_request(opening: Signed, query: RecordQuery) -> Exhibit:
+    """Name D3, at the hospital: who asked it for content about whom, and by what, as D4 opened c_P."""
+    d3 = RecordOpening.FromString(opening.message)
+    return Exhibit.of(
+        opening,
+        d3.asker_id,
+        key_statement=d3.key_statement,
+        encryption_key_statement=d3.encryption_key_statement,
+        certificate=d3.doctor_certificate,
+        openings=commitment_openings(Shown.of(query), query.scope, query.blind, d3.key_statement),
+    )
 
 
 def of_reply(session: Session) -> Exhibit:
@@ -191,6 +197,7 @@ def _of_peer(signed: Signed, peer: Peer, *, openings: dict[str, bytes] | None = 
 def commitment_openings(
     shown: Shown, scope: Scope, blind: bytes, asker_key_statement: SignedStatement
 ) -> dict[str, bytes]:
+    """Return what opens c_P: the patient, the scope, rho, and each statement that was shown, of this asker."""
     return {
         "patient_id": shown.patient_id.encode(),
         "scope": scope.SerializeToString(deterministic=True),

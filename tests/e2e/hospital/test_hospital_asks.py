@@ -37,7 +37,7 @@ DEPOSIT = [
     "reads records",
     *committed("adds records", *["adds record_blobs"] * 4, "adds outbox", "adds deposit_answers", *ENTRY),
 ]
-QUERY = ["reads restrictions", "reads shifts", *committed(*ENTRY), "reads records"]
+QUERY = ["reads restrictions", "reads shifts", *committed(*ENTRY, "adds evidence"), "reads records"]
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def visit(federation: Federation) -> list[Exhibit]:
     state, frame = reading.query(now=now)
     query = requested.receive(frame, federation.hospital_a.verifier(), now=now)
     assert isinstance(query, ReceivedQuery)
-    kept += [exhibits.of_request(query), exhibits.of_reply(reading.session)]
+    kept += [exhibits.of_request(query.request.session.opening, query.query), exhibits.of_reply(reading.session)]
     release = query.decide(federation.hospital_a.verifier(), Receiver(), now=now).recorded()
     received = b""
     for sent in pieces([record]):
