@@ -8,7 +8,7 @@ from federation.party.log_upkeep import REQUEST
 from federation.protocol import exhibits
 from federation.protocol.exhibit import Exhibit, KeptExhibit
 from federation.protocol.judging import fields_of
-from federation.protocol.record import ReceivedQuery
+from federation.protocol.record_hospital import ReceivedQuery
 from federation.protocol.statements import Signed
 from federation.store.rows import Piece
 from federation.v1.record_pb2 import RecordOpening, RecordQuery

@@ -21,14 +21,20 @@ from federation.hospital.vault import KINDS, Vault
 from federation.hospital.witnessing import await_witness
 from federation.party.patients import LogPlace
 from federation.party.told_logs import Telling, tell
-from federation.protocol import record as protocol
+from federation.protocol import record_hospital as protocol
 from federation.protocol.access import Allowed
 from federation.protocol.anchors import Lists
 from federation.protocol.frames import pieces
 from federation.protocol.outcomes import session_outcome
 from federation.protocol.parsing import payload_rule
 from federation.protocol.parties import reason_of
-from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedDocument, ReceivedQuery, Release
+from federation.protocol.record_hospital import (
+    AwaitingRequest,
+    ReceivedDeposit,
+    ReceivedDocument,
+    ReceivedQuery,
+    Release,
+)
 from federation.protocol.shown import Shown
 from federation.protocol.statements import SENSITIVITIES
 from federation.store.accesses import LAST

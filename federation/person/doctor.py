@@ -31,13 +31,12 @@ from federation.protocol.consultation import (
     AwaitingBiosignal,
     AwaitingReceipt,
     InConsultation,
-    ask_for_room,
-    ask_to_close,
     code_digest,
     receive_opening,
 )
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy, reason_of
+from federation.protocol.room_requests import ask_for_room, ask_to_close
 from federation.protocol.search import RecordLocation
 from federation.protocol.time import Instant
 from federation.store.party import Evidence, ReplayMemory

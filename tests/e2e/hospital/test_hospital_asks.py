@@ -3,7 +3,7 @@
 import pytest
 
 from federation.hospital import relay
-from federation.protocol.consultation import ask_for_room
+from federation.protocol.room_requests import ask_for_room
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     GetRoomRequest,

@@ -6,7 +6,11 @@ from federation.protocol.consultation import AwaitingBiosignal, AwaitingDiagnosi
 from federation.protocol.exhibit import Exhibit
 from federation.protocol.frames import pieces
 from federation.protocol.index import Location
-from federation.protocol.record import AcceptedDeposit, Received, ReceivedDeposit, ReceivedQuery, Slice
+from federation.protocol.record import (
+    Received,
+    Slice,
+)
+from federation.protocol.record_hospital import AcceptedDeposit, ReceivedDeposit, ReceivedQuery
 from federation.v1.record_pb2 import PURPOSE_STORE
 from tests.contents import deposit_of, record_of
 from tests.simulator import Federation
