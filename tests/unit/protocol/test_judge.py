@@ -2,23 +2,30 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from federation.errors import FieldInvalid, MalformedMessage, MessageTooLarge
 from federation.protocol import exhibit as exhibits
+from federation.protocol.access import ToDoctor
+from federation.protocol.consent import make_grant, make_mandate
 from federation.protocol.exhibit import Exhibit, KeptExhibit, read_file, write_file
+from federation.protocol.exhibits import of_grant
 from federation.protocol.judge import JUDGED, judge
 from federation.protocol.judged_logs import OF_LOGS
+from federation.protocol.judged_shown import statement_openings
 from federation.protocol.judging import Judgement, fields_of
 from federation.protocol.statements import sign_statement
-from federation.v1.access_pb2 import AccessEntry
+from federation.v1.access_pb2 import AccessEntry, Deputyship
 from federation.v1.consultation_pb2 import BiosignalDelivery
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery
-from federation.v1.statement_pb2 import Grant, SignedStatement
+from federation.v1.statement_pb2 import POWER_GRANT, Grant, SignedStatement
+from keystore.identities import DoctorId, PatientId
 from keystore.party import IDENTITY, ISSUING
 from keystore.transcript import transcript
+from tests.grants import WIDE
 from tests.simulator import Federation, lent
 from tests.time_authority import shared_authority
 from tests.unit.protocol.judging import (
@@ -145,6 +152,27 @@ def test_opening_that_is_another_does_not_hold(federation: Federation, of_kind: 
     assert reason(judged(federation, changed(true, openings=openings)))[1] == "MISSING_FIELD"
 
 
+@pytest.mark.parametrize("kind", ["P2", "H2", "STOACK", "grant"])
+def test_certificate_of_who_is_no_doctor_is_credential_invalid(federation: Federation, of_kind: Any, kind: str) -> None:
+    found = judged(federation, changed(of_kind(kind), certificate=federation.doctor.certificate))
+    assert reason(found) == ("certificate", "CREDENTIAL_INVALID")
+
+
+@pytest.mark.parametrize("kind", ["D1", "D2", "D3", "D5"])
+def test_certificate_of_another_doctor_is_credential_invalid(federation: Federation, of_kind: Any, kind: str) -> None:
+    found = judged(federation, changed(of_kind(kind), certificate=federation.other_doctor.certificate))
+    assert reason(found) == ("certificate", "CREDENTIAL_INVALID")
+
+
+@pytest.mark.parametrize("part", ["", "_signature", "_key_statement", "_key_statement_signature"])
+def test_statement_of_which_half_is_shown_is_missing_field(federation: Federation, of_kind: Any, part: str) -> None:
+    true = of_kind("H2")
+    openings = {name: value for name, value in true.exhibit.openings.items() if name != f"duty{part}"}
+    found = judged(federation, changed(true, openings=openings))
+    # Without the duty itself H(access) is another's.
+    assert reason(found)[1] == ("MISSING_FIELD" if part else "COMMITMENT_MISMATCH")
+
+
 def test_kind_that_nobody_knows_is_refused_by_its_name(federation: Federation, of_kind: Any) -> None:
     found = judged(federation, changed(of_kind("D5"), kind="D6"))
     assert reason(found) == ("kind", "FIELD_INVALID")
@@ -258,6 +286,34 @@ def test_grant_is_not_shown_for_a_record_that_was_given_on_another_ground(federa
     for ground in (b"own", b"emergency", b"none"):
         found = judged(federation, changed(true, openings={**true.exhibit.openings, "ground": ground}))
         assert reason(found)[1] == "FIELD_INVALID"
+
+
+def test_grant_of_a_deputy_is_shown_with_the_deputyship_that_it_names_and_with_no_other(federation: Federation) -> None:
+    patient, deputy = federation.party(federation.patient), federation.party(federation.other_patient)
+    now, entropy = federation.clock.now, federation.entropy
+    mandate, guardianship = of_deputies(federation)
+    held = Deputyship(
+        mandate=make_mandate(
+            patient, PatientId(deputy.identity), [POWER_GRANT], timedelta(days=1), now=now, entropy=entropy
+        ),
+        key_statement=patient.self_.key_statement,
+    )
+    to = ToDoctor(DoctorId("D:chen"), "M:chamber")
+    grant = make_grant(deputy, to, WIDE, now=now, entropy=entropy, deputyship=held)
+    true = kept(of_grant(grant, deputy.self_, held))
+    assert "a mandate of P:wang was shown for it" in words(judged(federation, true))
+
+    def beside(label: str, exhibit: Exhibit) -> dict[str, bytes]:
+        stated = exhibit.key_statement or SignedStatement()
+        return statement_openings(
+            label, (SignedStatement(statement=exhibit.message, signature=exhibit.signature), stated)
+        )
+
+    both = changed(true, openings={**true.exhibit.openings, **beside("guardian", guardianship.exhibit)})
+    assert reason(judged(federation, both)) == ("content", "FIELD_INVALID")
+    other = changed(true, openings=beside("mandate", mandate.exhibit))
+    assert reason(judged(federation, other)) == ("content", "GRANT_INVALID")
+    assert reason(judged(federation, changed(true, openings={}))) == ("content", "GRANT_INVALID")
 
 
 def test_deputy_is_named_with_its_powers(federation: Federation) -> None:
