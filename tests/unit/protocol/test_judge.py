@@ -1,5 +1,6 @@
 """What a judge makes of exhibits of every kind: of true ones, and of ones in which something was changed."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from federation.errors import FieldInvalid, MalformedMessage, MessageTooLarge
+from federation.errors import FieldInvalid, MalformedMessage, MessageTooLarge, MissingField
 from federation.protocol import exhibit as exhibits
 from federation.protocol.access import ToDoctor
 from federation.protocol.consent import make_grant, make_mandate
@@ -17,6 +18,7 @@ from federation.protocol.judge import JUDGED, judge
 from federation.protocol.judged_logs import OF_LOGS
 from federation.protocol.judged_shown import statement_openings
 from federation.protocol.judging import Judgement, fields_of
+from federation.protocol.parsing import LAST_TIME
 from federation.protocol.statements import sign_statement
 from federation.v1.access_pb2 import AccessEntry, Deputyship
 from federation.v1.consultation_pb2 import BiosignalDelivery
@@ -402,3 +404,42 @@ def test_what_its_holder_says_beside_changes_no_proof(federation: Federation, of
     true = of_kind("D5")
     said = replace(true, received_at=1, list_sequence=0, reference=b"")
     assert judged(federation, said) == judged(federation, true)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("kind", 5),
+        ("kind", "D\u00e5"),
+        ("signer", "D:chen\n"),
+        ("received_at_ms", True),
+        ("received_at_ms", -1),
+        ("received_at_ms", "1"),
+        ("revocation_list_sequence", LAST_TIME + 1),
+        ("signed", "no base64"),
+        ("signature", None),
+        ("key_statement", {"statement": "AA=="}),
+        ("key_statement", []),
+        ("openings", []),
+        ("openings", {"name": 1}),
+    ],
+)
+def test_exhibit_of_another_form_is_malformed_message(of_kind: Any, name: str, value: object) -> None:
+    content = json.loads(write_file([of_kind("D5")]))
+    content["exhibits"][0][name] = value
+    with pytest.raises(MalformedMessage, match="does not have its form"):
+        read_file((json.dumps(content, sort_keys=True, indent=1) + "\n").encode())
+
+
+@pytest.mark.parametrize("exhibits", [None, {}, "none"])
+def test_file_that_lists_no_exhibits_is_missing_field(exhibits: object) -> None:
+    content = {"format": "medunion-evidence/1"} | ({} if exhibits is None else {"exhibits": exhibits})
+    with pytest.raises(MissingField):
+        read_file((json.dumps(content, sort_keys=True, indent=1) + "\n").encode())
+
+
+def test_file_of_another_spelling_of_the_same_is_malformed_message(of_kind: Any) -> None:
+    data = write_file([of_kind("D5")])
+    for other in (data + b" ", data.replace(b'"exhibits"', b' "exhibits"', 1), data.replace(b"\n", b"", 1)):
+        with pytest.raises(MalformedMessage, match="one form"):
+            read_file(other)
