@@ -135,6 +135,13 @@ def test_key_statement_of_somebody_else_proves_nothing(federation: Federation, o
     assert not found.holds
 
 
+@pytest.mark.parametrize("kind", [it for it in JUDGED if it not in {"C", "PUBACK"}])
+def test_exhibit_that_shows_no_key_statement_of_its_signer_is_missing_field(
+    federation: Federation, of_kind: Any, kind: str
+) -> None:
+    assert reason(judged(federation, changed(of_kind(kind), key_statement=None)))[1] == "MISSING_FIELD"
+
+
 @pytest.mark.parametrize("kind", JUDGED)
 def test_opening_that_nobody_looks_at_is_field_invalid(federation: Federation, of_kind: Any, kind: str) -> None:
     true = of_kind(kind)

@@ -2,10 +2,12 @@
 
 import pytest
 
-from federation.errors import FieldInvalid, MalformedMessage
-from federation.protocol.judging import fields_of, time_of, words_of
+from federation.errors import FieldInvalid, MalformedMessage, MissingField
+from federation.protocol.exhibit import Exhibit
+from federation.protocol.judging import Case, fields_of, time_of, words_of
 from federation.protocol.parsing import LAST_TIME
 from keystore.transcript import transcript
+from tests.simulator import Federation
 
 SIGNED = transcript("P6", b"digest", b"time")
 
@@ -51,3 +53,9 @@ def test_field_that_is_no_text_is_field_invalid(value: bytes) -> None:
     assert words_of(b"P:wang") == "P:wang"
     with pytest.raises(FieldInvalid):
         words_of(value)
+
+
+def test_signer_that_was_not_established_is_missing_field(federation: Federation) -> None:
+    case = Case(Exhibit("C", "C:union", b"", b""), b"", federation.cloud.anchors)
+    with pytest.raises(MissingField):
+        _ = case.party
