@@ -12,7 +12,7 @@ from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.party.registration import register
-from federation.protocol.consultation import ask_for_room, ask_to_close
+from federation.protocol.room_requests import ask_for_room, ask_to_close
 from federation.v1 import consultation_pb2 as pb
 from federation.v1.consultation_pb2_grpc import RelayServiceStub
 from federation.v1.envelope_pb2 import SessionFrame

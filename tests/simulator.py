@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from federation.party.member import Member
-from federation.protocol import consultation, record, search
+from federation.protocol import consultation, record, record_hospital, search
 from federation.protocol.access import Grantee, ToDoctor, Validity
 from federation.protocol.anchors import statement_entry
 from federation.protocol.consent import Shift, Terms, make_duty, make_grant
@@ -298,12 +298,12 @@ class Federation:
     def receive_session(self, hospital: Member, opening: SealedOpening) -> ReceivedOpening[Any, Any, Any]:
         """The hospital takes D3."""
         now = self.clock.now
-        pending = record.receive_opening(self.party(hospital), opening, hospital.verifier(), now=now)
+        pending = record_hospital.receive_opening(self.party(hospital), opening, hospital.verifier(), now=now)
         return pending.admit(self.replay.admit(pending.replay_key, now=now, until=pending.keep_until))
 
     def establish(
         self, hospital: Member, intent: record.Intent, doctor: Member | None = None
-    ) -> tuple[record.Established, record.AwaitingRequest]:
+    ) -> tuple[record.Established, record_hospital.AwaitingRequest]:
         """D3, H1."""
         now = self.clock.now
         awaiting, opening = self.open_session(hospital, intent, doctor)

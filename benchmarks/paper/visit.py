@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from benchmarks.paper.counting import Sending
-from federation.protocol import consultation, record, search
+from federation.protocol import consultation, record, record_hospital, search
 from federation.protocol.access import Receiver
 from federation.protocol.anchors import serial_entry
 from federation.protocol.calls import PUBLISH
 from federation.protocol.consultation import AwaitingBiosignal, AwaitingDiagnosis, AwaitingReceipt, InConsultation
 from federation.protocol.frames import pieces
 from federation.protocol.index import Location
-from federation.protocol.record import AcceptedDeposit, Intent, Received, ReceivedDeposit, ReceivedQuery
+from federation.protocol.record import (
+    Intent,
+    Received,
+)
+from federation.protocol.record_hospital import AcceptedDeposit, ReceivedDeposit, ReceivedQuery
 from federation.protocol.registration import TicketTerms, receive_request
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import sign_statement
@@ -208,7 +212,7 @@ class Visit:
 
     def _established(
         self, recorder: Recorder, phase: str, intent: Intent
-    ) -> tuple[record.Established, record.AwaitingRequest]:
+    ) -> tuple[record.Established, record_hospital.AwaitingRequest]:
         """D3 and H1, to the hospital that the intent's duty is at."""
         federation, now = self.federation, self.federation.clock.now
         hospital = federation.hospital_b if phase == "deposit" else federation.hospital_a

@@ -20,7 +20,8 @@ from benchmarks.rows import Bench, Row, Section
 from benchmarks.world import PIN, softhsm_maker
 from federation.protocol.access import Receiver
 from federation.protocol.frames import pieces
-from federation.protocol.record import Received, ReceivedQuery
+from federation.protocol.record import Received
+from federation.protocol.record_hospital import ReceivedQuery
 from tests.contents import record_of
 from tests.hospital_lab import JOHNNIE, LUNA
 from tests.simulator import simulated

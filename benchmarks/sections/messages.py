@@ -13,7 +13,7 @@ from benchmarks.world import PIN, softhsm_maker
 from federation.protocol.access import Receiver
 from federation.protocol.frames import pieces
 from federation.protocol.index import Location
-from federation.protocol.record import ReceivedQuery
+from federation.protocol.record_hospital import ReceivedQuery
 from hsm import open_token, pin_from_value
 from tests.contents import record_of
 from tests.simulator import Federation

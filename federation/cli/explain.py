@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import click
 
 from federation.clinical.text import counted, printable
-from federation.errors import Authorization, FederationError
+from federation.errors import FederationError
 from federation.protocol.access import BEGUN, AccessEvent
-from federation.protocol.outcomes import OUTCOMES, of_search, of_session, search_outcome, session_outcome
+from federation.protocol.outcomes import OUTCOMES, told_in_search, told_in_session
 from federation.protocol.rules import PLACES, REFUSES_NOTHING, RULES, Rule
 from keystore.identities import ANY, DOCTOR, HOSPITAL, PATIENT
 
@@ -71,15 +71,8 @@ def explain(name: str | None, is_list: bool, entry: BinaryIO | None) -> None:
 
 def told_as(rule: Rule) -> tuple[str, str]:
     """Return what who asks is told of it: in a search, and in a session with a hospital; nothing where it is not told there."""
-    of_sessions: Mapping[type[FederationError], str] = {
-        row.error: row.name for row in OUTCOMES if row.error and row.search is None
-    }
-    if not issubclass(rule.error, Authorization):
-        return "", of_sessions[rule.error]
-    refused = rule.error(rule.reason)
-    in_session = session_outcome(refused)
-    told = _REJECTED if in_session is None else of_session(in_session).name
-    return "" if rule.error in of_sessions else of_search(search_outcome(refused)).name, told
+    in_search, in_session = told_in_search(rule.error), told_in_session(rule.error)
+    return "" if in_search is None else in_search.name, _REJECTED if in_session is None else in_session.name
 
 
 def _all() -> Iterator[str]:

@@ -3,21 +3,12 @@
 import asyncio
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
 import segno
 
-from federation.cli.audit_log import Wanted, accesses_options, log_options, show_log, write_accesses
-from federation.cli.log_heads import (
-    archive_options,
-    begin_anew,
-    heads_options,
-    settle,
-    settle_options,
-    show_heads,
-    write_archive,
-)
 from federation.cli.options import (
     EXISTING,
     F,
@@ -30,11 +21,11 @@ from federation.cli.options import (
     keys_in_token_option,
     moment,
     node_options,
-    reason_option,
     tell_unfinished,
     token_options,
 )
 from federation.cli.rotation import pace_option, rotate_group, told
+from federation.cli.server_log import ServerLog, log_commands
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.clock import system_clock
 from federation.hospital.node import HospitalNode, init_hospital
@@ -103,6 +94,26 @@ _HOSPITAL = (
 
 
 rotate = rotate_group(hospital_node, hospital_rotation, PURPOSES, FORGETTABLE)
+
+
+def _log_of(node: HospitalNode) -> ServerLog:
+    hospital = node.hospital
+    heads = partial(SignedHeads.of, node.database, node.keys, node.book, system_clock())
+    return ServerLog(hospital.audit, hospital.own_log, hospital.witness, heads)
+
+
+log, log_archive, log_heads, log_settle, log_anew, accesses = log_commands(
+    hospital_node,
+    _log_of,
+    """Show who was given, or refused, what: one entry a line, as JSON.
+
+    \b
+    Examples:
+      medunion hospital log --directory alpha --since 2027-03-01T07:00 --patient P:johnnie
+      medunion hospital log --directory alpha --reason REJECTED --reason GRANT_EXPIRED --follow
+      medunion hospital log --directory alpha --request-id 0123456789abcdef | medunion explain --entry -
+    """,
+)
 
 
 @click.command()
@@ -180,68 +191,6 @@ def ticket(opened: Opened, patient_id: str, qr: bool) -> None:
     click.echo(f"Ticket for {patient_id}, good once, until {moment(issued.expires_at)}:\n\n    {text}\n")
     if qr:
         segno.make(text, micro=False).terminal(compact=True)
-
-
-@click.command()
-@hospital_node
-@log_options
-def log(opened: Opened, wanted: Wanted, verify: bool) -> None:
-    """Show who was given, or refused, what: one entry a line, as JSON.
-
-    \b
-    Examples:
-      medunion hospital log --directory alpha --since 2027-03-01T07:00 --patient P:johnnie
-      medunion hospital log --directory alpha --reason REJECTED --reason GRANT_EXPIRED --follow
-      medunion hospital log --directory alpha --request-id 0123456789abcdef | medunion explain --entry -
-    """
-    with opened as node:
-        heads = SignedHeads.of(node.database, node.keys, node.book, system_clock()) if verify else None
-        show_log(node.hospital.audit, wanted, heads)
-
-
-@click.command()
-@hospital_node
-@archive_options
-def log_archive(opened: Opened, target: Path) -> None:
-    """Write what a directory lacks of the log: its tree as tlog-tiles, for anyone, and its sealed entries."""
-    with opened as node:
-        write_archive(node.hospital.audit, node.hospital.own_log, target)
-
-
-@click.command()
-@hospital_node
-@heads_options
-def log_heads(opened: Opened, as_json: bool) -> None:
-    """Show the log's head and who cosigned it, others' heads that are kept here, and heads that contradict each other."""
-    with opened as node:
-        show_heads(node.hospital.own_log, node.hospital.witness, as_json=as_json)
-
-
-@click.command()
-@hospital_node
-@settle_options
-def log_settle(opened: Opened, finding_id: bytes, reason: str) -> None:
-    """Note that what contradicts was seen to: it alarms no more, and stays as evidence."""
-    with opened as node:
-        settle(node.hospital.audit, node.hospital.witness, finding_id, reason)
-
-
-@click.command()
-@hospital_node
-@reason_option
-def log_anew(opened: Opened, reason: str) -> None:
-    """Begin the log anew under the next number, after a restore that lost entries which its witnesses know of."""
-    with opened as node:
-        begin_anew(node.hospital.audit, node.hospital.own_log, reason)
-
-
-@click.command()
-@hospital_node
-@accesses_options
-def accesses(opened: Opened, patient_id: str, fhir: Path) -> None:
-    """Write who was given, or refused, what of one patient as FHIR AuditEvents, for the patient or an auditor."""
-    with opened as node:
-        write_accesses(node.hospital.audit, node.settings.identity, patient_id, fhir)
 
 
 @click.command()

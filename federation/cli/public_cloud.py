@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,6 @@ import click
 import segno
 
 import safefiles
-from federation.cli.audit_log import Wanted, accesses_options, log_options, show_log, write_accesses
-from federation.cli.log_heads import (
-    archive_options,
-    begin_anew,
-    heads_options,
-    settle,
-    settle_options,
-    show_heads,
-    write_archive,
-)
 from federation.cli.options import (
     EXISTING,
     F,
@@ -43,6 +34,7 @@ from federation.cli.options import (
     token_options,
 )
 from federation.cli.rotation import rotate_group
+from federation.cli.server_log import ServerLog, log_commands
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.clock import system_clock
 from federation.cloud.index_rows import count_rows_of, purge_rows_of
@@ -100,6 +92,26 @@ _FOUNDING = (
 
 
 rotate = rotate_group(cloud_node, cloud_rotation, PURPOSES, FORGETTABLE)
+
+
+def _log_of(node: PublicCloudNode) -> ServerLog:
+    cloud = node.cloud
+    heads = partial(SignedHeads.of, node.database, cloud.keys, node.book, system_clock())
+    return ServerLog(cloud.audit, cloud.own_log, cloud.witness, heads)
+
+
+log, log_archive, log_heads, log_settle, log_anew, accesses = log_commands(
+    cloud_node,
+    _log_of,
+    """Show the audit log, one entry a line, as JSON.
+
+    \b
+    Examples:
+      medunion public-cloud log --directory cloud --since 2027-03-01T07:00 --patient P:johnnie
+      medunion public-cloud log --directory cloud --reason REJECTED --reason GRANT_EXPIRED --follow
+      medunion public-cloud log --directory cloud --request-id 0123456789abcdef | medunion explain --entry -
+    """,
+)
 
 
 @click.command()
@@ -282,68 +294,6 @@ def trust(opened: Opened, output: Path | None) -> None:
         click.echo(bundle, nl=False)
     else:
         safefiles.replace(output, bundle.encode())
-
-
-@click.command()
-@cloud_node
-@log_options
-def log(opened: Opened, wanted: Wanted, verify: bool) -> None:
-    """Show the audit log, one entry a line, as JSON.
-
-    \b
-    Examples:
-      medunion public-cloud log --directory cloud --since 2027-03-01T07:00 --patient P:johnnie
-      medunion public-cloud log --directory cloud --reason REJECTED --reason GRANT_EXPIRED --follow
-      medunion public-cloud log --directory cloud --request-id 0123456789abcdef | medunion explain --entry -
-    """
-    with opened as node:
-        heads = SignedHeads.of(node.database, node.cloud.keys, node.book, system_clock()) if verify else None
-        show_log(node.cloud.audit, wanted, heads)
-
-
-@click.command()
-@cloud_node
-@archive_options
-def log_archive(opened: Opened, target: Path) -> None:
-    """Write what a directory lacks of the log: its tree as tlog-tiles, for anyone, and its sealed entries."""
-    with opened as node:
-        write_archive(node.cloud.audit, node.cloud.own_log, target)
-
-
-@click.command()
-@cloud_node
-@heads_options
-def log_heads(opened: Opened, as_json: bool) -> None:
-    """Show the log's head and who cosigned it, others' heads that are kept here, and heads that contradict each other."""
-    with opened as node:
-        show_heads(node.cloud.own_log, node.cloud.witness, as_json=as_json)
-
-
-@click.command()
-@cloud_node
-@settle_options
-def log_settle(opened: Opened, finding_id: bytes, reason: str) -> None:
-    """Note that what contradicts was seen to: it alarms no more, and stays as evidence."""
-    with opened as node:
-        settle(node.cloud.audit, node.cloud.witness, finding_id, reason)
-
-
-@click.command()
-@cloud_node
-@reason_option
-def log_anew(opened: Opened, reason: str) -> None:
-    """Begin the log anew under the next number, after a restore that lost entries which its witnesses know of."""
-    with opened as node:
-        begin_anew(node.cloud.audit, node.cloud.own_log, reason)
-
-
-@click.command()
-@cloud_node
-@accesses_options
-def accesses(opened: Opened, patient_id: str, fhir: Path) -> None:
-    """Write who was given, or refused, what of one patient as FHIR AuditEvents, for the patient or an auditor."""
-    with opened as node:
-        write_accesses(node.cloud.audit, node.settings.identity, patient_id, fhir)
 
 
 @rotate.command()  # in place of the one of every party: a ceremony has made a certificate for this key

@@ -7,13 +7,14 @@ import click
 
 import safefiles
 from federation.cli.hospital import Opened, hospital_node
-from federation.cli.options import OutputFile
+from federation.cli.options import IdentityParameter, OutputFile
 from federation.cli.public_cloud import Opened as OpenedCloud
 from federation.cli.public_cloud import cloud_node
 from federation.clinical.text import counted
-from federation.hospital.evidence import receipts
+from federation.hospital.evidence import receipts, requests
 from federation.party.fork_evidence import forks
 from federation.protocol.exhibit import KeptExhibit, write_file
+from keystore.identities import PatientId
 
 
 @click.group("evidence")
@@ -23,11 +24,24 @@ def hospital_evidence() -> None:
 
 @hospital_evidence.command("export")
 @hospital_node
+@click.option(
+    "--patient",
+    "patient_id",
+    type=IdentityParameter("patient"),
+    help="Instead: who asked for records of this patient, and by what.",
+)
 @click.argument("target", type=OutputFile())
-def export_of_hospital(opened: Opened, target: Path) -> None:
-    """Write the public cloud's receipts, and the forks of others' logs that were found, to the file TARGET."""
+def export_of_hospital(opened: Opened, patient_id: PatientId | None, target: Path) -> None:
+    """Write the public cloud's receipts, and the forks of others' logs that were found, to the file TARGET.
+
+    Requests for records are written for one patient alone: they name it, and who has which consent of it.
+    """
     with opened as node:
-        _write([*receipts(node.hospital), *forks(node.hospital.witness.findings.all())], target)
+        hospital = node.hospital
+        if patient_id is None:
+            _write([*receipts(hospital), *forks(hospital.witness.findings.all())], target)
+        else:
+            _write(requests(hospital, patient_id), target)
 
 
 @click.group("evidence")

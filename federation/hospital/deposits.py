@@ -19,7 +19,7 @@ from federation.hospital.receiver import receiver_for
 from federation.hospital.services import Hospital
 from federation.hospital.vault import Draft, PartLabel, RecordMetadata
 from federation.protocol.consent import deputyship_statement
-from federation.protocol.record import AcceptedDeposit, ReceivedDeposit, ReceivedDocument, sender_of
+from federation.protocol.record_hospital import AcceptedDeposit, ReceivedDeposit, ReceivedDocument, sender_of
 from federation.protocol.sealing import after_opening
 from federation.protocol.shown import Shown
 from federation.protocol.time import Instant

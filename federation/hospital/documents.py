@@ -25,7 +25,7 @@ from federation.hospital.own_statements import verifier_for
 from federation.hospital.receiver import receiver_for
 from federation.hospital.services import Hospital
 from federation.hospital.vault import PartLabel, RecordMetadata
-from federation.protocol.record import AcceptedDocument, ReceivedDocument
+from federation.protocol.record_hospital import AcceptedDocument, ReceivedDocument
 from federation.protocol.shown import Shown
 from federation.protocol.statements import SENSITIVITY_NAMES
 from federation.protocol.time import Instant

@@ -17,10 +17,10 @@ from federation.hospital.roster import duty_of, require_on_duty
 from federation.hospital.services import Held, Hospital
 from federation.party.epochs import as_signed, as_stored
 from federation.protocol.authorities import current_crl
-from federation.protocol.consultation import receive_room_request, verify_close
 from federation.protocol.doctor_certificate import authority_of, read_certificate
 from federation.protocol.parsing import check
 from federation.protocol.revocation import entries_of_duty, entries_of_room
+from federation.protocol.room_requests import receive_room_request, verify_close
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant, milliseconds
 from federation.protocol.verifier import Peer, Verifier

@@ -35,7 +35,7 @@ from federation.hospital.waiters import MailboxPoller, Waiters
 from federation.party.audit import OK
 from federation.protocol.parsing import check
 from federation.protocol.parties import reason_of
-from federation.protocol.record import AwaitingRequest
+from federation.protocol.record_hospital import AwaitingRequest
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     DIRECTION_TO_PATIENT,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from federation.errors import Authorization, FederationError, Limit, NoSuchRecord, Rejected
 from federation.hospital.deposits import keep_deposit
 from federation.hospital.documents import keep_document
+from federation.hospital.evidence import request
 from federation.hospital.own_statements import verifier_for
 from federation.hospital.receiver import beside, receiver_for
 from federation.hospital.records_administration import why_absent
@@ -20,14 +21,20 @@ from federation.hospital.vault import KINDS, Vault
 from federation.hospital.witnessing import await_witness
 from federation.party.patients import LogPlace
 from federation.party.told_logs import Telling, tell
-from federation.protocol import record as protocol
+from federation.protocol import record_hospital as protocol
 from federation.protocol.access import Allowed
 from federation.protocol.anchors import Lists
 from federation.protocol.frames import pieces
 from federation.protocol.outcomes import session_outcome
 from federation.protocol.parsing import payload_rule
 from federation.protocol.parties import reason_of
-from federation.protocol.record import AwaitingRequest, ReceivedDeposit, ReceivedDocument, ReceivedQuery, Release
+from federation.protocol.record_hospital import (
+    AwaitingRequest,
+    ReceivedDeposit,
+    ReceivedDocument,
+    ReceivedQuery,
+    Release,
+)
 from federation.protocol.shown import Shown
 from federation.protocol.statements import SENSITIVITIES
 from federation.store.accesses import LAST
@@ -102,7 +109,9 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
     logged = query.decide(verifier_for(hospital, query.query), receiver, now=now)
     # Before this access is one of them.
     manifest = log_manifest(hospital, query) if query.is_for_log else None
-    hospital.audit.record(logged.event, now=now, beside=beside(hospital, asker, shown, now=now))
+    # With the entry: what a judge would ask for is there if, and only if, the log says that it was allowed.
+    with_it = replace(beside(hospital, asker, shown, now=now), evidence=request(hospital, query))
+    hospital.audit.record(logged.event, now=now, beside=with_it)
     release = logged.recorded()
     if manifest is not None:
         return RecordStream(hospital, query, release, lists, iter([frame(manifest)]), records=())

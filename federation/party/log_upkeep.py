@@ -14,6 +14,7 @@ from federation.settings import LogSettings
 from federation.store.database import Database
 from federation.store.log import Log
 from federation.store.log_heads import LogHeads
+from federation.store.party import Evidence
 from federation.wire import operations
 
 SEQUENCE_EVERY = timedelta(milliseconds=100)
@@ -26,6 +27,9 @@ HEARTBEAT_EVERY = timedelta(minutes=10)
 
 HEARTBEAT = "HEARTBEAT"
 """The kind of that entry."""
+
+REQUEST = "D3"
+"""The kind of the evidence that is kept with an entry of the log, of whoever was given something, and as long as that."""
 
 _MINUTE = timedelta(minutes=1)
 _YEAR = timedelta(days=365.25)
@@ -48,6 +52,7 @@ def log_upkeep(database: Database, audit: Audit, settings: LogSettings, clock: C
         before = clock() - milliseconds(settings.retention_years * _YEAR)
         if shredded := audit.shred(before=before, now=clock(), witnessed=size_witnessed(heads, before)):
             operations.info("log-shredded", number=shredded)
+        Evidence(database).forget(REQUEST, before=before)
 
     def beat() -> None:
         newest, now = heads.newest(), clock()

@@ -15,10 +15,9 @@ from federation.clock import Clock
 from federation.errors import DeputyExpired, DeputyInvalid, DeputyRevoked, MalformedMessage, RevocationShardMissing
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
-from federation.person import exhibits
 from federation.person.errors import NoDeputy, NoSuchGrant, NoSuchMandate
 from federation.person.evidence import EvidenceBook
-from federation.protocol import access
+from federation.protocol import access, exhibits
 from federation.protocol.access import Grantee, Power
 from federation.protocol.anchors import statement_entry, sweep_entry
 from federation.protocol.consent import (

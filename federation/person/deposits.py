@@ -17,10 +17,10 @@ from federation.errors import (
     Unavailable,
 )
 from federation.party.member import Member
-from federation.person import exhibits
 from federation.person.duties import Duties
 from federation.person.hospital_session import SessionOpener, address_hospital
 from federation.person.sealed_files import SealedFiles
+from federation.protocol import exhibits
 from federation.protocol.consultation import AwaitingReceipt
 from federation.protocol.record import Intent
 from federation.protocol.shown import Shown

@@ -11,7 +11,6 @@ from federation.party.audit import Audit, refusal
 from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
-from federation.person import exhibits
 from federation.person.code import DoctorCode
 from federation.person.dealing import Connect, dealing
 from federation.person.deposits import DepositStore, PreparedDeposit, prepare_deposit, send_deposit
@@ -27,19 +26,18 @@ from federation.person.profile import Profile
 from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress, open_spool
 from federation.person.relay import Mailbox
 from federation.person.trace import Trace
-from federation.protocol import access
+from federation.protocol import access, exhibits
 from federation.protocol.access import covers
 from federation.protocol.consultation import (
     AwaitingBiosignal,
     AwaitingReceipt,
     InConsultation,
-    ask_for_room,
-    ask_to_close,
     code_digest,
     receive_opening,
 )
 from federation.protocol.identities import require_identity
 from federation.protocol.parties import Entropy, reason_of
+from federation.protocol.room_requests import ask_for_room, ask_to_close
 from federation.protocol.search import RecordLocation
 from federation.protocol.time import Instant
 from federation.store.party import Evidence, ReplayMemory

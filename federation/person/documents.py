@@ -3,8 +3,8 @@
 import time
 
 from federation.errors import RecordCutShort, StaleMessage, Unavailable
-from federation.person import exhibits
 from federation.person.hospital_session import SessionOpener, address_hospital
+from federation.protocol import exhibits
 from federation.protocol.documents import NewDocument, SignedDocument, sign_document
 from federation.protocol.record import Intent
 from federation.protocol.shown import Shown

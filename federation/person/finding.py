@@ -9,8 +9,8 @@ from dataclasses import replace
 from federation.clock import Clock
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
-from federation.person import exhibits
 from federation.person.evidence import EvidenceBook
+from federation.protocol import exhibits
 from federation.protocol.search import Answer, Question, RecordLocation
 from federation.protocol.shown import Shown
 from federation.v1.statement_pb2 import RIGHT_LOG

@@ -12,10 +12,9 @@ from federation.clock import Clock
 from federation.errors import IdentityMismatch, OutOfOrder, RecordCutShort, Unavailable
 from federation.party.channels import call, peer_errors
 from federation.party.member import Member
-from federation.person import exhibits
 from federation.person.evidence import EvidenceBook
 from federation.person.trace import Trace
-from federation.protocol import record
+from federation.protocol import exhibits, record
 from federation.protocol.parties import Entropy
 from federation.protocol.record import Established, Intent
 from federation.protocol.verifier import Peer

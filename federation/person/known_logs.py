@@ -12,9 +12,9 @@ from pathlib import Path
 
 from federation.errors import FederationError, HeadConflict, HeadOlder, LogProofInvalid, MissingField
 from federation.party.member import Member
-from federation.person import exhibits
 from federation.person.evidence import EvidenceBook
 from federation.person.sealed_files import SealedFiles
+from federation.protocol import exhibits
 from federation.protocol.exhibit import KeptExhibit
 from federation.protocol.judge import judge
 from federation.protocol.judged_logs import authored, time_exhibit

@@ -20,7 +20,6 @@ from federation.errors import (
 from federation.party.cloud_client import CloudClient
 from federation.party.log_peers import ask_for_stamp
 from federation.party.member import Member
-from federation.person import exhibits
 from federation.person.access_log import ReadAccess, joined
 from federation.person.code import DoctorCode
 from federation.person.consents import Consents, KeptGrant, NewGrant, consent_of
@@ -43,7 +42,7 @@ from federation.person.relay import Mailbox, open_mailbox
 from federation.person.room_view import RoomView
 from federation.person.trace import Trace
 from federation.person.waiting import PatientActs, WaitingActs
-from federation.protocol import consultation
+from federation.protocol import consultation, exhibits
 from federation.protocol.consent import peek_deputyship, write_grantee
 from federation.protocol.consultation import Diagnosed, Established
 from federation.protocol.documents import NewDocument

@@ -21,9 +21,9 @@ from federation.errors import (
     RecordDigestMismatch,
     UnknownKeyId,
 )
-from federation.person import exhibits
 from federation.person.errors import RecordTooLarge
 from federation.person.hospital_session import SessionOpener, SessionStream, address_hospital
+from federation.protocol import exhibits
 from federation.protocol.parsing import parse
 from federation.protocol.record import AwaitingRecord, Established, Intent, Received, Slice
 from federation.protocol.search import RecordLocation

@@ -11,10 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.protobuf.message import Message
+
 from federation.errors import FieldInvalid, MalformedMessage, MessageTooLarge, MissingField
-from federation.protocol.parsing import LAST_TIME
+from federation.protocol.parsing import LAST_TIME, parse
 from federation.protocol.statements import Signed
 from federation.protocol.time import Instant
+from federation.v1.consultation_pb2 import BiosignalDelivery, ConsultationReply
+from federation.v1.record_pb2 import RecordReply
 from federation.v1.statement_pb2 import SignedStatement
 
 FORMAT = "medunion-evidence/1"
@@ -22,14 +26,21 @@ MOST_FILE_BYTES = 256 * 1024 * 1024
 _KINDS = {"stoack": "STOACK", "puback": "PUBACK"}
 """What an exhibit is called where its label is written otherwise."""
 
+_UNSIGNED: dict[str, tuple[type[Message], str, bytes | int]] = {
+    "D1": (ConsultationReply, "contribution", bytes(32)),
+    "H1": (RecordReply, "contribution", bytes(32)),
+    "P2": (BiosignalDelivery, "biosignal_size_bytes", 0),
+}
+"""What no signature covers of a message, and what stands in its place: a judge could hold it to nothing."""
+
 
 @dataclass(frozen=True)
 class Exhibit:
     """One signature and what it takes to judge it.
 
     `signed` is the transcript T(...) under the signature, or a note's text; `message` the exact bytes of the message that its
-    fields come from, where that is more than the transcript holds; `openings` what else opens its digests (a deposit, a grant,
-    c_P's blind), and of a log what it told.
+    fields come from, where that is more than the transcript holds, but for what no signature covers; `openings` what else opens
+    its digests (a deposit, a grant, c_P's blind), and of a log what it told.
     """
 
     kind: str
@@ -59,7 +70,7 @@ class Exhibit:
             signer=signer,
             signed=signed.transcript,
             signature=signed.signature,
-            message=signed.message,
+            message=without_unsigned(signed.label, signed.message),
             key_statement=key_statement,
             encryption_key_statement=encryption_key_statement,
             certificate=certificate,
@@ -90,6 +101,16 @@ class KeptExhibit:
     def from_json(cls, data: str) -> "KeptExhibit":
         """Read what `to_json` wrote. Raises MalformedMessage."""
         return _read(_loaded(data))
+
+
+def without_unsigned(kind: str, message: bytes) -> bytes:
+    """Return a message without what no signature covers. Raises MalformedMessage."""
+    if kind not in _UNSIGNED:
+        return message
+    message_type, name, nothing = _UNSIGNED[kind]
+    bare = parse(message_type, message)
+    setattr(bare, name, nothing)
+    return bare.SerializeToString(deterministic=True)
 
 
 def write_file(kept: Iterable[KeptExhibit]) -> bytes:

@@ -11,9 +11,9 @@ from cryptography import x509
 from google.protobuf.message import Message
 
 from federation.errors import AnswerMismatch, CredentialInvalid, FederationError, FieldInvalid, IdentityMismatch
-from federation.protocol.anchors import Anchors, Lists
+from federation.protocol.anchors import Anchors
 from federation.protocol.doctor_certificate import authority_id_of
-from federation.protocol.exhibit import KeptExhibit
+from federation.protocol.exhibit import KeptExhibit, without_unsigned
 from federation.protocol.judged_kinds import KINDS, Kind
 from federation.protocol.judged_logs import ACCESS, LOG_FORK, LOG_TIME, judge_accesses, judge_fork, judge_time
 from federation.protocol.judging import (
@@ -26,9 +26,7 @@ from federation.protocol.judging import (
     moment,
     stated_at,
 )
-from federation.protocol.revocations import EMPTY
 from federation.protocol.statements import verify_signature
-from federation.protocol.verifier import Verifier
 from federation.v1.consultation_pb2 import BiosignalDelivery, ConsultationOpening, ConsultationReply
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
 from federation.v1.record_pb2 import RecordEnd, RecordOpening, RecordReply
@@ -41,7 +39,7 @@ _LOGS = {ACCESS: judge_accesses, LOG_FORK: judge_fork, LOG_TIME: judge_time}
 JUDGED = (*KINDS, *_LOGS)
 """Every kind that there is."""
 
-_MESSAGES: dict[str, type[Message]] = {
+MESSAGES: dict[str, type[Message]] = {
     "P1": ConsultationOpening,
     "D1": ConsultationReply,
     "P2": BiosignalDelivery,
@@ -53,6 +51,10 @@ _MESSAGES: dict[str, type[Message]] = {
     "D5": DiagnosisDelivery,
     "P6": DiagnosisReceipt,
 }
+"""What the message of a kind is, where it is more than what was signed."""
+_SENDERS = {"P1": "patient_id", "D1": "doctor_id", "D2": "asker_id", "D3": "asker_id", "H1": "hospital_id"}
+"""The field in which a message says who sends it."""
+
 _SESSIONS = {("D5", "D1"), ("H2", "H1")}
 _TIME = "That it was signed then: the time is its signer's own word."
 _REVOKED = "That the credential was not revoked by then: the bundle names revoked keys of the cloud, no credentials."
@@ -159,18 +161,23 @@ def _certificate(case: Case) -> str:
 def _encryption_key(case: Case) -> None:
     signed = case.exhibit.encryption_key_statement
     if signed is not None:
-        then = Verifier(case.anchors, Lists(listed=EMPTY))  # whatever became of the key since
-        then.encryption_key(signed, case.party, now=case.at)
+        case.encryption_key_of(signed, case.party)
 
 
 def _require_again(case: Case, kind: Kind) -> None:
     others = set(case.exhibit.openings) - kind.openings
     if others:
         raise FieldInvalid(f"a {case.exhibit.kind} does not show {min(others)}")  # judge.9
+    if without_unsigned(case.exhibit.kind, case.exhibit.message) != case.exhibit.message:
+        raise FieldInvalid("the message shows what no signature covers")  # judge.9
     if kind.again(case) != case.exhibit.signed:
         raise AnswerMismatch("the message says something else than what was signed")
-    if (message_type := _MESSAGES.get(case.exhibit.kind)) is not None:
-        _require_beside(case, case.read(message_type))
+    if (message_type := MESSAGES.get(case.exhibit.kind)) is not None:
+        message = case.read(message_type)
+        _require_beside(case, message)
+        sender = _SENDERS.get(case.exhibit.kind)
+        if sender is not None and getattr(message, sender) != case.exhibit.signer:
+            raise IdentityMismatch("the message names somebody else than its signer")  # judge.17
 
 
 def _require_beside(case: Case, message: Message) -> None:
@@ -183,9 +190,7 @@ def _require_beside(case: Case, message: Message) -> None:
         "encryption_key_statement": exhibit.encryption_key_statement,
     }
     for name, shown in beside.items():
-        if name not in message.DESCRIPTOR.fields_by_name or shown is None:
-            continue
-        if getattr(message, name) != shown:
+        if name in message.DESCRIPTOR.fields_by_name and getattr(message, name) != shown:
             raise AnswerMismatch(f"the message has another {name} than the exhibit")
 
 

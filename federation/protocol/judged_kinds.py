@@ -7,29 +7,47 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from google.protobuf.message import Message
-
-from federation.errors import AnswerMismatch, CommitmentMismatch, FederationError, FieldInvalid, IdentityMismatch
+from federation.errors import AnswerMismatch, FederationError
 from federation.protocol import consultation, outcomes, record, search
 from federation.protocol.access import ToDepartment, ToDoctor, ToHospital
 from federation.protocol.access_log import entries_digest, head_digest
-from federation.protocol.consent import deputyship_statement, open_deputyship, open_grant
-from federation.protocol.judging import Case, moment, stated_at, time_of, words_of
+from federation.protocol.consent import open_deputyship, open_grant
+from federation.protocol.judged_shown import (
+    COMMITTED,
+    DEPUTYSHIPS,
+    access_proved,
+    commitment_proved,
+    committed_access,
+    deputyship_shown,
+    opened_statements_proved,
+    opening_names,
+    require_bound,
+    statements_in,
+    statements_proved,
+)
+from federation.protocol.judging import Case, moment, time_of, words_of
 from federation.protocol.parsing import parse
-from federation.protocol.statements import POWER_NAMES, RIGHT_NAMES, open_statement, peek_statement
+from federation.protocol.statements import POWER_NAMES, RIGHT_NAMES
 from federation.protocol.time import Instant
 from federation.v1 import statement_pb2 as pb
-from federation.v1.access_pb2 import Consent, Deputyship
+from federation.v1.access_pb2 import Access, Consent, Deputyship
 from federation.v1.consultation_pb2 import BiosignalDelivery, ConsultationOpening, ConsultationReply
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
 from federation.v1.publication_pb2 import PublicationReceipt
-from federation.v1.record_pb2 import Deposit, DepositReceipt, OwnDocument, RecordEnd, RecordOpening, RecordReply, Scope
-from federation.v1.search_pb2 import SearchAnswer, SearchQuery
+from federation.v1.record_pb2 import (
+    SESSION_OUTCOME_SERVED,
+    Deposit,
+    DepositReceipt,
+    OwnDocument,
+    RecordEnd,
+    RecordOpening,
+    RecordReply,
+)
+from federation.v1.search_pb2 import IndexHospital, SearchAnswer, SearchQuery
 from federation.v1.statement_pb2 import (
     ROLE_DOCTOR,
     ROLE_HOSPITAL,
     ROLE_PATIENT,
-    Duty,
     Grant,
     Guardianship,
     Mandate,
@@ -63,11 +81,6 @@ def _field(index: int) -> Callable[[Case], Instant]:
 
 def _statement(case: Case) -> bytes:
     return transcript(KINDS[case.exhibit.kind].label, case.exhibit.message)
-
-
-def _shown(*labels: str) -> frozenset[str]:
-    parts = "", "_signature", "_key_statement", "_key_statement_signature"
-    return frozenset(label + part for label in labels for part in parts)
 
 
 def _p1_again(case: Case) -> bytes:
@@ -110,21 +123,8 @@ def _p2_proves(case: Case) -> Iterator[str]:
     )
     p2 = case.read(BiosignalDelivery)
     if p2.HasField("consent"):
-        _require_consent(case, p2.consent)
-
-
-def _require_consent(case: Case, consent: Consent) -> None:
-    """Require that each statement of a consent is signed by who stated it: P2 signs the grant's bytes alone."""
-    shown = {"grant": (consent.grant, consent.key_statement)}
-    if consent.HasField("deputyship"):
-        label, signed = deputyship_statement(consent.deputyship)
-        shown[label] = signed, consent.deputyship.key_statement
-    if consent.HasField("duty"):
-        shown["duty"] = consent.duty.duty, consent.duty.key_statement
-    for label, pair in shown.items():
-        roles, message_type = _STATEMENTS[label]
-        words = f"the {label} that was shown: who signed it, and the signature"
-        case.check(label, words, partial(_opened, case, label, message_type, pair, roles))  # judge.10
+        # P2 signs the grant's bytes alone; what was shown is said of what was done by it.
+        list(statements_proved(case, statements_in(Access(consent=p2.consent), SignedStatement())))
 
 
 def _d5_again(case: Case) -> bytes:
@@ -173,6 +173,8 @@ def _d2_proves(case: Case) -> Iterator[str]:
         f"{words_of(asker)} asked {case.anchors.cloud_id} at {moment(case.at)} about {words_of(patient)}: "
         f"the right {right}, department class {words_of(class_)}"
     )
+    query = case.read(SearchQuery)
+    yield from access_proved(case, query.access, query.key_statement)
 
 
 def _c_again(case: Case) -> bytes:
@@ -198,6 +200,9 @@ def _c_again(case: Case) -> bytes:
 def _c_proves(case: Case) -> Iterator[str]:
     answer = case.read(SearchAnswer)
     outcome, patient, *_ = case.fields
+    for hospital in answer.hospitals:
+        words = f"{hospital.hospital_id}, which it names: KS_HPC and EK_HPC are its own"
+        case.check("hospital", words, partial(_require_hospital, case, hospital))  # judge.18
     named = ", ".join(it.hospital_id for it in answer.hospitals) or "no hospital"
     case.about = words_of(patient)
     case.refers.append((case.fields[9], "it answers the question of"))
@@ -210,6 +215,12 @@ def _c_proves(case: Case) -> Iterator[str]:
         yield f"it told {len(answer.accesses)} accesses of its log"
 
 
+def _require_hospital(case: Case, named: IndexHospital) -> None:
+    """Require the statements of a hospital, of which Sig_C covers the bytes and not the signatures, to be its own."""
+    hospital = case.party_of(named.key_statement, _HOSPITAL, named.hospital_id, case.at)
+    case.encryption_key_of(named.encryption_key_statement, hospital)
+
+
 def _d3_again(case: Case) -> bytes:
     f = case.fields
     opening = case.read(RecordOpening)
@@ -217,10 +228,15 @@ def _d3_again(case: Case) -> bytes:
 
 
 def _d3_proves(case: Case) -> Iterator[str]:
-    yield (
-        f"{case.party.identity} opened a session with {words_of(case.fields[6])} at {moment(case.at)}, for a patient "
-        f"and purpose that c_P {case.fields[2].hex()} holds"
-    )
+    opened = f"{case.party.identity} opened a session with {words_of(case.fields[6])} at {moment(case.at)}"
+    if not case.exhibit.openings:
+        case.leaves_open.append("For which patient.")
+        yield f"{opened}, for a patient and purpose that c_P {case.fields[2].hex()} holds"
+        return
+    committed_access(case, case.fields[2])
+    case.about = words_of(case.opening("patient_id"))
+    yield f"{opened}, for content about {case.about}"
+    yield from commitment_proved(case)
 
 
 def _h1_again(case: Case) -> bytes:
@@ -237,74 +253,20 @@ def _h1_proves(case: Case) -> Iterator[str]:
 
 def _h2_again(case: Case) -> bytes:
     end, f = case.read(RecordEnd), case.fields
-    access, patient = _access_digest(case), text(words_of(case.opening("patient_id")))
-    scope = record.scope_digest(parse(Scope, case.opening("scope")))
-    commitment = digest(transcript("cp", patient, access, scope, case.opening("blind")))
-    if commitment != f[1]:
-        raise CommitmentMismatch("c_P does not open to this patient, access and scope")  # judge.9
+    if end.outcome != SESSION_OUTCOME_SERVED:
+        raise AnswerMismatch("what was signed was served, and the message says otherwise")  # judge.8
+    access = committed_access(case, f[1])
     return record.record_transcript(f[0], f[1], case.opening("record_digest"), access, end.version, end.sent_at)
 
 
-def _access_digest(case: Case) -> bytes:
-    ground = words_of(case.opening("ground"))
-    _require_bound(case, *_SHOWN_FOR.get(ground, ()))
-    if ground == "none":
-        return b""
-    main = {"consent": "grant", "emergency": "bg"}.get(ground)
-    fields = b"" if main is None else statement_digest(main, case.opening(main))
-    return digest(transcript("access", text(ground), fields, *_beside(case)))
-
-
-def _require_bound(case: Case, *labels: str) -> None:
-    """Require that no statement is shown but these, and one deputyship: the digest that was signed covers no other."""
-    shown = {label for label in (*_STATEMENTS, "bg") if label in case.exhibit.openings}
-    if shown - set(labels) or shown.issuperset(_DEPUTYSHIPS):
-        raise FieldInvalid("a statement is shown that nothing that was signed names")  # judge.9
-
-
-def _beside(case: Case) -> tuple[bytes, bytes]:
-    openings = case.exhibit.openings
-    deputyship = next((statement_digest(it, openings[it]) for it in _DEPUTYSHIPS if it in openings), b"")
-    return deputyship, statement_digest("duty", openings["duty"]) if "duty" in openings else b""
-
-
 def _h2_proves(case: Case) -> Iterator[str]:
-    end, scope = case.read(RecordEnd), parse(Scope, case.opening("scope"))
-    patient, ground = words_of(case.opening("patient_id")), words_of(case.opening("ground"))
+    end, patient = case.read(RecordEnd), words_of(case.opening("patient_id"))
     case.session, case.about = case.fields[0], patient
     yield (
         f"{case.party.identity} gave content about {patient} at {moment(case.at)}: SHA-256 "
         f"{case.fields[2].hex()}, version {end.version}"
     )
-    yield (
-        f"it was asked for with the purpose {record.PURPOSE_NAMES[scope.purpose]}, department class "
-        f"{scope.department_class}, on the ground: {ground}"
-    )
-    yield from _statements_proved(case)
-
-
-def _statements_proved(case: Case) -> Iterator[str]:
-    for label, (roles, message_type) in _STATEMENTS.items():
-        if (shown := case.shown(label)) is None:
-            continue
-        words = f"the {label} that was shown: who signed it, and the signature"
-        signer = case.check(label, words, partial(_opened, case, label, message_type, shown, roles))  # judge.10
-        yield f"a {label} of {signer} was shown for it, H({label}) {statement_digest(label, shown[0].statement).hex()}"
-
-
-def _opened(
-    case: Case,
-    label: str,
-    message_type: type[Message],
-    shown: tuple[SignedStatement, SignedStatement],
-    roles: "tuple[pb.Role.ValueType, ...]",
-) -> str:
-    signed, key_statement = shown
-    identity = peek_statement(pb.KeyStatement, key_statement).identity
-    signer = case.party_of(key_statement, roles, identity, max(case.at, stated_at(key_statement)))
-    if getattr(open_statement(label, message_type, signed, signer.key), _STATED_BY[label]) != identity:
-        raise IdentityMismatch(f"the {label} is stated by somebody else than its signer")  # judge.10
-    return identity
+    yield from commitment_proved(case)
 
 
 def _stoack_proves(case: Case) -> Iterator[str]:
@@ -341,9 +303,9 @@ def _puback_proves(case: Case) -> Iterator[str]:
 
 
 def _grant_proves(case: Case) -> Iterator[str]:
-    _require_bound(case, *_DEPUTYSHIPS)
+    require_bound(case, *DEPUTYSHIPS)
     shown = Consent(grant=_signed(case), key_statement=case.exhibit.key_statement)
-    if (deputyship := _deputyship(case)) is not None:
+    if (deputyship := deputyship_shown(case)) is not None:
         shown.deputyship.CopyFrom(deputyship)
     grant = open_grant(shown, case.party)  # judge.9
     case.about, case.statement = grant.patient_id, statement_digest("grant", case.exhibit.message)
@@ -355,7 +317,7 @@ def _grant_proves(case: Case) -> Iterator[str]:
     )
     says = parse(Grant, case.exhibit.message)
     yield f"the consent is valid from {moment(says.not_before)} until {moment(says.not_after)}"
-    yield from _statements_proved(case)
+    yield from opened_statements_proved(case)
 
 
 def _whom(grantee: object) -> str:
@@ -368,15 +330,6 @@ def _whom(grantee: object) -> str:
             return f"whoever is on duty at {hospital_id}"
         case _:
             return "nobody"
-
-
-def _deputyship(case: Case) -> Deputyship | None:
-    for label in _DEPUTYSHIPS:
-        if (shown := case.shown(label)) is not None:
-            if label == "mandate":
-                return Deputyship(mandate=shown[0], key_statement=shown[1])
-            return Deputyship(guardianship=shown[0], key_statement=shown[1])
-    return None
 
 
 def _mandate_proves(case: Case) -> Iterator[str]:
@@ -403,20 +356,6 @@ def _signed(case: Case) -> SignedStatement:
 
 _PATIENT, _DOCTOR, _HOSPITAL = (ROLE_PATIENT,), (ROLE_DOCTOR,), (ROLE_HOSPITAL,)
 _ASKERS = (ROLE_DOCTOR, ROLE_PATIENT)
-_DEPUTYSHIPS = ("mandate", "guardian")
-_STATEMENTS: "dict[str, tuple[tuple[pb.Role.ValueType, ...], type[Message]]]" = {
-    "grant": (_PATIENT, Grant),
-    "mandate": (_PATIENT, Mandate),
-    "guardian": (_HOSPITAL, Guardianship),
-    "duty": (_HOSPITAL, Duty),
-}
-_STATED_BY = {"grant": "signer_id", "mandate": "patient_id", "guardian": "hospital_id", "duty": "hospital_id"}
-_SHOWN_FOR = {
-    "consent": ("grant", *_DEPUTYSHIPS, "duty"),
-    "own": _DEPUTYSHIPS,
-    "emergency": ("bg", "duty"),
-}
-_RECORD = frozenset(("patient_id", "scope", "blind", "record_digest", "ground", "bg", "bg_signature"))
 _CONTENT = "What was inside is in the file whose SHA-256 is named, and not here."
 _FOLLOWED = "That anything was done by it; and whether it was taken back."
 
@@ -433,7 +372,7 @@ KINDS: dict[str, Kind] = {
     ),
     "D2": Kind("D2", 14, _ASKERS, _field(3), _d2_again, _d2_proves),
     "C": Kind("C", 13, (), _field(7), _c_again, _c_proves),
-    "D3": Kind("D3", 12, _ASKERS, _field(1), _d3_again, _d3_proves, leaves_open=("For which patient.",)),
+    "D3": Kind("D3", 12, _ASKERS, _field(1), _d3_again, _d3_proves, COMMITTED),
     "H1": Kind("H1", 6, _HOSPITAL, _field(1), _h1_again, _h1_proves, frozenset(("opening",))),
     "H2": Kind(
         "H2",
@@ -442,7 +381,7 @@ KINDS: dict[str, Kind] = {
         _field(5),
         _h2_again,
         _h2_proves,
-        openings=_RECORD | _shown("grant", "mandate", "guardian", "duty"),
+        openings=COMMITTED | {"record_digest"},
         leaves_open=(_CONTENT, "To whom, but by an H1 of the same session."),
     ),
     "D5": Kind(
@@ -472,7 +411,7 @@ KINDS: dict[str, Kind] = {
         _stated(Grant),
         _statement,
         _grant_proves,
-        openings=_shown(*_DEPUTYSHIPS),
+        openings=opening_names(*DEPUTYSHIPS),
         leaves_open=(_FOLLOWED,),
     ),
     "mandate": Kind("mandate", 1, _PATIENT, _stated(Mandate), _statement, _mandate_proves, leaves_open=(_FOLLOWED,)),

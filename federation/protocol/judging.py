@@ -12,6 +12,7 @@ from federation.errors import AnswerMismatch, FederationError, FieldInvalid, Mal
 from federation.protocol.anchors import Anchors, Lists
 from federation.protocol.exhibit import Exhibit
 from federation.protocol.parsing import LAST_TIME, parse
+from federation.protocol.revocations import EMPTY
 from federation.protocol.statements import peek_statement
 from federation.protocol.time import Instant
 from federation.protocol.verifier import VerifiedParty, Verifier, role_of
@@ -142,6 +143,10 @@ class Case:
         if party.identity != identity:
             raise AnswerMismatch("the key statement is somebody else's")
         return party
+
+    def encryption_key_of(self, signed: SignedStatement, party: VerifiedParty) -> None:
+        """Require EK_X of that moment, whatever became of the key since. Raises Authentication, MalformedMessage."""
+        Verifier(self.anchors, Lists(listed=EMPTY)).encryption_key(signed, party, now=self.at)
 
 
 def stated_at(signed: SignedStatement | None) -> Instant:

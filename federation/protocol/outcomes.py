@@ -100,16 +100,30 @@ def of_session(outcome: "record.SessionOutcome.ValueType") -> Outcome:
 
 def search_outcome(error: Authorization) -> "search.SearchOutcome.ValueType":
     """Return what a proved asker is told of a refusal: what has no row of its own is an invalid grant."""
-    row = _OF_ERROR.get(_told_as(error))
+    row = _row(type(error))
     outcome = None if row is None else row.search
     return search.SEARCH_OUTCOME_GRANT_INVALID if outcome is None else outcome
 
 
 def session_outcome(error: Authorization | NoSuchRecord) -> "record.SessionOutcome.ValueType | None":
     """Return what a confirmed asker is told of a refusal, or None where it is REJECTED like any other."""
-    row = _OF_ERROR.get(_told_as(error))
+    row = _row(type(error))
     return None if row is None else row.session
 
 
-def _told_as(error: Authorization | NoSuchRecord) -> type[FederationError]:
-    return _AS.get(type(error), type(error))
+def told_in_search(error: type[FederationError]) -> Outcome | None:
+    """Return the outcome that the public cloud tells of such a refusal; None of one that it never makes."""
+    row = _row(error)
+    if row is not None and row.search is None:
+        return None
+    return row or _OF_SEARCH[search.SEARCH_OUTCOME_GRANT_INVALID]
+
+
+def told_in_session(error: type[FederationError]) -> Outcome | None:
+    """Return the outcome that a hospital tells of such a refusal; None where it is REJECTED like any other."""
+    row = _row(error)
+    return None if row is None or row.session is None else row
+
+
+def _row(error: type[FederationError]) -> Outcome | None:
+    return _OF_ERROR.get(_AS.get(error, error))

@@ -78,7 +78,7 @@ def _sealing(node: HospitalNode) -> Use:
     return Use(
         left={
             "epochs": lambda number: sealed_under((it.sealed_seed for it in epochs.all()), sealing, number),
-            "receipts": lambda number: sealed_under((it.sealed for it in stores.evidence.walk()), sealing, number),
+            "evidence": lambda number: sealed_under((it.sealed for it in stores.evidence.walk()), sealing, number),
             "publications": lambda number: sealed_under((it.sealed for it in stores.outbox.all()), sealing, number),
             "guardianships": lambda number: count_guardianships_under(stores.guardianships, sealing, number),
             "emergencies": lambda number: count_emergencies_under(stores.emergencies, sealing, number),

@@ -24,11 +24,11 @@ from federation.store.database import Database
 from federation.store.errors import NotStored, StoredRecordCorrupt
 from federation.store.grouping import GroupWriter
 from federation.store.log_heads import LogHeads
-from federation.store.party import admitted, require_admitted
+from federation.store.party import admitted, evidence_row, require_admitted
 from federation.store.portable import insert_if_absent, pages
 from federation.store.prepared import Prepared
-from federation.store.rows import NOTHING, Act, Admission, DeclaredHere, LogEntry, SealedEntry
-from federation.store.schema import accesses, emergencies, log, log_entries, log_nodes, log_state, log_waiting
+from federation.store.rows import Act, Admission, DeclaredHere, LogEntry, SealedEntry
+from federation.store.schema import accesses, emergencies, evidence, log, log_entries, log_nodes, log_state, log_waiting
 
 TILE_HEIGHT: Final = 8
 TILE_WIDTH: Final = 1 << TILE_HEIGHT
@@ -49,6 +49,7 @@ LOG: Final = "log"
 T = TypeVar("T")
 
 _WAIT = Prepared(sa.insert(log_waiting), columns=log_waiting.columns.keys())
+_KEEP = Prepared(sa.insert(evidence), columns=evidence.columns.keys())
 _STATE = Prepared(
     sa.select(log_state.c.number, log_state.c.size, sa.exists(sa.select(log_waiting.c.at))).where(
         log_state.c.name == LOG
@@ -79,6 +80,8 @@ def append(connection: sa.Connection, made: SealedEntry) -> None:
     """Add an entry within a transaction: what it tells of is then there if, and only if, the entry is. Raises BudgetSpent."""
     spend(connection, made.beside.claims)
     _WAIT.changed(connection, **_waiting(made))
+    if made.beside.evidence is not None:
+        _KEEP.changed(connection, **evidence_row(made.beside.evidence, made.at))
     if made.beside.emergency is not None:
         _queue(connection, made.beside.emergency, made.entry_id)
 
@@ -120,9 +123,9 @@ class Log:
     def append(self, made: SealedEntry) -> None:
         """Add an entry; it is durable when this returns. Raises BudgetSpent; then nothing is written.
 
-        Entries that bring nothing with them and come at once are written together.
+        Entries that come at once are written together, with their evidence, but for those that a budget or a review waits for.
         """
-        if made.beside == NOTHING:
+        if made.beside.is_evidence_alone:
             self._group.put(made)
         else:
             self._database.write_by_key(lambda connection: append(connection, made))
@@ -358,7 +361,14 @@ def _roots_by_size(database: Database) -> dict[int, set[bytes]]:
 
 def _write_together(database: Database, made: Sequence[SealedEntry]) -> None:
     rows = [_waiting(it) for it in made]
-    database.write_by_key(lambda connection: _WAIT.many(connection, rows))
+    pieces = [evidence_row(it.beside.evidence, it.at) for it in made if it.beside.evidence is not None]
+
+    def step(connection: sa.Connection) -> None:
+        _WAIT.many(connection, rows)
+        if pieces:
+            _KEEP.many(connection, pieces)
+
+    database.write_by_key(step)
 
 
 _FIRST = sa.select(log_waiting.c.at, log_waiting.c.entry_id).order_by(log_waiting.c.at, log_waiting.c.entry_id)

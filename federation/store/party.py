@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from federation.store.database import Database
 from federation.store.errors import AlreadyAdmitted, AlreadyStored
 from federation.store.portable import FORGOTTEN_ROWS, forget, insert_if_absent, pages, replaced, upsert
 from federation.store.prepared import Prepared
-from federation.store.rows import Admission, StoredEpoch, StoredEvidence, StoredStatement
+from federation.store.rows import Admission, Piece, StoredEpoch, StoredEvidence, StoredStatement
 from federation.store.schema import epochs, evidence, replay, settings
 
 ADMITTED_BETWEEN_SWEEPS = FORGOTTEN_ROWS // 4
@@ -147,6 +148,13 @@ def _epoch(row: dict[str, Any]) -> StoredEpoch:
     return StoredEpoch(**row, statement=statement)
 
 
+def evidence_row(piece: Piece, at: int) -> dict[str, Any]:
+    """Return the row of a piece that is kept from this moment on."""
+    fields = (piece.kind.encode(), piece.reference, piece.sealed, at.to_bytes(8, "big"))
+    entry_id = hashlib.sha256(b"".join(len(field).to_bytes(8, "big") + field for field in fields)).digest()
+    return {**vars(piece), "entry_id": entry_id, "at": at}
+
+
 class Evidence:
     """What a holder keeps to show a judge: the exact signed fields, sealed under a token key (docs/protocol.md, 7).
 
@@ -158,15 +166,14 @@ class Evidence:
 
     def add(self, kind: str, reference: bytes, sealed: bytes, *, at: int) -> None:
         """Keep a piece of evidence."""
-        fields = (kind.encode(), reference, sealed, at.to_bytes(8, "big"))
-        entry_id = hashlib.sha256(b"".join(len(field).to_bytes(8, "big") + field for field in fields)).digest()
+        row = evidence_row(Piece(kind, reference, sealed), at)
+        self._database.write_by_key(lambda connection: insert_if_absent(connection, evidence, **row), repeatable=True)
 
-        def step(connection: sa.Connection) -> None:
-            insert_if_absent(
-                connection, evidence, entry_id=entry_id, kind=kind, reference=reference, sealed=sealed, at=at
-            )
-
-        self._database.write_by_key(step, repeatable=True)
+    def forget(self, kind: str, *, before: int) -> int:
+        """Remove the pieces of a kind that are older than a time, some at a time, and return how many those were."""
+        older = sa.and_(evidence.c.kind == kind, evidence.c.at < before)
+        step = partial(forget, table=evidence, over=older)
+        return sum(iter(lambda: self._database.write_by_key(step, repeatable=True), 0))
 
     def all(self, kind: str | None = None) -> Iterator[tuple[str, bytes, bytes, int]]:
         """Return kind, reference, sealed and time of all pieces, or of one kind's, the oldest first."""

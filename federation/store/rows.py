@@ -125,11 +125,26 @@ class DeclaredHere:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A piece of evidence to be: its kind, what it belongs to, and the rest sealed."""
+
+    kind: str
+    reference: bytes
+    sealed: bytes
+
+
+@dataclass(frozen=True)
 class Beside:
-    """What is written with an entry of the log: the patient on budgets, and an emergency that is to be reviewed."""
+    """What is written with an entry of the log: claims on budgets, an emergency that is to be reviewed, and what proves it."""
 
     claims: tuple[Claim, ...] = ()
     emergency: DeclaredHere | None = None
+    evidence: Piece | None = None
+
+    @property
+    def is_evidence_alone(self) -> bool:
+        """Return whether nothing of it is decided on while it is written."""
+        return not self.claims and self.emergency is None
 
 
 NOTHING = Beside()

@@ -13,9 +13,9 @@ import pytest
 
 from federation.errors import CertificateRevoked, CredentialRevoked, FederationError, GrantRevoked, Rejected
 from federation.protocol.access import AccessEvent
-from federation.protocol.consultation import ask_for_room
 from federation.protocol.frames import SLICE_BYTES
 from federation.protocol.record import Established, Intent, Slice
+from federation.protocol.room_requests import ask_for_room
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     FollowFramesRequest,

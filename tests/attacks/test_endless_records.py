@@ -17,7 +17,7 @@ from federation.person.doctor import DoctorClient
 from federation.person.errors import RecordTooLarge
 from federation.person.records import MOST_BUNDLE_BYTES, Allowance, FetchedRecord
 from federation.protocol.access import Receiver
-from federation.protocol.record import AwaitingRequest, ReceivedQuery
+from federation.protocol.record_hospital import AwaitingRequest, ReceivedQuery
 from federation.protocol.search import Answer, Question, RecordLocation
 from federation.store.errors import StoreFull
 from federation.v1.envelope_pb2 import SessionFrame

@@ -21,7 +21,7 @@ from federation.protocol.access import Question as AccessQuestion
 from federation.protocol.access import Receiver, Validity
 from federation.protocol.consent import Shift, Ward, make_duty, make_guardianship, make_mandate
 from federation.protocol.frames import Piece
-from federation.protocol.record import Release
+from federation.protocol.record_hospital import Release
 from federation.protocol.search import Question
 from federation.protocol.shown import Shown, asker_of
 from federation.v1.access_pb2 import Deputyship

@@ -10,7 +10,7 @@ import pytest
 from federation.errors import FederationError, Limit, NoSuchRoom, SignatureInvalid
 from federation.hospital import rpc
 from federation.hospital.relay import MOST_FRAMES, MOST_ROOM_BYTES, MOST_ROOMS_PER_DOCTOR
-from federation.protocol.consultation import ask_for_room, ask_to_close
+from federation.protocol.room_requests import ask_for_room, ask_to_close
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     CloseRoomRequest,

@@ -1,5 +1,6 @@
 """The contract of budgets and of the emergencies that wait for a review: written with the log's entry, or not at all."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ from federation.store.emergencies import Emergencies
 from federation.store.errors import BudgetSpent
 from federation.store.inspection import Survey, Unreviewed
 from federation.store.log import Log
-from federation.store.rows import Act, Admission, Beside, DeclaredHere, StoredEmergency
+from federation.store.party import Evidence
+from federation.store.rows import Act, Admission, Beside, DeclaredHere, Piece, StoredEmergency
 from tests.contract.store_support import MINUTE, NOW, claim, sealed_entry
 
 DAY = 1440 * MINUTE
@@ -48,6 +50,33 @@ def test_budget_that_is_spent_leaves_nothing_of_what_was_refused(database):
         given(database, claim("eve"), claim("eve", **month))
     assert Log(database).verify() == 1
     given(database, claim("lin"))  # the day's second place was not taken
+
+
+def proved(reference, *claims):
+    return sealed_entry(at=NOW, sealed=b"entry", beside=Beside(claims, evidence=Piece("D3", reference, b"sealed")))
+
+
+def test_evidence_is_kept_with_the_entry_or_not_at_all(database):
+    log, evidence, message = Log(database), Evidence(database), Admission(b"k", NOW, NOW + 1)
+    log.append(proved(b"grouped"))
+    log.append(proved(b"counted", claim("ann", most=1)))
+    assert log.append_once(proved(b"once"), message)
+    assert not log.append_once(proved(b"again"), message)
+    with pytest.raises(BudgetSpent):
+        log.append(proved(b"refused", claim("eve", most=1)))
+    kept = {b"grouped", b"counted", b"once"}
+    assert {(kind, reference, sealed, at) for kind, reference, sealed, at in evidence.all()} == {
+        ("D3", reference, b"sealed", NOW) for reference in kept
+    }
+    assert log.verify() == len(kept)
+
+
+def test_evidence_of_entries_that_come_at_once_is_kept_of_each(database):
+    log = Log(database)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: log.append(proved(b"%d" % number)), range(40)))
+    assert {reference for _, reference, _, _ in Evidence(database).all("D3")} == {b"%d" % it for it in range(40)}
+    assert log.verify() == 40
 
 
 def test_budget_of_one_is_not_anothers_nor_of_another_name_or_day(database):

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from federation.store.errors import AlreadyStored
 from federation.store.party import ADMITTED_BETWEEN_SWEEPS, Epochs, Evidence, ReplayMemory, Settings
-from federation.store.portable import PAGE_ROWS
+from federation.store.portable import FORGOTTEN_ROWS, PAGE_ROWS
 from federation.store.schema import replay
 from tests.contract.store_support import NOW, epoch
 
@@ -135,6 +135,17 @@ def test_evidence_added_twice_is_kept_once(database):
         evidence.add("p1", b"ref", b"sealed", at=NOW)
     evidence.add("p1", b"ref", b"another", at=NOW)
     assert len(list(evidence.all())) == 2
+
+
+def test_evidence_of_a_kind_is_forgotten_where_it_is_older_than_a_time(database):
+    evidence = Evidence(database)
+    for number in range(FORGOTTEN_ROWS + 1):
+        evidence.add("d3", b"%d" % number, b"sealed", at=NOW - 1)
+    evidence.add("d3", b"young", b"sealed", at=NOW)
+    evidence.add("p1", b"other", b"sealed", at=NOW - 1)
+    assert evidence.forget("d3", before=NOW) == FORGOTTEN_ROWS + 1
+    assert evidence.forget("d3", before=NOW) == 0
+    assert {reference for _, reference, _, _ in evidence.all()} == {b"young", b"other"}
 
 
 def test_evidence_of_many_pages_and_one_time_comes_whole(database):

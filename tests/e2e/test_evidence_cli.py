@@ -19,8 +19,8 @@ from tests.waiting import until
 
 PAGE = Path(__file__).parents[2] / "docs" / "evidence.md"
 ECG = Path(__file__).parents[1] / "data" / "waveform_ecg.dcm"
-ELSEWHERE = {"D3", "log-fork"}
-"""Kinds that a visit leaves nobody: no client keeps a D3, and a log has to be forked first."""
+ELSEWHERE = {"log-fork"}
+"""What a visit leaves nobody: a log has to be forked first."""
 
 FORK = """
 import json, sys
@@ -67,10 +67,10 @@ class Court:
     def trust(self) -> Path:
         return self.clinic.federation.trust
 
-    def export(self, kind: str, directory: Path) -> Path:
+    def export(self, kind: str, directory: Path, *words: str) -> Path:
         """Have a role write its file."""
         file = self.files / f"{directory.name}.evidence.json"
-        run(kind, "evidence", "export", "--directory", directory, file)
+        run(kind, "evidence", "export", "--directory", directory, *words, file)
         return file
 
     def verified(self, file: Path, *words: object, expect: int = 0) -> str:
@@ -178,9 +178,23 @@ def test_every_role_gets_its_file_by_a_command_and_together_they_have_every_kind
     assert kinds["patient"] >= {"D1", "P2", "D5", "grant", "mandate", "access", "log-time"}
     assert kinds["deputy"] == {"mandate", "guardian"}
     assert kinds["hospital"] == {"PUBACK"}
+    kinds["asked"] = court.kinds(court.export("hospital", made.root / "a", "--patient", "P:johnnie"))
+    assert kinds["asked"] == {"D3"}
     assert set().union(*kinds.values()) == set(JUDGED) - ELSEWHERE
     said = run("public-cloud", "evidence", "export", "--directory", made.root / "cloud", court.files / "cloud.json")
     assert said.startswith("0 exhibits")
+
+
+def test_who_asked_a_hospital_is_shown_for_one_patient_alone(court: Court) -> None:
+    root, doctor = court.clinic.federation.root, court.clinic.doctor.name
+    said = court.verified(court.export("hospital", root / "a", "--patient", "P:johnnie"))
+    assert re.search(rf"D3 of D:{doctor}: HOLDS", said)
+    assert "for content about P:johnnie" in said
+    assert "a grant of P:johnnie was shown for it" in said
+    others = court.files / "others.evidence.json"
+    export = "hospital", "evidence", "export", "--directory", root / "a"
+    assert run(*export, "--patient", "P:mary", others).startswith("0 exhibits")
+    assert "no such" not in run(*export, "--patient", "H:a", others, expect=2)
 
 
 def test_fork_that_a_witness_found_is_evidence_of_its_hospital(court: Court) -> None:

@@ -13,7 +13,8 @@ from federation.errors import FederationError
 from federation.protocol.access import Receiver
 from federation.protocol.consultation import AwaitingBiosignal
 from federation.protocol.frames import SLICE_BYTES
-from federation.protocol.record import AwaitingRecord, AwaitingRequest, ReceivedQuery
+from federation.protocol.record import AwaitingRecord
+from federation.protocol.record_hospital import AwaitingRequest, ReceivedQuery
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import PURPOSE_STORE
 from tests.contents import cut, record_of

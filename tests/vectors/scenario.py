@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from federation.protocol import consultation, record, search
+from federation.protocol import consultation, record, record_hospital, room_requests, search
 from federation.protocol import duty as protocol_duty
 from federation.protocol.access import Receiver, Right, ToDoctor, Validity
 from federation.protocol.consent import Shift, Terms, make_duty, make_grant
@@ -94,10 +94,10 @@ def room(world: World) -> tuple[GetRoomResponse, bytes]:
 def open_room(world: World, carry: Carry) -> None:
     """The doctor asks its hospital's relay for a room: signed, in clear."""
     hospital_id, doctor = world.hospital.identity, world.doctor
-    request = consultation.ask_for_room(doctor, hospital_id, now=world.now, entropy=world.entropy("room"))
+    request = room_requests.ask_for_room(doctor, hospital_id, now=world.now, entropy=world.entropy("room"))
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> Peer:
-        return consultation.receive_room_request(message, hospital_id, world.verifier, now=now).admit(admitted)
+        return room_requests.receive_room_request(message, hospital_id, world.verifier, now=now).admit(admitted)
 
     facts = Facts(receiver=hospital_id, query=doctor.identity)
     carry(Step("room", OpenRoomRequest, request, receive, None, None, facts, doctor.signing_key))
@@ -118,11 +118,11 @@ def ask_for_duty(world: World, carry: Carry) -> None:
 def close_room(world: World, carry: Carry) -> None:
     """The doctor, who has P6, asks the relay to close the room: signed, in clear."""
     hospital_id, doctor = world.hospital.identity, world.doctor
-    request = consultation.ask_to_close(doctor, hospital_id, ROOM_ID)
+    request = room_requests.ask_to_close(doctor, hospital_id, ROOM_ID)
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> None:
         check(message)
-        consultation.verify_close(message, doctor.self_.key_statement, hospital_id)
+        room_requests.verify_close(message, doctor.self_.key_statement, hospital_id)
 
     facts = Facts(receiver=hospital_id, query=doctor.identity)
     carry(Step("room-close", CloseRoomRequest, request, receive, None, None, facts, doctor.signing_key))
@@ -286,7 +286,7 @@ def look_up(
 
 def establish(
     world: World, carry: Carry, asker: Party, intent: record.Intent, suffix: str
-) -> tuple[record.Established, record.AwaitingRequest]:
+) -> tuple[record.Established, record_hospital.AwaitingRequest]:
     """D3, H1."""
     now, verifier, hospital = world.now, world.verifier, world.hospital
     key = verifier.encryption_key(hospital.encryption_key_statement, hospital.self_, now=now)
@@ -294,7 +294,7 @@ def establish(
     waiting, opening = record.begin(asker, addressed, intent, verifier, now=now, entropy=world.entropy("D3" + suffix))
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> ReceivedOpening[Any, Any, Any]:
-        return record.receive_opening(hospital, message, verifier, now=now).admit(admitted)
+        return record_hospital.receive_opening(hospital, message, verifier, now=now).admit(admitted)
 
     own_key = hospital.keyring.find(opening.key_id)
     context = Context("d3", UNNAMED, hospital.identity, own_key.key_id, opening.session_id, now)
@@ -369,9 +369,9 @@ def receive_content(
     asked = {"known_size": told.SIZE, "before": told.READ + 1} if is_log else {}
     state, frame = established.query(now=now, **asked)
 
-    def receive(message: Any, *, now: int, admitted: bool = True) -> record.Release:
+    def receive(message: Any, *, now: int, admitted: bool = True) -> record_hospital.Release:
         received = requested.receive(message, verifier, now=now)
-        assert isinstance(received, record.ReceivedQuery)
+        assert isinstance(received, record_hospital.ReceivedQuery)
         return received.decide(verifier, Receiver(), now=now).recorded()
 
     framed = "d4", requested.receiving.keys
@@ -493,10 +493,10 @@ def add_document(world: World, carry: Carry) -> Any:
     return carry(Step("STOACK-own", record_pb2.DepositEnd, answer, receive_end, None, framed))
 
 
-def _storing(state: record.AwaitingRequest, verifier: Verifier) -> Callable[..., Any]:
+def _storing(state: record_hospital.AwaitingRequest, verifier: Verifier) -> Callable[..., Any]:
     def receive(message: Any, *, now: int, admitted: bool = True) -> Any:
         taken = state.receive(message, verifier, now=now)
-        if isinstance(taken, record.ReceivedDeposit | record.ReceivedDocument):
+        if isinstance(taken, record_hospital.ReceivedDeposit | record_hospital.ReceivedDocument):
             return taken.decide(verifier, Receiver(), now=now).recorded()
         return taken
 

@@ -45,7 +45,7 @@ from keystore.keyring import AgreementPrf, KeyRing, MacPrf, Prf, TokenSealing
 from keystore.policies import PERSON_POLICIES, POLICIES, REGISTRATION_PREFIX, SEALING
 from keystore.signatures import VerifyingKey
 from keystore.transcript import transcript
-from tests.vectors import bundles, certificates, logs, one_sided, revocations, scenario, spec, told
+from tests.vectors import bundles, certificates, logs_replayed, one_sided, revocations, scenario, spec, told
 from tests.vectors.describe import describe, plaintext_of
 from tests.vectors.draws import Json, Stream
 from tests.vectors.generate import PHASES, ROLES
@@ -129,7 +129,7 @@ def test_every_shard_and_every_change_is_taken_or_refused(vector: Json) -> None:
 
 @named("log")
 def test_every_vector_of_the_log_is_taken_or_refused(vector: Json) -> None:
-    assert logs.outcome(vector) == vector["expect"]
+    assert logs_replayed.outcome(vector) == vector["expect"]
 
 
 @named("one_sided")

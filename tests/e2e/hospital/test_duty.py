@@ -23,10 +23,15 @@ from federation.errors import (
 from federation.protocol.access import ToDepartment, ToHospital, Validity
 from federation.protocol.anchors import statement_entry
 from federation.protocol.consent import Shift, make_duty, peek_duty
-from federation.protocol.consultation import ask_for_room, check_duty, check_room, code_digest
+from federation.protocol.consultation import (
+    check_duty,
+    check_room,
+    code_digest,
+)
 from federation.protocol.duty import ask_for_duty, duty_transcript, verify_duty
 from federation.protocol.frames import SLICE_BYTES
 from federation.protocol.record import Received, Slice
+from federation.protocol.room_requests import ask_for_room
 from federation.protocol.shown import Shown
 from federation.v1.access_pb2 import ShownDuty
 from federation.v1.consultation_pb2 import (

@@ -3,7 +3,7 @@
 import pytest
 
 from federation.hospital import relay
-from federation.protocol.consultation import ask_for_room
+from federation.protocol.room_requests import ask_for_room
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     GetRoomRequest,
@@ -37,7 +37,7 @@ DEPOSIT = [
     "reads records",
     *committed("adds records", *["adds record_blobs"] * 4, "adds outbox", "adds deposit_answers", *ENTRY),
 ]
-QUERY = ["reads restrictions", "reads shifts", *committed(*ENTRY), "reads records"]
+QUERY = ["reads restrictions", "reads shifts", *committed(*ENTRY, "adds evidence"), "reads records"]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from federation.errors import FieldInvalid, GrantScope, LeafMismatch, NotOwnReco
 from federation.protocol.access import AccessEvent
 from federation.protocol.access_log import MOST_WITNESSES, as_many_as_fit, entry_of
 from federation.protocol.parsing import field_rule, payload_rule
-from federation.protocol.record import LOGGED_ROOM, MOST_LOGGED
+from federation.protocol.record_hospital import LOGGED_ROOM, MOST_LOGGED
 from federation.protocol.shown import Shown
 from federation.protocol.told_log import LogAuthor, require_further, require_told
 from federation.v1.access_pb2 import (
@@ -129,7 +129,7 @@ def test_more_accesses_than_one_answer_holds_are_its_newest(
     for number in range(5):
         event = AccessEvent("READ", "D:chen", "P:wang", "*", b"", "none", f"REASON_{number}")
         lab.hospital.audit.record(event, now=number)
-    monkeypatch.setattr("federation.protocol.record.MOST_LOGGED", 3)
+    monkeypatch.setattr("federation.protocol.record_hospital.MOST_LOGGED", 3)
     manifest = manifest_of(lab, client, lab.federation.patient)
     assert [(it.number, it.reason) for it in manifest.accesses] == [(n + 1, f"REASON_{n}") for n in (4, 3, 2)]
     assert manifest.next == manifest.accesses[-1].leaf_index
@@ -142,7 +142,7 @@ def test_further_page_has_the_older_ones_below_the_head_of_the_first(
     for number in range(5):
         lab.hospital.audit.record(AccessEvent("READ", "D:chen", "P:wang", "*", b"", "none", "REASON"), now=number)
     patient = lab.federation.patient
-    monkeypatch.setattr("federation.protocol.record.MOST_LOGGED", 2)
+    monkeypatch.setattr("federation.protocol.record_hospital.MOST_LOGGED", 2)
     page = manifest_of(lab, client, patient)
     told = require_told(page.accesses, page.log_head, "P:wang", author(lab), None, page.next)
     head = told.head
@@ -170,7 +170,7 @@ def test_more_accesses_than_have_room_are_its_newest(
     for number in range(5):
         event = AccessEvent("READ", "D:chen", "P:wang", "*", b"", "none", f"REASON_{number}")
         lab.hospital.audit.record(event, now=number)
-    monkeypatch.setattr("federation.protocol.record.LOGGED_ROOM", 800)
+    monkeypatch.setattr("federation.protocol.record_hospital.LOGGED_ROOM", 800)
     manifest = manifest_of(lab, client, lab.federation.patient)
     numbers = [it.number for it in manifest.accesses]
     assert 0 < len(numbers) < 5

@@ -6,10 +6,18 @@ from pathlib import Path
 import pytest
 
 from federation.errors import GrantExpired, GrantMissing, GrantRevoked, GrantScope, NoSuchRecord, Rejected
+from federation.hospital.evidence import requests
+from federation.party.log_upkeep import REQUEST
 from federation.protocol.consent import Terms
+from federation.protocol.exhibit import read_file, write_file
+from federation.protocol.judge import judge
+from federation.protocol.judging import Judgement
 from federation.v1.record_pb2 import PURPOSE_STORE, GetHospitalRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.v1.statement_pb2 import RIGHT_INDEX
+from keystore.errors import SealBroken
+from keystore.identities import PatientId
+from keystore.transcript import statement_digest
 from tests.e2e.hospital.records import parts_of
 from tests.grants import wide
 from tests.hospital_lab import JOHNNIE, Client, HospitalLab
@@ -123,3 +131,44 @@ def test_a_store_session_does_not_read(lab: HospitalLab, client: Client) -> None
     federation = lab.federation
     with pytest.raises(Rejected):
         client.read(federation.intent(federation.grant(), PURPOSE_STORE, "cardiology"))
+
+
+def asked(lab: HospitalLab, patient_id: str = "P:wang") -> list[Judgement]:
+    """What a judge makes of all that the hospital shows of who asked about a patient."""
+    shown = read_file(write_file(requests(lab.hospital, PatientId(patient_id))))
+    return judge(shown, lab.federation.cloud.anchors)
+
+
+def test_who_was_given_a_record_and_by_what_is_evidence_of_the_hospital(lab: HospitalLab, client: Client) -> None:
+    lab.import_files()
+    grant = lab.federation.grant()
+    client.read(lab.federation.intent(grant, 1, "cardiology"))
+    (found,) = asked(lab)
+    assert (found.kind, found.signer, found.holds, found.about) == ("D3", "D:chen", True, "P:wang")
+    proved = "\n".join(found.proves)
+    assert "D:chen opened a session with H:alpha at " in proved
+    assert "for content about P:wang" in proved
+    assert "with the purpose read, department class cardiology, on the ground: consent" in proved
+    assert f"a grant of P:wang was shown for it, H(grant) {statement_digest('grant', grant.statement).hex()}" in proved
+    assert "a duty of H:alpha was shown for it" in proved
+    assert asked(lab, "P:lin") == []
+
+
+def test_evidence_of_who_asked_is_kept_after_a_restart_and_is_not_what_was_refused(
+    lab: HospitalLab, client: Client
+) -> None:
+    lab.import_files()
+    client.read(lab.federation.intent(lab.federation.grant()))
+    with pytest.raises(GrantMissing):
+        client.read(lab.federation.intent(None))
+    lab.restart()
+    assert [it.holds for it in asked(lab)] == [True]
+
+
+def test_evidence_of_who_asked_that_was_altered_is_not_shown_seal_broken(lab: HospitalLab, client: Client) -> None:
+    lab.import_files()
+    client.read(lab.federation.intent(lab.federation.grant()))
+    ((kind, reference, sealed, at),) = lab.hospital.stores.evidence.all(REQUEST)
+    lab.hospital.stores.evidence.add(kind, reference, sealed[:-1] + bytes([sealed[-1] ^ 1]), at=at + 1)
+    with pytest.raises(SealBroken):
+        asked(lab)

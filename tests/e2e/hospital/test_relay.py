@@ -18,7 +18,7 @@ from federation.errors import (
     SignatureInvalid,
 )
 from federation.hospital.relay import MOST_ROOMS_PER_DOCTOR
-from federation.protocol.consultation import ask_for_room, room_transcript
+from federation.protocol.room_requests import ask_for_room, room_transcript
 from federation.v1.consultation_pb2 import (
     DIRECTION_TO_DOCTOR,
     DIRECTION_TO_PATIENT,

@@ -16,8 +16,8 @@ from federation.errors import (
 )
 from federation.hospital.relay import close_room, get_room, open_room, put_frame, require_room
 from federation.hospital.services import Held, Hospital
-from federation.protocol.consultation import ask_for_room
 from federation.protocol.parties import reason_of
+from federation.protocol.room_requests import ask_for_room
 from federation.protocol.verifier import Verifier
 from federation.store.inspection import Survey
 from federation.v1.consultation_pb2 import (

@@ -115,7 +115,7 @@ def reading_of(surgery: Any, client: PatientClient, **how: Any) -> AccessReading
 def many(surgery: Any, monkeypatch: pytest.MonkeyPatch, number: int = 5, a_page: int = 2) -> None:
     """Have more entries than one answer holds."""
     logged(surgery, *("GRANT_MISSING",) * number)
-    monkeypatch.setattr("federation.protocol.record.MOST_LOGGED", a_page)
+    monkeypatch.setattr("federation.protocol.record_hospital.MOST_LOGGED", a_page)
 
 
 def test_every_page_of_a_log_is_read_below_one_head_and_told_as_it_comes(

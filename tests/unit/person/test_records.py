@@ -21,7 +21,7 @@ from federation.errors import (
 from federation.person.doctor import DoctorClient
 from federation.protocol.access import Receiver
 from federation.protocol.anchors import statement_entry
-from federation.protocol.record import AwaitingRequest, ReceivedQuery, Release
+from federation.protocol.record_hospital import AwaitingRequest, ReceivedQuery, Release
 from federation.protocol.search import RecordLocation
 from federation.protocol.shown import Shown
 from federation.v1.record_pb2 import (

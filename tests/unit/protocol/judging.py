@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from federation.person import exhibits
+from federation.protocol import exhibits
 from federation.protocol.consent import Ward, make_guardianship, make_mandate
 from federation.protocol.exhibit import Exhibit, KeptExhibit
 from federation.protocol.judged_logs import time_exhibit

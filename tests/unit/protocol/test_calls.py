@@ -20,8 +20,8 @@ from federation.errors import (
     UnsupportedVersion,
 )
 from federation.protocol.calls import CERTIFY_TLS, FETCH_RESTRICTIONS, PUBLISH, RENEW, RESTRICT, REVOKE, TICKET
-from federation.protocol.consultation import ask_for_room, receive_room_request
 from federation.protocol.restriction import ask_due, ask_restricting
+from federation.protocol.room_requests import ask_for_room, receive_room_request
 from federation.protocol.time import Freshness
 from federation.v1.membership_pb2 import EncryptionKeyRenewal, TicketRequest, TlsIdentityRequest
 from federation.v1.publication_pb2 import PUBLICATION_ACTION_ADD, Publication

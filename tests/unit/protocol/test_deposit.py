@@ -27,11 +27,12 @@ from federation.errors import (
     TimeMismatch,
     UnknownField,
 )
-from federation.protocol import record
+from federation.protocol import record, record_hospital
 from federation.protocol.access import Receiver
 from federation.protocol.consultation import biosignal_transcript, diagnosis_transcript
 from federation.protocol.frames import MOST_BIOSIGNAL_BYTES
-from federation.protocol.record import ReceivedDeposit, verify_deposit_receipt
+from federation.protocol.record import verify_deposit_receipt
+from federation.protocol.record_hospital import ReceivedDeposit
 from federation.protocol.shown import Shown
 from federation.v1.access_pb2 import Access, OwnAccess
 from federation.v1.record_pb2 import (
@@ -317,7 +318,7 @@ def test_a_truncated_deposit_is_never_whole(storing):
 
 
 def test_a_deposit_beyond_the_limit_is_refused(storing, monkeypatch):
-    monkeypatch.setattr(record, "MOST_DEPOSIT_BYTES", 10)
+    monkeypatch.setattr(record_hospital, "MOST_DEPOSIT_BYTES", 10)
     with rejected(Limit):
         storing.send()
 

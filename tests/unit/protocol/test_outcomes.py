@@ -2,6 +2,7 @@
 
 import pytest
 
+from federation.errors import DutyRevoked, RoleForbidden
 from federation.protocol import outcomes
 from federation.protocol.outcomes import OUTCOMES
 from federation.v1.record_pb2 import SessionOutcome
@@ -41,3 +42,16 @@ def test_an_error_is_told_by_its_row(row):
     assert outcomes.session_outcome(error) == row.session
     if row.search is not None:
         assert outcomes.search_outcome(error) == row.search
+
+
+@pytest.mark.parametrize("row", [row for row in OUTCOMES if row.error is not None], ids=lambda row: row.name)
+def test_what_a_class_is_told_as_is_what_an_error_of_it_is_told_as(row):
+    in_search, in_session = outcomes.told_in_search(row.error), outcomes.told_in_session(row.error)
+    assert (in_search and in_search.search) == row.search
+    assert (in_session and in_session.session) == row.session
+
+
+def test_error_without_a_row_is_told_as_another_or_as_an_invalid_grant():
+    assert outcomes.told_in_search(DutyRevoked).name == outcomes.told_in_session(DutyRevoked).name == "duty-over"
+    assert outcomes.told_in_search(RoleForbidden).name == "grant-invalid"
+    assert outcomes.told_in_session(RoleForbidden) is None

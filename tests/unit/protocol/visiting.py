@@ -1,12 +1,16 @@
 """The whole visit in memory: every phase of the paper, each side's own steps, and what each side keeps for a judge."""
 
-from federation.person import exhibits
+from federation.protocol import exhibits
 from federation.protocol.access import Receiver
 from federation.protocol.consultation import AwaitingBiosignal, AwaitingDiagnosis, InConsultation
 from federation.protocol.exhibit import Exhibit
 from federation.protocol.frames import pieces
 from federation.protocol.index import Location
-from federation.protocol.record import AcceptedDeposit, Received, ReceivedDeposit, ReceivedQuery, Slice
+from federation.protocol.record import (
+    Received,
+    Slice,
+)
+from federation.protocol.record_hospital import AcceptedDeposit, ReceivedDeposit, ReceivedQuery
 from federation.v1.record_pb2 import PURPOSE_STORE
 from tests.contents import deposit_of, record_of
 from tests.simulator import Federation
@@ -55,10 +59,10 @@ def visit(federation: Federation) -> list[Exhibit]:
         now=now, entropy=federation.entropy
     )
     reading = awaiting.receive(reply, federation.doctor.verifier(), now=now)
-    kept += [exhibits.of_opening(requested.session), exhibits.of_reply(reading.session)]
     state, frame = reading.query(now=now)
     query = requested.receive(frame, federation.hospital_a.verifier(), now=now)
     assert isinstance(query, ReceivedQuery)
+    kept += [exhibits.of_request(query.request.session.opening, query.query), exhibits.of_reply(reading.session)]
     release = query.decide(federation.hospital_a.verifier(), Receiver(), now=now).recorded()
     received = b""
     for sent in pieces([record]):

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from federation.errors import Corrupt
 from federation.party.audit import LOG_SHREDDED, OK, SHREDDED, Audit, AuditEvent
-from federation.party.log_upkeep import HEARTBEAT, log_upkeep, size_witnessed
+from federation.party.log_upkeep import HEARTBEAT, REQUEST, log_upkeep, size_witnessed
 from federation.party.signed_heads import SignedHeads, verify_log
 from federation.protocol.log_head import LogHead, Origin, cosign, sign_head
 from federation.settings import LogSettings
@@ -15,6 +15,7 @@ from federation.store.database import Database
 from federation.store.errors import StoredRecordCorrupt
 from federation.store.log import Log
 from federation.store.log_heads import LogHeads
+from federation.store.party import Evidence
 from federation.store.rows import StoredCosignature, StoredHead
 from federation.store.schema import log, log_entries, log_heads, log_state
 from keystore.party import PartyKeys
@@ -203,6 +204,15 @@ def test_log_whose_head_a_clock_dated_ahead_says_that_it_is_there(audit, keys, d
 
 def test_log_without_a_head_says_that_it_is_there(audit, database) -> None:
     assert beat(audit, database, 1_000).count(HEARTBEAT) == 1
+
+
+def test_evidence_of_who_asked_goes_with_the_entries_of_its_time(audit, database) -> None:
+    year, evidence = 365 * 24 * HOUR, Evidence(database)
+    for kind, at in ((REQUEST, 0), (REQUEST, 3 * year), ("puback", 0)):
+        evidence.add(kind, b"session", b"sealed", at=at)
+    upkeep = log_upkeep(database, audit, LogSettings(retention_years=2), lambda: 4 * year)
+    {it.name: it for it in upkeep}["sweep-log"].act()
+    assert [(kind, at) for kind, _, _, at in evidence.all()] == [("puback", 0), (REQUEST, 3 * year)]
 
 
 def test_corrupt_where_an_entry_is_missing_whose_time_is_not_over(audit, database) -> None:

@@ -14,14 +14,16 @@ from federation.protocol.consultation import (
 from federation.protocol.exhibit import Exhibit
 from federation.protocol.handshake import Session
 from federation.protocol.judged_logs import ACCESS, access_openings, fork_exhibit
+from federation.protocol.judged_shown import DEPUTYSHIPS, deputyship_of, deputyship_openings, openings_of
 from federation.protocol.notes import read_note
 from federation.protocol.shown import Shown
 from federation.protocol.statements import Signed
 from federation.protocol.time import Instant
 from federation.protocol.verifier import Peer, VerifiedParty
-from federation.v1.access_pb2 import Access, AccessEntry, Deputyship, ProvedHead, ShownDuty
+from federation.v1.access_pb2 import AccessEntry, Deputyship, ProvedHead
 from federation.v1.consultation_pb2 import BiosignalDelivery
-from federation.v1.record_pb2 import Deposit, OwnDocument
+from federation.v1.record_pb2 import Deposit, OwnDocument, RecordOpening, RecordQuery, Scope
+from federation.v1.search_pb2 import SearchQuery
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.identities import PatientId
 from keystore.transcript import digest
@@ -30,6 +32,19 @@ from keystore.transcript import digest
 def of_opening(session: Session) -> Exhibit:
     """Name P1, at the doctor: the patient addressed this doctor."""
     return _of_peer(session.opening, session.peer)
+
+
+def of_request(opening: Signed, query: RecordQuery) -> Exhibit:
+    """Name D3, at the hospital: who asked it for content about whom, and by what, as D4 opened c_P."""
+    d3 = RecordOpening.FromString(opening.message)
+    return Exhibit.of(
+        opening,
+        d3.asker_id,
+        key_statement=d3.key_statement,
+        encryption_key_statement=d3.encryption_key_statement,
+        certificate=d3.doctor_certificate,
+        openings=commitment_openings(Shown.of(query), query.scope, query.blind, d3.key_statement),
+    )
 
 
 def of_reply(session: Session) -> Exhibit:
@@ -69,7 +84,7 @@ def of_own_biosignal(state: AwaitingDiagnosis, biosignal: bytes, shown: Shown, s
 
 def of_grant(grant: SignedStatement, signer: VerifiedParty, deputyship: Deputyship | None = None) -> Exhibit:
     """Name a grant, at whoever gave it: the patient, or its deputy and by what."""
-    openings = {} if deputyship is None else _deputyship_openings(deputyship)
+    openings = {} if deputyship is None else deputyship_openings(deputyship)
     return _of_party(Signed.of_statement("grant", grant), signer, openings=openings)
 
 
@@ -83,18 +98,26 @@ def of_deputyship(held: Deputyship, stated_by: VerifiedParty) -> Exhibit:
     return _of_party(Signed.of_statement(*deputyship_statement(held)), stated_by)
 
 
+def of_question(asked: Signed, query: SearchQuery) -> Exhibit:
+    """Name D2, at whoever asked: what was asked of the public cloud, and why it might be."""
+    return Exhibit.of(
+        asked,
+        query.asker_id,
+        key_statement=query.key_statement,
+        encryption_key_statement=query.encryption_key_statement,
+        certificate=query.doctor_certificate,
+    )
+
+
 def of_answer(answer: search.Answer, cloud_id: str) -> tuple[Exhibit, Exhibit]:
     """Name D2 and C, at whoever asked: what was asked of the public cloud, and what it answered."""
-    query = answer.query
-    asked = Exhibit.of(
-        answer.asked, query.asker_id, key_statement=query.key_statement, certificate=query.doctor_certificate
-    )
-    return asked, Exhibit.of(answer.answered, cloud_id)
+    return of_question(answer.asked, answer.query), Exhibit.of(answer.answered, cloud_id)
 
 
 def of_record(session: Session, intent: record.Intent, received: record.Received) -> Exhibit:
     """Name H2, at whoever asked: the hospital gave this content, and what opens c_P."""
-    openings = _commitment_openings(intent) | {"record_digest": received.record_digest}
+    openings = commitment_openings(intent.shown, intent.scope, intent.blind, session.own.self_.key_statement)
+    openings["record_digest"] = received.record_digest
     return _of_party(received.signed, session.peer.party, openings=openings)
 
 
@@ -140,6 +163,18 @@ def of_heads(known: bytes, shown: ProvedHead, party_id: str, key_statement: Sign
     return fork_exhibit(party_id, known, shown.note, key_statement)
 
 
+def deputyship_in(openings: Mapping[str, bytes]) -> Deputyship | None:
+    """Return the deputyship that a kept exhibit names among its openings, if there is one."""
+    for label in DEPUTYSHIPS:
+        if label in openings:
+            signed, key_statement = (
+                SignedStatement(statement=openings[name], signature=openings[f"{name}_signature"])
+                for name in (label, f"{label}_key_statement")
+            )
+            return deputyship_of(label, (signed, key_statement))
+    return None
+
+
 def _of_party(
     signed: Signed, party: VerifiedParty, *, certificate: bytes = b"", openings: dict[str, bytes] | None = None
 ) -> Exhibit:
@@ -159,63 +194,14 @@ def _of_peer(signed: Signed, peer: Peer, *, openings: dict[str, bytes] | None = 
     )
 
 
-def _commitment_openings(intent: record.Intent) -> dict[str, bytes]:
+def commitment_openings(
+    shown: Shown, scope: Scope, blind: bytes, asker_key_statement: SignedStatement
+) -> dict[str, bytes]:
+    """Return what opens c_P: the patient, the scope, rho, and each statement that was shown, of this asker."""
     return {
-        "patient_id": intent.shown.patient_id.encode(),
-        "scope": intent.scope.SerializeToString(deterministic=True),
-        "blind": intent.blind,
-        **_access_openings(intent.shown),
-    }
-
-
-def _access_openings(shown: Shown) -> dict[str, bytes]:
-    """Name what opens H(access): the ground, each statement that was shown, and the key statement beside it."""
-    openings = {"ground": shown.ground.encode()}
-    if shown.consent is not None:
-        openings |= _statement_openings("grant", shown.consent.grant, shown.consent.key_statement)
-        if shown.consent.HasField("duty"):
-            openings |= _duty_openings(shown.consent.duty)
-    if shown.access is not None and shown.ground == "emergency":
-        declared = shown.access.emergency
-        openings |= {"bg": declared.emergency.statement, "bg_signature": declared.emergency.signature}
-        openings |= _duty_openings(declared.duty)
-    if shown.access is not None and (deputyship := _deputyship_of(shown.access)) is not None:
-        openings |= _deputyship_openings(deputyship)
-    return openings
-
-
-def _deputyship_of(access: Access) -> Deputyship | None:
-    holder = access.own if access.HasField("own") else access.consent
-    return holder.deputyship if holder.HasField("deputyship") else None
-
-
-def _deputyship_openings(deputyship: Deputyship) -> dict[str, bytes]:
-    return _statement_openings(*deputyship_statement(deputyship), deputyship.key_statement)
-
-
-def deputyship_in(openings: Mapping[str, bytes]) -> Deputyship | None:
-    """Return the deputyship that an exhibit names among its openings, if there is one."""
-    for label in ("mandate", "guardian"):
-        if label in openings:
-            signed = SignedStatement(statement=openings[label], signature=openings[f"{label}_signature"])
-            key_statement = SignedStatement(
-                statement=openings[f"{label}_key_statement"],
-                signature=openings[f"{label}_key_statement_signature"],
-            )
-            if label == "mandate":
-                return Deputyship(mandate=signed, key_statement=key_statement)
-            return Deputyship(guardianship=signed, key_statement=key_statement)
-    return None
-
-
-def _duty_openings(duty: ShownDuty) -> dict[str, bytes]:
-    return _statement_openings("duty", duty.duty, duty.key_statement)
-
-
-def _statement_openings(label: str, signed: SignedStatement, key_statement: SignedStatement) -> dict[str, bytes]:
-    return {
-        label: signed.statement,
-        f"{label}_signature": signed.signature,
-        f"{label}_key_statement": key_statement.statement,
-        f"{label}_key_statement_signature": key_statement.signature,
+        "patient_id": shown.patient_id.encode(),
+        "scope": scope.SerializeToString(deterministic=True),
+        "blind": blind,
+        "ground": shown.ground.encode(),
+        **({} if shown.access is None else openings_of(shown.access, asker_key_statement)),
     }
