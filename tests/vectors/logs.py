@@ -14,6 +14,7 @@ from federation.protocol.log_head import Origin, open_head, require_cosigned
 from federation.protocol.log_leaf import access_leaf, event_leaf, require_leaf
 from federation.protocol.merkle import TreeHead, require_consistent, require_included
 from federation.protocol.witness import ShownHead, WitnessState, next_state
+from federation.protocol.witness_policy import WitnessPolicy, require_believed
 from keystore.identities import PatientId
 from keystore.signatures import VerifyingKey
 from tests.vectors import spec
@@ -116,6 +117,7 @@ class Author:
         return {"id": self.identity, "verifying_key": self.public.hex()}
 
 
+OTHER_CLOUD = Author("C:other")
 LOG, STRANGER, WITNESSES = Author(ALPHA), Author(ALPHA, "a stranger"), [Author(BETA), Author(UNION), Author(LAB)]
 
 
@@ -148,7 +150,16 @@ def head_text(size: int, leaves: Sequence[bytes] = TREE) -> bytes:
 
 def vectors() -> list[Json]:
     """Every vector of the log, by its kind."""
-    return [*_origins(), *_leaves(), *_inclusions(), *_consistencies(), *_heads(), *_cosigned(), *_witnessed()]
+    return [
+        *_origins(),
+        *_leaves(),
+        *_inclusions(),
+        *_consistencies(),
+        *_heads(),
+        *_cosigned(),
+        *_believed(),
+        *_witnessed(),
+    ]
 
 
 ARCHIVED = [leaf(b"leaf %d" % number) for number in range(300)]
@@ -455,6 +466,9 @@ def _cosigned() -> Iterator[Json]:
         ("a witness under another realm", [beta.cosignature(u64(1) + spelt, f"elsewhere/{BETA}")], 1),
     ]:
         yield _cosigning(f"cosigned by {name}", "HEAD_NOT_COSIGNED", note, lines, quorum)
+    renewed = Author(BETA, "a second key")
+    by_both = [by_beta, renewed.cosigned(signed)]
+    yield _cosigning("cosigned by one witness by two keys", "HEAD_NOT_COSIGNED", note, by_both, 2, renewed)
     for name, line in {
         "of another head": beta.cosigned(head_text(12)),
         "of a fork": beta.cosigned(head_text(13, FORK)),
@@ -474,10 +488,57 @@ def _cosigned() -> Iterator[Json]:
         yield _cosigning(f"cosignature {name}", "NOTE_MALFORMED", note, [by_union, line], 1)
 
 
-def _cosigning(name: str, expect: str, note: bytes, lines: Sequence[bytes], quorum: int) -> Json:
-    witnesses = [it.as_witness for it in (*WITNESSES, LOG)]
+def _cosigning(name: str, expect: str, note: bytes, lines: Sequence[bytes], quorum: int, *more: Author) -> Json:
+    witnesses = [it.as_witness for it in (*WITNESSES, LOG, *more)]
     fields = {"note": note.hex(), "lines": [it.hex() for it in lines], "witnesses": witnesses, "quorum": quorum}
     return _vector("cosigned", name, expect, **fields)
+
+
+def _believed() -> Iterator[Json]:
+    """Heads by a witness policy: who counts of those whose lines stand under them, or that they are too few."""
+    signed = head_text(13)
+    beta, union, _ = WITNESSES
+    renewed, stranger = Author(BETA, "a second key"), Author(BETA, "a stranger")
+    by_beta, by_union, by_lab = (it.cosigned(signed) for it in WITNESSES)
+    everybody, named = {"hospitals": ["*"], "public_cloud": True}, {"hospitals": [ALPHA, BETA], "public_cloud": True}
+    spoilt = union.cosigned(signed, 7, claimed=8)
+    for name, policy, k, lines, counted in [
+        ("one of everybody", everybody, 1, [by_beta], [BETA]),
+        ("two of everybody", everybody, 2, [by_union, by_beta], [UNION, BETA]),
+        ("more than are asked for", everybody, 1, [by_beta, by_union], [UNION, BETA]),
+        ("two of whom it names", named, 2, [by_union, by_beta], [UNION, BETA]),
+        (
+            "one, beside lines that are nobody's",
+            everybody,
+            1,
+            [spoilt, stranger.cosigned(signed), b"", by_beta],
+            [BETA],
+        ),
+        ("one who is not named, and one who is", named, 1, [by_lab, by_beta], [BETA]),
+        ("one by two keys", everybody, 1, [by_beta, renewed.cosigned(signed)], [BETA]),
+    ]:
+        yield _belief(f"believed by {name}", "success", signed, lines, policy, k) | {"counted": counted}
+    for name, policy, k, lines in [
+        ("nobody", everybody, 1, []),
+        ("one fewer than are asked for", everybody, 3, [by_beta, by_union]),
+        ("one member twice", everybody, 2, [by_beta, beta.cosigned(signed, 7)]),
+        ("one member by two keys", everybody, 2, [by_beta, renewed.cosigned(signed)]),
+        ("its author and another", everybody, 2, [LOG.cosigned(signed), by_beta]),
+        ("a witness that was withdrawn", named, 2, [by_beta, by_lab]),
+        ("a public cloud that does not count", named | {"public_cloud": False}, 1, [by_union]),
+        ("hospitals where none counts", everybody | {"hospitals": []}, 1, [by_beta]),
+        ("a stranger under a witness's name", everybody, 1, [stranger.cosigned(signed)]),
+        ("who cosigned a fork", everybody, 1, [beta.cosigned(head_text(13, FORK))]),
+        ("another federation's cloud", everybody, 1, [OTHER_CLOUD.cosigned(signed)]),
+    ]:
+        yield _belief(f"not believed by {name}", "HEAD_NOT_COSIGNED", signed, lines, policy, k)
+
+
+def _belief(name: str, expect: str, signed: bytes, lines: Sequence[bytes], policy: Json, cosignatures: int) -> Json:
+    witnesses = [it.as_witness for it in (*WITNESSES, LOG, Author(BETA, "a second key"), OTHER_CLOUD)]
+    fields = {"note": LOG.note(signed).hex(), "lines": [it.hex() for it in lines], "witnesses": witnesses}
+    fields |= {"cloud_id": UNION, "policy": {"cosignatures": cosignatures, **policy}}
+    return _vector("believed", name, expect, **fields)
 
 
 def _witnessed() -> Iterator[Json]:
@@ -587,8 +648,17 @@ def _replay_head(vector: Json) -> None:
     assert (str(head.size), head.root.hex()) == (vector["size"], vector["root"])
 
 
+def _replay_believed(vector: Json) -> None:
+    keys = [(it["id"], VerifyingKey(_bytes(it, "verifying_key"))) for it in vector["witnesses"]]
+    stated = vector["policy"]
+    hospitals = None if stated["hospitals"] == ["*"] else frozenset(stated["hospitals"])
+    policy = WitnessPolicy(0, stated["cosignatures"], hospitals, vector["cloud_id"] if stated["public_cloud"] else None)
+    found = require_believed(_bytes(vector, "note"), _many(vector, "lines"), keys, policy)
+    assert list(found) == vector["counted"]
+
+
 def _replay_cosigned(vector: Json) -> None:
-    keys = {it["id"]: VerifyingKey(_bytes(it, "verifying_key")) for it in vector["witnesses"]}
+    keys = [(it["id"], VerifyingKey(_bytes(it, "verifying_key"))) for it in vector["witnesses"]]
     found = require_cosigned(_bytes(vector, "note"), _many(vector, "lines"), keys, vector["quorum"])
     assert [{"id": it.witness_id, "at": it.at} for it in found] == vector["cosigned_by"]
 
@@ -610,5 +680,6 @@ _REPLAYS = {
     "consistency": _replay_consistency,
     "head": _replay_head,
     "cosigned": _replay_cosigned,
+    "believed": _replay_believed,
     "witness": _replay_witness,
 }
