@@ -41,6 +41,7 @@ from federation.protocol.bundle import TrustedBundle, issue, pin
 from federation.protocol.identities import require_identity
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant
+from federation.protocol.witness_policy import witness_words
 from federation.settings import CloudSettings, ConfigError, DatabaseSettings, TokenSettings, require_valid
 from federation.store.accesses import Accesses
 from federation.store.budgets import Budgets
@@ -370,6 +371,16 @@ class PublicCloudNode:
         now = self.cloud.clock()
         act = self.cloud.act("MOVED", f"{address}, for hospitals {peer_address}; {why}", now=now)
         bundle = self._trust.move(address, peer_address, act, now)
+        self.publish()
+        return bundle
+
+    def state_witnesses(self, policy: WitnessPolicy, why: str) -> TrustedBundle:
+        """Sign the next trust bundle with another witness policy from now on, and return it.
+
+        Raises MalformedMessage, BundleInvalid, StoreError.
+        """
+        now, said = self.cloud.clock(), witness_words(policy)
+        bundle = self._trust.state_witnesses(policy, self.cloud.act("WITNESS-POLICY", f"{said}; {why}", now=now), now)
         self.publish()
         return bundle
 

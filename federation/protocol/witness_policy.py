@@ -72,6 +72,12 @@ class WitnessPolicy:
         return counted
 
 
+def witness_words(stated: StatedPolicy) -> str:
+    """Return in words whom a stated policy counts, and how many it asks for."""
+    named = "every hospital" if list(stated.hospitals) == [ANY] else ", ".join(stated.hospitals) or "no hospital"
+    return f"{stated.cosignatures} of: {named}{', the public cloud' if stated.public_cloud else ''}"
+
+
 @dataclass(frozen=True)
 class WitnessPolicies:
     """The policies of a bundle, in the order of their beginnings; the first from 0."""
