@@ -153,7 +153,8 @@ class OwnLog:
 
     def newest_believed(self) -> StoredHead | None:
         """Return the newest head that as many have cosigned as the policy asks for."""
-        return self.heads.newest_believed(self.policy)
+        policy = self.policy
+        return self.heads.newest_cosigned(policy.cosignatures, policy.hospitals, policy.cloud_id)
 
     def public_cosigners(self, head: StoredHead) -> frozenset[str]:
         """Return which witnesses of the public have cosigned a head, by their names."""

@@ -1,12 +1,11 @@
 """The signed heads of a log, and the lines of witnesses under them: few of many, for a later head shows all below it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 import sqlalchemy as sa
 
-from federation.protocol.witness_policy import WitnessPolicy
 from federation.store.database import Database
 from federation.store.portable import insert_if_absent, pages
 from federation.store.rows import StoredCosignature, StoredHead
@@ -37,9 +36,9 @@ class LogHeads:
         """Return the newest head."""
         return self._first(_NEWEST)
 
-    def newest_believed(self, policy: WitnessPolicy) -> StoredHead | None:
-        """Return the newest head that as many have cosigned as a witness policy asks for, of those that count."""
-        return self._first(_NEWEST.where(_cosignatures(policy) >= policy.cosignatures))
+    def newest_cosigned(self, least: int, hospitals: Collection[str] | None, cloud_id: str | None) -> StoredHead | None:
+        """Return the newest head under which at least so many lines are of these hospitals, None for any, and of this cloud."""
+        return self._first(_NEWEST.where(_cosignatures(hospitals, cloud_id) >= least))
 
     def size_cosigned(self, number: int, witness_id: str) -> int:
         """Return the size of the largest head that a witness cosigned; 0 for none."""
@@ -103,13 +102,13 @@ class LogHeads:
         return None if row is None else StoredHead(**row)
 
 
-def _cosignatures(policy: WitnessPolicy) -> sa.ScalarSelect[int]:
+def _cosignatures(hospitals: Collection[str] | None, cloud_id: str | None) -> sa.ScalarSelect[int]:
     """Return how many lines under a head count; none is kept of the log's own node."""
     c = log_cosignatures.c
     is_hospital = c.witness_id.startswith("H:", autoescape=True)
-    counts = is_hospital if policy.hospitals is None else c.witness_id.in_(policy.hospitals)
-    if policy.cloud_id is not None:
-        counts |= c.witness_id == policy.cloud_id
+    counts = is_hospital if hospitals is None else c.witness_id.in_(hospitals)
+    if cloud_id is not None:
+        counts |= c.witness_id == cloud_id
     of_head = c.number == log_heads.c.number, c.size == log_heads.c.size
     return sa.select(sa.func.count()).where(*of_head, counts).scalar_subquery()
 
