@@ -474,20 +474,18 @@ class LogSettings:
     witnesses: tuple[str, ...] = field(
         default=(),
         metadata=about(
-            "Hospitals that are asked to cosign each head of the log. A hospital asks the public cloud beside them; a public"
-            " cloud that names none asks the first three hospitals by name.",
+            "Hospitals that are asked to cosign each head of the log, beside those of the trust bundle's witness policy, which"
+            " says how many have to. A hospital asks the public cloud beside them; a public cloud for which neither names any"
+            " asks the first three hospitals by name, or more if the policy asks for more.",
             example=("H:beta", "H:gamma"),
             check=_require_witnesses,
         ),
-    )
-    quorum: int = between(
-        1, 16, 1, "How many witnesses have to cosign a head: where fewer do for ten minutes, that is an alarm."
     )
     public_witnesses: tuple[str, ...] = field(
         default=(),
         metadata=about(
             "Witnesses of the public that are asked beside them (C2SP tlog-witness), each as its URL, a space, and its key; no"
-            " quorum counts them.",
+            " policy counts them.",
             example=(
                 "https://witness.example witness.example/w1+833a2b59+BEQpkwZQBKoeTEj03QFYGUwCNJvMZkzZbkAOommRio1R",
             ),
@@ -498,8 +496,8 @@ class LogSettings:
         0,
         30,
         3,
-        "How long the first byte of an emergency waits at a hospital for a witness to cosign a head over its entry, in seconds;"
-        " without one it goes out then, and the log says so.",
+        "How long the first byte of an emergency waits at a hospital for witnesses to cosign a head over its entry, as many as"
+        " the trust bundle asks for, in seconds; without them it goes out then, and the log says so.",
     )
     retention_years: int = between(
         1, 100, 10, "After how many years an entry of the log is shredded; what commits to it stays."

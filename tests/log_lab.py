@@ -38,6 +38,7 @@ from federation.wire.server import LeafRotation, build_server
 from federation.wire.workers import Workers
 from keystore import x509 as issuing
 from keystore.party import HospitalKeys
+from tests.policies import asking, stated
 from tests.serving import Serving, running
 from tests.simulator import Federation
 from tests.sqlite_stores import new_database
@@ -82,7 +83,7 @@ class LogNode:
         member, cloud = self.member, self.federation.cloud
         return OwnLog(
             identity=self.identity,
-            realm=lambda: cloud.anchors.realm,
+            anchors=lambda: cloud.anchors,
             log=Log(database),
             heads=LogHeads(database),
             stamps=TimeStamps(database),
@@ -111,9 +112,11 @@ class LogNode:
         self.write(*entries, into=other)
         return other
 
-    def cosigning(self, *witnesses: str, own: OwnLog | None = None, quorum: int = 1) -> Cosigning:
-        """Have the log, or another past of it, cosigned by these."""
-        return Cosigning(own or self.own, self.witness, self.peers, lambda: witnesses, quorum)
+    def cosigning(self, *witnesses: str, own: OwnLog | None = None, cosignatures: int = 1) -> Cosigning:
+        """Have the log, or another past of it, cosigned by these, of whom so many have to."""
+        anchors = asking(self.federation.cloud.anchors, stated(cosignatures))
+        cosigned = replace(own or self.own, anchors=lambda: anchors)
+        return Cosigning(cosigned, self.witness, self.peers, lambda: witnesses)
 
     def following(self, *followed: str, asked: Sequence[str] = ()) -> Following:
         """Look at these logs, and ask others about them."""

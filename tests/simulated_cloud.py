@@ -23,7 +23,13 @@ from federation.protocol.statements import peek_statement, sign_statement
 from federation.protocol.verifier import EncryptionKey, Verifier
 from federation.store.party import ReplayMemory
 from federation.v1 import search_pb2
-from federation.v1.directory_pb2 import GetDirectoryResponse, MedicalAuthority, TrustBundle, WatchDirectoryResponse
+from federation.v1.directory_pb2 import (
+    GetDirectoryResponse,
+    MedicalAuthority,
+    TrustBundle,
+    WatchDirectoryResponse,
+    WitnessPolicy,
+)
 from federation.v1.envelope_pb2 import SealedOpening, SealedReply
 from federation.v1.statement_pb2 import (
     ROLE_DOCTOR,
@@ -38,6 +44,7 @@ from hsm import Token
 from keystore import x509 as issuing
 from keystore.generations import Generations
 from keystore.party import IDENTITY, ISSUING, CloudKeys, PartyKeys
+from tests.policies import stated
 from tests.sqlite_stores import new_epochs, new_replay_memory
 
 START = 1_790_000_000_000
@@ -137,6 +144,7 @@ class Cloud:
     rows: dict[bytes, dict[bytes, bytes]] = field(default_factory=dict)
     hospitals: dict[str, tuple[SignedStatement, SignedStatement]] = field(default_factory=dict)
     more_authorities: list[Authority] = field(default_factory=list)
+    witness_policies: list[WitnessPolicy] = field(default_factory=lambda: [stated()])
 
     def __post_init__(self) -> None:
         self.epochs = EpochKeeper(CLOUD_ID, self.keys, new_epochs(), Lifetimes())
@@ -161,6 +169,7 @@ class Cloud:
             department_classes=CLASSES,
             issued_at=self.clock.now,
             offline_grace_seconds=7 * 24 * 3600,
+            witness_policies=self.witness_policies,
         )
 
     @property

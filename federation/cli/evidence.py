@@ -99,6 +99,7 @@ def _as_json(judgement: Judgement, kept: KeptExhibit) -> dict[str, object]:
         "kind": judgement.kind,
         "signer": judgement.signer,
         "holds": judgement.holds,
+        "witnessed": judgement.witnessed,
         "checks": checks,
         "proves": judgement.proves,
         "leaves_open": judgement.leaves_open,

@@ -46,7 +46,9 @@ def show_heads(own: OwnLog, witness: Witness, *, as_json: bool) -> None:
     else:
         cosigners = ", ".join(sorted(own.cosigners(head)) + sorted(own.public_cosigners(head))) or "nobody yet"
         click.echo(f"{own.identity}/{head.number}: {head.size} entries, {moment(head.at)}, cosigned by {cosigners}")
-        origin = str(Origin.of(own.realm(), own.identity, head.number))
+        said = "" if own.is_believed(head) else ", and NOT SO MANY OF WHO COUNT have cosigned this one"
+        click.echo(f"cosignatures that the trust bundle asks for: {own.policy.cosignatures}{said}")
+        origin = str(Origin.of(own.anchors().realm, own.identity, head.number))
         click.echo(f"as public witnesses know it: {log_vkey(origin, own.signing_key(own.clock()).verifying_key)}")
     for kept in witness.witnessed.all():
         click.echo(f"{kept.node_id}: {kept.size} entries, kept {moment(kept.at)}")

@@ -80,6 +80,7 @@ def hospital() -> None:
         "serve": Lazy(f"{_CLOUD}:serve", "Serve until SIGTERM or SIGINT; calls under way may end first."),
         "tickets": Lazy(f"{_MEMBERS}:tickets", "List the tickets that are good, and for whom."),
         "trust": Lazy(f"{_CLOUD}:trust", "Return the trust bundle that every member pins."),
+        "witness-policy": Lazy("federation.cli.witness_policy:witness_policy", "Say whose cosignatures of logs count."),
     },
 )
 def public_cloud() -> None:

@@ -163,6 +163,8 @@ def _log_as_json(party_id: str, log: ToldLog) -> dict[str, Any]:
         "head": head.size,
         "root": head.root.hex(),
         "cosigned_by": log.cosigners,
+        "cosignatures": log.cosignatures,
+        "witnessed": log.is_witnessed,
         "began_anew": log.begins_anew,
         "older": log.older,
     }

@@ -11,6 +11,7 @@ from federation.clinical.text import printable, without_control
 from federation.party.node_directory import NodeDirectory, read_trust, require_digest
 from federation.party.trust import chain_of, chain_to_json, read_chain, update_trust
 from federation.protocol.bundle import TrustedBundle, pin
+from federation.protocol.witness_policy import witness_words
 from federation.v1.directory_pb2 import KeyPeriod
 from keystore.ceremony.transcript import spoken
 
@@ -98,6 +99,10 @@ def _lines(bundle: TrustedBundle) -> list[str]:
             for it in content.medical_authorities
         ),
         f"Department classes: {', '.join(content.department_classes)}",
+        *(
+            f"Witnesses of logs, from {moment(it.not_before) if it.not_before else 'the beginning'}: {witness_words(it)}"
+            for it in content.witness_policies
+        ),
         f"Good without the public cloud for {content.offline_grace_seconds // 3600} hours",
         f"Digest: {bundle.digest.hex()}",
         *(f"  {line}" for line in spoken(bundle.digest)),

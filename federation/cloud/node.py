@@ -41,6 +41,7 @@ from federation.protocol.bundle import TrustedBundle, issue, pin
 from federation.protocol.identities import require_identity
 from federation.protocol.statements import ROLE_NAMES
 from federation.protocol.time import Instant
+from federation.protocol.witness_policy import witness_words
 from federation.settings import CloudSettings, ConfigError, DatabaseSettings, TokenSettings, require_valid
 from federation.store.accesses import Accesses
 from federation.store.budgets import Budgets
@@ -58,12 +59,13 @@ from federation.store.revocations import RevocationBook
 from federation.store.rows import StoredAuthority
 from federation.store.time_stamps import TimeStamps
 from federation.store.witnessed import LogFindings, Witnessed
-from federation.v1.directory_pb2 import TrustBundle
+from federation.v1.directory_pb2 import TrustBundle, WitnessPolicy
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, Credential
 from federation.wire.fetching import require_url
 from hsm import PinProvider, Token
 from keystore.errors import CertificateRejected
 from keystore.generations import Generations
+from keystore.identities import ANY
 from keystore.party import IDENTITY, ISSUING, TLS_CA, CloudKeys
 from keystore.x509 import create_tls_ca, require_tls_ca
 
@@ -174,6 +176,7 @@ def _content(founding: Founding, keys: CloudKeys, tls_ca: bytes, now: Instant) -
         department_classes=founding.department_classes,
         issued_at=now,
         offline_grace_seconds=OFFLINE_GRACE // timedelta(seconds=1),
+        witness_policies=[WitnessPolicy(not_before=0, cosignatures=1, hospitals=[ANY], public_cloud=True)],
     )
 
 
@@ -239,7 +242,7 @@ class PublicCloudNode:
             budgets=ServerBudgets(settings.budgets, Budgets(database), keys.index),
             own_log=OwnLog(
                 identity=settings.identity,
-                realm=lambda: self._trust.newest().anchors.realm,
+                anchors=lambda: self._trust.newest().anchors,
                 log=log,
                 heads=LogHeads(database),
                 stamps=TimeStamps(database),
@@ -368,6 +371,16 @@ class PublicCloudNode:
         now = self.cloud.clock()
         act = self.cloud.act("MOVED", f"{address}, for hospitals {peer_address}; {why}", now=now)
         bundle = self._trust.move(address, peer_address, act, now)
+        self.publish()
+        return bundle
+
+    def state_witnesses(self, policy: WitnessPolicy, why: str) -> TrustedBundle:
+        """Sign the next trust bundle with another witness policy from now on, and return it.
+
+        Raises MalformedMessage, BundleInvalid, StoreError.
+        """
+        now, said = self.cloud.clock(), witness_words(policy)
+        bundle = self._trust.state_witnesses(policy, self.cloud.act("WITNESS-POLICY", f"{said}; {why}", now=now), now)
         self.publish()
         return bundle
 

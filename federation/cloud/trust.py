@@ -21,7 +21,7 @@ from federation.store.directory import Authorities, TrustChain
 from federation.store.errors import AlreadyStored
 from federation.store.rows import Act, StoredAuthority
 from federation.store.transactions import tries
-from federation.v1.directory_pb2 import MedicalAuthority, TrustBundle
+from federation.v1.directory_pb2 import MedicalAuthority, TrustBundle, WitnessPolicy
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.generations import GenerationBook, Generations
 from keystore.issuing import IssuingKey
@@ -93,7 +93,7 @@ class TrustOffice:
 
         Raises what `federation.protocol.bundle.issue_next` finds wrong with it, Unavailable, StoreError, HsmError.
         """
-        return self._signed(lambda newest: newest, None, now)
+        return self._signed(lambda newest, _: newest, None, now)
 
     def move(self, address: str, peer_address: str, act: Act, now: Instant) -> TrustedBundle:
         """Sign the next bundle with other addresses of the cloud, if they are others; the log's entry is kept with it.
@@ -101,7 +101,7 @@ class TrustOffice:
         Raises as `refresh`.
         """
 
-        def moved(newest: TrustBundle) -> TrustBundle:
+        def moved(newest: TrustBundle, _: Instant) -> TrustBundle:
             content = TrustBundle()
             content.CopyFrom(newest)
             content.cloud_address, content.cloud_peer_address = address, peer_address
@@ -109,13 +109,33 @@ class TrustOffice:
 
         return self._signed(moved, act, now)
 
-    def _signed(self, decided: Callable[[TrustBundle], TrustBundle], act: Act | None, now: Instant) -> TrustedBundle:
+    def state_witnesses(self, policy: WitnessPolicy, act: Act, now: Instant) -> TrustedBundle:
+        """Sign the next bundle with this witness policy from now on, if it is another; the log's entry is kept with it.
+
+        Its beginning is set here. Raises as `refresh`.
+        """
+
+        def stated(newest: TrustBundle, moment: Instant) -> TrustBundle:
+            content, following = TrustBundle(), WitnessPolicy()
+            content.CopyFrom(newest)
+            following.CopyFrom(policy)
+            following.not_before = newest.witness_policies[-1].not_before
+            if following != newest.witness_policies[-1]:
+                following.not_before = moment
+                content.witness_policies.append(following)
+            return content
+
+        return self._signed(stated, act, now)
+
+    def _signed(
+        self, decided: Callable[[TrustBundle, Instant], TrustBundle], act: Act | None, now: Instant
+    ) -> TrustedBundle:
         for _ in tries():
             newest = self.newest()
             # Never before the newest one's own moment: clocks that differ would undo each other's bundles for ever.
             moment = max(now, newest.content.issued_at)
             # Read after the chain: what this process saw earlier can't become the bundle that follows another's newer one.
-            content = composed(decided(newest.content), self._book.reread(), self._authorities.all(), moment)
+            content = composed(decided(newest.content, moment), self._book.reread(), self._authorities.all(), moment)
             if content == newest.content:
                 return newest
             following = issue_next(newest, content, self._keys.signing_key(moment), now=moment)

@@ -13,7 +13,7 @@ from federation.party.log_rpc import KnownNode
 from federation.settings import LogSettings
 
 WITNESSES_UNLESS_NAMED = 3
-"""Hospitals that a public cloud asks where its settings name none."""
+"""Hospitals that a public cloud asks where neither the policy nor its settings name any; more where the policy asks for more."""
 
 
 def known_in(cloud: Cloud) -> Callable[[str], KnownNode | None]:
@@ -46,12 +46,13 @@ def log_chores(cloud: Cloud, settings: LogSettings, peers: LogPeers) -> list[Cho
         return [hospital_id for hospital_id, _ in cloud.stores.registrations.hospitals(now=cloud.clock())]
 
     def witnesses() -> Sequence[str]:
-        if settings.witnesses:
-            return settings.witnesses
-        first = cloud.stores.registrations.hospitals(now=cloud.clock())
-        return [hospital_id for hospital_id, _ in islice(first, WITNESSES_UNLESS_NAMED)]
+        policy = cloud.own_log.policy
+        named = list(dict.fromkeys([*policy.named, *settings.witnesses]))
+        wanted = max(policy.cosignatures, 0 if named else WITNESSES_UNLESS_NAMED)
+        first = islice(cloud.stores.registrations.hospitals(now=cloud.clock()), wanted)
+        return list(dict.fromkeys([*named, *(hospital_id for hospital_id, _ in first)]))[: max(wanted, len(named))]
 
     return chores_of(
-        Cosigning(cloud.own_log, cloud.witness, peers, witnesses, settings.quorum),
+        Cosigning(cloud.own_log, cloud.witness, peers, witnesses),
         Following(cloud.witness, peers, hospitals, witnesses),
     )

@@ -306,7 +306,7 @@ def compose(
         budgets=ServerBudgets(settings.budgets, Budgets(database), keys.index),
         own_log=OwnLog(
             identity=settings.identity,
-            realm=lambda: member.anchors.realm,
+            anchors=lambda: member.anchors,
             log=log,
             heads=LogHeads(database),
             stamps=TimeStamps(database),

@@ -16,20 +16,22 @@ from federation.protocol.access import AccessEvent
 from federation.settings import LogSettings
 
 UNWITNESSED = "EMERGENCY-UNWITNESSED"
-"""The kind of the log's entry that an emergency went out before a witness had cosigned a head over its own."""
+"""The kind of the log's entry that an emergency went out before enough witnesses had cosigned a head over its own."""
 
 
 def cosigning_of(hospital: Hospital, settings: LogSettings, peers: LogPeers) -> Cosigning:
-    """Return who has the log cosigned: by the public cloud, and by the hospitals of the settings."""
+    """Return who has the log cosigned: by the public cloud, and by hospitals of the trust bundle's policy and the settings."""
 
     def witnesses() -> Sequence[str]:
-        return [hospital.member.anchors.cloud_id, *(it for it in settings.witnesses if it != hospital.identity)]
+        anchors = hospital.member.anchors
+        named = [anchors.cloud_id, *anchors.witnesses.newest.named, *settings.witnesses]
+        return [it for it in dict.fromkeys(named) if it != hospital.identity]
 
-    return Cosigning(hospital.own_log, hospital.witness, peers, witnesses, settings.quorum)
+    return Cosigning(hospital.own_log, hospital.witness, peers, witnesses)
 
 
 def witnessed_hospital(hospital: Hospital, settings: LogSettings, cosigning: Cosigning) -> Hospital:
-    """Return the hospital with witnesses that stand by an emergency before its first byte goes out."""
+    """Return the hospital with witnesses that stand by an emergency before its first byte goes out, enough of them."""
     patience = timedelta(seconds=settings.emergency_wait_seconds)
     return replace(hospital, stand_by=partial(cosigning.stand_by, patience))
 
@@ -48,9 +50,9 @@ def log_chores(hospital: Hospital, cosigning: Cosigning) -> list[Chore]:
 
 
 def await_witness(hospital: Hospital, access: AccessEvent) -> None:
-    """Wait until a witness has cosigned a head over an emergency's entry, or for so long as the settings say.
+    """Wait until enough have cosigned a head over an emergency's entry, or for so long as the settings say.
 
-    Where none has, the log says so before the first byte goes out: nobody in need waits for a network. Raises StoreError,
+    Where they have not, the log says so before the first byte goes out: nobody in need waits for a network. Raises StoreError,
     HsmError.
     """
     if hospital.stand_by is None or hospital.stand_by():

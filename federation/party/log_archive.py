@@ -70,7 +70,7 @@ class LogArchive:
         None where nothing was ever signed. Bundles whose entries were all shredded are removed. Raises Corrupt where the files
         don't give the head's root, or a new bundle doesn't open to its leaves; OSError, StoreError, HsmError.
         """
-        head = self.own.heads.newest_cosigned() or self.own.sign_newest()
+        head = self.own.newest_believed() or self.own.sign_newest()
         if head is None:
             return None
         written = [path for path, content in self._tiles(head.size) if self._put(path, content)]

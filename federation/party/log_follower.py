@@ -46,13 +46,12 @@ MOST_ASKED = 8
 
 @dataclass(frozen=True)
 class Cosigning:
-    """Has the newest head of the own log cosigned by its witnesses; `quorum` of them are enough."""
+    """Has the newest head of the own log cosigned by its witnesses; the trust bundle's policy says how many are enough."""
 
     own: OwnLog
     witness: Witness
     peers: LogPeers
     witnesses: Callable[[], Sequence[str]]
-    quorum: int
     _kept: dict[str, int] = field(default_factory=dict)
 
     def push(self) -> bool:
@@ -64,7 +63,7 @@ class Cosigning:
         for number, witness_id in enumerate(asked, start=1):
             if witness_id not in cosigners:
                 self._tried(number, witness_id, head)
-        is_cosigned = len(self.own.cosigners(head)) >= min(self.quorum, len(asked))
+        is_cosigned = self.own.is_believed(head)
         if is_cosigned:
             self.own.note_cosigned()
         elif self.own.cosigned_at is None:
@@ -72,20 +71,20 @@ class Cosigning:
         return is_cosigned
 
     def stand_by(self, patience: timedelta) -> bool:
-        """Ask all witnesses at once for a head over all that is logged by now; return whether one has cosigned it in time.
+        """Ask all witnesses at once for a head over all that is logged by now; return whether enough have cosigned it in time.
 
         Raises StoreError, HsmError.
         """
         head = self.own.sign_newest()
         if head is None or not patience:
             return False
-        if self.own.cosigners(head):
+        if self.own.is_believed(head):
             return True
         found = threading.Event()
 
         def ask(number: int, witness_id: str) -> None:
             self._tried(number, witness_id, head)
-            if witness_id in self.own.cosigners(head):
+            if self.own.is_believed(head):
                 found.set()
 
         for asked in enumerate(self.witnesses(), start=1):
@@ -159,7 +158,7 @@ def _require_line(note: bytes, line: bytes, witness_id: str, keys: Sequence[Veri
     refused: FederationError = Unavailable("the witness has no key")
     for key in keys:
         try:
-            require_cosigned(note, [line], {witness_id: key}, 1)
+            require_cosigned(note, [line], [(witness_id, key)], 1)
         except FederationError as error:
             refused = error
         else:

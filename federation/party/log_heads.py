@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from federation.clock import Clock
+from federation.protocol.anchors import Anchors
 from federation.protocol.log_head import LogHead, Origin, sign_head
 from federation.protocol.merkle import consistency_proof, root
 from federation.protocol.time import Instant
+from federation.protocol.witness_policy import WitnessPolicy
 from federation.store.errors import NotStored, StoredRecordCorrupt
 from federation.store.log import Log
 from federation.store.log_heads import LogHeads
@@ -40,11 +42,12 @@ def public_id(name: str) -> str:
 class OwnLog:
     """The log of this server. Safe for several threads and processes.
 
-    `key_statement` gives KS, of which the cloud has none; `signing_key` the PRK that is active at a moment.
+    `anchors` are of the trust bundle at hand, which says whose cosignatures count. `key_statement` gives KS, of which the cloud
+    has none; `signing_key` the PRK that is active at a moment.
     """
 
     identity: str
-    realm: Callable[[], str]
+    anchors: Callable[[], Anchors]
     log: Log
     heads: LogHeads
     stamps: TimeStamps
@@ -80,7 +83,7 @@ class OwnLog:
 
     def note(self, number: int, size: int, tree_root: bytes, key: SigningKey) -> bytes:
         """Sign a head of this log by a key. Raises HsmError."""
-        return sign_head(LogHead(str(Origin.of(self.realm(), self.identity, number)), size, tree_root), key)
+        return sign_head(LogHead(str(Origin.of(self.anchors().realm, self.identity, number)), size, tree_root), key)
 
     def root(self, size: int) -> bytes:
         """Return the root of the tree when it had so many leaves. Raises NotStored."""
@@ -139,6 +142,20 @@ class OwnLog:
         """Return which members have cosigned a head."""
         return frozenset(it for it in self._lines(head) if not it.startswith(_PUBLIC))
 
+    @property
+    def policy(self) -> WitnessPolicy:
+        """Return the witness policy of now."""
+        return self.anchors().witnesses.newest
+
+    def is_believed(self, head: StoredHead) -> bool:
+        """Return whether as many have cosigned a head as the policy asks for."""
+        return self.policy.is_met(self.cosigners(head), self.identity)
+
+    def newest_believed(self) -> StoredHead | None:
+        """Return the newest head that as many have cosigned as the policy asks for."""
+        policy = self.policy
+        return self.heads.newest_cosigned(policy.cosignatures, policy.hospitals, policy.cloud_id)
+
     def public_cosigners(self, head: StoredHead) -> frozenset[str]:
         """Return which witnesses of the public have cosigned a head, by their names."""
         return frozenset(it.removeprefix(_PUBLIC) for it in self._lines(head) if it.startswith(_PUBLIC))
@@ -161,7 +178,7 @@ class OwnLog:
 
     @property
     def cosigned_at(self) -> Instant | None:
-        """Return when the newest head was last seen to be cosigned by enough witnesses."""
+        """Return when the newest head was last seen to be cosigned by as many as the policy asks for."""
         kept = self.settings.get(_COSIGNED_AT)
         return None if kept is None else int(kept)
 

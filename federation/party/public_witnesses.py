@@ -1,6 +1,6 @@
 """Has the heads of a server's own log cosigned by witnesses of the public, over HTTP (C2SP tlog-witness).
 
-They are nobody's member, so that somebody outside the federation looks on. No quorum counts them: members can't judge them.
+They are nobody's member, so that somebody outside the federation looks on. No policy counts them: members can't judge them.
 """
 
 from collections.abc import Sequence

@@ -44,7 +44,7 @@ class TimeStamping:
         Nothing is kept that a judge would refuse. Raises FieldInvalid, Unavailable, MalformedMessage, TimeStampInvalid;
         StoreError.
         """
-        now, head, newest = self.own.clock(), self.own.heads.newest_cosigned(), self.own.stamps.newest()
+        now, head, newest = self.own.clock(), self.own.newest_believed(), self.own.stamps.newest()
         if head is None or (newest is not None and not self._is_due(head, newest, now)):
             return False
         stated = self.own.key_statement()

@@ -71,8 +71,8 @@ def _of_first_page(own: OwnLog, telling: Telling, covered: int) -> StoredHead | 
 
 
 def _covering(own: OwnLog, size: int) -> StoredHead:
-    """Return the newest cosigned head if it covers so many leaves, else the newest, signed now where none does."""
-    cosigned, number = own.heads.newest_cosigned(), own.log.state().number
+    """Return the newest head that is believed if it covers so many leaves, else the newest, signed now where none does."""
+    cosigned, number = own.newest_believed(), own.log.state().number
     if cosigned is not None and cosigned.number == number and cosigned.size >= size:
         return cosigned
     newest = own.sign_newest()
@@ -81,7 +81,8 @@ def _covering(own: OwnLog, size: int) -> StoredHead:
 
 def _noted(own: OwnLog, head: StoredHead, key: SigningKey) -> tuple[bytes, Sequence[SignedStatement]]:
     """Return a head's note under this key, with the lines of its witnesses, and the statements that these are verified by."""
-    lines = own.heads.cosignatures(head.number, head.size)[:MOST_WITNESSES]
+    kept = own.heads.cosignatures(head.number, head.size)
+    lines = sorted(kept, key=lambda it: not own.policy.counts(it.witness_id))[:MOST_WITNESSES]
     note = head.note
     if not _is_by(note, key):
         # Nothing was logged before, or it was signed by a key that has a successor: the lines below it are of its text.

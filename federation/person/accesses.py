@@ -325,9 +325,10 @@ def ended_words(reason: str) -> str:
 
 
 def proof_words(party_id: str, log: ToldLog) -> str:
-    """Return by what a log is proved."""
-    others = f"cosigned by {len(log.cosigners)}" if log.cosigners else "not cosigned by anybody yet"
-    return f"Proved in the log of {party_id}, head {log.head.head.size}, {others}."
+    """Return by what a log is proved, and whether as many stand by it as the trust bundle asks for."""
+    proved = f"Proved in the log of {party_id}, head {log.head.head.size}"
+    cosigned = f"cosigned by {len(log.cosigners)}, and the federation asks for {log.cosignatures}."
+    return f"{proved}, {cosigned}" if log.is_witnessed else f"{proved}. NOT WITNESSED: {cosigned}"
 
 
 def missing_words(party_id: str, error: FederationError) -> str:

@@ -7,7 +7,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from federation.errors import FederationError, HeadConflict, HeadOlder, LogProofInvalid, MissingField
@@ -25,9 +25,9 @@ from federation.protocol.told_log import (
     LogAuthor,
     ToldLog,
     as_evidence,
-    cosigners_of,
     require_further,
     require_told,
+    witnessed,
 )
 from federation.v1.access_pb2 import AccessEntry, ProvedHead
 from federation.v1.log_pb2 import GetTimeStampResponse
@@ -156,7 +156,7 @@ class LogChecker:
             raise
         if before is None:
             self._known.keep(author.party_id, told.head)
-            told = replace(told, cosigners=cosigners_of(said.head, self._member.verifier(), now=now))
+            told = witnessed(told, said.head, self._member.verifier(), now=now)
         self._keep(told, said.head, patient_id, author, said.key_statement, now)
         return told
 

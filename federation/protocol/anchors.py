@@ -24,6 +24,7 @@ from federation.protocol.parsing import check
 from federation.protocol.revocations import Listed, NothingAtHand, SomeShards, prefix_of
 from federation.protocol.statements import open_statement, peek_statement
 from federation.protocol.time import Instant
+from federation.protocol.witness_policy import WitnessPolicies
 from federation.v1.directory_pb2 import KeyPeriod, TrustBundle
 from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationExcerpt, RevocationHead, SignedStatement
 from keystore.generations import Generation, Generations, State
@@ -154,6 +155,7 @@ class Anchors:
     cloud_keys: KeyHistory
     authorities: tuple[Authority, ...]
     department_classes: frozenset[str]
+    witnesses: WitnessPolicies
     accepts_revoked: bool = False
 
     @classmethod
@@ -167,6 +169,7 @@ class Anchors:
             cloud_keys=KeyHistory.read(bundle.cloud_keys),
             authorities=tuple(map(Authority.of, bundle.medical_authorities)),
             department_classes=frozenset(bundle.department_classes),
+            witnesses=WitnessPolicies.read(bundle),
         )
 
     @property

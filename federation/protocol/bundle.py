@@ -84,6 +84,7 @@ def follow(current: TrustedBundle, signed: SignedStatement) -> TrustedBundle:
         raise BundleBackdated("the trust bundle was made before the one that it follows")  # tb.15
     _require_continued(current.anchors.issuers, following.anchors.issuers, predecessor.issued_at)
     _require_continued(current.anchors.cloud_keys, following.anchors.cloud_keys, predecessor.issued_at)
+    following.anchors.witnesses.require_follow(current.anchors.witnesses, predecessor.issued_at)
     return following
 
 

@@ -90,6 +90,7 @@ def _judged(number: int, case: Case) -> Judgement:
         about=case.about,
         statement=case.statement,
         there_by=case.there_by,
+        witnessed=case.witnessed,
     )
 
 

@@ -1,10 +1,11 @@
 """The kinds of evidence that are heads of logs: accesses below one, a time stamp over one, two that contradict each other."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from federation.errors import (
     FieldInvalid,
+    HeadNotCosigned,
     HeadOlder,
     IdentityMismatch,
     LeafMismatch,
@@ -21,6 +22,7 @@ from federation.protocol.merkle import leaf_hash, require_consistent, require_in
 from federation.protocol.notes import read_note
 from federation.protocol.parsing import parse
 from federation.protocol.statements import peek_statement
+from federation.protocol.time import Instant
 from federation.protocol.time_stamps import peek_stamp, verify_stamp
 from federation.v1.access_pb2 import AccessEntry
 from federation.v1.log_pb2 import GetTimeStampResponse
@@ -141,6 +143,8 @@ def judge_accesses(case: Case) -> Iterator[str]:
     if since:
         yield since
     yield from (f"cosigned by {witness_id} at {moment(at)}" for witness_id, at in lines)
+    newest = max(parse(AccessEntry, case.opening(name)).at for name in names)
+    yield from _witnessed(case, lines, max((at for _, at in lines), default=newest))
     yield from told
     case.refers += sorted(_grants_told(case, names))
     case.leaves_open.append("Whether the log has all that was done: what a node never writes, no log proves.")
@@ -203,6 +207,7 @@ def judge_time(case: Case) -> Iterator[str]:
         yield since
     yield from (f"that one is cosigned by {witness_id} at {moment(at)}" for witness_id, at in lines)
     if not case.stampers:
+        yield from _witnessed(case, lines, max((at for _, at in lines), default=said.latest))
         case.leaves_open.append(
             f"When: a time stamp says by {moment(said.latest)}, but it was not looked at. Give the certificate of "
             f"{said.authority} with --tsa."
@@ -214,6 +219,7 @@ def judge_time(case: Case) -> Iterator[str]:
         partial(verify_stamp, stamp, authored(stamped), case.stampers),
     )  # judge.16
     case.there_by = found.latest
+    yield from _witnessed(case, lines, found.latest)
     case.refers.append((digest(case.exhibit.signature), "it dates the head of"))
     yield f"{found.authority} says that all of this was there by {moment(found.latest)}, and every entry below that head"
     case.leaves_open.append("How long before: a time stamp says until when something was there, not since when.")
@@ -256,9 +262,23 @@ def _cosignatures(case: Case, note: bytes) -> list[tuple[str, int]]:
         if (line.name, line.key_id) not in by_line:
             raise SignatureInvalid("a cosignature is of nobody whose key is shown")  # judge.13
         witness_id, key = by_line[line.name, line.key_id]
-        (cosignature,) = require_cosigned(note, [line.line()], {witness_id: key}, 1)  # judge.13
+        (cosignature,) = require_cosigned(note, [line.line()], [(witness_id, key)], 1)  # judge.13
         cosigned.append((cosignature.witness_id, cosignature.at))
     return cosigned
+
+
+def _witnessed(case: Case, lines: Sequence[tuple[str, Instant]], at: Instant) -> Iterator[str]:
+    """Say whether as many have cosigned a head as the policy of then asks for: told, for the head is its author's word anyway."""
+    try:
+        counted = case.anchors.witnesses.at(at).require_met((it for it, _ in lines), case.exhibit.signer)
+    except HeadNotCosigned as error:
+        case.witnessed = False
+        case.leaves_open.insert(
+            0, f"Whether others saw this log: NOT WITNESSED, {error} by the policy of {moment(at)}."
+        )
+    else:
+        case.witnessed = True
+        yield f"WITNESSED by {', '.join(counted)}: as many as the federation's policy of {moment(at)} asks for"
 
 
 def _witnesses(case: Case) -> list[tuple[str, VerifyingKey]]:

@@ -40,7 +40,8 @@ class Judgement:
     """What became of one exhibit: its checks as far as they went, and, where all hold, what it proves and what it does not.
 
     `name` is H(signature), by which others refer to it, and `statement` H(grant) of a grant; `refers` whom it names so; `session`
-    its TH; `about` is of whom; `there_by` by when a time stamp says that what it names was there.
+    its TH; `about` is of whom; `there_by` by when a time stamp says that what it names was there. `witnessed` says of a log's
+    head whether as many cosigned it as the federation asked for then; None of anything else.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Judgement:
     about: str = ""
     statement: bytes = b""
     there_by: Instant = 0
+    witnessed: bool | None = None
 
     @property
     def holds(self) -> bool:
@@ -87,6 +89,7 @@ class Case:
     about: str = ""
     statement: bytes = b""
     there_by: Instant = 0
+    witnessed: bool | None = None
 
     def check(self, name: str, words: str, look: Callable[[], T]) -> T:
         """Make a check and note how it went. Raises what it raises."""

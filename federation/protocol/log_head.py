@@ -7,11 +7,12 @@ No such text can be a transcript, which begins with "medunion/v1" and a zero, or
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from federation.errors import HeadNotCosigned, IdentityMismatch, NoteMalformed
+from federation.errors import FederationError, HeadNotCosigned, IdentityMismatch, NoteMalformed
 from federation.protocol.merkle import EMPTY_ROOT, LARGEST_SIZE, TreeHead
 from federation.protocol.notes import (
     KEY_ID_BYTES,
@@ -121,17 +122,18 @@ def cosign(note: bytes, signing_key: SigningKey, witness_id: str, now: Instant) 
 
 
 def require_cosigned(
-    note: bytes, lines: Sequence[bytes], keys: Mapping[str, VerifyingKey], quorum: int
+    note: bytes, lines: Sequence[bytes], keys: Iterable[tuple[str, VerifyingKey]], quorum: int
 ) -> tuple[Cosignature, ...]:
-    """Require that so many of these witnesses (id -> key), its author not among them, have cosigned a head; return by whom.
+    """Require that so many of these witnesses, its author not among them, have cosigned a head; return by whom.
 
-    `note` is one that `open_head` took. Lines of others are left alone. Raises NoteMalformed, SignatureInvalid, HeadNotCosigned.
+    `keys` are witnesses' with their ids; one who has two counts once. `note` is one that `open_head` took. Lines of others are
+    left alone. Raises NoteMalformed, SignatureInvalid, HeadNotCosigned.
     """
     text = read_note(note).text
     origin = Origin.read(_read_head(text).origin)
     parts = [read_line(line) for line in lines]  # cosig.1
     found = dict[str, Cosignature]()
-    for witness_id, key in keys.items():
+    for witness_id, key in keys:
         name = origin.name_of(witness_id)
         own = (name, cosigner_key_id(name, key))
         for it in parts:
@@ -141,6 +143,21 @@ def require_cosigned(
     if quorum < 1 or len(found) < quorum:
         raise HeadNotCosigned(f"{len(found)} witnesses have cosigned this head, and {quorum} are asked for")  # cosig.4
     return tuple(found.values())
+
+
+def held_lines(note: bytes, lines: Sequence[bytes], keys: Iterable[tuple[str, VerifyingKey]]) -> dict[str, bytes]:
+    """Return by witness the line that holds as its cosignature of a head, one for each, none of the log's author.
+
+    Others are passed over: they are anybody's. Raises NoteMalformed for a note that is none.
+    """
+    read_note(note)
+    found = dict[str, bytes]()
+    for witness_id, key in keys:
+        for line in lines:
+            with suppress(FederationError):
+                require_cosigned(note, [line], [(witness_id, key)], 1)
+                found.setdefault(witness_id, line)
+    return found
 
 
 def cosigned_at(line: bytes) -> Instant:

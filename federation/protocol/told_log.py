@@ -19,7 +19,7 @@ from federation.errors import (
     LogProofInvalid,
 )
 from federation.protocol.access_log import event_of
-from federation.protocol.log_head import LogHead, Origin, open_head, peek_head, require_cosigned
+from federation.protocol.log_head import LogHead, Origin, held_lines, open_head, peek_head
 from federation.protocol.log_leaf import access_leaf
 from federation.protocol.merkle import leaf_hash, require_consistent, require_included
 from federation.protocol.notes import read_note, text_key_id
@@ -55,10 +55,11 @@ class KnownHead:
 
 @dataclass(frozen=True)
 class ToldLog:
-    """What a log told of a patient, each entry proved below this head, the newest first; and which witnesses cosigned that.
+    """What a log told of a patient, each entry proved below this head, the newest first.
 
-    `begins_anew` says that this log is another than the one remembered: nothing proves what became of that one. Older entries,
-    which were not asked for, are before the leaf `older`; None where there are none. `asked_at` is when it was asked.
+    `cosigners` are those of that head that count by the witness policy, which asks for so many `cosignatures`. `begins_anew`
+    says that this log is another than the one remembered: nothing proves what became of that one. Older entries, which were not
+    asked for, are before the leaf `older`; None where there are none. `asked_at` is when it was asked.
     """
 
     entries: tuple[AccessEntry, ...]
@@ -67,6 +68,12 @@ class ToldLog:
     begins_anew: bool = False
     older: int | None = None
     asked_at: Instant = 0
+    cosignatures: int = 1
+
+    @property
+    def is_witnessed(self) -> bool:
+        """Return whether as many have cosigned the head as the federation asks for."""
+        return len(self.cosigners) >= self.cosignatures
 
     @property
     def untold(self) -> int:
@@ -85,7 +92,7 @@ def require_told(
     known: KnownHead | None,
     older: int | None = None,
 ) -> ToldLog:
-    """Check what a log told of a patient, where this head of it is remembered. Its cosigners are looked at by `cosigners_of`.
+    """Check what a log told of a patient, where this head of it is remembered. Its cosigners are looked at by `witnessed`.
 
     By its word older entries are before the leaf `older`.
 
@@ -125,9 +132,14 @@ def require_further(
     return replace(before, entries=before.entries + page.entries, older=older)
 
 
-def cosigners_of(head: ProvedHead, verifier: Verifier, *, now: Instant) -> tuple[str, ...]:
-    """Return whose cosignature under a head holds: of the hospitals whose statements came along, and of the public cloud."""
-    return tuple(sorted(_cosigned(head, verifier, now)))
+def witnessed(told: ToldLog, head: ProvedHead, verifier: Verifier, *, now: Instant) -> ToldLog:
+    """Return what was told with who has cosigned its head, as far as they count by the policy of now, and how many it asks for.
+
+    Who may are the hospitals whose statements came along, and the public cloud; a line that does not hold counts nothing.
+    """
+    policy, author_id = verifier.anchors.witnesses.newest, Origin.read(told.head.head.origin).author_id
+    cosigners = policy.counted(_cosigned(head, verifier, now), author_id)
+    return replace(told, cosigners=cosigners, cosignatures=policy.cosignatures)
 
 
 def as_evidence(head: ProvedHead, author: LogAuthor, verifier: Verifier, *, now: Instant) -> ProvedHead:
@@ -153,16 +165,9 @@ def _witnesses(head: ProvedHead, verifier: Verifier, now: Instant) -> dict[str, 
 
 def _cosigned(head: ProvedHead, verifier: Verifier, now: Instant) -> dict[str, bytes]:
     """Return the line of each witness under a head whose cosignature holds."""
-    keys = {verifier.anchors.cloud_id: verifier.anchors.cloud_key_at(now)}
-    keys |= {witness_id: party.key for witness_id, party in _witnesses(head, verifier, now).items()}
-    lines = [it.line() for it in read_note(head.note).signatures]
-    found = dict[str, bytes]()
-    for witness_id, key in keys.items():
-        for line in lines:
-            with suppress(FederationError):
-                require_cosigned(head.note, [line], {witness_id: key}, 1)
-                found.setdefault(witness_id, line)
-    return found
+    keys = [(verifier.anchors.cloud_id, verifier.anchors.cloud_key_at(now))]
+    keys += [(witness_id, party.key) for witness_id, party in _witnesses(head, verifier, now).items()]
+    return held_lines(head.note, [it.line() for it in read_note(head.note).signatures], keys)
 
 
 def _require_order(entries: Sequence[AccessEntry]) -> None:

@@ -1,6 +1,7 @@
 """The signed heads of a log, and the lines of witnesses under them: few of many, for a later head shows all below it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ _NEWEST = sa.select(log_heads).order_by(log_heads.c.number.desc(), log_heads.c.s
 
 
 class LogHeads:
-    """The heads of the own log: the newest, and of each hour of before the first, and the first that a witness cosigned."""
+    """The heads of the own log: the newest, and of each hour of before the first, and the first with one, two, three... lines."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -35,9 +36,9 @@ class LogHeads:
         """Return the newest head."""
         return self._first(_NEWEST)
 
-    def newest_cosigned(self) -> StoredHead | None:
-        """Return the newest head that a witness cosigned."""
-        return self._first(_NEWEST.where(_is_cosigned()))
+    def newest_cosigned(self, least: int, hospitals: Collection[str] | None, cloud_id: str | None) -> StoredHead | None:
+        """Return the newest head under which at least so many lines are of these hospitals, None for any, and of this cloud."""
+        return self._first(_NEWEST.where(_cosignatures(hospitals, cloud_id) >= least))
 
     def size_cosigned(self, number: int, witness_id: str) -> int:
         """Return the size of the largest head that a witness cosigned; 0 for none."""
@@ -75,7 +76,7 @@ class LogHeads:
 
     def sweep(self, *, before: int) -> int:
         """Forget what need not be kept of the heads that were signed before a time, and say how many those were."""
-        cosigned = {(row.number, row.size) for row in self._cosigned()}
+        cosigned = Counter((row.number, row.size) for row in self._cosigned())
         newest = self.newest()
         superseded = [head for head in _superseded(self.all(), cosigned) if head.at < before and head != newest]
         if superseded:
@@ -101,16 +102,23 @@ class LogHeads:
         return None if row is None else StoredHead(**row)
 
 
-def _is_cosigned() -> sa.ColumnElement[bool]:
+def _cosignatures(hospitals: Collection[str] | None, cloud_id: str | None) -> sa.ScalarSelect[int]:
+    """Return how many lines under a head count; none is kept of the log's own node."""
     c = log_cosignatures.c
-    return sa.exists().where(c.number == log_heads.c.number, c.size == log_heads.c.size)
+    is_hospital = c.witness_id.startswith("H:", autoescape=True)
+    counts = is_hospital if hospitals is None else c.witness_id.in_(hospitals)
+    if cloud_id is not None:
+        counts |= c.witness_id == cloud_id
+    of_head = c.number == log_heads.c.number, c.size == log_heads.c.size
+    return sa.select(sa.func.count()).where(*of_head, counts).scalar_subquery()
 
 
-def _superseded(heads: Iterable[StoredHead], cosigned: set[tuple[int, int]]) -> Iterator[StoredHead]:
-    """Yield the heads that are neither the first of their hour nor the first cosigned one."""
-    seen = set[tuple[int, int, bool]]()
+def _superseded(heads: Iterable[StoredHead], cosigned: Mapping[tuple[int, int], int]) -> Iterator[StoredHead]:
+    """Yield the heads that are neither the first of their hour nor the first with so many lines."""
+    seen = set[tuple[int, int, int]]()
     for head in heads:
-        kinds = {(head.number, head.at // _HOUR_MS, it) for it in (False, (head.number, head.size) in cosigned)}
+        lines = cosigned.get((head.number, head.size), 0)
+        kinds = {(head.number, head.at // _HOUR_MS, it) for it in range(lines + 1)}
         if kinds <= seen:
             yield head
         seen |= kinds

@@ -124,6 +124,55 @@ class KeyPeriod(_message.Message):
 Global___KeyPeriod: _TypeAlias = KeyPeriod  # noqa: Y015
 
 @_typing.final
+class WitnessPolicy(_message.Message):
+    """Who stands by logs from a moment on: whose cosignatures of a head count, and how many of them its readers ask for. The log's
+    own node counts never, and everybody once.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    COSIGNATURES_FIELD_NUMBER: _builtins.int
+    HOSPITALS_FIELD_NUMBER: _builtins.int
+    PUBLIC_CLOUD_FIELD_NUMBER: _builtins.int
+    not_before: _builtins.int
+    """Since when; of the first 0. It holds until the next one does."""
+    cosignatures: _builtins.int
+    """k: 1 to 8, and where hospitals are named fewer than count, since of one who counts the own log is to have k others."""
+    public_cloud: _builtins.bool
+    """Whether the public cloud counts."""
+    @_builtins.property
+    def hospitals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The hospitals that count, or the one entry "*": every one that is registered. None means none."""
+
+    def __init__(
+        self,
+        *,
+        not_before: _builtins.int | None = ...,
+        cosignatures: _builtins.int | None = ...,
+        hospitals: _abc.Iterable[_builtins.str] | None = ...,
+        public_cloud: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cosignatures", b"_cosignatures", "_not_before", b"_not_before", "_public_cloud", b"_public_cloud", "cosignatures", b"cosignatures", "not_before", b"not_before", "public_cloud", b"public_cloud"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cosignatures", b"_cosignatures", "_not_before", b"_not_before", "_public_cloud", b"_public_cloud", "cosignatures", b"cosignatures", "hospitals", b"hospitals", "not_before", b"not_before", "public_cloud", b"public_cloud"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cosignatures: _TypeAlias = _typing.Literal["cosignatures"]  # noqa: Y015
+    _WhichOneofArgType__cosignatures: _TypeAlias = _typing.Literal["_cosignatures", b"_cosignatures"]  # noqa: Y015
+    _WhichOneofReturnType__not_before: _TypeAlias = _typing.Literal["not_before"]  # noqa: Y015
+    _WhichOneofArgType__not_before: _TypeAlias = _typing.Literal["_not_before", b"_not_before"]  # noqa: Y015
+    _WhichOneofReturnType__public_cloud: _TypeAlias = _typing.Literal["public_cloud"]  # noqa: Y015
+    _WhichOneofArgType__public_cloud: _TypeAlias = _typing.Literal["_public_cloud", b"_public_cloud"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cosignatures) -> _WhichOneofReturnType__cosignatures | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__not_before) -> _WhichOneofReturnType__not_before | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__public_cloud) -> _WhichOneofReturnType__public_cloud | None: ...
+
+Global___WitnessPolicy: _TypeAlias = WitnessPolicy  # noqa: Y015
+
+@_typing.final
 class TrustBundle(_message.Message):
     """Label "tb", signed by PRK_C: the roots of all checks. The first is handed over by hand (as a file) and pinned by its
     digest; each later one is signed by a cloud key that its predecessor names as active or prepared, and follows it in number.
@@ -143,6 +192,7 @@ class TrustBundle(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     ISSUED_AT_FIELD_NUMBER: _builtins.int
     OFFLINE_GRACE_SECONDS_FIELD_NUMBER: _builtins.int
+    WITNESS_POLICIES_FIELD_NUMBER: _builtins.int
     realm: _builtins.str
     """Names the federation; separates biometric passwords of different federations."""
     cloud_id: _builtins.str
@@ -179,6 +229,10 @@ class TrustBundle(_message.Message):
     def department_classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The published list of department classes."""
 
+    @_builtins.property
+    def witness_policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___WitnessPolicy]:
+        """Who stands by logs, and stood by them: the policies in the order of their beginnings, the last one of now. At least one."""
+
     def __init__(
         self,
         *,
@@ -194,10 +248,11 @@ class TrustBundle(_message.Message):
         sequence: _builtins.int | None = ...,
         issued_at: _builtins.int | None = ...,
         offline_grace_seconds: _builtins.int | None = ...,
+        witness_policies: _abc.Iterable[Global___WitnessPolicy] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cloud_address", b"_cloud_address", "_cloud_id", b"_cloud_id", "_cloud_peer_address", b"_cloud_peer_address", "_issued_at", b"_issued_at", "_offline_grace_seconds", b"_offline_grace_seconds", "_realm", b"_realm", "_sequence", b"_sequence", "cloud_address", b"cloud_address", "cloud_id", b"cloud_id", "cloud_peer_address", b"cloud_peer_address", "issued_at", b"issued_at", "offline_grace_seconds", b"offline_grace_seconds", "realm", b"realm", "sequence", b"sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloud_address", b"_cloud_address", "_cloud_id", b"_cloud_id", "_cloud_peer_address", b"_cloud_peer_address", "_issued_at", b"_issued_at", "_offline_grace_seconds", b"_offline_grace_seconds", "_realm", b"_realm", "_sequence", b"_sequence", "cloud_address", b"cloud_address", "cloud_id", b"cloud_id", "cloud_keys", b"cloud_keys", "cloud_peer_address", b"cloud_peer_address", "department_classes", b"department_classes", "issued_at", b"issued_at", "issuers", b"issuers", "medical_authorities", b"medical_authorities", "offline_grace_seconds", b"offline_grace_seconds", "realm", b"realm", "sequence", b"sequence", "tls_ca_certificates", b"tls_ca_certificates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cloud_address", b"_cloud_address", "_cloud_id", b"_cloud_id", "_cloud_peer_address", b"_cloud_peer_address", "_issued_at", b"_issued_at", "_offline_grace_seconds", b"_offline_grace_seconds", "_realm", b"_realm", "_sequence", b"_sequence", "cloud_address", b"cloud_address", "cloud_id", b"cloud_id", "cloud_keys", b"cloud_keys", "cloud_peer_address", b"cloud_peer_address", "department_classes", b"department_classes", "issued_at", b"issued_at", "issuers", b"issuers", "medical_authorities", b"medical_authorities", "offline_grace_seconds", b"offline_grace_seconds", "realm", b"realm", "sequence", b"sequence", "tls_ca_certificates", b"tls_ca_certificates", "witness_policies", b"witness_policies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cloud_address: _TypeAlias = _typing.Literal["cloud_address"]  # noqa: Y015
     _WhichOneofArgType__cloud_address: _TypeAlias = _typing.Literal["_cloud_address", b"_cloud_address"]  # noqa: Y015

@@ -35,7 +35,7 @@ def witnessed(logs: LogLab, identity: str) -> tuple[LogNode, list[LogNode]]:
     """A node whose three entries two others have cosigned."""
     node, others = logs[identity], logs.others(identity)[:2]
     node.write(*PAST)
-    assert node.cosigning(*others, quorum=2).push()
+    assert node.cosigning(*others, cosignatures=2).push()
     return node, [logs[it] for it in others]
 
 
@@ -176,7 +176,7 @@ def test_honest_logs_are_cosigned_by_all_and_nothing_is_found(logs: LogLab) -> N
     for round_ in range(3):
         for identity in NODES:
             logs[identity].write(f"entry {round_}", "another")
-            assert logs[identity].cosigning(*logs.others(identity), quorum=5).push()
+            assert logs[identity].cosigning(*logs.others(identity), cosignatures=5).push()
         for identity in NODES:
             others = logs.others(identity)
             assert logs[identity].following(*others, asked=others[:2]).look() == {}
@@ -259,7 +259,7 @@ def test_restored_witness_cosigns_no_fork_that_begins_behind_its_backup(logs: Lo
     backup = restored.witness.witnessed.of("H:delta")
     fork = node.another(*PAST, "nothing was read")
     node.write("read in the night")
-    assert node.cosigning(restored.identity, other.identity, quorum=2).push()
+    assert node.cosigning(restored.identity, other.identity, cosignatures=2).push()
     kept = restored.witness.witnessed
     kept.advance(backup, kept.of("H:delta"))
     assert node.cosigning(restored.identity, own=fork).push()  # it succeeds, where nobody doubts what was restored

@@ -90,7 +90,8 @@ def test_page_says_what_is_proved_what_one_side_has_what_is_older_and_that_a_log
         checked = page.get_by_text("Checked on this device")
         checked.focus()
         page.keyboard.press("Enter")
-        proved = re.compile(r"Proved in the log of H:a, head \d+, (cosigned by \d+|not cosigned by anybody yet)\.")
+        asked = r"cosigned by \d+, and the federation asks for 1\."
+        proved = re.compile(rf"Proved in the log of H:a, head \d+(, |\. NOT WITNESSED: ){asked}")
         expect(page.get_by_text(proved)).to_be_visible()
         expect(page.get_by_text("Proved in the log of C:union")).to_be_visible()
         proof = alone.locator("summary")

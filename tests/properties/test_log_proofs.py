@@ -93,7 +93,7 @@ def test_a_head_with_any_bit_flipped_is_refused(bit: int) -> None:
 @given(st.integers(0, 8 * len(LINE) - 1))
 def test_a_cosignature_with_any_bit_flipped_is_refused(bit: int) -> None:
     with pytest.raises(FederationError):
-        require_cosigned(NOTE, [flipped(LINE, bit)], {"H:beta": BETA.verifying_key}, 1)
+        require_cosigned(NOTE, [flipped(LINE, bit)], [("H:beta", BETA.verifying_key)], 1)
 
 
 @settings(deadline=None)

@@ -1,10 +1,12 @@
 """The trust bundles of the vectors: a chain over a rotation of s and PRK_C, and successors that nobody may follow."""
 
 from collections.abc import Callable
+from typing import Any
 
 from federation.errors import FederationError
 from federation.protocol.bundle import TrustedBundle, follow, follow_all, pin
-from federation.v1.directory_pb2 import KeyPeriod, MedicalAuthority, TrustBundle
+from federation.v1.directory_pb2 import KeyPeriod, MedicalAuthority, TrustBundle, WitnessPolicy
+from tests.policies import stated
 from tests.vectors import spec
 from tests.vectors.draws import Json, Stream
 from tests.vectors.software import NOW, ROTATED_AT, Cast, signed
@@ -39,12 +41,15 @@ def chain(cloud: Json, authorities: list[Json]) -> list[Json]:
         sequence=1,
         issued_at=NOW - 2 * HOUR_MS,
         offline_grace_seconds=7 * 24 * 3600,
+        witness_policies=[stated()],
     )
     second = _after(first, PREPARED_AT)
     second.issuers.add(verifying_key=new)
     second.cloud_keys.add(verifying_key=active)
+    second.witness_policies.append(stated(2, ["H:general", "H:north"], not_before=first.issued_at + 1))
     second.medical_authorities[0].crl_url = "https://lists.example/chamber-1a2b3c4d.crl"
     third = _after(second, ROTATED_AT)
+    third.witness_policies.append(stated(not_before=PREPARED_AT))
     for periods in (third.issuers, third.cloud_keys):
         periods[0].not_after = periods[1].not_before = ROTATED_AT
     keys = ("retired_signing_key", "retired_signing_key", "signing_key")
@@ -59,7 +64,7 @@ def vectors(cast: Cast) -> list[Json]:
             zip(("founding", "prepared", "activated"), cast.data["trust_bundles"], strict=True)
         )
     ]
-    refused = [_refused(cast, *case) for case in _cases(cast)]
+    refused = [_refused(cast, *case) for case in (*_cases(cast), *_policies(cast))]
     high = _refused(
         cast, "signed with the high s", 3, cast.data["cloud"]["signing_key"], _nothing, "BUNDLE_SIGNER_UNKNOWN"
     )
@@ -108,6 +113,55 @@ def _cases(cast: Cast) -> list[tuple[str, int, str, Change, str]]:
         ("two issuers for one time", 3, active, overlap, "BUNDLE_INVALID"),
         ("an issuer over no point", 3, active, over_no_point, "INVALID_POINT"),
         ("revoked without a successor", 3, active, revoke_unended, "BUNDLE_INVALID"),
+    ]
+
+
+def _policies(cast: Cast) -> list[tuple[str, int, str, Change, str]]:
+    active = cast.data["cloud"]["signing_key"]
+
+    def policies(*wanted: WitnessPolicy) -> Change:
+        def state(bundle: TrustBundle) -> None:
+            del bundle.witness_policies[:]
+            bundle.witness_policies.extend(wanted)
+
+        return state
+
+    def policy(*said: Any, **more: Any) -> Change:
+        return lambda bundle: bundle.witness_policies.append(stated(*said, not_before=NOW, **more))
+
+    old = TrustBundle.FromString(signed(cast.data["trust_bundles"][2]).statement).witness_policies
+    moved = stated(2, ["H:general", "H:north"], not_before=old[1].not_before + 1)
+
+    return [
+        ("no witness policy", 3, active, policies(), "BUNDLE_INVALID"),
+        ("no witness policy of the beginning", 3, active, policies(*old[1:]), "BUNDLE_INVALID"),
+        ("witness policies in another order", 3, active, policies(old[0], old[2], old[1]), "BUNDLE_INVALID"),
+        ("two witness policies of one time", 3, active, policies(*old, old[2]), "BUNDLE_INVALID"),
+        ("a witness policy that lies ahead", 3, active, policies(*old, stated(not_before=NOW + 1)), "BUNDLE_INVALID"),
+        ("no cosignature", 3, active, policy(0), "BUNDLE_INVALID"),
+        ("nine cosignatures", 3, active, policy(9), "BUNDLE_INVALID"),
+        ("as many cosignatures as witnesses", 3, active, policy(3, ["H:general", "H:north"]), "BUNDLE_INVALID"),
+        ("the public cloud alone as a witness", 3, active, policy(1, []), "BUNDLE_INVALID"),
+        ("no witness at all", 3, active, policy(1, [], public_cloud=False), "BUNDLE_INVALID"),
+        ("a witness twice", 3, active, policy(1, ["H:north", "H:north"]), "BUNDLE_INVALID"),
+        ("a witness beside all", 3, active, policy(1, ["*", "H:north"]), "BUNDLE_INVALID"),
+        ("a doctor as a witness", 3, active, policy(1, ["D:roe", "H:north"]), "FIELD_INVALID"),
+        ("a witness policy left out", 3, active, policies(*old[:2]), "BUNDLE_REWRITES_HISTORY"),
+        ("a witness policy of before moved", 3, active, policies(old[0], moved, old[2]), "BUNDLE_REWRITES_HISTORY"),
+        (
+            "a witness policy of before asking less",
+            3,
+            active,
+            policies(old[0], stated(not_before=old[1].not_before), old[2]),
+            "BUNDLE_REWRITES_HISTORY",
+        ),
+        (
+            "a new witness policy of the past",
+            2,
+            active,
+            policies(*old[:2], stated(not_before=PREPARED_AT - 1)),
+            "BUNDLE_REWRITES_HISTORY",
+        ),
     ]
 
 

@@ -108,6 +108,7 @@ class Author:
         return {"id": self.identity, "verifying_key": self.public.hex()}
 
 
+OTHER_CLOUD = Author("C:other")
 LOG, STRANGER, WITNESSES = Author(ALPHA), Author(ALPHA, "a stranger"), [Author(BETA), Author(UNION), Author(LAB)]
 
 
@@ -140,7 +141,16 @@ def head_text(size: int, leaves: Sequence[bytes] = TREE) -> bytes:
 
 def vectors() -> list[Json]:
     """Every vector of the log, by its kind."""
-    return [*_origins(), *_leaves(), *_inclusions(), *_consistencies(), *_heads(), *_cosigned(), *_witnessed()]
+    return [
+        *_origins(),
+        *_leaves(),
+        *_inclusions(),
+        *_consistencies(),
+        *_heads(),
+        *_cosigned(),
+        *_believed(),
+        *_witnessed(),
+    ]
 
 
 ARCHIVED = [leaf(b"leaf %d" % number) for number in range(300)]
@@ -447,6 +457,9 @@ def _cosigned() -> Iterator[Json]:
         ("a witness under another realm", [beta.cosignature(u64(1) + spelt, f"elsewhere/{BETA}")], 1),
     ]:
         yield _cosigning(f"cosigned by {name}", "HEAD_NOT_COSIGNED", note, lines, quorum)
+    renewed = Author(BETA, "a second key")
+    by_both = [by_beta, renewed.cosigned(signed)]
+    yield _cosigning("cosigned by one witness by two keys", "HEAD_NOT_COSIGNED", note, by_both, 2, renewed)
     for name, line in {
         "of another head": beta.cosigned(head_text(12)),
         "of a fork": beta.cosigned(head_text(13, FORK)),
@@ -466,10 +479,57 @@ def _cosigned() -> Iterator[Json]:
         yield _cosigning(f"cosignature {name}", "NOTE_MALFORMED", note, [by_union, line], 1)
 
 
-def _cosigning(name: str, expect: str, note: bytes, lines: Sequence[bytes], quorum: int) -> Json:
-    witnesses = [it.as_witness for it in (*WITNESSES, LOG)]
+def _cosigning(name: str, expect: str, note: bytes, lines: Sequence[bytes], quorum: int, *more: Author) -> Json:
+    witnesses = [it.as_witness for it in (*WITNESSES, LOG, *more)]
     fields = {"note": note.hex(), "lines": [it.hex() for it in lines], "witnesses": witnesses, "quorum": quorum}
     return _vector("cosigned", name, expect, **fields)
+
+
+def _believed() -> Iterator[Json]:
+    """Heads by a witness policy: who counts of those whose lines stand under them, or that they are too few."""
+    signed = head_text(13)
+    beta, union, _ = WITNESSES
+    renewed, stranger = Author(BETA, "a second key"), Author(BETA, "a stranger")
+    by_beta, by_union, by_lab = (it.cosigned(signed) for it in WITNESSES)
+    everybody, named = {"hospitals": ["*"], "public_cloud": True}, {"hospitals": [ALPHA, BETA], "public_cloud": True}
+    spoilt = union.cosigned(signed, 7, claimed=8)
+    for name, policy, k, lines, counted in [
+        ("one of everybody", everybody, 1, [by_beta], [BETA]),
+        ("two of everybody", everybody, 2, [by_union, by_beta], [UNION, BETA]),
+        ("more than are asked for", everybody, 1, [by_beta, by_union], [UNION, BETA]),
+        ("two of whom it names", named, 2, [by_union, by_beta], [UNION, BETA]),
+        (
+            "one, beside lines that are nobody's",
+            everybody,
+            1,
+            [spoilt, stranger.cosigned(signed), b"", by_beta],
+            [BETA],
+        ),
+        ("one who is not named, and one who is", named, 1, [by_lab, by_beta], [BETA]),
+        ("one by two keys", everybody, 1, [by_beta, renewed.cosigned(signed)], [BETA]),
+    ]:
+        yield _belief(f"believed by {name}", "success", signed, lines, policy, k) | {"counted": counted}
+    for name, policy, k, lines in [
+        ("nobody", everybody, 1, []),
+        ("one fewer than are asked for", everybody, 3, [by_beta, by_union]),
+        ("one member twice", everybody, 2, [by_beta, beta.cosigned(signed, 7)]),
+        ("one member by two keys", everybody, 2, [by_beta, renewed.cosigned(signed)]),
+        ("its author and another", everybody, 2, [LOG.cosigned(signed), by_beta]),
+        ("a witness that was withdrawn", named, 2, [by_beta, by_lab]),
+        ("a public cloud that does not count", named | {"public_cloud": False}, 1, [by_union]),
+        ("hospitals where none counts", everybody | {"hospitals": []}, 1, [by_beta]),
+        ("a stranger under a witness's name", everybody, 1, [stranger.cosigned(signed)]),
+        ("who cosigned a fork", everybody, 1, [beta.cosigned(head_text(13, FORK))]),
+        ("another federation's cloud", everybody, 1, [OTHER_CLOUD.cosigned(signed)]),
+    ]:
+        yield _belief(f"not believed by {name}", "HEAD_NOT_COSIGNED", signed, lines, policy, k)
+
+
+def _belief(name: str, expect: str, signed: bytes, lines: Sequence[bytes], policy: Json, cosignatures: int) -> Json:
+    witnesses = [it.as_witness for it in (*WITNESSES, LOG, Author(BETA, "a second key"), OTHER_CLOUD)]
+    fields = {"note": LOG.note(signed).hex(), "lines": [it.hex() for it in lines], "witnesses": witnesses}
+    fields |= {"cloud_id": UNION, "policy": {"cosignatures": cosignatures, **policy}}
+    return _vector("believed", name, expect, **fields)
 
 
 def _witnessed() -> Iterator[Json]:

@@ -6,6 +6,7 @@ from federation.protocol.log_head import Origin, open_head, require_cosigned
 from federation.protocol.log_leaf import access_leaf, event_leaf, require_leaf
 from federation.protocol.merkle import TreeHead, require_consistent, require_included
 from federation.protocol.witness import ShownHead, WitnessState, next_state
+from federation.protocol.witness_policy import WitnessPolicy, require_believed
 from keystore.identities import PatientId
 from keystore.signatures import VerifyingKey
 from tests.vectors.draws import Json
@@ -75,6 +76,15 @@ def _replay_head(vector: Json) -> None:
     assert (str(head.size), head.root.hex()) == (vector["size"], vector["root"])
 
 
+def _replay_believed(vector: Json) -> None:
+    keys = [(it["id"], VerifyingKey(_bytes(it, "verifying_key"))) for it in vector["witnesses"]]
+    stated = vector["policy"]
+    hospitals = None if stated["hospitals"] == ["*"] else frozenset(stated["hospitals"])
+    policy = WitnessPolicy(0, stated["cosignatures"], hospitals, vector["cloud_id"] if stated["public_cloud"] else None)
+    found = require_believed(_bytes(vector, "note"), _many(vector, "lines"), keys, policy)
+    assert list(found) == vector["counted"]
+
+
 def _replay_cosigned(vector: Json) -> None:
     keys = {it["id"]: VerifyingKey(_bytes(it, "verifying_key")) for it in vector["witnesses"]}
     found = require_cosigned(_bytes(vector, "note"), _many(vector, "lines"), keys, vector["quorum"])
@@ -98,5 +108,6 @@ _REPLAYS = {
     "consistency": _replay_consistency,
     "head": _replay_head,
     "cosigned": _replay_cosigned,
+    "believed": _replay_believed,
     "witness": _replay_witness,
 }

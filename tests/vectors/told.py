@@ -14,7 +14,7 @@ from federation.protocol.log_head import LogHead, Origin, cosign, peek_head, sig
 from federation.protocol.log_leaf import access_leaf
 from federation.protocol.merkle import NodeReader, consistency_proof, leaf_hash, root
 from federation.protocol.notes import read_note
-from federation.protocol.told_log import KnownHead, LogAuthor, cosigners_of, require_further, require_told
+from federation.protocol.told_log import KnownHead, LogAuthor, ToldLog, require_further, require_told, witnessed
 from federation.protocol.verifier import Verifier
 from federation.v1.access_pb2 import ACCESS_GROUND_OWN, ACCESS_KIND_STORE, AccessEntry, ProvedHead
 from federation.v1.statement_pb2 import SignedStatement
@@ -232,8 +232,8 @@ def _wrong(hospital: Writer, cloud: Writer, read: NodeReader) -> list[tuple[str,
     ]
 
 
-def outcome(vector: Json, verifier: Verifier) -> tuple[str, list[str], bool, int]:
-    """What the code says: success or why not, who cosigned, whether the log began anew, how many it counts and doesn't tell."""
+def outcome(vector: Json, verifier: Verifier) -> tuple[str, ToldLog | None]:
+    """What the code says: success and what was told, or why not."""
     head = ProvedHead.FromString(bytes.fromhex(vector["head"]))
     known = bytes.fromhex(vector["known_note"])
     key = VerifyingKey(bytes.fromhex(vector["verifying_key"]))
@@ -248,8 +248,8 @@ def outcome(vector: Json, verifier: Verifier) -> tuple[str, list[str], bool, int
             checked = require_further(*_read(vector), patient_id, author, first, vector["older"])
             assert checked.entries == (*_read(before)[0], *_read(vector)[0])
     except FederationError as error:
-        return error.reason, [], False, 0
-    return "success", list(cosigners_of(head, verifier, now=vector["now"])), checked.begins_anew, checked.untold
+        return error.reason, None
+    return "success", witnessed(checked, head, verifier, now=vector["now"])
 
 
 def _read(answer: Json) -> tuple[list[AccessEntry], ProvedHead]:
@@ -278,12 +278,12 @@ def _vector(name: str, writer: Writer, answer: Answer, world: World, expect: str
         **_written(answer),
         "before": None if answer.before is None else _written(answer.before),
     }
-    said, cosigners, begins_anew, untold = outcome(vector, world.verifier)
+    said, told_ = outcome(vector, world.verifier)
     assert said == expect, f"{name}: the code says {said}, the vector {expect}"
-    if expect == "success":
+    if told_ is not None:
         head = peek_head(answer.head.note)
-        vector |= {"size": head.size, "root": head.root.hex(), "cosigners": cosigners}
-        vector |= {"begins_anew": begins_anew, "untold": untold}
+        vector |= {"size": head.size, "root": head.root.hex(), "cosigners": list(told_.cosigners)}
+        vector |= {"witnessed": told_.is_witnessed, "begins_anew": told_.begins_anew, "untold": told_.untold}
     return vector
 
 

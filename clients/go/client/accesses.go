@@ -197,7 +197,7 @@ func (p *Patient) checked(said logAnswer, before *protocol.ToldLog) (told *proto
 	if err != nil || before != nil {
 		return told, err
 	}
-	told.Cosigners = p.Member.Verifier().Cosigners(said.head, p.Member.clock())
+	told.Cosigners, told.Cosignatures = p.Member.Verifier().Witnessed(said.head, p.Member.clock())
 	if home.state.KnownLogs == nil {
 		home.state.KnownLogs = map[string][]byte{}
 	}

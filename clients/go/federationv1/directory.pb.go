@@ -178,6 +178,80 @@ func (x *KeyPeriod) GetRevokedAt() uint64 {
 	return 0
 }
 
+// Who stands by logs from a moment on: whose cosignatures of a head count, and how many of them its readers ask for. The log's
+// own node counts never, and everybody once.
+type WitnessPolicy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Since when; of the first 0. It holds until the next one does.
+	NotBefore *uint64 `protobuf:"varint,1,opt,name=not_before,json=notBefore,proto3,oneof" json:"not_before,omitempty"`
+	// k: 1 to 8, and where hospitals are named fewer than count, since of one who counts the own log is to have k others.
+	Cosignatures *uint32 `protobuf:"varint,2,opt,name=cosignatures,proto3,oneof" json:"cosignatures,omitempty"`
+	// The hospitals that count, or the one entry "*": every one that is registered. None means none.
+	Hospitals []string `protobuf:"bytes,3,rep,name=hospitals,proto3" json:"hospitals,omitempty"`
+	// Whether the public cloud counts.
+	PublicCloud   *bool `protobuf:"varint,4,opt,name=public_cloud,json=publicCloud,proto3,oneof" json:"public_cloud,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WitnessPolicy) Reset() {
+	*x = WitnessPolicy{}
+	mi := &file_federation_v1_directory_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WitnessPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WitnessPolicy) ProtoMessage() {}
+
+func (x *WitnessPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_directory_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WitnessPolicy.ProtoReflect.Descriptor instead.
+func (*WitnessPolicy) Descriptor() ([]byte, []int) {
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *WitnessPolicy) GetNotBefore() uint64 {
+	if x != nil && x.NotBefore != nil {
+		return *x.NotBefore
+	}
+	return 0
+}
+
+func (x *WitnessPolicy) GetCosignatures() uint32 {
+	if x != nil && x.Cosignatures != nil {
+		return *x.Cosignatures
+	}
+	return 0
+}
+
+func (x *WitnessPolicy) GetHospitals() []string {
+	if x != nil {
+		return x.Hospitals
+	}
+	return nil
+}
+
+func (x *WitnessPolicy) GetPublicCloud() bool {
+	if x != nil && x.PublicCloud != nil {
+		return *x.PublicCloud
+	}
+	return false
+}
+
 // Label "tb", signed by PRK_C: the roots of all checks. The first is handed over by hand (as a file) and pinned by its
 // digest; each later one is signed by a cloud key that its predecessor names as active or prepared, and follows it in number.
 type TrustBundle struct {
@@ -207,13 +281,15 @@ type TrustBundle struct {
 	IssuedAt *uint64 `protobuf:"varint,11,opt,name=issued_at,json=issuedAt,proto3,oneof" json:"issued_at,omitempty"`
 	// How long it may be used, in seconds, without a revocation list that names it as the newest.
 	OfflineGraceSeconds *uint32 `protobuf:"varint,12,opt,name=offline_grace_seconds,json=offlineGraceSeconds,proto3,oneof" json:"offline_grace_seconds,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Who stands by logs, and stood by them: the policies in the order of their beginnings, the last one of now. At least one.
+	WitnessPolicies []*WitnessPolicy `protobuf:"bytes,13,rep,name=witness_policies,json=witnessPolicies,proto3" json:"witness_policies,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *TrustBundle) Reset() {
 	*x = TrustBundle{}
-	mi := &file_federation_v1_directory_proto_msgTypes[2]
+	mi := &file_federation_v1_directory_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -225,7 +301,7 @@ func (x *TrustBundle) String() string {
 func (*TrustBundle) ProtoMessage() {}
 
 func (x *TrustBundle) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[2]
+	mi := &file_federation_v1_directory_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -238,7 +314,7 @@ func (x *TrustBundle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustBundle.ProtoReflect.Descriptor instead.
 func (*TrustBundle) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{2}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TrustBundle) GetRealm() string {
@@ -325,6 +401,13 @@ func (x *TrustBundle) GetOfflineGraceSeconds() uint32 {
 	return 0
 }
 
+func (x *TrustBundle) GetWitnessPolicies() []*WitnessPolicy {
+	if x != nil {
+		return x.WitnessPolicies
+	}
+	return nil
+}
+
 // Asks for the directory.
 type GetDirectoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -336,7 +419,7 @@ type GetDirectoryRequest struct {
 
 func (x *GetDirectoryRequest) Reset() {
 	*x = GetDirectoryRequest{}
-	mi := &file_federation_v1_directory_proto_msgTypes[3]
+	mi := &file_federation_v1_directory_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -348,7 +431,7 @@ func (x *GetDirectoryRequest) String() string {
 func (*GetDirectoryRequest) ProtoMessage() {}
 
 func (x *GetDirectoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[3]
+	mi := &file_federation_v1_directory_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -361,7 +444,7 @@ func (x *GetDirectoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDirectoryRequest.ProtoReflect.Descriptor instead.
 func (*GetDirectoryRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{3}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetDirectoryRequest) GetHeldCrls() [][]byte {
@@ -388,7 +471,7 @@ type GetDirectoryResponse struct {
 
 func (x *GetDirectoryResponse) Reset() {
 	*x = GetDirectoryResponse{}
-	mi := &file_federation_v1_directory_proto_msgTypes[4]
+	mi := &file_federation_v1_directory_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -400,7 +483,7 @@ func (x *GetDirectoryResponse) String() string {
 func (*GetDirectoryResponse) ProtoMessage() {}
 
 func (x *GetDirectoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[4]
+	mi := &file_federation_v1_directory_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -413,7 +496,7 @@ func (x *GetDirectoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDirectoryResponse.ProtoReflect.Descriptor instead.
 func (*GetDirectoryResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{4}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetDirectoryResponse) GetCloudEncryptionKeyStatement() *SignedStatement {
@@ -457,7 +540,7 @@ type WatchDirectoryRequest struct {
 
 func (x *WatchDirectoryRequest) Reset() {
 	*x = WatchDirectoryRequest{}
-	mi := &file_federation_v1_directory_proto_msgTypes[5]
+	mi := &file_federation_v1_directory_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +552,7 @@ func (x *WatchDirectoryRequest) String() string {
 func (*WatchDirectoryRequest) ProtoMessage() {}
 
 func (x *WatchDirectoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[5]
+	mi := &file_federation_v1_directory_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +565,7 @@ func (x *WatchDirectoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchDirectoryRequest.ProtoReflect.Descriptor instead.
 func (*WatchDirectoryRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{5}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WatchDirectoryRequest) GetHeldCrls() [][]byte {
@@ -518,7 +601,7 @@ type WatchDirectoryResponse struct {
 
 func (x *WatchDirectoryResponse) Reset() {
 	*x = WatchDirectoryResponse{}
-	mi := &file_federation_v1_directory_proto_msgTypes[6]
+	mi := &file_federation_v1_directory_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +613,7 @@ func (x *WatchDirectoryResponse) String() string {
 func (*WatchDirectoryResponse) ProtoMessage() {}
 
 func (x *WatchDirectoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[6]
+	mi := &file_federation_v1_directory_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +626,7 @@ func (x *WatchDirectoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchDirectoryResponse.ProtoReflect.Descriptor instead.
 func (*WatchDirectoryResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{6}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *WatchDirectoryResponse) GetCloudEncryptionKeyStatement() *SignedStatement {
@@ -598,7 +681,7 @@ type RevocationDelta struct {
 
 func (x *RevocationDelta) Reset() {
 	*x = RevocationDelta{}
-	mi := &file_federation_v1_directory_proto_msgTypes[7]
+	mi := &file_federation_v1_directory_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +693,7 @@ func (x *RevocationDelta) String() string {
 func (*RevocationDelta) ProtoMessage() {}
 
 func (x *RevocationDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[7]
+	mi := &file_federation_v1_directory_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +706,7 @@ func (x *RevocationDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevocationDelta.ProtoReflect.Descriptor instead.
 func (*RevocationDelta) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{7}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RevocationDelta) GetFromRevision() uint64 {
@@ -667,7 +750,7 @@ type GetRevocationShardsRequest struct {
 
 func (x *GetRevocationShardsRequest) Reset() {
 	*x = GetRevocationShardsRequest{}
-	mi := &file_federation_v1_directory_proto_msgTypes[8]
+	mi := &file_federation_v1_directory_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +762,7 @@ func (x *GetRevocationShardsRequest) String() string {
 func (*GetRevocationShardsRequest) ProtoMessage() {}
 
 func (x *GetRevocationShardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[8]
+	mi := &file_federation_v1_directory_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +775,7 @@ func (x *GetRevocationShardsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRevocationShardsRequest.ProtoReflect.Descriptor instead.
 func (*GetRevocationShardsRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{8}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetRevocationShardsRequest) GetPrefixes() []uint32 {
@@ -720,7 +803,7 @@ type GetRevocationShardsResponse struct {
 
 func (x *GetRevocationShardsResponse) Reset() {
 	*x = GetRevocationShardsResponse{}
-	mi := &file_federation_v1_directory_proto_msgTypes[9]
+	mi := &file_federation_v1_directory_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +815,7 @@ func (x *GetRevocationShardsResponse) String() string {
 func (*GetRevocationShardsResponse) ProtoMessage() {}
 
 func (x *GetRevocationShardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[9]
+	mi := &file_federation_v1_directory_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +828,7 @@ func (x *GetRevocationShardsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRevocationShardsResponse.ProtoReflect.Descriptor instead.
 func (*GetRevocationShardsResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{9}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetRevocationShardsResponse) GetRevocations() *RevocationExcerpt {
@@ -766,7 +849,7 @@ type GetAllRevocationShardsRequest struct {
 
 func (x *GetAllRevocationShardsRequest) Reset() {
 	*x = GetAllRevocationShardsRequest{}
-	mi := &file_federation_v1_directory_proto_msgTypes[10]
+	mi := &file_federation_v1_directory_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +861,7 @@ func (x *GetAllRevocationShardsRequest) String() string {
 func (*GetAllRevocationShardsRequest) ProtoMessage() {}
 
 func (x *GetAllRevocationShardsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[10]
+	mi := &file_federation_v1_directory_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +874,7 @@ func (x *GetAllRevocationShardsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAllRevocationShardsRequest.ProtoReflect.Descriptor instead.
 func (*GetAllRevocationShardsRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{10}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetAllRevocationShardsRequest) GetHeldCrls() [][]byte {
@@ -812,7 +895,7 @@ type GetAllRevocationShardsResponse struct {
 
 func (x *GetAllRevocationShardsResponse) Reset() {
 	*x = GetAllRevocationShardsResponse{}
-	mi := &file_federation_v1_directory_proto_msgTypes[11]
+	mi := &file_federation_v1_directory_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +907,7 @@ func (x *GetAllRevocationShardsResponse) String() string {
 func (*GetAllRevocationShardsResponse) ProtoMessage() {}
 
 func (x *GetAllRevocationShardsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[11]
+	mi := &file_federation_v1_directory_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +920,7 @@ func (x *GetAllRevocationShardsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAllRevocationShardsResponse.ProtoReflect.Descriptor instead.
 func (*GetAllRevocationShardsResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{11}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetAllRevocationShardsResponse) GetRevocations() *RevocationExcerpt {
@@ -858,7 +941,7 @@ type GetTrustBundlesRequest struct {
 
 func (x *GetTrustBundlesRequest) Reset() {
 	*x = GetTrustBundlesRequest{}
-	mi := &file_federation_v1_directory_proto_msgTypes[12]
+	mi := &file_federation_v1_directory_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -870,7 +953,7 @@ func (x *GetTrustBundlesRequest) String() string {
 func (*GetTrustBundlesRequest) ProtoMessage() {}
 
 func (x *GetTrustBundlesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[12]
+	mi := &file_federation_v1_directory_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -883,7 +966,7 @@ func (x *GetTrustBundlesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustBundlesRequest.ProtoReflect.Descriptor instead.
 func (*GetTrustBundlesRequest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{12}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetTrustBundlesRequest) GetAfterSequence() uint64 {
@@ -904,7 +987,7 @@ type GetTrustBundlesResponse struct {
 
 func (x *GetTrustBundlesResponse) Reset() {
 	*x = GetTrustBundlesResponse{}
-	mi := &file_federation_v1_directory_proto_msgTypes[13]
+	mi := &file_federation_v1_directory_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +999,7 @@ func (x *GetTrustBundlesResponse) String() string {
 func (*GetTrustBundlesResponse) ProtoMessage() {}
 
 func (x *GetTrustBundlesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_directory_proto_msgTypes[13]
+	mi := &file_federation_v1_directory_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -929,7 +1012,7 @@ func (x *GetTrustBundlesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTrustBundlesResponse.ProtoReflect.Descriptor instead.
 func (*GetTrustBundlesResponse) Descriptor() ([]byte, []int) {
-	return file_federation_v1_directory_proto_rawDescGZIP(), []int{13}
+	return file_federation_v1_directory_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetTrustBundlesResponse) GetTrustBundles() []*SignedStatement {
@@ -968,7 +1051,17 @@ const file_federation_v1_directory_proto_rawDesc = "" +
 	"\n" +
 	"_not_afterB\r\n" +
 	"\v_tainted_atB\r\n" +
-	"\v_revoked_at\"\x89\x06\n" +
+	"\v_revoked_at\"\xe5\x01\n" +
+	"\rWitnessPolicy\x12*\n" +
+	"\n" +
+	"not_before\x18\x01 \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x00R\tnotBefore\x88\x01\x01\x12'\n" +
+	"\fcosignatures\x18\x02 \x01(\rH\x01R\fcosignatures\x88\x01\x01\x12&\n" +
+	"\thospitals\x18\x03 \x03(\tB\b\xca\xda\x18\x04\b\n" +
+	"\x18 R\thospitals\x12&\n" +
+	"\fpublic_cloud\x18\x04 \x01(\bH\x02R\vpublicCloud\x88\x01\x01B\r\n" +
+	"\v_not_beforeB\x0f\n" +
+	"\r_cosignaturesB\x0f\n" +
+	"\r_public_cloud\"\xda\x06\n" +
 	"\vTrustBundle\x12!\n" +
 	"\x05realm\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\x10@H\x00R\x05realm\x88\x01\x01\x12&\n" +
 	"\bcloud_id\x18\x02 \x01(\tB\x06\xca\xda\x18\x02\b\x04H\x01R\acloudId\x88\x01\x01\x120\n" +
@@ -983,7 +1076,8 @@ const file_federation_v1_directory_proto_rawDesc = "" +
 	"\bsequence\x18\n" +
 	" \x01(\x04H\x04R\bsequence\x88\x01\x01\x12(\n" +
 	"\tissued_at\x18\v \x01(\x04B\x06\xca\xda\x18\x02\b\x13H\x05R\bissuedAt\x88\x01\x01\x127\n" +
-	"\x15offline_grace_seconds\x18\f \x01(\rH\x06R\x13offlineGraceSeconds\x88\x01\x01B\b\n" +
+	"\x15offline_grace_seconds\x18\f \x01(\rH\x06R\x13offlineGraceSeconds\x88\x01\x01\x12O\n" +
+	"\x10witness_policies\x18\r \x03(\v2\x1c.federation.v1.WitnessPolicyB\x06\xca\xda\x18\x02\x18@R\x0fwitnessPoliciesB\b\n" +
 	"\x06_realmB\v\n" +
 	"\t_cloud_idB\x10\n" +
 	"\x0e_cloud_addressB\x15\n" +
@@ -1062,56 +1156,58 @@ func file_federation_v1_directory_proto_rawDescGZIP() []byte {
 	return file_federation_v1_directory_proto_rawDescData
 }
 
-var file_federation_v1_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_federation_v1_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_federation_v1_directory_proto_goTypes = []any{
 	(*MedicalAuthority)(nil),               // 0: federation.v1.MedicalAuthority
 	(*KeyPeriod)(nil),                      // 1: federation.v1.KeyPeriod
-	(*TrustBundle)(nil),                    // 2: federation.v1.TrustBundle
-	(*GetDirectoryRequest)(nil),            // 3: federation.v1.GetDirectoryRequest
-	(*GetDirectoryResponse)(nil),           // 4: federation.v1.GetDirectoryResponse
-	(*WatchDirectoryRequest)(nil),          // 5: federation.v1.WatchDirectoryRequest
-	(*WatchDirectoryResponse)(nil),         // 6: federation.v1.WatchDirectoryResponse
-	(*RevocationDelta)(nil),                // 7: federation.v1.RevocationDelta
-	(*GetRevocationShardsRequest)(nil),     // 8: federation.v1.GetRevocationShardsRequest
-	(*GetRevocationShardsResponse)(nil),    // 9: federation.v1.GetRevocationShardsResponse
-	(*GetAllRevocationShardsRequest)(nil),  // 10: federation.v1.GetAllRevocationShardsRequest
-	(*GetAllRevocationShardsResponse)(nil), // 11: federation.v1.GetAllRevocationShardsResponse
-	(*GetTrustBundlesRequest)(nil),         // 12: federation.v1.GetTrustBundlesRequest
-	(*GetTrustBundlesResponse)(nil),        // 13: federation.v1.GetTrustBundlesResponse
-	(*SignedStatement)(nil),                // 14: federation.v1.SignedStatement
-	(*Sweep)(nil),                          // 15: federation.v1.Sweep
-	(*RevocationExcerpt)(nil),              // 16: federation.v1.RevocationExcerpt
+	(*WitnessPolicy)(nil),                  // 2: federation.v1.WitnessPolicy
+	(*TrustBundle)(nil),                    // 3: federation.v1.TrustBundle
+	(*GetDirectoryRequest)(nil),            // 4: federation.v1.GetDirectoryRequest
+	(*GetDirectoryResponse)(nil),           // 5: federation.v1.GetDirectoryResponse
+	(*WatchDirectoryRequest)(nil),          // 6: federation.v1.WatchDirectoryRequest
+	(*WatchDirectoryResponse)(nil),         // 7: federation.v1.WatchDirectoryResponse
+	(*RevocationDelta)(nil),                // 8: federation.v1.RevocationDelta
+	(*GetRevocationShardsRequest)(nil),     // 9: federation.v1.GetRevocationShardsRequest
+	(*GetRevocationShardsResponse)(nil),    // 10: federation.v1.GetRevocationShardsResponse
+	(*GetAllRevocationShardsRequest)(nil),  // 11: federation.v1.GetAllRevocationShardsRequest
+	(*GetAllRevocationShardsResponse)(nil), // 12: federation.v1.GetAllRevocationShardsResponse
+	(*GetTrustBundlesRequest)(nil),         // 13: federation.v1.GetTrustBundlesRequest
+	(*GetTrustBundlesResponse)(nil),        // 14: federation.v1.GetTrustBundlesResponse
+	(*SignedStatement)(nil),                // 15: federation.v1.SignedStatement
+	(*Sweep)(nil),                          // 16: federation.v1.Sweep
+	(*RevocationExcerpt)(nil),              // 17: federation.v1.RevocationExcerpt
 }
 var file_federation_v1_directory_proto_depIdxs = []int32{
 	1,  // 0: federation.v1.TrustBundle.issuers:type_name -> federation.v1.KeyPeriod
 	1,  // 1: federation.v1.TrustBundle.cloud_keys:type_name -> federation.v1.KeyPeriod
 	0,  // 2: federation.v1.TrustBundle.medical_authorities:type_name -> federation.v1.MedicalAuthority
-	14, // 3: federation.v1.GetDirectoryResponse.cloud_encryption_key_statement:type_name -> federation.v1.SignedStatement
-	14, // 4: federation.v1.GetDirectoryResponse.revocation_head:type_name -> federation.v1.SignedStatement
-	14, // 5: federation.v1.GetDirectoryResponse.trust_bundle:type_name -> federation.v1.SignedStatement
-	14, // 6: federation.v1.WatchDirectoryResponse.cloud_encryption_key_statement:type_name -> federation.v1.SignedStatement
-	14, // 7: federation.v1.WatchDirectoryResponse.revocation_head:type_name -> federation.v1.SignedStatement
-	14, // 8: federation.v1.WatchDirectoryResponse.trust_bundle:type_name -> federation.v1.SignedStatement
-	7,  // 9: federation.v1.WatchDirectoryResponse.delta:type_name -> federation.v1.RevocationDelta
-	15, // 10: federation.v1.RevocationDelta.swept:type_name -> federation.v1.Sweep
-	16, // 11: federation.v1.GetRevocationShardsResponse.revocations:type_name -> federation.v1.RevocationExcerpt
-	16, // 12: federation.v1.GetAllRevocationShardsResponse.revocations:type_name -> federation.v1.RevocationExcerpt
-	14, // 13: federation.v1.GetTrustBundlesResponse.trust_bundles:type_name -> federation.v1.SignedStatement
-	3,  // 14: federation.v1.DirectoryService.GetDirectory:input_type -> federation.v1.GetDirectoryRequest
-	5,  // 15: federation.v1.DirectoryService.WatchDirectory:input_type -> federation.v1.WatchDirectoryRequest
-	8,  // 16: federation.v1.DirectoryService.GetRevocationShards:input_type -> federation.v1.GetRevocationShardsRequest
-	10, // 17: federation.v1.DirectoryService.GetAllRevocationShards:input_type -> federation.v1.GetAllRevocationShardsRequest
-	12, // 18: federation.v1.DirectoryService.GetTrustBundles:input_type -> federation.v1.GetTrustBundlesRequest
-	4,  // 19: federation.v1.DirectoryService.GetDirectory:output_type -> federation.v1.GetDirectoryResponse
-	6,  // 20: federation.v1.DirectoryService.WatchDirectory:output_type -> federation.v1.WatchDirectoryResponse
-	9,  // 21: federation.v1.DirectoryService.GetRevocationShards:output_type -> federation.v1.GetRevocationShardsResponse
-	11, // 22: federation.v1.DirectoryService.GetAllRevocationShards:output_type -> federation.v1.GetAllRevocationShardsResponse
-	13, // 23: federation.v1.DirectoryService.GetTrustBundles:output_type -> federation.v1.GetTrustBundlesResponse
-	19, // [19:24] is the sub-list for method output_type
-	14, // [14:19] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	2,  // 3: federation.v1.TrustBundle.witness_policies:type_name -> federation.v1.WitnessPolicy
+	15, // 4: federation.v1.GetDirectoryResponse.cloud_encryption_key_statement:type_name -> federation.v1.SignedStatement
+	15, // 5: federation.v1.GetDirectoryResponse.revocation_head:type_name -> federation.v1.SignedStatement
+	15, // 6: federation.v1.GetDirectoryResponse.trust_bundle:type_name -> federation.v1.SignedStatement
+	15, // 7: federation.v1.WatchDirectoryResponse.cloud_encryption_key_statement:type_name -> federation.v1.SignedStatement
+	15, // 8: federation.v1.WatchDirectoryResponse.revocation_head:type_name -> federation.v1.SignedStatement
+	15, // 9: federation.v1.WatchDirectoryResponse.trust_bundle:type_name -> federation.v1.SignedStatement
+	8,  // 10: federation.v1.WatchDirectoryResponse.delta:type_name -> federation.v1.RevocationDelta
+	16, // 11: federation.v1.RevocationDelta.swept:type_name -> federation.v1.Sweep
+	17, // 12: federation.v1.GetRevocationShardsResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	17, // 13: federation.v1.GetAllRevocationShardsResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	15, // 14: federation.v1.GetTrustBundlesResponse.trust_bundles:type_name -> federation.v1.SignedStatement
+	4,  // 15: federation.v1.DirectoryService.GetDirectory:input_type -> federation.v1.GetDirectoryRequest
+	6,  // 16: federation.v1.DirectoryService.WatchDirectory:input_type -> federation.v1.WatchDirectoryRequest
+	9,  // 17: federation.v1.DirectoryService.GetRevocationShards:input_type -> federation.v1.GetRevocationShardsRequest
+	11, // 18: federation.v1.DirectoryService.GetAllRevocationShards:input_type -> federation.v1.GetAllRevocationShardsRequest
+	13, // 19: federation.v1.DirectoryService.GetTrustBundles:input_type -> federation.v1.GetTrustBundlesRequest
+	5,  // 20: federation.v1.DirectoryService.GetDirectory:output_type -> federation.v1.GetDirectoryResponse
+	7,  // 21: federation.v1.DirectoryService.WatchDirectory:output_type -> federation.v1.WatchDirectoryResponse
+	10, // 22: federation.v1.DirectoryService.GetRevocationShards:output_type -> federation.v1.GetRevocationShardsResponse
+	12, // 23: federation.v1.DirectoryService.GetAllRevocationShards:output_type -> federation.v1.GetAllRevocationShardsResponse
+	14, // 24: federation.v1.DirectoryService.GetTrustBundles:output_type -> federation.v1.GetTrustBundlesResponse
+	20, // [20:25] is the sub-list for method output_type
+	15, // [15:20] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_directory_proto_init() }
@@ -1124,20 +1220,21 @@ func file_federation_v1_directory_proto_init() {
 	file_federation_v1_directory_proto_msgTypes[0].OneofWrappers = []any{}
 	file_federation_v1_directory_proto_msgTypes[1].OneofWrappers = []any{}
 	file_federation_v1_directory_proto_msgTypes[2].OneofWrappers = []any{}
-	file_federation_v1_directory_proto_msgTypes[4].OneofWrappers = []any{}
+	file_federation_v1_directory_proto_msgTypes[3].OneofWrappers = []any{}
 	file_federation_v1_directory_proto_msgTypes[5].OneofWrappers = []any{}
 	file_federation_v1_directory_proto_msgTypes[6].OneofWrappers = []any{}
 	file_federation_v1_directory_proto_msgTypes[7].OneofWrappers = []any{}
-	file_federation_v1_directory_proto_msgTypes[9].OneofWrappers = []any{}
-	file_federation_v1_directory_proto_msgTypes[11].OneofWrappers = []any{}
+	file_federation_v1_directory_proto_msgTypes[8].OneofWrappers = []any{}
+	file_federation_v1_directory_proto_msgTypes[10].OneofWrappers = []any{}
 	file_federation_v1_directory_proto_msgTypes[12].OneofWrappers = []any{}
+	file_federation_v1_directory_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_directory_proto_rawDesc), len(file_federation_v1_directory_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -72,7 +72,10 @@ func (b *TrustedBundle) Follow(signed *pb.SignedStatement) (*TrustedBundle, erro
 	if err := requireContinued(b.Anchors.issuers, following.Anchors.issuers, before.GetIssuedAt()); err != nil {
 		return nil, err
 	}
-	return following, requireContinued(b.Anchors.cloudKeys, following.Anchors.cloudKeys, before.GetIssuedAt())
+	if err := requireContinued(b.Anchors.cloudKeys, following.Anchors.cloudKeys, before.GetIssuedAt()); err != nil {
+		return nil, err
+	}
+	return following, requirePolicyHistory(before.GetWitnessPolicies(), after.GetWitnessPolicies(), before.GetIssuedAt())
 }
 
 // RequireUsable refuses with BUNDLE_STALE a bundle whose grace has passed since it was made, or since the newest list, verified, that
@@ -142,6 +145,7 @@ type Anchors struct {
 	issuers           keyHistory
 	cloudKeys         keyHistory
 	authorities       []authority
+	witnesses         []WitnessPolicy
 }
 
 // authority is a medical authority: its name, its certificate, and whom it may certify.
@@ -174,9 +178,15 @@ func readAnchors(bundle *pb.TrustBundle) (*Anchors, error) {
 	if anchors.issuers, err = readHistory(bundle.GetIssuers()); err != nil {
 		return nil, err
 	}
-	anchors.cloudKeys, err = readHistory(bundle.GetCloudKeys())
+	if anchors.cloudKeys, err = readHistory(bundle.GetCloudKeys()); err != nil {
+		return nil, err
+	}
+	anchors.witnesses, err = readPolicies(bundle)
 	return anchors, err
 }
+
+// WitnessPolicy gives the witness policy of now.
+func (a *Anchors) WitnessPolicy() WitnessPolicy { return a.witnesses[len(a.witnesses)-1] }
 
 // Publishes says whether a department class is on the federation's list.
 func (a *Anchors) Publishes(class string) bool { return slices.Contains(a.DepartmentClasses, class) }

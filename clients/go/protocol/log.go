@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,7 +78,7 @@ type Cosignature struct {
 	At        Instant
 }
 
-// RequireCosigned requires that so many of these witnesses, the log's author not among them, have cosigned a head that
+// RequireCosigned requires that so many of these witnesses, the log's author not among them and none counted twice, have cosigned a head that
 // OpenLogHead took. Lines of others are left alone. Refuses with NOTE_MALFORMED, SIGNATURE_INVALID, HEAD_NOT_COSIGNED.
 func RequireCosigned(head []byte, lines [][]byte, witnesses []Witness, quorum int) (found []Cosignature, err error) {
 	parts, err := readNote(head)
@@ -103,7 +104,8 @@ func RequireCosigned(head []byte, lines [][]byte, witnesses []Witness, quorum in
 		if err != nil {
 			return nil, err
 		}
-		if cosignature != nil && witness.ID != origin[2] {
+		isCounted := func(it Cosignature) bool { return it.WitnessID == witness.ID }
+		if cosignature != nil && witness.ID != origin[2] && !slices.ContainsFunc(found, isCounted) {
 			found = append(found, *cosignature)
 		}
 	}

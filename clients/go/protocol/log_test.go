@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,6 +65,13 @@ type logVector struct {
 		At uint64
 	} `json:"cosigned_by"`
 	WitnessID string `json:"witness_id"`
+	CloudID   string `json:"cloud_id"`
+	Policy    struct {
+		Cosignatures uint32
+		Hospitals    []string
+		PublicCloud  bool `json:"public_cloud"`
+	}
+	Counted []string
 }
 
 func logVectors(t *testing.T, kind string) (found []logVector) {
@@ -267,6 +275,23 @@ func (j judge) KeyHash() uint32 {
 func (j judge) Verify(text, signature []byte) bool {
 	digest := sha256.Sum256(text)
 	return ecdsa.VerifyASN1(j.public, digest[:], signature)
+}
+
+func TestHeadsAreBelievedByTheWitnessPolicy(t *testing.T) {
+	for _, vector := range logVectors(t, "believed") {
+		var witnesses []Witness
+		for _, witness := range vector.Witnesses {
+			witnesses = append(witnesses, Witness{witness.ID, witness.VerifyingKey})
+		}
+		policy := WitnessPolicy{Cosignatures: int(vector.Policy.Cosignatures), Hospitals: vector.Policy.Hospitals}
+		if policy.EveryHospital = slices.Equal(policy.Hospitals, []string{"*"}); vector.Policy.PublicCloud {
+			policy.CloudID = vector.CloudID
+		}
+		found, err := policy.RequireBelieved(vector.Note, raw(vector.Lines), witnesses)
+		if vector.decided(t, err) && !slices.Equal(found, vector.Counted) {
+			t.Errorf("%s: %v, not %v", vector.Name, found, vector.Counted)
+		}
+	}
 }
 
 func TestCosignatures(t *testing.T) {

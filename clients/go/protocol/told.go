@@ -18,7 +18,8 @@ type LogAuthor struct {
 
 // ToldLog is what a log told of a patient, each entry proved below Head, the newest first. Note is that head as it is remembered;
 // BeginsAnew says that this log is another than the one remembered: nothing proves what became of that one. Older entries, which were not
-// asked for, are before the leaf Older; nil where there are none.
+// asked for, are before the leaf Older; nil where there are none. Cosigners are those that count by the trust bundle's witness policy, which
+// asks for so many Cosignatures.
 type ToldLog struct {
 	Entries    []*pb.AccessEntry
 	Head       LogHead
@@ -26,7 +27,12 @@ type ToldLog struct {
 	Cosigners  []string
 	BeginsAnew bool
 	Older      *uint64
+
+	Cosignatures int
 }
+
+// IsWitnessed says whether as many have cosigned the head as the federation asks for.
+func (t *ToldLog) IsWitnessed() bool { return len(t.Cosigners) >= t.Cosignatures }
 
 // Untold is how many entries the log counts and does not tell, where it should: between two, or behind the last where there are no older.
 func (t *ToldLog) Untold() uint64 {
@@ -103,11 +109,17 @@ func olderThan(entry, newer *pb.AccessEntry) bool {
 	return entry.GetNumber() < newer.GetNumber() && entry.GetLeafIndex() < newer.GetLeafIndex()
 }
 
-// Cosigners gives whose cosignature under a head holds: of the hospitals whose statements came along, and of the public cloud.
-func (v Verifier) Cosigners(head *pb.ProvedHead, now Instant) (names []string) {
+// Witnessed gives whose cosignatures under a head hold and count by the policy of now, and how many that asks for: of the hospitals whose
+// statements came along, and of the public cloud.
+func (v Verifier) Witnessed(head *pb.ProvedHead, now Instant) (cosigners []string, cosignatures int) {
+	policy := v.Anchors.WitnessPolicy()
+	shown, _, err := PeekLogHead(head.GetNote())
+	if err != nil {
+		return nil, policy.Cosignatures
+	}
 	read, err := readNote(head.GetNote())
 	if err != nil {
-		return nil
+		return nil, policy.Cosignatures
 	}
 	var lines [][]byte
 	for _, line := range bytes.SplitAfter(head.GetNote()[len(read.text)+1:], []byte("\n")) {
@@ -124,13 +136,8 @@ func (v Verifier) Cosigners(head *pb.ProvedHead, now Instant) (names []string) {
 			witnesses = append(witnesses, Witness{party.Identity, party.VerifyingKey})
 		}
 	}
-	for _, witness := range witnesses {
-		if _, err := RequireCosigned(head.GetNote(), lines, []Witness{witness}, 1); err == nil {
-			names = append(names, witness.ID)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	held := heldBy(head.GetNote(), lines, witnesses)
+	return policy.Counted(held, logOrigin.FindStringSubmatch(shown.Origin)[2]), policy.Cosignatures
 }
 
 // PeekLogHead reads a head whose signature is not looked at, and which of its author's logs it is of. Refuses with NOTE_MALFORMED.

@@ -47,6 +47,7 @@ type toldVector struct {
 	Size       uint64
 	Root       vectors.Bytes
 	Cosigners  []string
+	Witnessed  bool
 	BeginsAnew bool `json:"begins_anew"`
 	Untold     uint64
 }
@@ -69,12 +70,12 @@ func TestToldLogs(t *testing.T) {
 			continue
 		}
 		equal(t, vector.Name, told.Head.Root, vector.Root)
-		cosigners := verifier.Cosigners(head, vector.Now)
+		told.Cosigners, told.Cosignatures = verifier.Witnessed(head, vector.Now)
 		if vector.Before != nil && len(told.Entries) != len(entries)+len(vector.Before.Entries) {
 			t.Errorf("%s: %d entries", vector.Name, len(told.Entries))
 		}
-		if told.Head.Size != vector.Size || told.BeginsAnew != vector.BeginsAnew || told.Untold() != vector.Untold || !slices.Equal(cosigners, vector.Cosigners) {
-			t.Errorf("%s: %d leaves, cosigned by %v", vector.Name, told.Head.Size, cosigners)
+		if told.Head.Size != vector.Size || told.BeginsAnew != vector.BeginsAnew || told.Untold() != vector.Untold || !slices.Equal(told.Cosigners, vector.Cosigners) || told.IsWitnessed() != vector.Witnessed {
+			t.Errorf("%s: %d leaves, cosigned by %v", vector.Name, told.Head.Size, told.Cosigners)
 		}
 	}
 }

@@ -28,7 +28,7 @@ import { type PartyLog, type Remark, remarks, UNSEARCHED } from "./protocol/ones
 import { preciseReason, require } from "./protocol/refusal.js";
 import { MOST_STATEMENTS, type TakenBack } from "./protocol/revocation.js";
 import { Shown } from "./protocol/shown.js";
-import { type ToldLog, untoldOf } from "./protocol/told.js";
+import { isWitnessed, type ToldLog, untoldOf } from "./protocol/told.js";
 import { statementDigest } from "./protocol/transcript.js";
 
 /** Find the patient's own records, fetch and save them. */
@@ -99,15 +99,20 @@ function remarksOn(
 
 /** By what a log is proved. */
 function toldLog(log: ToldLog & PartyLog): Said {
-  const { partyId, head, cosigners, beginsAnew } = log;
+  const { partyId, head, cosigners, cosignatures, beginsAnew } = log;
   const untold = Number(untoldOf(log));
   if (untold > 0)
     tell(`${partyId} counts ${untold} more about you, and tells nothing of them: forgotten there, or KEPT BACK.`);
+  if (!isWitnessed(log))
+    tell(
+      `NOT WITNESSED: ${cosigners.length} have cosigned the log of ${partyId}, and the federation asks for ${cosignatures}.`,
+    );
   return {
     where: partyId,
     origin: head.origin,
     head: Number(head.size),
     cosigned_by: [...cosigners],
+    witnessed: isWitnessed(log),
     began_anew: beginsAnew,
     untold,
   };

@@ -17,6 +17,7 @@ import {
 import { requireConsistent, requireIncluded } from "../src/protocol/merkle.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { transcript } from "../src/protocol/transcript.js";
+import { requireBelieved } from "../src/protocol/witnesses.js";
 import { type Vector, vectors } from "./vectors.js";
 
 const GROUNDS: Record<string, AccessGround> = {
@@ -90,6 +91,21 @@ test("heads", () => {
   each("head", (vector) => {
     const head = openHead(fromHex(vector.note), vector.origin, fromHex(vector.verifying_key));
     assert.deepEqual([String(head.size), hex(head.root)], [vector.size, vector.root]);
+  });
+});
+
+test("heads that are believed by a witness policy", () => {
+  each("believed", (vector) => {
+    const witnesses = vector.witnesses.map((it: Vector) => ({ id: it.id, verifyingKey: fromHex(it.verifying_key) }));
+    const { cosignatures, hospitals, public_cloud } = vector.policy;
+    const policy = {
+      notBefore: 0n,
+      cosignatures,
+      hospitals: hospitals[0] === "*" ? undefined : hospitals,
+      cloudId: public_cloud ? vector.cloud_id : undefined,
+    };
+    const counted = requireBelieved(policy, fromHex(vector.note), vector.lines.map(fromHex), witnesses);
+    assert.deepEqual(counted, vector.counted, vector.name);
   });
 });
 

@@ -7,7 +7,7 @@ import { fromHex } from "../src/protocol/bytes.js";
 import { AccessEntrySchema, ProvedHeadSchema } from "../src/gen/federation/v1/access_pb.js";
 import { Role, type SignedStatement } from "../src/gen/federation/v1/statement_pb.js";
 import { Refusal } from "../src/protocol/refusal.js";
-import { cosignersOf, type LogPage, requireFurther, requireTold, untoldOf } from "../src/protocol/told.js";
+import { isWitnessed, type LogPage, requireFurther, requireTold, untoldOf, witnessed } from "../src/protocol/told.js";
 import { bundle, verifier } from "./cast.js";
 import { type Vector, vectors } from "./vectors.js";
 
@@ -17,8 +17,12 @@ for (const vector of vectors("told")) {
     assert.equal(outcome(vector), vector.expect);
     const now = BigInt(vector.now);
     const hospital = (signed: SignedStatement) => verifier.party(signed, Role.HOSPITAL, now);
-    if (vector.expect === "success")
-      assert.deepEqual(await cosignersOf(proved, bundle, hospital, now), vector.cosigners);
+    if (vector.expect === "success") {
+      const author = { realm: vector.realm, partyId: vector.party_id, key: fromHex(vector.verifying_key) };
+      const alone = requireTold({ entries: [], proved }, vector.patient_id, author);
+      const told = await witnessed(alone, proved, bundle, hospital, now);
+      assert.deepEqual([told.cosigners, isWitnessed(told)], [vector.cosigners, vector.witnessed]);
+    }
   });
 }
 

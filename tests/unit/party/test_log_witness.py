@@ -69,7 +69,7 @@ def test_head_is_cosigned_and_kept(alpha: LogNode, beta: LogNode) -> None:
     request = asked(alpha)
     line = beta.witness.cosign(request).cosignature
     key = beta.own.signing_key(0).verifying_key
-    (cosignature,) = require_cosigned(request.note, [line], {BETA: key}, 1)
+    (cosignature,) = require_cosigned(request.note, [line], [(BETA, key)], 1)
     assert cosignature.witness_id == BETA
     held = beta.witness.witnessed.of(ALPHA)
     assert (held.size, held.note) == (3, request.note)
@@ -158,7 +158,7 @@ def test_identity_mismatch_of_a_key_statement_is_refused(alpha: LogNode, beta: L
 
 
 def test_identity_mismatch_of_another_federation_is_refused(alpha: LogNode, beta: LogNode) -> None:
-    foreign = replace(alpha.own, realm=lambda: "elsewhere")
+    foreign = replace(alpha.own, anchors=lambda: replace(alpha.federation.cloud.anchors, realm="elsewhere"))
     with pytest.raises(IdentityMismatch):
         beta.witness.cosign(asked(alpha, own=foreign))
 

@@ -58,7 +58,10 @@ def test_look_says_by_what_it_is_proved_and_what_is_new(surgery: Any) -> None:
     assert [it.is_new for it in first.told] == [True]
     (proof,) = first.proofs
     size = first.logs["H:alpha"].head.head.size
-    assert proof == f"Proved in the log of H:alpha, head {size}, not cosigned by anybody yet."
+    assert (
+        proof
+        == f"Proved in the log of H:alpha, head {size}. NOT WITNESSED: cosigned by 0, and the federation asks for 1."
+    )
     logged(surgery, "GRANT_EXPIRED")
     second = look(surgery, client)
     assert [it.access.reason for it in second.told if it.is_new] == ["GRANT_EXPIRED"]

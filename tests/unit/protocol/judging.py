@@ -69,10 +69,11 @@ def writer_of(federation: Federation) -> Writer:
     return Writer(realm, "H:alpha", hospital.signing_key, PatientId("P:wang"), federation.clock.now)
 
 
-def of_accesses(federation: Federation) -> KeptExhibit:
-    """What a hospital's log told, cosigned by another hospital."""
+def of_accesses(federation: Federation, *, by_itself: bool = False) -> KeptExhibit:
+    """What a hospital's log told, cosigned by another hospital, or by that one itself."""
     writer = writer_of(federation)
-    hospital, witness = federation.party(federation.hospital_a), federation.party(federation.hospital_b)
+    hospital = federation.party(federation.hospital_a)
+    witness = hospital if by_itself else federation.party(federation.hospital_b)
     answer = told(writer, (witness.signing_key, witness.identity, witness.self_.key_statement))
     author = LogAuthor(writer.realm, "H:alpha", hospital.self_.key)
     head = as_evidence(answer.head, author, federation.patient.verifier(), now=federation.clock.now)

@@ -28,6 +28,7 @@ from keystore.identities import DoctorId, PatientId
 from keystore.party import IDENTITY, ISSUING
 from keystore.transcript import transcript
 from tests.grants import WIDE
+from tests.policies import asking, stated
 from tests.simulator import Federation, lent
 from tests.time_authority import shared_authority
 from tests.unit.protocol.judging import (
@@ -339,6 +340,32 @@ def test_accesses_are_proved_below_the_head_and_cosigners_are_counted(federation
     assert "cosigned by H:beta at" in words(found)
     assert f"leaf {READ}: READ by D:chen of P:wang, department class cardiology" in words(found)
     assert f"leaf {REFUSED}: SEARCH by D:roe of P:wang" in words(found)
+
+
+def test_head_is_witnessed_by_the_policy_of_its_time(federation: Federation) -> None:
+    one, now, anchors = of_accesses(federation), federation.clock.now, federation.cloud.anchors
+    before, later = now // 1000 * 1000, now + 1
+    named, withdrawn = stated(1, ["H:beta", "H:gamma"]), stated(1, ["H:gamma", "H:delta"])
+    for policies, witnessed in [
+        ([stated()], True),
+        ([stated(2)], False),
+        ([named], True),
+        ([withdrawn], False),
+        ([named, stated(1, ["H:gamma", "H:delta"], not_before=later)], True),
+        ([named, stated(1, ["H:gamma", "H:delta"], not_before=before)], False),
+        ([stated(2), stated(1, not_before=later)], False),
+        ([stated(2), stated(1, not_before=before)], True),
+    ]:
+        (found,) = judge([one], asking(anchors, *policies))
+        assert (found.holds, found.witnessed) == (True, witnessed), policies
+        assert any("WITNESSED by H:beta" in it for it in found.proves) is witnessed
+        assert any("NOT WITNESSED" in it for it in found.leaves_open) is not witnessed
+
+
+def test_author_is_no_witness_for_a_judge(federation: Federation) -> None:
+    found = judged(federation, of_accesses(federation, by_itself=True))
+    assert (found.holds, found.witnessed) == (True, False)
+    assert "0 of the 1 cosignatures" in found.leaves_open[0]
 
 
 def test_access_of_somebody_else_than_its_leaf_says_is_leaf_mismatch(federation: Federation) -> None:

@@ -31,7 +31,7 @@ def fresh_key() -> SigningKey:
 
 
 ALPHA, BETA, CLOUD = fresh_key(), fresh_key(), fresh_key()
-KEYS = {"H:beta": BETA.verifying_key, "C:cloud": CLOUD.verifying_key}
+KEYS = [("H:beta", BETA.verifying_key), ("C:cloud", CLOUD.verifying_key)]
 
 
 def note_of(size, *, key=ALPHA, origin=ORIGIN):
@@ -100,13 +100,13 @@ def test_a_quorum_of_witnesses_is_counted():
     with refused(HeadNotCosigned):
         require_cosigned(note, lines[:1] * 2, KEYS, 2)
     with refused(HeadNotCosigned):
-        require_cosigned(note, lines, {}, 0)
+        require_cosigned(note, lines, [], 0)
 
 
 def test_an_author_is_no_witness_of_its_own_log():
     note = note_of(8)
     lines = [cosign(note, ALPHA, "H:alpha", NOW), cosign(note, BETA, "H:beta", NOW)]
-    keys = KEYS | {"H:alpha": ALPHA.verifying_key}
+    keys = [*KEYS, ("H:alpha", ALPHA.verifying_key)]
     assert [it.witness_id for it in require_cosigned(note, lines, keys, 1)] == ["H:beta"]
     with refused(HeadNotCosigned):
         require_cosigned(note, lines, keys, 2)

@@ -8,6 +8,7 @@ from federation.errors import Corrupt
 from federation.party.audit import OK, Audit, AuditEvent
 from federation.party.log_archive import CHECKPOINT, LogArchive, tile_path
 from federation.party.log_heads import OwnLog
+from federation.protocol.anchors import Anchors
 from federation.protocol.log_head import open_head
 from federation.protocol.merkle import leaf_hash
 from federation.store.database import Database
@@ -17,10 +18,12 @@ from federation.store.party import Settings
 from federation.store.rows import SealedEntry
 from federation.store.time_stamps import TimeStamps
 from keystore.party import PartyKeys
+from tests.unit.protocol.bundle.bundles import content
 from tests.vectors.kept import FILES
 
 WHERE = "H:alpha"
 VECTOR = FILES["log_archive"]
+ANCHORS = Anchors.of(content(realm="vectors"))
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def keys(token) -> PartyKeys:
 def own(keys: PartyKeys, database: Database) -> OwnLog:
     return OwnLog(
         identity=WHERE,
-        realm=lambda: "vectors",
+        anchors=lambda: ANCHORS,
         log=Log(database),
         heads=LogHeads(database),
         stamps=TimeStamps(database),

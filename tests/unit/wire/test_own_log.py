@@ -10,6 +10,7 @@ from federation.party.audit import LOG_SHREDDED, OK, SHREDDED, Audit, AuditEvent
 from federation.party.log_upkeep import HEARTBEAT, REQUEST, log_upkeep, size_witnessed
 from federation.party.signed_heads import SignedHeads, verify_log
 from federation.protocol.log_head import LogHead, Origin, cosign, sign_head
+from federation.protocol.witness_policy import WitnessPolicy
 from federation.settings import LogSettings
 from federation.store.database import Database
 from federation.store.errors import StoredRecordCorrupt
@@ -21,9 +22,12 @@ from federation.store.schema import log, log_entries, log_heads, log_state
 from keystore.party import PartyKeys
 from keystore.signatures import SigningKey
 from tests.contract.store_support import drop_guards
+from tests.policies import stated
 
 WHERE = "H:north"
 HOUR = 3_600_000
+ANY_ONE = WitnessPolicy.read(stated(), "C:cloud")
+ANY_TWO = WitnessPolicy.read(stated(2), "C:cloud")
 
 
 def event(detail: str = "") -> AuditEvent:
@@ -50,6 +54,10 @@ def signed(database: Database, keys: PartyKeys, size: int, *, at: int = 0, numbe
     kept = StoredHead(number, size, head.root, at, sign_head(head, keys.signing_key))
     LogHeads(database).put(kept)
     return kept
+
+
+def newest_believed(book: LogHeads, policy: WitnessPolicy) -> StoredHead | None:
+    return book.newest_cosigned(policy.cosignatures, policy.hospitals, policy.cloud_id)
 
 
 def heads(database: Database, keys: PartyKeys) -> SignedHeads:
@@ -231,9 +239,39 @@ def test_heads_of_long_ago_are_few_of_an_hour_with_the_first_that_was_cosigned(a
         signed(database, keys, size, at=size * HOUR // 10)
     for size in (4, 5, 17):
         book.cosign(StoredCosignature(1, size, "C:cloud", b"line\n", 0))
-    assert book.newest_cosigned().size == 17
+    assert newest_believed(book, ANY_ONE).size == 17
     assert book.sweep(before=15 * HOUR // 10) == 11
     assert [head.size for head in book.all()] == [1, 4, 10, *range(15, 21)]
     assert [len(book.cosignatures(1, size)) for size in (4, 5, 17)] == [1, 0, 1]
     assert book.sweep(before=99 * HOUR) == 4
     assert [head.size for head in book.all()] == [1, 4, 10, 17, 20]
+
+
+def test_heads_are_believed_by_the_policy_alone(audit, keys, database) -> None:
+    audit.record(event("4"), now=4)
+    audit.record(event("5"), now=5)
+    Log(database).sequence()
+    book = LogHeads(database)
+    for size, *witnesses in [(1, "H:south", "C:cloud"), (2, "H:south", "public east"), (3, "C:other", "P:wang"), (4,)]:
+        signed(database, keys, size, at=size)
+        for witness_id in witnesses:
+            book.cosign(StoredCosignature(1, size, witness_id, b"line\n", 0))
+    of_two, of_north = stated(1, ["H:south", "H:west"], public_cloud=False), stated(1, ["H:north", "H:west"])
+    asked = {"one": ANY_ONE, "two": ANY_TWO}
+    asked |= {name: WitnessPolicy.read(it, "C:cloud") for name, it in (("of two", of_two), ("of north", of_north))}
+    found = {name: newest_believed(book, policy).size for name, policy in asked.items()}
+    assert found == {"one": 2, "two": 1, "of two": 2, "of north": 1}
+    assert newest_believed(book, WitnessPolicy.read(stated(3), "C:cloud")) is None
+
+
+def test_heads_of_long_ago_are_kept_with_the_first_of_each_number_of_lines(audit, keys, database) -> None:
+    audit.record(event("4"), now=4)
+    audit.record(event("5"), now=5)
+    Log(database).sequence()
+    book = LogHeads(database)
+    for size, count in [(1, 0), (2, 1), (3, 2), (4, 2), (5, 0)]:
+        signed(database, keys, size, at=size)
+        for number in range(count):
+            book.cosign(StoredCosignature(1, size, f"H:{number}", b"line\n", 0))
+    assert book.sweep(before=99 * HOUR) == 1
+    assert [head.size for head in book.all()] == [1, 2, 3, 5]

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -122,8 +123,9 @@ type accessTold struct {
 type logTold struct {
 	Where      string   `json:"where"`
 	Origin     string   `json:"origin"`
-	Head       uint64   `json:"head"` // leaves below it
-	CosignedBy []string `json:"cosigned_by"`
+	Head       uint64   `json:"head"`        // leaves below it
+	CosignedBy []string `json:"cosigned_by"` // those that count by the trust bundle's policy
+	Witnessed  bool     `json:"witnessed"`   // whether they are as many as it asks for
 	BeganAnew  bool     `json:"began_anew"`
 	Untold     uint64   `json:"untold"` // entries that it counts and does not tell
 }
@@ -159,7 +161,10 @@ func accesses(ctx context.Context, given *arguments) (any, error) {
 	told := &accessesTold{at.member.Identity(), []accessTold{}, []logTold{}, found.Missing}
 	for _, log := range found.Logs {
 		cosigners := append([]string{}, log.Cosigners...)
-		told.Logs = append(told.Logs, logTold{log.PartyID, log.Head.Origin, log.Head.Size, cosigners, log.BeginsAnew, log.Untold()})
+		if !log.IsWitnessed() {
+			tell(fmt.Sprintf("NOT WITNESSED: %d have cosigned the log of %s, and the federation asks for %d.", len(cosigners), log.PartyID, log.Cosignatures))
+		}
+		told.Logs = append(told.Logs, logTold{log.PartyID, log.Head.Origin, log.Head.Size, cosigners, log.IsWitnessed(), log.BeginsAnew, log.Untold()})
 		for _, one := range log.Entries {
 			access := toldAccess(log.PartyID, one)
 			for _, words := range []string{protocol.Unsearched, protocol.Unread} {

@@ -36,12 +36,12 @@ import { preciseReason, Refusal, require } from "../protocol/refusal.js";
 import { type Renewed, restatementDue } from "../protocol/renewal.js";
 import { peekStatement } from "../protocol/statements.js";
 import {
-  cosignersOf,
   DOES_NOT_FOLLOW,
   type LogPage,
   requireFurther,
   requireTold,
   type ToldLog,
+  witnessed,
 } from "../protocol/told.js";
 import { transcript } from "../protocol/transcript.js";
 import { type VerifiedParty, Verifier } from "../protocol/verifier.js";
@@ -438,7 +438,7 @@ export class Home {
       this.#write({ knownLogs: { ...knownLogs, [partyId]: Buffer.from(told.note).toString("base64") } });
       const hospital = (signed: SignedStatement) =>
         withShards(this, () => this.verifier(now).party(signed, Role.HOSPITAL, now));
-      return { ...told, cosigners: await cosignersOf(said.proved!, this.verifier(now).bundle, hospital, now) };
+      return await witnessed(told, said.proved!, this.verifier(now).bundle, hospital, now);
     } catch (error) {
       if (known !== undefined && error instanceof Refusal && DOES_NOT_FOLLOW.includes(error.reason)) {
         const pair = [known, said.proved!.note!].map((note) => Buffer.from(note).toString("base64")) as [

@@ -8,6 +8,7 @@ import { require } from "./refusal.js";
 import { isSignature } from "./signatures.js";
 import { peekStatement } from "./statements.js";
 import { statementDigest, transcript } from "./transcript.js";
+import { readPolicies, requirePoliciesFollow, type WitnessPolicy } from "./witnesses.js";
 
 const LABEL = "tb";
 
@@ -15,6 +16,7 @@ const LABEL = "tb";
 export class TrustedBundle {
   readonly issuers: KeyHistory;
   readonly cloudKeys: KeyHistory;
+  readonly witnessPolicies: readonly WitnessPolicy[];
 
   /** @internal */
   constructor(
@@ -23,6 +25,7 @@ export class TrustedBundle {
   ) {
     this.issuers = new KeyHistory(content.issuers);
     this.cloudKeys = new KeyHistory(content.cloudKeys);
+    this.witnessPolicies = readPolicies(content);
   }
 
   get sequence(): bigint {
@@ -32,6 +35,11 @@ export class TrustedBundle {
   /** H(tb), 32 bytes: what is read aloud or printed beside the file, and pins it. */
   get digest(): Uint8Array {
     return statementDigest(LABEL, this.signed);
+  }
+
+  /** The witness policy of now. */
+  get witnessPolicy(): WitnessPolicy {
+    return this.witnessPolicies.at(-1)!;
   }
 
   /** The PK that signed a credential of that begin. */
@@ -83,6 +91,7 @@ export function follow(current: TrustedBundle, signed: SignedStatement): Trusted
     before.issuedAt!, "BUNDLE_BACKDATED", "the trust bundle was made before the one that it follows");
   requireContinued(current.issuers, following.issuers, before.issuedAt!);
   requireContinued(current.cloudKeys, following.cloudKeys, before.issuedAt!);
+  requirePoliciesFollow(current.witnessPolicies, following.witnessPolicies, before.issuedAt!);
   return following;
 }
 

@@ -81,9 +81,14 @@ export function peekHead(data: Uint8Array): LogHead {
   return head;
 }
 
+/** Whose log the head of a note is of, which `openHead` took. */
+export function authorOf(data: Uint8Array): string {
+  return readOrigin(readHead(readNote(data).text).origin).authorId;
+}
+
 /**
- * Require that so many of these witnesses, the log's author not among them, have cosigned a head that `openHead` took. Lines of
- * others are left alone.
+ * Require that so many of these witnesses, each counted once and the log's author not at all, have cosigned a head that `openHead` took.
+ * Lines of others are left alone.
  */
 export function requireCosigned(
   head: Uint8Array,
@@ -96,7 +101,8 @@ export function requireCosigned(
   const signatures = lines.map(readLine); // cosig.1
   const found = witnesses
     .flatMap((witness) => cosignaturesOf(witness, realm, note.text, signatures).slice(-1))
-    .filter(({ witnessId }) => witnessId !== authorId);
+    .filter(({ witnessId }) => witnessId !== authorId)
+    .filter(({ witnessId }, place, all) => all.findIndex((it) => it.witnessId === witnessId) === place);
   const enough = quorum >= 1 && found.length >= quorum;
   require(enough, "HEAD_NOT_COSIGNED", `${found.length} witnesses have cosigned this head, not ${quorum}`); // cosig.4
   return found;

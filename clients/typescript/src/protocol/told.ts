@@ -4,11 +4,12 @@ import type { AccessEntry, ProvedHead } from "../gen/federation/v1/access_pb.js"
 import type { SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import type { TrustedBundle } from "./bundle.js";
 import { equal, type Instant } from "./bytes.js";
-import { accessLeaf, type LogHead, logOrigin, openHead, peekHead, requireCosigned, type Witness } from "./log.js";
+import { accessLeaf, authorOf, type LogHead, logOrigin, openHead, peekHead, type Witness } from "./log.js";
 import { leafHash, requireConsistent, requireIncluded } from "./merkle.js";
 import { linesOf } from "./notes.js";
 import { Refusal, require } from "./refusal.js";
 import type { VerifiedParty } from "./verifier.js";
+import { countedBy, heldBy } from "./witnesses.js";
 
 /** Whose log it is: a realm's public cloud or hospital, and its key of now. */
 export interface LogAuthor {
@@ -27,13 +28,14 @@ export interface LogPage {
 /**
  * What a log told of a patient, each entry proved below the head, the newest first; `note` is that head as it is remembered. `beginsAnew`
  * says that this log is another than the one remembered: nothing proves what became of that one. Older entries, which were not asked for,
- * are before the leaf `older`.
+ * are before the leaf `older`. `cosigners` are those that count by the trust bundle's witness policy, which asks for so many `cosignatures`.
  */
 export interface ToldLog {
   readonly entries: readonly AccessEntry[];
   readonly head: LogHead;
   readonly note: Uint8Array;
   readonly cosigners: readonly string[];
+  readonly cosignatures: number;
   readonly beginsAnew: boolean;
   readonly older: bigint | undefined;
 }
@@ -62,7 +64,7 @@ export function requireTold(
   const leads = older === undefined || entries.length === 0 || older <= entries.at(-1)!.leafIndex!;
   require(leads, "FIELD_INVALID", "older entries of a log are said to be where newer ones are");
   const beginsAnew = known !== undefined && follows(peekHead(known), head, proved.consistency);
-  return { entries, head, note: proved.note!, cosigners: [], beginsAnew, older };
+  return { entries, head, note: proved.note!, cosigners: [], cosignatures: 1, beginsAnew, older };
 }
 
 /**
@@ -90,31 +92,33 @@ export function untoldOf({ entries, older }: ToldLog): bigint {
 }
 
 /**
- * Whose cosignature under a head holds: of the hospitals whose statements came along, and of the public cloud. `verified` makes CRED of a
- * hospital, and may ask for shards meanwhile.
+ * What was told with whose cosignatures under its head hold and count by the policy of now, and how many that asks for: of the hospitals
+ * whose statements came along, and of the public cloud. `verified` makes CRED of a hospital, and may ask for shards meanwhile.
  */
-export async function cosignersOf(
+export async function witnessed(
+  told: ToldLog,
   proved: ProvedHead,
   bundle: TrustedBundle,
   verified: (signed: SignedStatement) => VerifiedParty | Promise<VerifiedParty>,
   now: Instant,
-): Promise<string[]> {
-  const lines = linesOf(proved.note!);
+): Promise<ToldLog> {
   const witnesses: Witness[] = [{ id: bundle.content.cloudId!, verifyingKey: bundle.cloudKeyAt(now) }];
   for (const signed of proved.witnessKeyStatements) {
     const held = await ifHeld(async () => [await verified(signed)]);
     witnesses.push(...held.map(({ identity: id, verifyingKey }) => ({ id, verifyingKey })));
   }
-  const names = new Set<string>();
-  for (const witness of witnesses) {
-    const cosigned = await ifHeld(() => requireCosigned(proved.note!, lines, [witness], 1));
-    cosigned.forEach(({ witnessId }) => names.add(witnessId));
-  }
-  return [...names].sort();
+  const held = heldBy(proved.note!, linesOf(proved.note!), witnesses);
+  const cosigners = countedBy(bundle.witnessPolicy, held, authorOf(proved.note!));
+  return { ...told, cosigners, cosignatures: bundle.witnessPolicy.cosignatures };
 }
 
-/** What does not hold counts for nothing: a head needs no cosignature. */
-async function ifHeld<T>(step: () => readonly T[] | Promise<readonly T[]>): Promise<readonly T[]> {
+/** Whether as many have cosigned the head of a log as the federation asks for. */
+export function isWitnessed({ cosigners, cosignatures }: ToldLog): boolean {
+  return cosigners.length >= cosignatures;
+}
+
+/** What does not hold counts for nothing. */
+async function ifHeld<T>(step: () => Promise<readonly T[]>): Promise<readonly T[]> {
   try {
     return await step();
   } catch (error) {

@@ -6,6 +6,7 @@ from federation.v1.directory_pb2 import KeyPeriod, TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.signatures import SigningKey
 from tests.keys import new_signing_key
+from tests.policies import stated
 
 NOW = 1_790_000_000_000
 ROTATED = NOW + 10_000
@@ -35,6 +36,7 @@ def content(**changes: object) -> TrustBundle:
         sequence=1,
         issued_at=NOW,
         offline_grace_seconds=3600,
+        witness_policies=[stated()],
     )
     _change(bundle, changes)
     return bundle

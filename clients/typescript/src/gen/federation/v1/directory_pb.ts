@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file federation/v1/directory.proto.
  */
 export const file_federation_v1_directory: GenFile = /*@__PURE__*/
-  fileDesc("Ch1mZWRlcmF0aW9uL3YxL2RpcmVjdG9yeS5wcm90bxINZmVkZXJhdGlvbi52MSLEAQoQTWVkaWNhbEF1dGhvcml0eRIhCgxhdXRob3JpdHlfaWQYASABKAlCBsraGAIIBUgAiAEBEiEKC2NlcnRpZmljYXRlGAIgASgMQgfK2hgDEIAgSAGIAQESHAoKZG9jdG9yX2lkcxgDIAMoCUIIytoYBAgVGEASHwoHY3JsX3VybBgEIAEoCUIJytoYBRCABCABSAKIAQFCDwoNX2F1dGhvcml0eV9pZEIOCgxfY2VydGlmaWNhdGVCCgoIX2NybF91cmwihwIKCUtleVBlcmlvZBIiCg12ZXJpZnlpbmdfa2V5GAEgASgMQgbK2hgCCBFIAIgBARIhCgpub3RfYmVmb3JlGAIgASgEQgjK2hgECBMgAUgBiAEBEiAKCW5vdF9hZnRlchgDIAEoBEIIytoYBAgTIAFIAogBARIhCgp0YWludGVkX2F0GAQgASgEQgjK2hgECBMgAUgDiAEBEiEKCnJldm9rZWRfYXQYBSABKARCCMraGAQIEyABSASIAQFCEAoOX3ZlcmlmeWluZ19rZXlCDQoLX25vdF9iZWZvcmVCDAoKX25vdF9hZnRlckINCgtfdGFpbnRlZF9hdEINCgtfcmV2b2tlZF9hdCLiBAoLVHJ1c3RCdW5kbGUSGgoFcmVhbG0YASABKAlCBsraGAIQQEgAiAEBEh0KCGNsb3VkX2lkGAIgASgJQgbK2hgCCARIAYgBARIiCg1jbG91ZF9hZGRyZXNzGAMgASgJQgbK2hgCCBRIAogBARInChJjbG91ZF9wZWVyX2FkZHJlc3MYBCABKAlCBsraGAIIFEgDiAEBEjEKB2lzc3VlcnMYBSADKAsyGC5mZWRlcmF0aW9uLnYxLktleVBlcmlvZEIGytoYAhhAEjQKCmNsb3VkX2tleXMYBiADKAsyGC5mZWRlcmF0aW9uLnYxLktleVBlcmlvZEIGytoYAhhAEiYKE3Rsc19jYV9jZXJ0aWZpY2F0ZXMYByADKAxCCcraGAUQgCAYCBJEChNtZWRpY2FsX2F1dGhvcml0aWVzGAggAygLMh8uZmVkZXJhdGlvbi52MS5NZWRpY2FsQXV0aG9yaXR5QgbK2hgCGEASJAoSZGVwYXJ0bWVudF9jbGFzc2VzGAkgAygJQgjK2hgECAcYQBIVCghzZXF1ZW5jZRgKIAEoBEgEiAEBEh4KCWlzc3VlZF9hdBgLIAEoBEIGytoYAggTSAWIAQESIgoVb2ZmbGluZV9ncmFjZV9zZWNvbmRzGAwgASgNSAaIAQFCCAoGX3JlYWxtQgsKCV9jbG91ZF9pZEIQCg5fY2xvdWRfYWRkcmVzc0IVChNfY2xvdWRfcGVlcl9hZGRyZXNzQgsKCV9zZXF1ZW5jZUIMCgpfaXNzdWVkX2F0QhgKFl9vZmZsaW5lX2dyYWNlX3NlY29uZHMiMgoTR2V0RGlyZWN0b3J5UmVxdWVzdBIbCgloZWxkX2NybHMYASADKAxCCMraGAQIDRhAItYCChRHZXREaXJlY3RvcnlSZXNwb25zZRJLCh5jbG91ZF9lbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgAiAEBEjwKD3Jldm9jYXRpb25faGVhZBgCIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50SAGIAQESMAocY2VydGlmaWNhdGVfcmV2b2NhdGlvbl9saXN0cxgDIAMoDEIKytoYBhCAgEAYQBI5Cgx0cnVzdF9idW5kbGUYBCABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgCiAEBQiEKH19jbG91ZF9lbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnRCEgoQX3Jldm9jYXRpb25faGVhZEIPCg1fdHJ1c3RfYnVuZGxlIlgKFVdhdGNoRGlyZWN0b3J5UmVxdWVzdBIbCgloZWxkX2NybHMYASADKAxCCMraGAQIDRhAEhUKCHJldmlzaW9uGAIgASgESACIAQFCCwoJX3JldmlzaW9uIq4DChZXYXRjaERpcmVjdG9yeVJlc3BvbnNlElMKHmNsb3VkX2VuY3J5cHRpb25fa2V5X3N0YXRlbWVudBgBIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50QgbK2hgCIAFIAIgBARI8Cg9yZXZvY2F0aW9uX2hlYWQYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBEjAKHGNlcnRpZmljYXRlX3Jldm9jYXRpb25fbGlzdHMYAyADKAxCCsraGAYQgIBAGEASQQoMdHJ1c3RfYnVuZGxlGAQgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRCBsraGAIgAUgCiAEBEjoKBWRlbHRhGAUgASgLMh4uZmVkZXJhdGlvbi52MS5SZXZvY2F0aW9uRGVsdGFCBsraGAIgAUgDiAEBQiEKH19jbG91ZF9lbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnRCEgoQX3Jldm9jYXRpb25faGVhZEIPCg1fdHJ1c3RfYnVuZGxlQggKBl9kZWx0YSKkAQoPUmV2b2NhdGlvbkRlbHRhEhoKDWZyb21fcmV2aXNpb24YASABKARIAIgBARIZCgVhZGRlZBgCIAMoDEIKytoYBggNGICAARItCgVzd2VwdBgDIAMoCzIULmZlZGVyYXRpb24udjEuU3dlZXBCCMraGAQYgIABEhkKBWVuZGVkGAQgAygMQgrK2hgGCA0YgIABQhAKDl9mcm9tX3JldmlzaW9uIlMKGkdldFJldm9jYXRpb25TaGFyZHNSZXF1ZXN0EhgKCHByZWZpeGVzGAEgAygNQgbK2hgCGCASGwoJaGVsZF9jcmxzGAIgAygMQgjK2hgECA0YQCJpChtHZXRSZXZvY2F0aW9uU2hhcmRzUmVzcG9uc2USOgoLcmV2b2NhdGlvbnMYASABKAsyIC5mZWRlcmF0aW9uLnYxLlJldm9jYXRpb25FeGNlcnB0SACIAQFCDgoMX3Jldm9jYXRpb25zIjwKHUdldEFsbFJldm9jYXRpb25TaGFyZHNSZXF1ZXN0EhsKCWhlbGRfY3JscxgBIAMoDEIIytoYBAgNGEAibAoeR2V0QWxsUmV2b2NhdGlvblNoYXJkc1Jlc3BvbnNlEjoKC3Jldm9jYXRpb25zGAEgASgLMiAuZmVkZXJhdGlvbi52MS5SZXZvY2F0aW9uRXhjZXJwdEgAiAEBQg4KDF9yZXZvY2F0aW9ucyJIChZHZXRUcnVzdEJ1bmRsZXNSZXF1ZXN0EhsKDmFmdGVyX3NlcXVlbmNlGAEgASgESACIAQFCEQoPX2FmdGVyX3NlcXVlbmNlIlgKF0dldFRydXN0QnVuZGxlc1Jlc3BvbnNlEj0KDXRydXN0X2J1bmRsZXMYASADKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEIGytoYAhgEMpUEChBEaXJlY3RvcnlTZXJ2aWNlElcKDEdldERpcmVjdG9yeRIiLmZlZGVyYXRpb24udjEuR2V0RGlyZWN0b3J5UmVxdWVzdBojLmZlZGVyYXRpb24udjEuR2V0RGlyZWN0b3J5UmVzcG9uc2USXwoOV2F0Y2hEaXJlY3RvcnkSJC5mZWRlcmF0aW9uLnYxLldhdGNoRGlyZWN0b3J5UmVxdWVzdBolLmZlZGVyYXRpb24udjEuV2F0Y2hEaXJlY3RvcnlSZXNwb25zZTABEmwKE0dldFJldm9jYXRpb25TaGFyZHMSKS5mZWRlcmF0aW9uLnYxLkdldFJldm9jYXRpb25TaGFyZHNSZXF1ZXN0GiouZmVkZXJhdGlvbi52MS5HZXRSZXZvY2F0aW9uU2hhcmRzUmVzcG9uc2USdwoWR2V0QWxsUmV2b2NhdGlvblNoYXJkcxIsLmZlZGVyYXRpb24udjEuR2V0QWxsUmV2b2NhdGlvblNoYXJkc1JlcXVlc3QaLS5mZWRlcmF0aW9uLnYxLkdldEFsbFJldm9jYXRpb25TaGFyZHNSZXNwb25zZTABEmAKD0dldFRydXN0QnVuZGxlcxIlLmZlZGVyYXRpb24udjEuR2V0VHJ1c3RCdW5kbGVzUmVxdWVzdBomLmZlZGVyYXRpb24udjEuR2V0VHJ1c3RCdW5kbGVzUmVzcG9uc2VCTAoeZXhhbXBsZS5tZWR1bmlvbi5mZWRlcmF0aW9uLnYxUAFaKG1lZHVuaW9uLmV4YW1wbGUvY2xpZW50cy9nby9mZWRlcmF0aW9udjFiBnByb3RvMw", [file_federation_v1_rules, file_federation_v1_statement]);
+  fileDesc("Ch1mZWRlcmF0aW9uL3YxL2RpcmVjdG9yeS5wcm90bxINZmVkZXJhdGlvbi52MSLEAQoQTWVkaWNhbEF1dGhvcml0eRIhCgxhdXRob3JpdHlfaWQYASABKAlCBsraGAIIBUgAiAEBEiEKC2NlcnRpZmljYXRlGAIgASgMQgfK2hgDEIAgSAGIAQESHAoKZG9jdG9yX2lkcxgDIAMoCUIIytoYBAgVGEASHwoHY3JsX3VybBgEIAEoCUIJytoYBRCABCABSAKIAQFCDwoNX2F1dGhvcml0eV9pZEIOCgxfY2VydGlmaWNhdGVCCgoIX2NybF91cmwihwIKCUtleVBlcmlvZBIiCg12ZXJpZnlpbmdfa2V5GAEgASgMQgbK2hgCCBFIAIgBARIhCgpub3RfYmVmb3JlGAIgASgEQgjK2hgECBMgAUgBiAEBEiAKCW5vdF9hZnRlchgDIAEoBEIIytoYBAgTIAFIAogBARIhCgp0YWludGVkX2F0GAQgASgEQgjK2hgECBMgAUgDiAEBEiEKCnJldm9rZWRfYXQYBSABKARCCMraGAQIEyABSASIAQFCEAoOX3ZlcmlmeWluZ19rZXlCDQoLX25vdF9iZWZvcmVCDAoKX25vdF9hZnRlckINCgtfdGFpbnRlZF9hdEINCgtfcmV2b2tlZF9hdCK0AQoNV2l0bmVzc1BvbGljeRIfCgpub3RfYmVmb3JlGAEgASgEQgbK2hgCCBNIAIgBARIZCgxjb3NpZ25hdHVyZXMYAiABKA1IAYgBARIbCglob3NwaXRhbHMYAyADKAlCCMraGAQIChggEhkKDHB1YmxpY19jbG91ZBgEIAEoCEgCiAEBQg0KC19ub3RfYmVmb3JlQg8KDV9jb3NpZ25hdHVyZXNCDwoNX3B1YmxpY19jbG91ZCKiBQoLVHJ1c3RCdW5kbGUSGgoFcmVhbG0YASABKAlCBsraGAIQQEgAiAEBEh0KCGNsb3VkX2lkGAIgASgJQgbK2hgCCARIAYgBARIiCg1jbG91ZF9hZGRyZXNzGAMgASgJQgbK2hgCCBRIAogBARInChJjbG91ZF9wZWVyX2FkZHJlc3MYBCABKAlCBsraGAIIFEgDiAEBEjEKB2lzc3VlcnMYBSADKAsyGC5mZWRlcmF0aW9uLnYxLktleVBlcmlvZEIGytoYAhhAEjQKCmNsb3VkX2tleXMYBiADKAsyGC5mZWRlcmF0aW9uLnYxLktleVBlcmlvZEIGytoYAhhAEiYKE3Rsc19jYV9jZXJ0aWZpY2F0ZXMYByADKAxCCcraGAUQgCAYCBJEChNtZWRpY2FsX2F1dGhvcml0aWVzGAggAygLMh8uZmVkZXJhdGlvbi52MS5NZWRpY2FsQXV0aG9yaXR5QgbK2hgCGEASJAoSZGVwYXJ0bWVudF9jbGFzc2VzGAkgAygJQgjK2hgECAcYQBIVCghzZXF1ZW5jZRgKIAEoBEgEiAEBEh4KCWlzc3VlZF9hdBgLIAEoBEIGytoYAggTSAWIAQESIgoVb2ZmbGluZV9ncmFjZV9zZWNvbmRzGAwgASgNSAaIAQESPgoQd2l0bmVzc19wb2xpY2llcxgNIAMoCzIcLmZlZGVyYXRpb24udjEuV2l0bmVzc1BvbGljeUIGytoYAhhAQggKBl9yZWFsbUILCglfY2xvdWRfaWRCEAoOX2Nsb3VkX2FkZHJlc3NCFQoTX2Nsb3VkX3BlZXJfYWRkcmVzc0ILCglfc2VxdWVuY2VCDAoKX2lzc3VlZF9hdEIYChZfb2ZmbGluZV9ncmFjZV9zZWNvbmRzIjIKE0dldERpcmVjdG9yeVJlcXVlc3QSGwoJaGVsZF9jcmxzGAEgAygMQgjK2hgECA0YQCLWAgoUR2V0RGlyZWN0b3J5UmVzcG9uc2USSwoeY2xvdWRfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50GAEgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIAIgBARI8Cg9yZXZvY2F0aW9uX2hlYWQYAiABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEgBiAEBEjAKHGNlcnRpZmljYXRlX3Jldm9jYXRpb25fbGlzdHMYAyADKAxCCsraGAYQgIBAGEASOQoMdHJ1c3RfYnVuZGxlGAQgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIAogBAUIhCh9fY2xvdWRfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50QhIKEF9yZXZvY2F0aW9uX2hlYWRCDwoNX3RydXN0X2J1bmRsZSJYChVXYXRjaERpcmVjdG9yeVJlcXVlc3QSGwoJaGVsZF9jcmxzGAEgAygMQgjK2hgECA0YQBIVCghyZXZpc2lvbhgCIAEoBEgAiAEBQgsKCV9yZXZpc2lvbiKuAwoWV2F0Y2hEaXJlY3RvcnlSZXNwb25zZRJTCh5jbG91ZF9lbmNyeXB0aW9uX2tleV9zdGF0ZW1lbnQYASABKAsyHi5mZWRlcmF0aW9uLnYxLlNpZ25lZFN0YXRlbWVudEIGytoYAiABSACIAQESPAoPcmV2b2NhdGlvbl9oZWFkGAIgASgLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRIAYgBARIwChxjZXJ0aWZpY2F0ZV9yZXZvY2F0aW9uX2xpc3RzGAMgAygMQgrK2hgGEICAQBhAEkEKDHRydXN0X2J1bmRsZRgEIAEoCzIeLmZlZGVyYXRpb24udjEuU2lnbmVkU3RhdGVtZW50QgbK2hgCIAFIAogBARI6CgVkZWx0YRgFIAEoCzIeLmZlZGVyYXRpb24udjEuUmV2b2NhdGlvbkRlbHRhQgbK2hgCIAFIA4gBAUIhCh9fY2xvdWRfZW5jcnlwdGlvbl9rZXlfc3RhdGVtZW50QhIKEF9yZXZvY2F0aW9uX2hlYWRCDwoNX3RydXN0X2J1bmRsZUIICgZfZGVsdGEipAEKD1Jldm9jYXRpb25EZWx0YRIaCg1mcm9tX3JldmlzaW9uGAEgASgESACIAQESGQoFYWRkZWQYAiADKAxCCsraGAYIDRiAgAESLQoFc3dlcHQYAyADKAsyFC5mZWRlcmF0aW9uLnYxLlN3ZWVwQgjK2hgEGICAARIZCgVlbmRlZBgEIAMoDEIKytoYBggNGICAAUIQCg5fZnJvbV9yZXZpc2lvbiJTChpHZXRSZXZvY2F0aW9uU2hhcmRzUmVxdWVzdBIYCghwcmVmaXhlcxgBIAMoDUIGytoYAhggEhsKCWhlbGRfY3JscxgCIAMoDEIIytoYBAgNGEAiaQobR2V0UmV2b2NhdGlvblNoYXJkc1Jlc3BvbnNlEjoKC3Jldm9jYXRpb25zGAEgASgLMiAuZmVkZXJhdGlvbi52MS5SZXZvY2F0aW9uRXhjZXJwdEgAiAEBQg4KDF9yZXZvY2F0aW9ucyI8Ch1HZXRBbGxSZXZvY2F0aW9uU2hhcmRzUmVxdWVzdBIbCgloZWxkX2NybHMYASADKAxCCMraGAQIDRhAImwKHkdldEFsbFJldm9jYXRpb25TaGFyZHNSZXNwb25zZRI6CgtyZXZvY2F0aW9ucxgBIAEoCzIgLmZlZGVyYXRpb24udjEuUmV2b2NhdGlvbkV4Y2VycHRIAIgBAUIOCgxfcmV2b2NhdGlvbnMiSAoWR2V0VHJ1c3RCdW5kbGVzUmVxdWVzdBIbCg5hZnRlcl9zZXF1ZW5jZRgBIAEoBEgAiAEBQhEKD19hZnRlcl9zZXF1ZW5jZSJYChdHZXRUcnVzdEJ1bmRsZXNSZXNwb25zZRI9Cg10cnVzdF9idW5kbGVzGAEgAygLMh4uZmVkZXJhdGlvbi52MS5TaWduZWRTdGF0ZW1lbnRCBsraGAIYBDKVBAoQRGlyZWN0b3J5U2VydmljZRJXCgxHZXREaXJlY3RvcnkSIi5mZWRlcmF0aW9uLnYxLkdldERpcmVjdG9yeVJlcXVlc3QaIy5mZWRlcmF0aW9uLnYxLkdldERpcmVjdG9yeVJlc3BvbnNlEl8KDldhdGNoRGlyZWN0b3J5EiQuZmVkZXJhdGlvbi52MS5XYXRjaERpcmVjdG9yeVJlcXVlc3QaJS5mZWRlcmF0aW9uLnYxLldhdGNoRGlyZWN0b3J5UmVzcG9uc2UwARJsChNHZXRSZXZvY2F0aW9uU2hhcmRzEikuZmVkZXJhdGlvbi52MS5HZXRSZXZvY2F0aW9uU2hhcmRzUmVxdWVzdBoqLmZlZGVyYXRpb24udjEuR2V0UmV2b2NhdGlvblNoYXJkc1Jlc3BvbnNlEncKFkdldEFsbFJldm9jYXRpb25TaGFyZHMSLC5mZWRlcmF0aW9uLnYxLkdldEFsbFJldm9jYXRpb25TaGFyZHNSZXF1ZXN0Gi0uZmVkZXJhdGlvbi52MS5HZXRBbGxSZXZvY2F0aW9uU2hhcmRzUmVzcG9uc2UwARJgCg9HZXRUcnVzdEJ1bmRsZXMSJS5mZWRlcmF0aW9uLnYxLkdldFRydXN0QnVuZGxlc1JlcXVlc3QaJi5mZWRlcmF0aW9uLnYxLkdldFRydXN0QnVuZGxlc1Jlc3BvbnNlQkwKHmV4YW1wbGUubWVkdW5pb24uZmVkZXJhdGlvbi52MVABWihtZWR1bmlvbi5leGFtcGxlL2NsaWVudHMvZ28vZmVkZXJhdGlvbnYxYgZwcm90bzM", [file_federation_v1_rules, file_federation_v1_statement]);
 
 /**
  * A medical authority whose doctors' certificates are legal.
@@ -109,6 +109,49 @@ export const KeyPeriodSchema: GenMessage<KeyPeriod> = /*@__PURE__*/
   messageDesc(file_federation_v1_directory, 1);
 
 /**
+ * Who stands by logs from a moment on: whose cosignatures of a head count, and how many of them its readers ask for. The log's
+ * own node counts never, and everybody once.
+ *
+ * @generated from message federation.v1.WitnessPolicy
+ */
+export type WitnessPolicy = Message<"federation.v1.WitnessPolicy"> & {
+  /**
+   * Since when; of the first 0. It holds until the next one does.
+   *
+   * @generated from field: optional uint64 not_before = 1;
+   */
+  notBefore?: bigint | undefined;
+
+  /**
+   * k: 1 to 8, and where hospitals are named fewer than count, since of one who counts the own log is to have k others.
+   *
+   * @generated from field: optional uint32 cosignatures = 2;
+   */
+  cosignatures?: number | undefined;
+
+  /**
+   * The hospitals that count, or the one entry "*": every one that is registered. None means none.
+   *
+   * @generated from field: repeated string hospitals = 3;
+   */
+  hospitals: string[];
+
+  /**
+   * Whether the public cloud counts.
+   *
+   * @generated from field: optional bool public_cloud = 4;
+   */
+  publicCloud?: boolean | undefined;
+};
+
+/**
+ * Describes the message federation.v1.WitnessPolicy.
+ * Use `create(WitnessPolicySchema)` to create a new message.
+ */
+export const WitnessPolicySchema: GenMessage<WitnessPolicy> = /*@__PURE__*/
+  messageDesc(file_federation_v1_directory, 2);
+
+/**
  * Label "tb", signed by PRK_C: the roots of all checks. The first is handed over by hand (as a file) and pinned by its
  * digest; each later one is signed by a cloud key that its predecessor names as active or prepared, and follows it in number.
  *
@@ -199,6 +242,13 @@ export type TrustBundle = Message<"federation.v1.TrustBundle"> & {
    * @generated from field: optional uint32 offline_grace_seconds = 12;
    */
   offlineGraceSeconds?: number | undefined;
+
+  /**
+   * Who stands by logs, and stood by them: the policies in the order of their beginnings, the last one of now. At least one.
+   *
+   * @generated from field: repeated federation.v1.WitnessPolicy witness_policies = 13;
+   */
+  witnessPolicies: WitnessPolicy[];
 };
 
 /**
@@ -206,7 +256,7 @@ export type TrustBundle = Message<"federation.v1.TrustBundle"> & {
  * Use `create(TrustBundleSchema)` to create a new message.
  */
 export const TrustBundleSchema: GenMessage<TrustBundle> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 2);
+  messageDesc(file_federation_v1_directory, 3);
 
 /**
  * Asks for the directory.
@@ -227,7 +277,7 @@ export type GetDirectoryRequest = Message<"federation.v1.GetDirectoryRequest"> &
  * Use `create(GetDirectoryRequestSchema)` to create a new message.
  */
 export const GetDirectoryRequestSchema: GenMessage<GetDirectoryRequest> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 3);
+  messageDesc(file_federation_v1_directory, 4);
 
 /**
  * The directory as it stands.
@@ -269,7 +319,7 @@ export type GetDirectoryResponse = Message<"federation.v1.GetDirectoryResponse">
  * Use `create(GetDirectoryResponseSchema)` to create a new message.
  */
 export const GetDirectoryResponseSchema: GenMessage<GetDirectoryResponse> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 4);
+  messageDesc(file_federation_v1_directory, 5);
 
 /**
  * Asks to follow the directory.
@@ -297,7 +347,7 @@ export type WatchDirectoryRequest = Message<"federation.v1.WatchDirectoryRequest
  * Use `create(WatchDirectoryRequestSchema)` to create a new message.
  */
 export const WatchDirectoryRequestSchema: GenMessage<WatchDirectoryRequest> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 5);
+  messageDesc(file_federation_v1_directory, 6);
 
 /**
  * What has changed of the directory since the last message; in the first, since what the asker named.
@@ -346,7 +396,7 @@ export type WatchDirectoryResponse = Message<"federation.v1.WatchDirectoryRespon
  * Use `create(WatchDirectoryResponseSchema)` to create a new message.
  */
 export const WatchDirectoryResponseSchema: GenMessage<WatchDirectoryResponse> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 6);
+  messageDesc(file_federation_v1_directory, 7);
 
 /**
  * The newest state of every entry that was touched after a revision: it leads from each revision since to the head's.
@@ -388,7 +438,7 @@ export type RevocationDelta = Message<"federation.v1.RevocationDelta"> & {
  * Use `create(RevocationDeltaSchema)` to create a new message.
  */
 export const RevocationDeltaSchema: GenMessage<RevocationDelta> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 7);
+  messageDesc(file_federation_v1_directory, 8);
 
 /**
  * Asks for shards.
@@ -416,7 +466,7 @@ export type GetRevocationShardsRequest = Message<"federation.v1.GetRevocationSha
  * Use `create(GetRevocationShardsRequestSchema)` to create a new message.
  */
 export const GetRevocationShardsRequestSchema: GenMessage<GetRevocationShardsRequest> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 8);
+  messageDesc(file_federation_v1_directory, 9);
 
 /**
  * The shards.
@@ -437,7 +487,7 @@ export type GetRevocationShardsResponse = Message<"federation.v1.GetRevocationSh
  * Use `create(GetRevocationShardsResponseSchema)` to create a new message.
  */
 export const GetRevocationShardsResponseSchema: GenMessage<GetRevocationShardsResponse> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 9);
+  messageDesc(file_federation_v1_directory, 10);
 
 /**
  * Asks for all shards.
@@ -458,7 +508,7 @@ export type GetAllRevocationShardsRequest = Message<"federation.v1.GetAllRevocat
  * Use `create(GetAllRevocationShardsRequestSchema)` to create a new message.
  */
 export const GetAllRevocationShardsRequestSchema: GenMessage<GetAllRevocationShardsRequest> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 10);
+  messageDesc(file_federation_v1_directory, 11);
 
 /**
  * Some of all shards.
@@ -479,7 +529,7 @@ export type GetAllRevocationShardsResponse = Message<"federation.v1.GetAllRevoca
  * Use `create(GetAllRevocationShardsResponseSchema)` to create a new message.
  */
 export const GetAllRevocationShardsResponseSchema: GenMessage<GetAllRevocationShardsResponse> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 11);
+  messageDesc(file_federation_v1_directory, 12);
 
 /**
  * Asks for the bundles after a number.
@@ -500,7 +550,7 @@ export type GetTrustBundlesRequest = Message<"federation.v1.GetTrustBundlesReque
  * Use `create(GetTrustBundlesRequestSchema)` to create a new message.
  */
 export const GetTrustBundlesRequestSchema: GenMessage<GetTrustBundlesRequest> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 12);
+  messageDesc(file_federation_v1_directory, 13);
 
 /**
  * The next bundles.
@@ -521,7 +571,7 @@ export type GetTrustBundlesResponse = Message<"federation.v1.GetTrustBundlesResp
  * Use `create(GetTrustBundlesResponseSchema)` to create a new message.
  */
 export const GetTrustBundlesResponseSchema: GenMessage<GetTrustBundlesResponse> = /*@__PURE__*/
-  messageDesc(file_federation_v1_directory, 13);
+  messageDesc(file_federation_v1_directory, 14);
 
 /**
  * Hands out public keys and lists. Takes no proof of who asks: all of it is public.

@@ -69,11 +69,16 @@ final class Accesses {
     if (log.untold() > 0) {
       tell(where + " counts " + log.untold() + " more about you, and tells nothing of them: forgotten there, or KEPT BACK.");
     }
+    if (!log.isWitnessed()) {
+      int found = log.cosigners().size();
+      tell("NOT WITNESSED: " + found + " have cosigned the log of " + where + ", and the federation asks for " + log.cosignatures() + ".");
+    }
     return Map.of(
         "where", where,
         "origin", log.head().origin(),
         "head", log.head().tree().size(),
         "cosigned_by", log.cosigners(),
+        "witnessed", log.isWitnessed(),
         "began_anew", log.beginsAnew(),
         "untold", log.untold());
   }

@@ -297,7 +297,7 @@ public final class Home implements AutoCloseable {
       }
       ToldLog told = ToldLog.require(page, patientId, author, known);
       update(() -> state.knownLogs.put(partyId, base64(told.note())));
-      return told.cosigned(page.head().orElseThrow(), verifier, System.currentTimeMillis());
+      return told.witnessed(page.head().orElseThrow(), verifier, System.currentTimeMillis());
     } catch (Refusal refusal) {
       if (known.isPresent() && page.head().isPresent() && ToldLog.isFork(refusal)) {
         byte[] shown = page.head().get().getNote().toByteArray();

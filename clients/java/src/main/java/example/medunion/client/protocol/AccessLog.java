@@ -89,9 +89,14 @@ public final class AccessLog {
     return peekHead(note).tree().size();
   }
 
+  /** Whose log the head of a note is of, which `openHead` took. */
+  static String authorOf(byte[] note) {
+    return readOrigin(peekHead(note).origin()).group(2);
+  }
+
   /**
-   * Requires that so many of these witnesses, the log's author not among them, have cosigned a head that `openHead` took. Lines
-   * of others are left alone.
+   * Requires that so many of these witnesses, each counted once and the log's author not at all, have cosigned a head that `openHead`
+   * took. Lines of others are left alone.
    */
   public static List<Cosignature> requireCosigned(
       byte[] head, List<byte[]> lines, List<Witness> witnesses, int quorum) {
@@ -102,6 +107,7 @@ public final class AccessLog {
     for (Witness witness : witnesses) {
       cosignature(witness, origin.group(1), note.text(), signatures)
           .filter(cosignature -> !cosignature.witnessId().equals(origin.group(2)))
+          .filter(cosignature -> found.stream().noneMatch(it -> it.witnessId().equals(cosignature.witnessId())))
           .ifPresent(found::add);
     }
     boolean enough = quorum >= 1 && found.size() >= quorum;

@@ -11,18 +11,19 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
-import java.util.TreeSet;
 
 /**
  * What a log told of a patient, each entry proved below the head, the newest first; `note` is that head as it is remembered
  * (docs/protocol.md, told). `beginsAnew` says that this log is another than the one remembered: nothing proves what became of that one. Older
- * entries, which were not asked for, are before the leaf `older`.
+ * entries, which were not asked for, are before the leaf `older`. `cosigners` are those that count by the trust bundle's witness policy, which
+ * asks for so many `cosignatures`.
  */
 public record ToldLog(
     List<AccessEntry> entries,
     AccessLog.Head head,
     byte[] note,
     List<String> cosigners,
+    int cosignatures,
     boolean beginsAnew,
     OptionalLong older) {
   private static final Set<String> DOES_NOT_FOLLOW = Set.of("HEAD_OLDER", "HEAD_CONFLICT", "LOG_PROOF_INVALID");
@@ -58,7 +59,7 @@ public record ToldLog(
     Refusal.require(leads, "FIELD_INVALID", "older entries of a log are said to be where newer ones are");
     List<byte[]> proof = proved.getConsistencyList().stream().map(ByteString::toByteArray).toList();
     boolean anew = known.isPresent() && follows(AccessLog.peekHead(known.get()), head, proof);
-    return new ToldLog(entries, head, note, List.of(), anew, page.older);
+    return new ToldLog(entries, head, note, List.of(), 1, anew, page.older);
   }
 
   /**
@@ -80,7 +81,7 @@ public record ToldLog(
       boolean leads = page.older.isEmpty() || Long.compareUnsigned(page.older.getAsLong(), leaf) < 0;
       Refusal.require(leads, "FIELD_INVALID", "a further page of a log leads nowhere");
     }
-    return new ToldLog(List.copyOf(all), before.head, before.note, before.cosigners, before.beginsAnew, page.older);
+    return new ToldLog(List.copyOf(all), before.head, before.note, before.cosigners, before.cosignatures, before.beginsAnew, page.older);
   }
 
   /** How many entries a log counts and does not tell, where it should: between two, or behind the last where there are no older. */
@@ -92,26 +93,25 @@ public record ToldLog(
     return entries.get(0).getNumber() - entries.size() - behind;
   }
 
-  /** The same, with whose cosignature under the head holds: of hospitals whose statements came along, and of the public cloud. */
-  public ToldLog cosigned(ProvedHead proved, Verifier verifier, long now) {
-    return new ToldLog(entries, head, note, cosigners(proved, verifier, now), beginsAnew, older);
-  }
-
-  static List<String> cosigners(ProvedHead proved, Verifier verifier, long now) {
-    byte[] note = proved.getNote().toByteArray();
+  /**
+   * The same, with whose cosignatures under the head hold and count by the policy of now, and how many that asks for: of the hospitals whose
+   * statements came along, and of the public cloud.
+   */
+  public ToldLog witnessed(ProvedHead proved, Verifier verifier, long now) {
+    byte[] shown = proved.getNote().toByteArray();
     List<AccessLog.Witness> witnesses = new ArrayList<>();
     String cloudId = verifier.bundle().content().getCloudId();
     witnesses.add(new AccessLog.Witness(cloudId, verifier.bundle().cloudKeyAt(now)));
     proved.getWitnessKeyStatementsList().forEach(signed -> witness(signed, verifier, now).ifPresent(witnesses::add));
-    Set<String> names = new TreeSet<>();
-    for (AccessLog.Witness witness : witnesses) {
-      try {
-        AccessLog.requireCosigned(note, Note.lines(note), List.of(witness), 1).forEach(it -> names.add(it.witnessId()));
-      } catch (Refusal refusal) {
-        continue; // a head needs no cosignature
-      }
-    }
-    return List.copyOf(names);
+    WitnessPolicy policy = verifier.bundle().witnessPolicy();
+    List<String> held = WitnessPolicy.held(shown, Note.lines(shown), witnesses);
+    List<String> counted = policy.counted(held, AccessLog.authorOf(shown));
+    return new ToldLog(entries, head, note, counted, policy.cosignatures(), beginsAnew, older);
+  }
+
+  /** Whether as many have cosigned the head as the federation asks for. */
+  public boolean isWitnessed() {
+    return cosigners.size() >= cosignatures;
   }
 
   private static Optional<AccessLog.Witness> witness(SignedStatement signed, Verifier verifier, long now) {

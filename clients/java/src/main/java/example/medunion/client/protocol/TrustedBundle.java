@@ -6,6 +6,7 @@ import com.google.protobuf.ByteString;
 import example.medunion.federation.v1.KeyPeriod;
 import example.medunion.federation.v1.SignedStatement;
 import example.medunion.federation.v1.TrustBundle;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -19,12 +20,14 @@ public final class TrustedBundle {
   private final TrustBundle content;
   private final KeyHistory issuers;
   private final KeyHistory cloudKeys;
+  private final List<WitnessPolicy> witnessPolicies;
 
   private TrustedBundle(SignedStatement signed) {
     this.signed = signed;
     this.content = Statements.peek(TrustBundle.getDefaultInstance(), signed);
     this.issuers = new KeyHistory(content.getIssuersList());
     this.cloudKeys = new KeyHistory(content.getCloudKeysList());
+    this.witnessPolicies = WitnessPolicy.read(content);
   }
 
   /** Takes a bundle that was handed over: whoever did so vouches for it. Compare its digest with what was printed beside it. */
@@ -57,6 +60,7 @@ public final class TrustedBundle {
     require(later, "BUNDLE_BACKDATED", "the trust bundle was made before the one that it follows");
     requireContinued(issuers, following.issuers);
     requireContinued(cloudKeys, following.cloudKeys);
+    WitnessPolicy.requireFollow(witnessPolicies, following.witnessPolicies, content.getIssuedAt());
     return following;
   }
 
@@ -75,6 +79,11 @@ public final class TrustedBundle {
   /** H(tb), 32 bytes: what is read aloud or printed beside the file, and pins it. */
   public byte[] digest() {
     return Transcript.statementDigest(LABEL, signed);
+  }
+
+  /** The witness policy of now. */
+  public WitnessPolicy witnessPolicy() {
+    return witnessPolicies.get(witnessPolicies.size() - 1);
   }
 
   /** The PK that signed a credential of that begin. */

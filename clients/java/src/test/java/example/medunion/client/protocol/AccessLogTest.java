@@ -21,6 +21,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 
@@ -104,15 +106,44 @@ class AccessLogTest {
   }
 
   @Test
+  void headsThatAreBelieved() {
+    each(
+        "believed",
+        vector -> {
+          JsonObject stated = vector.getAsJsonObject("policy");
+          Set<String> hospitals = new TreeSet<>(strings(stated, "hospitals"));
+          boolean cloud = stated.get("public_cloud").getAsBoolean();
+          WitnessPolicy policy =
+              new WitnessPolicy(
+                  0,
+                  stated.get("cosignatures").getAsInt(),
+                  hospitals.contains("*") ? Optional.empty() : Optional.of(hospitals),
+                  cloud ? Optional.of(text(vector, "cloud_id")) : Optional.empty());
+          List<byte[]> lines = list(vector.getAsJsonArray("lines"));
+          List<String> counted = policy.requireBelieved(bytes(vector, "note"), lines, witnesses(vector));
+          assertEquals(strings(vector, "counted"), counted);
+        });
+  }
+
+  private static List<String> strings(JsonObject vector, String name) {
+    return vector.getAsJsonArray(name).asList().stream().map(JsonElement::getAsString).toList();
+  }
+
+  private static List<AccessLog.Witness> witnesses(JsonObject vector) {
+    List<AccessLog.Witness> witnesses = new ArrayList<>();
+    for (JsonElement witness : vector.getAsJsonArray("witnesses")) {
+      JsonObject member = witness.getAsJsonObject();
+      witnesses.add(new AccessLog.Witness(text(member, "id"), bytes(member, "verifying_key")));
+    }
+    return witnesses;
+  }
+
+  @Test
   void cosignatures() {
     each(
         "cosigned",
         vector -> {
-          List<AccessLog.Witness> witnesses = new ArrayList<>();
-          for (JsonElement witness : vector.getAsJsonArray("witnesses")) {
-            JsonObject member = witness.getAsJsonObject();
-            witnesses.add(new AccessLog.Witness(text(member, "id"), bytes(member, "verifying_key")));
-          }
+          List<AccessLog.Witness> witnesses = witnesses(vector);
           List<byte[]> lines = list(vector.getAsJsonArray("lines"));
           int quorum = vector.get("quorum").getAsInt();
           List<AccessLog.Cosignature> by = new ArrayList<>();

@@ -69,7 +69,9 @@ class ToldLogTest {
       List<String> cosigners =
           vector.getAsJsonArray("cosigners").asList().stream().map(JsonElement::getAsString).toList();
       long now = vector.get("now").getAsLong();
-      assertEquals(cosigners, told.cosigned(page.head().orElseThrow(), VERIFIER, now).cosigners());
+      ToldLog witnessed = told.witnessed(page.head().orElseThrow(), VERIFIER, now);
+      assertEquals(cosigners, witnessed.cosigners());
+      assertEquals(vector.get("witnessed").getAsBoolean(), witnessed.isWitnessed());
     } catch (Refusal refusal) {
       assertEquals(text(vector, "expect"), refusal.reason());
     }
