@@ -252,6 +252,15 @@ class RecordCutShort(OutOfOrder):
     in_words = "The record broke off before its end; nothing of it is shown. Fetch it again."
 
 
+class RecordChanged(OutOfOrder):
+    """A record that is to go on where its session broke is another one now, or no longer than what came."""
+
+    reason = "RECORD_CHANGED"
+    in_words = (
+        "The record was changed while it came, so what came of it is of no use. Fetch it again from its beginning."
+    )
+
+
 class RecordDigestMismatch(Authentication):
     """The content is not what its signature or manifest says."""
 

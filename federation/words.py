@@ -1,5 +1,7 @@
 """What people are told, at a terminal and on a page: faults in plain words, moments, sizes, durations."""
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from federation.clinical.errors import ClinicalError
@@ -121,6 +123,39 @@ def size(number: int) -> str:
     if number < 1000:
         return counted(number, "byte")
     return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
+
+
+def transferred(done: int, total: int | None, bytes_a_second: float) -> str:
+    """Return how far a transfer is: bytes of how many, how fast, and how long it takes yet at that rate."""
+    words = size(done) if total is None else f"{size(done)} of {size(total)}"
+    if bytes_a_second <= 0:
+        return words
+    words += f", {size(round(bytes_a_second))}/s"
+    if total is None or done >= total:
+        return words
+    seconds = round((total - done) / bytes_a_second)
+    return f"{words}, {_left(seconds)} left"
+
+
+def _left(seconds: int) -> str:
+    if seconds < 60:
+        return counted(seconds, "second")
+    return counted(round(seconds / 60), "minute") if seconds < 5_400 else counted(round(seconds / 3600), "hour")
+
+
+class Pace:
+    """How fast something comes, from when it is first told: what was there before doesn't count."""
+
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+        """Begin at the first telling."""
+        self._seconds = seconds
+        self._first: tuple[float, int] | None = None
+
+    def words(self, done: int, total: int | None) -> str:
+        """Return how far it is, in words."""
+        now = self._seconds()
+        began, before = self._first = self._first or (now, done)
+        return transferred(done, total, (done - before) / (now - began) if now > began else 0.0)
 
 
 def duration(life: timedelta) -> str:

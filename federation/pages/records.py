@@ -22,7 +22,7 @@ from federation.person.records import Allowance, FetchedRecord
 from federation.person.records import Progress as OnProgress
 from federation.protocol.search import RecordLocation
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
-from federation.words import plain
+from federation.words import Pace, plain
 
 STOPPED = "You stopped it before they came."
 
@@ -188,8 +188,10 @@ def content_of(record: FetchedRecord, part: Part) -> Iterator[bytes]:
 
 
 def _telling(tell: Tell, words: str) -> OnProgress:
+    pace = Pace()
+
     def show(_hospital_id: str, received: int, size: int | None) -> None:
-        tell(Progress(words, received, size))
+        tell(Progress(words, received, size, pace.words(received, size)))
 
     return show
 

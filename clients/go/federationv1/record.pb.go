@@ -984,7 +984,62 @@ func (x *Scope) GetHandles() [][]byte {
 	return nil
 }
 
-// d4 (eq. 45), under SEK_2: {ID_P, ID_A, T_D4, H(Cert_D) or empty, rho, scope, access, known size, before}.
+// Where a record goes on whose session broke: who asks has that manifest, and what follows it up to the offset.
+type Resumption struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the manifest that came.
+	ManifestDigest []byte `protobuf:"bytes,1,opt,name=manifest_digest,json=manifestDigest,proto3,oneof" json:"manifest_digest,omitempty"`
+	// Bytes of M_EMR that came, the manifest with its length among them: whole slices of 512 KiB, and at least one.
+	Offset        *uint64 `protobuf:"varint,2,opt,name=offset,proto3,oneof" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resumption) Reset() {
+	*x = Resumption{}
+	mi := &file_federation_v1_record_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resumption) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resumption) ProtoMessage() {}
+
+func (x *Resumption) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_record_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resumption.ProtoReflect.Descriptor instead.
+func (*Resumption) Descriptor() ([]byte, []int) {
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Resumption) GetManifestDigest() []byte {
+	if x != nil {
+		return x.ManifestDigest
+	}
+	return nil
+}
+
+func (x *Resumption) GetOffset() uint64 {
+	if x != nil && x.Offset != nil {
+		return *x.Offset
+	}
+	return 0
+}
+
+// d4 (eq. 45), under SEK_2: {ID_P, ID_A, T_D4, H(Cert_D) or empty, rho, scope, access, known size, before, resumption}.
 type RecordQuery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID_P.
@@ -1004,14 +1059,16 @@ type RecordQuery struct {
 	// Of a log: the size of its head that who asks remembers; absent where it remembers none.
 	KnownSize *uint64 `protobuf:"varint,8,opt,name=known_size,json=knownSize,proto3,oneof" json:"known_size,omitempty"`
 	// Of a log: `next` of the page before this one, whose head is that of `known_size`; absent for the newest accesses.
-	Before        *uint64 `protobuf:"varint,9,opt,name=before,proto3,oneof" json:"before,omitempty"`
+	Before *uint64 `protobuf:"varint,9,opt,name=before,proto3,oneof" json:"before,omitempty"`
+	// Of records: where they go on; absent from the beginning.
+	Resumption    *Resumption `protobuf:"bytes,10,opt,name=resumption,proto3,oneof" json:"resumption,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecordQuery) Reset() {
 	*x = RecordQuery{}
-	mi := &file_federation_v1_record_proto_msgTypes[9]
+	mi := &file_federation_v1_record_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1080,7 @@ func (x *RecordQuery) String() string {
 func (*RecordQuery) ProtoMessage() {}
 
 func (x *RecordQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[9]
+	mi := &file_federation_v1_record_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1093,7 @@ func (x *RecordQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordQuery.ProtoReflect.Descriptor instead.
 func (*RecordQuery) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{9}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RecordQuery) GetPatientId() string {
@@ -1102,6 +1159,13 @@ func (x *RecordQuery) GetBefore() uint64 {
 	return 0
 }
 
+func (x *RecordQuery) GetResumption() *Resumption {
+	if x != nil {
+		return x.Resumption
+	}
+	return nil
+}
+
 // h2 (eq. 47), under SEK_2, in the last frame: {version, T_HPC2, Sig_HPC2}, or why there is no record. M_EMR travels as
 // slices of its padded content in the frames before it. Nothing is shown as a record before this verifies (C8).
 type RecordEnd struct {
@@ -1120,7 +1184,7 @@ type RecordEnd struct {
 
 func (x *RecordEnd) Reset() {
 	*x = RecordEnd{}
-	mi := &file_federation_v1_record_proto_msgTypes[10]
+	mi := &file_federation_v1_record_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1196,7 @@ func (x *RecordEnd) String() string {
 func (*RecordEnd) ProtoMessage() {}
 
 func (x *RecordEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[10]
+	mi := &file_federation_v1_record_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1209,7 @@ func (x *RecordEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordEnd.ProtoReflect.Descriptor instead.
 func (*RecordEnd) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{10}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RecordEnd) GetOutcome() SessionOutcome {
@@ -1195,7 +1259,7 @@ type RecordPart struct {
 
 func (x *RecordPart) Reset() {
 	*x = RecordPart{}
-	mi := &file_federation_v1_record_proto_msgTypes[11]
+	mi := &file_federation_v1_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1271,7 @@ func (x *RecordPart) String() string {
 func (*RecordPart) ProtoMessage() {}
 
 func (x *RecordPart) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[11]
+	mi := &file_federation_v1_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1284,7 @@ func (x *RecordPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordPart.ProtoReflect.Descriptor instead.
 func (*RecordPart) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{11}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RecordPart) GetKind() PartKind {
@@ -1277,7 +1341,7 @@ type RecordEntry struct {
 
 func (x *RecordEntry) Reset() {
 	*x = RecordEntry{}
-	mi := &file_federation_v1_record_proto_msgTypes[12]
+	mi := &file_federation_v1_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1289,7 +1353,7 @@ func (x *RecordEntry) String() string {
 func (*RecordEntry) ProtoMessage() {}
 
 func (x *RecordEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[12]
+	mi := &file_federation_v1_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1302,7 +1366,7 @@ func (x *RecordEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordEntry.ProtoReflect.Descriptor instead.
 func (*RecordEntry) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{12}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RecordEntry) GetHandle() []byte {
@@ -1362,7 +1426,7 @@ type RecordManifest struct {
 
 func (x *RecordManifest) Reset() {
 	*x = RecordManifest{}
-	mi := &file_federation_v1_record_proto_msgTypes[13]
+	mi := &file_federation_v1_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1438,7 @@ func (x *RecordManifest) String() string {
 func (*RecordManifest) ProtoMessage() {}
 
 func (x *RecordManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[13]
+	mi := &file_federation_v1_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1451,7 @@ func (x *RecordManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordManifest.ProtoReflect.Descriptor instead.
 func (*RecordManifest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{13}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RecordManifest) GetPatientId() string {
@@ -1477,7 +1541,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_federation_v1_record_proto_msgTypes[14]
+	mi := &file_federation_v1_record_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1553,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[14]
+	mi := &file_federation_v1_record_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1566,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{14}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Deposit) GetPatientId() string {
@@ -1661,7 +1725,7 @@ type OwnDocument struct {
 
 func (x *OwnDocument) Reset() {
 	*x = OwnDocument{}
-	mi := &file_federation_v1_record_proto_msgTypes[15]
+	mi := &file_federation_v1_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1737,7 @@ func (x *OwnDocument) String() string {
 func (*OwnDocument) ProtoMessage() {}
 
 func (x *OwnDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[15]
+	mi := &file_federation_v1_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1750,7 @@ func (x *OwnDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnDocument.ProtoReflect.Descriptor instead.
 func (*OwnDocument) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{15}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OwnDocument) GetPatientId() string {
@@ -1797,7 +1861,7 @@ type DepositReceipt struct {
 
 func (x *DepositReceipt) Reset() {
 	*x = DepositReceipt{}
-	mi := &file_federation_v1_record_proto_msgTypes[16]
+	mi := &file_federation_v1_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1873,7 @@ func (x *DepositReceipt) String() string {
 func (*DepositReceipt) ProtoMessage() {}
 
 func (x *DepositReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[16]
+	mi := &file_federation_v1_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1886,7 @@ func (x *DepositReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositReceipt.ProtoReflect.Descriptor instead.
 func (*DepositReceipt) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{16}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DepositReceipt) GetDepositDigest() []byte {
@@ -1868,7 +1932,7 @@ type DepositEnd struct {
 
 func (x *DepositEnd) Reset() {
 	*x = DepositEnd{}
-	mi := &file_federation_v1_record_proto_msgTypes[17]
+	mi := &file_federation_v1_record_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1944,7 @@ func (x *DepositEnd) String() string {
 func (*DepositEnd) ProtoMessage() {}
 
 func (x *DepositEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[17]
+	mi := &file_federation_v1_record_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +1957,7 @@ func (x *DepositEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositEnd.ProtoReflect.Descriptor instead.
 func (*DepositEnd) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{17}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DepositEnd) GetOutcome() SessionOutcome {
@@ -2013,7 +2077,13 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\ahandles\x18\x03 \x03(\fB\b\xca\xda\x18\x04\b\x0e\x18@R\ahandlesB\n" +
 	"\n" +
 	"\b_purposeB\x13\n" +
-	"\x11_department_class\"\xbc\x04\n" +
+	"\x11_department_class\"~\n" +
+	"\n" +
+	"Resumption\x124\n" +
+	"\x0fmanifest_digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\x0emanifestDigest\x88\x01\x01\x12\x1b\n" +
+	"\x06offset\x18\x02 \x01(\x04H\x01R\x06offset\x88\x01\x01B\x12\n" +
+	"\x10_manifest_digestB\t\n" +
+	"\a_offset\"\x93\x05\n" +
 	"\vRecordQuery\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12&\n" +
@@ -2025,7 +2095,11 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x06access\x18\a \x01(\v2\x15.federation.v1.AccessB\x06\xca\xda\x18\x02 \x01H\x06R\x06access\x88\x01\x01\x12*\n" +
 	"\n" +
 	"known_size\x18\b \x01(\x04B\x06\xca\xda\x18\x02 \x01H\aR\tknownSize\x88\x01\x01\x12#\n" +
-	"\x06before\x18\t \x01(\x04B\x06\xca\xda\x18\x02 \x01H\bR\x06before\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x01B\r\n" +
+	"\x06before\x18\t \x01(\x04B\x06\xca\xda\x18\x02 \x01H\bR\x06before\x88\x01\x01\x12F\n" +
+	"\n" +
+	"resumption\x18\n" +
+	" \x01(\v2\x19.federation.v1.ResumptionB\x06\xca\xda\x18\x02 \x01H\tR\n" +
+	"resumption\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x01B\r\n" +
 	"\v_patient_idB\v\n" +
 	"\t_asker_idB\n" +
 	"\n" +
@@ -2035,7 +2109,8 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x06_scopeB\t\n" +
 	"\a_accessB\r\n" +
 	"\v_known_sizeB\t\n" +
-	"\a_before\"\xfe\x01\n" +
+	"\a_beforeB\r\n" +
+	"\v_resumption\"\xfe\x01\n" +
 	"\tRecordEnd\x12<\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1d.federation.v1.SessionOutcomeH\x00R\aoutcome\x88\x01\x01\x12%\n" +
 	"\aversion\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02 \x01H\x01R\aversion\x88\x01\x01\x12$\n" +
@@ -2232,7 +2307,7 @@ func file_federation_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_federation_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_federation_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_federation_v1_record_proto_goTypes = []any{
 	(Purpose)(0),                // 0: federation.v1.Purpose
 	(SessionOutcome)(0),         // 1: federation.v1.SessionOutcome
@@ -2246,67 +2321,69 @@ var file_federation_v1_record_proto_goTypes = []any{
 	(*RecordOpening)(nil),       // 9: federation.v1.RecordOpening
 	(*RecordReply)(nil),         // 10: federation.v1.RecordReply
 	(*Scope)(nil),               // 11: federation.v1.Scope
-	(*RecordQuery)(nil),         // 12: federation.v1.RecordQuery
-	(*RecordEnd)(nil),           // 13: federation.v1.RecordEnd
-	(*RecordPart)(nil),          // 14: federation.v1.RecordPart
-	(*RecordEntry)(nil),         // 15: federation.v1.RecordEntry
-	(*RecordManifest)(nil),      // 16: federation.v1.RecordManifest
-	(*Deposit)(nil),             // 17: federation.v1.Deposit
-	(*OwnDocument)(nil),         // 18: federation.v1.OwnDocument
-	(*DepositReceipt)(nil),      // 19: federation.v1.DepositReceipt
-	(*DepositEnd)(nil),          // 20: federation.v1.DepositEnd
-	(*SealedOpening)(nil),       // 21: federation.v1.SealedOpening
-	(*SessionFrame)(nil),        // 22: federation.v1.SessionFrame
-	(*SealedReply)(nil),         // 23: federation.v1.SealedReply
-	(*SignedStatement)(nil),     // 24: federation.v1.SignedStatement
-	(*RevocationExcerpt)(nil),   // 25: federation.v1.RevocationExcerpt
-	(*ShownDuty)(nil),           // 26: federation.v1.ShownDuty
-	(*Access)(nil),              // 27: federation.v1.Access
-	(*AccessEntry)(nil),         // 28: federation.v1.AccessEntry
-	(*ProvedHead)(nil),          // 29: federation.v1.ProvedHead
-	(Sensitivity)(0),            // 30: federation.v1.Sensitivity
+	(*Resumption)(nil),          // 12: federation.v1.Resumption
+	(*RecordQuery)(nil),         // 13: federation.v1.RecordQuery
+	(*RecordEnd)(nil),           // 14: federation.v1.RecordEnd
+	(*RecordPart)(nil),          // 15: federation.v1.RecordPart
+	(*RecordEntry)(nil),         // 16: federation.v1.RecordEntry
+	(*RecordManifest)(nil),      // 17: federation.v1.RecordManifest
+	(*Deposit)(nil),             // 18: federation.v1.Deposit
+	(*OwnDocument)(nil),         // 19: federation.v1.OwnDocument
+	(*DepositReceipt)(nil),      // 20: federation.v1.DepositReceipt
+	(*DepositEnd)(nil),          // 21: federation.v1.DepositEnd
+	(*SealedOpening)(nil),       // 22: federation.v1.SealedOpening
+	(*SessionFrame)(nil),        // 23: federation.v1.SessionFrame
+	(*SealedReply)(nil),         // 24: federation.v1.SealedReply
+	(*SignedStatement)(nil),     // 25: federation.v1.SignedStatement
+	(*RevocationExcerpt)(nil),   // 26: federation.v1.RevocationExcerpt
+	(*ShownDuty)(nil),           // 27: federation.v1.ShownDuty
+	(*Access)(nil),              // 28: federation.v1.Access
+	(*AccessEntry)(nil),         // 29: federation.v1.AccessEntry
+	(*ProvedHead)(nil),          // 30: federation.v1.ProvedHead
+	(Sensitivity)(0),            // 31: federation.v1.Sensitivity
 }
 var file_federation_v1_record_proto_depIdxs = []int32{
-	21, // 0: federation.v1.OpenSessionRequest.opening:type_name -> federation.v1.SealedOpening
-	22, // 1: federation.v1.OpenSessionRequest.frame:type_name -> federation.v1.SessionFrame
-	23, // 2: federation.v1.OpenSessionResponse.reply:type_name -> federation.v1.SealedReply
-	22, // 3: federation.v1.OpenSessionResponse.frame:type_name -> federation.v1.SessionFrame
-	24, // 4: federation.v1.GetHospitalResponse.key_statement:type_name -> federation.v1.SignedStatement
-	24, // 5: federation.v1.GetHospitalResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	25, // 6: federation.v1.GetHospitalResponse.revocations:type_name -> federation.v1.RevocationExcerpt
-	24, // 7: federation.v1.GetDutyRequest.key_statement:type_name -> federation.v1.SignedStatement
-	26, // 8: federation.v1.GetDutyResponse.duty:type_name -> federation.v1.ShownDuty
-	25, // 9: federation.v1.GetDutyResponse.revocations:type_name -> federation.v1.RevocationExcerpt
-	24, // 10: federation.v1.RecordOpening.key_statement:type_name -> federation.v1.SignedStatement
-	24, // 11: federation.v1.RecordOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	24, // 12: federation.v1.RecordReply.key_statement:type_name -> federation.v1.SignedStatement
+	22, // 0: federation.v1.OpenSessionRequest.opening:type_name -> federation.v1.SealedOpening
+	23, // 1: federation.v1.OpenSessionRequest.frame:type_name -> federation.v1.SessionFrame
+	24, // 2: federation.v1.OpenSessionResponse.reply:type_name -> federation.v1.SealedReply
+	23, // 3: federation.v1.OpenSessionResponse.frame:type_name -> federation.v1.SessionFrame
+	25, // 4: federation.v1.GetHospitalResponse.key_statement:type_name -> federation.v1.SignedStatement
+	25, // 5: federation.v1.GetHospitalResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	26, // 6: federation.v1.GetHospitalResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	25, // 7: federation.v1.GetDutyRequest.key_statement:type_name -> federation.v1.SignedStatement
+	27, // 8: federation.v1.GetDutyResponse.duty:type_name -> federation.v1.ShownDuty
+	26, // 9: federation.v1.GetDutyResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	25, // 10: federation.v1.RecordOpening.key_statement:type_name -> federation.v1.SignedStatement
+	25, // 11: federation.v1.RecordOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	25, // 12: federation.v1.RecordReply.key_statement:type_name -> federation.v1.SignedStatement
 	0,  // 13: federation.v1.Scope.purpose:type_name -> federation.v1.Purpose
 	11, // 14: federation.v1.RecordQuery.scope:type_name -> federation.v1.Scope
-	27, // 15: federation.v1.RecordQuery.access:type_name -> federation.v1.Access
-	1,  // 16: federation.v1.RecordEnd.outcome:type_name -> federation.v1.SessionOutcome
-	2,  // 17: federation.v1.RecordPart.kind:type_name -> federation.v1.PartKind
-	14, // 18: federation.v1.RecordEntry.parts:type_name -> federation.v1.RecordPart
-	15, // 19: federation.v1.RecordManifest.records:type_name -> federation.v1.RecordEntry
-	28, // 20: federation.v1.RecordManifest.accesses:type_name -> federation.v1.AccessEntry
-	29, // 21: federation.v1.RecordManifest.log_head:type_name -> federation.v1.ProvedHead
-	11, // 22: federation.v1.Deposit.scope:type_name -> federation.v1.Scope
-	27, // 23: federation.v1.Deposit.access:type_name -> federation.v1.Access
-	11, // 24: federation.v1.OwnDocument.scope:type_name -> federation.v1.Scope
-	27, // 25: federation.v1.OwnDocument.access:type_name -> federation.v1.Access
-	30, // 26: federation.v1.OwnDocument.sensitivity:type_name -> federation.v1.Sensitivity
-	1,  // 27: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
-	24, // 28: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
-	3,  // 29: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
-	5,  // 30: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
-	7,  // 31: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
-	4,  // 32: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
-	6,  // 33: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
-	8,  // 34: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
-	32, // [32:35] is the sub-list for method output_type
-	29, // [29:32] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	28, // 15: federation.v1.RecordQuery.access:type_name -> federation.v1.Access
+	12, // 16: federation.v1.RecordQuery.resumption:type_name -> federation.v1.Resumption
+	1,  // 17: federation.v1.RecordEnd.outcome:type_name -> federation.v1.SessionOutcome
+	2,  // 18: federation.v1.RecordPart.kind:type_name -> federation.v1.PartKind
+	15, // 19: federation.v1.RecordEntry.parts:type_name -> federation.v1.RecordPart
+	16, // 20: federation.v1.RecordManifest.records:type_name -> federation.v1.RecordEntry
+	29, // 21: federation.v1.RecordManifest.accesses:type_name -> federation.v1.AccessEntry
+	30, // 22: federation.v1.RecordManifest.log_head:type_name -> federation.v1.ProvedHead
+	11, // 23: federation.v1.Deposit.scope:type_name -> federation.v1.Scope
+	28, // 24: federation.v1.Deposit.access:type_name -> federation.v1.Access
+	11, // 25: federation.v1.OwnDocument.scope:type_name -> federation.v1.Scope
+	28, // 26: federation.v1.OwnDocument.access:type_name -> federation.v1.Access
+	31, // 27: federation.v1.OwnDocument.sensitivity:type_name -> federation.v1.Sensitivity
+	1,  // 28: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
+	25, // 29: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
+	3,  // 30: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
+	5,  // 31: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
+	7,  // 32: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
+	4,  // 33: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
+	6,  // 34: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
+	8,  // 35: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
+	33, // [33:36] is the sub-list for method output_type
+	30, // [30:33] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_record_proto_init() }
@@ -2341,13 +2418,14 @@ func file_federation_v1_record_proto_init() {
 	file_federation_v1_record_proto_msgTypes[15].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[16].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[17].OneofWrappers = []any{}
+	file_federation_v1_record_proto_msgTypes[18].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_record_proto_rawDesc), len(file_federation_v1_record_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,5 +1,6 @@
 """Clients at work: the doctor's and the patient's own code, against a hospital that really serves and a cloud in memory."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from federation.party.member import Member
 from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.patient import PatientClient
 from federation.person.profile import Profile
+from federation.person.records import Pause
 from federation.person.relay import Connect
 from federation.person.trace import Trace
 from federation.protocol import search
@@ -141,7 +143,11 @@ def doctor_audit(federation: Federation, directory: Path) -> Audit:
 
 
 def make_doctor(
-    federation: Federation, directory: Path, connect: Connect, cloud: CloudInMemory | None = None
+    federation: Federation,
+    directory: Path,
+    connect: Connect,
+    cloud: CloudInMemory | None = None,
+    pause: Pause = time.sleep,
 ) -> DoctorClient:
     database = open_database(f"sqlite:///{directory / 'doctor'}.sqlite")
     return DoctorClient(
@@ -155,6 +161,7 @@ def make_doctor(
         Trace(None, lambda: 0),
         clock=lambda: federation.clock.now,
         entropy=federation.entropy,
+        pause=pause,
     )
 
 
