@@ -273,7 +273,7 @@ class ServerSettings:
         0.1, 300, 10, "How long a stream may be open before its first message, in seconds."
     )
     next_message_seconds: float = between(1, 3_600, 120, "How long it may be silent afterwards, in seconds.")
-    write_seconds: float = between(0.1, 600, 90, "How long a reader may leave what was sent to it, in seconds.")
+    write_seconds: float = between(0.1, 600, 30, "How long a reader may leave what was sent to it, in seconds.")
     handshake_seconds: float = between(0.1, 120, 10, "How long a TLS handshake may take, in seconds.")
     keepalive_seconds: float = between(
         1, 3_600, 60, "After how many silent seconds a connection is asked for a sign of life."

@@ -14,11 +14,10 @@ from federation.cli.fetched_records import require_empty, show_fetched
 from federation.cli.options import DIRECTORY_OPTION, F, IdentityParameter, OutputFile, gather_options
 from federation.cli.patient_accesses import tell_of_emergencies
 from federation.cli.patient_documents import add
-from federation.cli.patient_options import deputy_option, sensor_option
+from federation.cli.patient_options import deputy_option, opened_patient, sensor_option
 from federation.cli.terminal import say
 from federation.clinical.text import counted
 from federation.party.node_directory import NodeDirectory
-from federation.person.node import open_patient
 from federation.person.patient import PatientClient
 from federation.person.records import MOST_FETCHED_BYTES
 from federation.person.visit_words import MORE_THAN_READ
@@ -45,7 +44,7 @@ class Asking:
         """Open the client, and ask the public cloud where the records are."""
         with (
             terminal.trace_file(self.trace) as file,
-            open_patient(self.directory, self.sensor, file, dial_only=self.dial_only) as opened,
+            opened_patient(self.directory, self.sensor, file, dial_only=self.dial_only) as opened,
         ):
             client = opened.client
             deputyship = None

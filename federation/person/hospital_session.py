@@ -26,7 +26,7 @@ from federation.v1.statement_pb2 import ROLE_HOSPITAL
 from keystore.identities import HospitalId
 
 LONGEST_SESSION_SECONDS = 3600.0
-SILENCE_SECONDS = 150.0
+SILENCE_SECONDS = 60.0
 """How long a hospital may say nothing in a session before it is given up."""
 
 

@@ -27,7 +27,7 @@ class StreamDeadlines:
 
     first: timedelta = timedelta(seconds=10)
     next: timedelta = timedelta(seconds=120)
-    write: timedelta = timedelta(seconds=90)
+    write: timedelta = timedelta(seconds=30)
 
 
 def bounded_deserializer(

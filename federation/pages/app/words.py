@@ -5,7 +5,7 @@ from typing import Final
 
 from federation.errors import FieldInvalid
 from federation.pages.app.states import Notice
-from federation.words import plain
+from federation.words import happened
 
 _NEW_CODE: Final = "Ask the doctor for a new code, and give it here."
 _DESK: Final = "Ask at the desk of the practice or hospital, and show them this."
@@ -93,4 +93,4 @@ def days_in(typed: str, most: int) -> timedelta:
 
 def told(error: BaseException) -> Notice:
     """Return a fault as a person is told it, with what to do next."""
-    return Notice("bad", plain(error), _NEXT.get(str(getattr(error, "reason", "")), OTHERWISE))
+    return Notice("bad", happened(error), _NEXT.get(str(getattr(error, "reason", "")), OTHERWISE))

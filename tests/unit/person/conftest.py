@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from federation.errors import Unavailable
+from federation.errors import FederationError, Unavailable
 from federation.party.audit import Audit
 from federation.party.member import Member
 from federation.person.doctor import DoctorClient, DoctorRoom
@@ -41,6 +41,8 @@ class CloudInMemory:
         self._federation = federation
         self.is_dark = False
         """Whether it does not answer."""
+        self.refusal: FederationError | None = None
+        """What it answers to whoever takes something back."""
         self.searches = 0
         self.hidden: dict[str, Restriction] = {}
         self.revocations: list[tuple[str, Deputyship | None]] = []
@@ -74,6 +76,8 @@ class CloudInMemory:
     ) -> Lists:
         """Name them in the next list. What may be taken back by whom is the public cloud's to decide, and tested there."""
         self._require_light()
+        if self.refusal is not None:
+            raise self.refusal
         owner, cloud = owner_id or member.identity, self._federation.cloud
         self.revocations.append((owner, deputyship))
         for kind, signed in statements:

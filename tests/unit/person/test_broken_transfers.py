@@ -26,8 +26,8 @@ from tests.slow_line import Line
 from tests.unit.person.conftest import make_doctor
 
 HOUR_MS = 3_600_000
-SLOWEST_LINE = 8_000
-"""Bytes a second, of a line that a long record comes through: 64 kbit/s."""
+SLOWEST_LINE = 32_000
+"""Bytes a second, of a line that a long record comes through: 256 kbit/s."""
 
 
 @dataclass
