@@ -43,6 +43,7 @@ from federation.protocol.shown import Shown
 from federation.protocol.time import Instant
 from federation.protocol.verifier import Peer, VerifiedParty
 from federation.store.blobs import BlobStore, BlobWriter
+from federation.store.errors import StoreError
 from federation.store.file_shelf import FileShelf
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
@@ -169,6 +170,9 @@ BROKEN = (RecordCutShort, Limit, Unavailable)
 PAUSES = tuple(timedelta(seconds=it) for it in (1, 2, 4, 8, 15, 30))
 """Before a broken record is gone on with; whenever more of it came they begin anew, and after the last it is given up for now."""
 
+MOST_BROKEN = 4
+"""Records of which what came is kept; each takes no more than a visit may."""
+
 Pause = Callable[[float], None]
 """Waits for so many seconds."""
 
@@ -231,6 +235,11 @@ class _Arriving:
     """How far a record is."""
 
     incoming: IncomingRecord = field(default_factory=IncomingRecord)
+
+    def goes_on_after(self, error: Exception) -> bool:
+        """Return whether another session can go on: what came is whole slices, and nobody refused it, nor the disk."""
+        is_refused = isinstance(error, FederationError) and not isinstance(error, BROKEN)
+        return self.incoming.resumable > 0 and not is_refused and not isinstance(error, StoreError)
 
 
 def open_spool(directory: Path, *, now: Instant) -> BlobStore:
@@ -316,6 +325,12 @@ class RecordFetcher:
             tell()
             self._pause(1.0)
 
+    def _keep(self, place: "_PlaceOf", broken: "_Broken") -> None:
+        """Keep what came of a record, and of few others: who breaks off on purpose fills no disk."""
+        self._broken[place] = broken
+        while len(self._broken) > MOST_BROKEN:
+            self._forget(next(iter(self._broken)))
+
     def _forget(self, place: "_PlaceOf") -> None:
         broken = self._broken.pop(place, None)
         if broken is not None:
@@ -341,23 +356,28 @@ class RecordFetcher:
         allowance: Allowance,
     ) -> FetchedRecord:
         intent = Intent(shown, order.scope, self._opener.entropy(32))
-        place, arriving = order.place(shown), _Arriving()
+        place, arriving, broke = order.place(shown), _Arriving(), None
         try:
             opened = self._opener.open(order.address, hospital, intent)
             with opened as (stream, session), self._spool.writer(self._key) as blob:
                 arriving.incoming = self._kept(place, blob)
-                received = self._receive(stream, session, blob, arriving, order, progress, allowance)
+                try:
+                    received = self._receive(stream, session, blob, arriving, order, progress, allowance)
+                except Exception as error:
+                    if not arriving.goes_on_after(error):
+                        raise
+                    # What came is kept: the blob ends well.
+                    broke = error
         except (*BROKEN, UnknownKeyId, RecordChanged):
             raise
-        except FederationError:
-            # It was refused, or is not what it should be: nothing of it stays.
+        except (FederationError, StoreError):
+            # It was refused, is not what it should be, or can't be kept: nothing of it stays.
             self._forget(place)
             raise
-        if isinstance(received, FederationError):
-            self._forget(place)
-            self._broken[place] = _Broken(blob.name, arriving.incoming.resumable, arriving.incoming.size_bytes)
-            raise received
         self._forget(place)
+        if broke is not None:
+            self._keep(place, _Broken(blob.name, arriving.incoming.resumable, arriving.incoming.size_bytes))
+            raise broke
         try:
             record = self._verified(order, session, received, blob)
         except Exception:
@@ -375,27 +395,22 @@ class RecordFetcher:
         order: _Order,
         progress: Progress,
         allowance: Allowance,
-    ) -> Received | FederationError:
-        """Return what ends the record; or why its session broke, where what came of it can be gone on with."""
+    ) -> Received:
         opener, hospital_id = self._opener, established.session.peer.hospital_id
         awaiting, query = established.query(
             now=opener.clock(), known_size=order.known_size, before=order.before, incoming=arriving.incoming
         )
         opener.sent("D4", stream, hospital_id, query)
         while True:
-            try:
-                frame = opener.received("H2", stream, hospital_id)
-            except BROKEN as error:
-                if order.scope.purpose == PURPOSE_READ and arriving.incoming.resumable:
-                    return error
-                raise
+            frame = opener.received("H2", stream, hospital_id)
             awaiting, outcome = self._taken(awaiting, frame)
             if isinstance(outcome, Received):
                 return outcome
-            incoming = arriving.incoming = awaiting.incoming
+            incoming = awaiting.incoming
             if incoming.manifest is not None and incoming.size_bytes is not None:
                 allowance.require_room(incoming.manifest, incoming.size_bytes)
             blob.write(outcome.content)
+            arriving.incoming = incoming
             progress(hospital_id, blob.size_bytes, incoming.size_bytes)
 
     def _kept(self, place: "_PlaceOf", blob: BlobWriter) -> IncomingRecord:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import grpc
@@ -12,7 +12,7 @@ from federation.errors import GrantRevoked, Unavailable
 from federation.hospital.records_administration import OperatorAction, correct_record
 from federation.person.doctor import DoctorClient
 from federation.person.hospital_session import SILENCE_SECONDS
-from federation.person.records import PAUSES, Allowance
+from federation.person.records import MOST_BROKEN, PAUSES, Allowance
 from federation.protocol.access import AccessEvent
 from federation.protocol.consultation import InConsultation
 from federation.protocol.frames import MOST_SLICE_BYTES, SLICE_BYTES
@@ -127,6 +127,34 @@ def test_line_that_is_down_for_long_is_unavailable_and_what_came_is_not_asked_fo
     assert ward.fetch() == ward.content
     size_bytes, _ = ward.seen[-1]
     assert ward.line.down_bytes - came < size_bytes - 2 * SLICE_BYTES
+
+
+class Stopped(Exception):
+    """The doctor stopped it."""
+
+
+def test_record_that_the_doctor_stopped_goes_on_when_it_is_fetched_again(ward: Ward) -> None:
+    def stop(_hospital: str, received: int, _of: int | None) -> None:
+        if received > 3 * SLICE_BYTES:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        list(ward.doctor.fetch(ward.consultation, [ward.location], stop, Allowance()))
+    assert ward.fetch() == ward.content
+    assert ward.seen[0][0] > 3 * SLICE_BYTES
+
+
+def test_what_is_kept_of_broken_records_is_bounded(ward: Ward, tmp_path: Path) -> None:
+    ward.line.cut_after = 4 * SLICE_BYTES
+    ward.doctor._fetcher._pause = lambda _: setattr(ward.line, "is_down", True)
+    with pytest.raises(Unavailable):
+        ward.fetch()
+    (place, kept), fetcher = next(iter(ward.doctor._fetcher._broken.items())), ward.doctor._fetcher
+    for number in range(MOST_BROKEN):
+        fetcher._keep((*place[:2], bytes([number])), replace(kept, blob="0" * 32))
+    assert len(fetcher._broken) == MOST_BROKEN
+    assert place not in fetcher._broken
+    assert not list((tmp_path / "spool").glob("*/*"))
 
 
 def test_grant_taken_back_while_the_line_was_cut_is_told_and_nothing_stays(ward: Ward, tmp_path: Path) -> None:
