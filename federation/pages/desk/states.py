@@ -266,10 +266,8 @@ class Present(AtVisit):
         try:
             found = find(source, self.practice.most_fetched_bytes)
         except FederationError as error:
-            why = plain(error, in_visit=True)
-            return self.telling(
-                "bad", f"The public cloud could not be asked where records are. {why} RECORDS MAY BE MISSING."
-            )
+            unasked = f"The public cloud could not be asked where records are. {plain(error, in_visit=True)}"
+            return self.telling("bad", f"{unasked} RECORDS MAY BE MISSING.")
         self.visit.close()
         return replace(self, visit=replace(self.visit, records=found), told=source.told)
 
