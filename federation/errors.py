@@ -9,13 +9,25 @@ Long because it is one vocabulary: a reason that is looked for is looked for her
 
 from datetime import timedelta
 
+_UPDATE = "Bring both programs up to date; if that changes nothing, tell whoever runs the other side."
+_LATER = "Try again later; if it stays so, tell whoever runs the other side."
+_CLOCK = "Set this computer's clock by the network, and try again."
+_FEDERATION = "Don't go on, and tell whoever runs your federation."
+_OPERATOR = "Don't go on, and ask whoever runs the other side."
+_BUNDLE = "Bring the trust bundle up to date (`medunion trust`), and try again."
+_AGAIN = "Try again; if it stays so, tell whoever runs the other side."
+
 
 class FederationError(Exception):
     """Root of the family; never raised itself."""
 
     reason = "INTERNAL"
-    in_words = "Something went wrong on the other side; it is not your doing. Try again later."
-    """What it means to a doctor or a patient at the keyboard."""
+    in_words = "Something went wrong on the other side; it is not your doing."
+    """What happened, to a doctor or a patient at the keyboard, and why, where that may be told."""
+    to_do = _LATER
+    """What that person can do now."""
+    in_visit = ""
+    """What it can do in the middle of a visit, with a patient there and records on the screen; nothing where that is the same."""
     unknown_reason = ""
     """What a peer gave as its reason, where this version knows none of that name."""
     request_id = ""
@@ -23,12 +35,19 @@ class FederationError(Exception):
     retry_after = timedelta()
     """Where it passes: how long to wait at least before another try, as a peer said it or as a caller will be told."""
 
+    @classmethod
+    def advice(cls, *, in_visit: bool = False) -> str:
+        """Return what a person can do now, on arrival or in the middle of a visit."""
+        said = next(vars(kind) for kind in cls.__mro__ if "to_do" in vars(kind))
+        return str((in_visit and said.get("in_visit")) or said["to_do"])
+
 
 class MalformedMessage(FederationError):
     """The message breaks a rule of its own definition."""
 
     reason = "MALFORMED_MESSAGE"
-    in_words = "The other side did not understand the message. Are both programs up to date?"
+    in_words = "The other side did not understand the message."
+    to_do = _UPDATE
 
 
 class Authentication(FederationError):
@@ -36,6 +55,7 @@ class Authentication(FederationError):
 
     reason = "UNAUTHENTICATED"
     in_words = "The other side could not show who it is."
+    to_do = _OPERATOR
 
 
 class Authorization(FederationError):
@@ -43,6 +63,7 @@ class Authorization(FederationError):
 
     reason = "UNAUTHORIZED"
     in_words = "The other side does not allow this."
+    to_do = "Ask whoever runs the other side what it allows you."
 
 
 class NotFound(FederationError):
@@ -50,6 +71,7 @@ class NotFound(FederationError):
 
     reason = "NOT_FOUND"
     in_words = "There is no such thing there."
+    to_do = "Compare what you asked for with what is there."
 
 
 class Conflict(FederationError):
@@ -57,34 +79,40 @@ class Conflict(FederationError):
 
     reason = "ALREADY_EXISTS"
     in_words = "There is such a thing already."
+    to_do = "Look at what is there; use it, or take another name."
 
 
 class OutOfOrder(FederationError):
     """The message does not belong at this point of the exchange."""
 
     reason = "OUT_OF_ORDER"
-    in_words = "A message came at the wrong moment; start again."
+    in_words = "A message came at the wrong moment."
+    to_do = "Begin again."
 
 
 class Replayed(FederationError):
     """The message was taken before."""
 
     reason = "MESSAGE_REPLAYED"
-    in_words = "This message was sent before; start again."
+    in_words = "This message was sent before, and counts once."
+    to_do = "Begin again; if you did not send it twice, tell whoever runs the other side."
 
 
 class Limit(FederationError):
     """A bound is reached; try again later or with less."""
 
     reason = "LIMIT_REACHED"
-    in_words = "The other side is busy; try again in a little while."
+    in_words = "The other side is busy, or this is more than it takes at once."
+    to_do = "Try again in a little while."
 
 
 class Unavailable(FederationError):
     """A token, peer or database does not answer; try again later."""
 
     reason = "UNAVAILABLE"
-    in_words = "The other side does not answer; try again in a little while."
+    in_words = "The other side does not answer."
+    to_do = "Look whether this computer is connected, and try again in a little while."
+    in_visit = "Go on with what came; it is asked for again when you say so."
     address = ""
     """Where a peer was dialled that does not answer."""
 
@@ -93,9 +121,8 @@ class IssuerStopped(Unavailable):
     """The issuing key has signed with one nonce twice, and issues nothing until another generation has taken its place."""
 
     reason = "ISSUER_NONCE_REPEATED"
-    in_words = (
-        "The public cloud's issuing key is out of order; registrations go on when its operators have replaced it."
-    )
+    in_words = "The public cloud's issuing key is out of order."
+    to_do = "Wait: registrations go on when its operators have replaced it."
 
 
 class Corrupt(FederationError):
@@ -103,6 +130,7 @@ class Corrupt(FederationError):
 
     reason = "STORED_RECORD_CORRUPT"
     in_words = "What was kept is damaged and cannot be used."
+    to_do = "Tell whoever runs the other side: it has to be restored from a backup."
 
 
 class Rejected(FederationError):
@@ -110,20 +138,24 @@ class Rejected(FederationError):
 
     reason = "REJECTED"
     in_words = "The message was not accepted, and the other side does not say why."
+    to_do = "Try once more. If it stays so, whoever runs the other side finds the cause by the request's number, or by the time."
+    in_visit = "Go on without it. Whoever runs the other side finds the cause by the request's number, or by the time."
 
 
 class UnknownField(MalformedMessage):
     """A field that the message's definition does not have."""
 
     reason = "UNKNOWN_FIELD"
-    in_words = "The message holds something unknown. Are both programs up to date?"
+    in_words = "The message holds something unknown."
+    to_do = _UPDATE
 
 
 class MissingField(MalformedMessage):
     """A field that must be present is not."""
 
     reason = "MISSING_FIELD"
-    in_words = "The message is not complete. Are both programs up to date?"
+    in_words = "The message is not complete."
+    to_do = _UPDATE
 
 
 class FieldInvalid(MalformedMessage):
@@ -131,6 +163,7 @@ class FieldInvalid(MalformedMessage):
 
     reason = "FIELD_INVALID"
     in_words = "Something that was given has the wrong form."
+    to_do = "Correct it, and try again."
 
 
 class MessageTooLarge(MalformedMessage):
@@ -138,13 +171,15 @@ class MessageTooLarge(MalformedMessage):
 
     reason = "MESSAGE_TOO_LARGE"
     in_words = "That is more than may be sent at once."
+    to_do = "Send less, or a smaller file."
 
 
 class UnsupportedVersion(MalformedMessage):
     """The opener names a version of the protocol that this party does not speak."""
 
     reason = "UNSUPPORTED_VERSION"
-    in_words = "The other side speaks another version; update the program."
+    in_words = "The other side speaks another version."
+    to_do = _UPDATE
 
 
 class PaddingInvalid(MalformedMessage):
@@ -152,20 +187,23 @@ class PaddingInvalid(MalformedMessage):
 
     reason = "PADDING_INVALID"
     in_words = "The message arrived damaged."
+    to_do = _AGAIN
 
 
 class StaleMessage(MalformedMessage):
     """T is longer ago than the freshness window."""
 
     reason = "STALE"
-    in_words = "The message was too old when it arrived. Is this computer's clock right?"
+    in_words = "The message was too old when it arrived: the line is very slow, or a clock is wrong."
+    to_do = _CLOCK
 
 
 class FutureDated(MalformedMessage):
     """T is further in the future than clocks may differ (B3)."""
 
     reason = "FUTURE_DATED"
-    in_words = "The message seems to come from the future. Is this computer's clock right?"
+    in_words = "The message seems to come from the future: a clock is wrong."
+    to_do = _CLOCK
 
 
 class TimeMismatch(Authentication):
@@ -173,13 +211,15 @@ class TimeMismatch(Authentication):
 
     reason = "TIME_MISMATCH"
     in_words = "The message was altered on its way."
+    to_do = _FEDERATION
 
 
 class UnknownKeyId(MalformedMessage):
     """Sealed to a key that this party does not hold, or no longer."""
 
     reason = "UNKNOWN_KEY_ID"
-    in_words = "The other side has changed its keys; try again."
+    in_words = "The other side has changed its keys."
+    to_do = "Try again: its new keys are fetched then."
 
 
 class SealInvalid(Authentication):
@@ -187,6 +227,7 @@ class SealInvalid(Authentication):
 
     reason = "SEAL_INVALID"
     in_words = "The message was altered on its way, or was for somebody else."
+    to_do = _AGAIN
 
 
 class PointInvalid(MalformedMessage):
@@ -194,6 +235,7 @@ class PointInvalid(MalformedMessage):
 
     reason = "INVALID_POINT"
     in_words = "The other side sent a key that is none."
+    to_do = _UPDATE
 
 
 class SignatureInvalid(Authentication):
@@ -201,6 +243,7 @@ class SignatureInvalid(Authentication):
 
     reason = "SIGNATURE_INVALID"
     in_words = "A signature does not hold: what came is not what was signed."
+    to_do = "Use nothing of it, and tell whoever runs the other side."
 
 
 class KeyConfirmationFailed(Authentication):
@@ -208,6 +251,7 @@ class KeyConfirmationFailed(Authentication):
 
     reason = "KEY_CONFIRMATION_FAILED"
     in_words = "The other side does not hold the keys that it should."
+    to_do = "Send it nothing, and tell whoever runs your federation."
 
 
 class SessionUnknown(OutOfOrder):
@@ -215,6 +259,7 @@ class SessionUnknown(OutOfOrder):
 
     reason = "SESSION_UNKNOWN"
     in_words = "The answer belongs to another conversation."
+    to_do = "Begin again."
 
 
 class SessionExpired(OutOfOrder):
@@ -222,6 +267,7 @@ class SessionExpired(OutOfOrder):
 
     reason = "SESSION_EXPIRED"
     in_words = "The consultation's twelve hours are over."
+    to_do = "Begin a new visit, with a new code."
 
 
 class SilentStream(OutOfOrder):
@@ -229,27 +275,40 @@ class SilentStream(OutOfOrder):
 
     reason = "SILENT_STREAM"
     in_words = "The connection was open and nothing was said."
+    to_do = _AGAIN
 
 
 class StalledReader(Limit):
     """The caller stopped taking what a stream sends it."""
 
     reason = "READER_STALLED"
-    in_words = "What was sent was not taken, and the other side stopped sending. Try again."
+    in_words = "What was sent was not taken, and the other side stopped sending."
+    to_do = "Try again, on a better line if there is one."
 
 
 class Overdue(Unavailable):
     """The call took longer than this server gives its method."""
 
     reason = "CALL_OVERDUE"
-    in_words = "The other side took too long and gave up; try again."
+    in_words = "The other side took too long and gave up."
+    to_do = _LATER
 
 
 class RecordCutShort(OutOfOrder):
     """The stream ended before the last frame of a record (C8)."""
 
     reason = "RECORD_CUT_SHORT"
-    in_words = "The record broke off before its end; nothing of it is shown. Fetch it again."
+    in_words = "The record broke off before its end; nothing of it is shown."
+    to_do = "Fetch it again: it goes on behind what came."
+    in_visit = "Go on without it, and fetch it again when the line is better."
+
+
+class RecordChanged(OutOfOrder):
+    """A record that is to go on where its session broke is another one now, or no longer than what came."""
+
+    reason = "RECORD_CHANGED"
+    in_words = "The record was changed while it came, so what came of it is of no use."
+    to_do = "Fetch it again, from its beginning."
 
 
 class RecordDigestMismatch(Authentication):
@@ -257,6 +316,7 @@ class RecordDigestMismatch(Authentication):
 
     reason = "RECORD_DIGEST_MISMATCH"
     in_words = "The record is not what its signature says; nothing of it is shown."
+    to_do = "Fetch it again. If it stays so, tell the hospital: what it sends is not what it signed."
 
 
 class IdentityMismatch(Authentication):
@@ -264,6 +324,7 @@ class IdentityMismatch(Authentication):
 
     reason = "IDENTITY_MISMATCH"
     in_words = "Somebody else answers than the one addressed. Nothing of yours was sent."
+    to_do = "Don't go on. Compare the address, or the code, with the one that you were given."
 
 
 class CredentialInvalid(Authentication):
@@ -271,13 +332,15 @@ class CredentialInvalid(Authentication):
 
     reason = "CREDENTIAL_INVALID"
     in_words = "The other side's registration does not hold together."
+    to_do = _FEDERATION
 
 
 class CredentialExpired(Authentication):
     """A credential, key statement or encryption key is outside its validity."""
 
     reason = "CREDENTIAL_EXPIRED"
-    in_words = "A registration has run out; it has to be renewed."
+    in_words = "A registration has run out."
+    to_do = "It has to be renewed: yours when this program next reaches the public cloud, another's by its owner."
 
 
 class CredentialRevoked(Authentication):
@@ -285,20 +348,24 @@ class CredentialRevoked(Authentication):
 
     reason = "CREDENTIAL_REVOKED"
     in_words = "A registration was taken back by the federation."
+    to_do = "Don't go on. Ask whoever runs your federation why."
+    in_visit = "The visit can't go on with this party. What came before stays; ask whoever runs your federation why."
 
 
 class CredentialSuperseded(Authentication):
     """An opening rests on an R_X1 of its receiver that is no longer the one of now: its sender holds an older statement."""
 
     reason = "CREDENTIAL_SUPERSEDED"
-    in_words = "The other side has registered anew meanwhile. Begin again: its new statement is fetched then."
+    in_words = "The other side has registered anew meanwhile."
+    to_do = "Begin again: its new statement is fetched then."
 
 
 class IssuerUnknown(CredentialInvalid):
     """No PK of the trust bundle at hand signed at the credential's time; the bundle may be older than the credential."""
 
     reason = "ISSUER_UNKNOWN"
-    in_words = "A registration was made by a key that is not known here yet. Bring the trust bundle up to date."
+    in_words = "A registration was made by a key that is not known here yet."
+    to_do = _BUNDLE
 
 
 class IssuerRevoked(CredentialRevoked):
@@ -306,13 +373,15 @@ class IssuerRevoked(CredentialRevoked):
 
     reason = "ISSUER_REVOKED"
     in_words = "A registration was made by a key that the federation no longer accepts."
+    to_do = "Its owner has to register anew."
 
 
 class CloudKeyUnknown(Authentication):
     """No PUK_C of the trust bundle at hand signed at the statement's time; the bundle may be older than the statement."""
 
     reason = "CLOUD_KEY_UNKNOWN"
-    in_words = "The public cloud signed with a key that is not known here yet. Bring the trust bundle up to date."
+    in_words = "The public cloud signed with a key that is not known here yet."
+    to_do = _BUNDLE
 
 
 class CloudKeyRevoked(Authentication):
@@ -320,6 +389,7 @@ class CloudKeyRevoked(Authentication):
 
     reason = "CLOUD_KEY_REVOKED"
     in_words = "The public cloud signed with a key that the federation no longer accepts."
+    to_do = _FEDERATION
 
 
 class CertificateIllegal(Authentication):
@@ -327,6 +397,7 @@ class CertificateIllegal(Authentication):
 
     reason = "CERTIFICATE_ILLEGAL"
     in_words = "The doctor's certificate does not come from a medical authority of this federation."
+    to_do = "Don't go on; ask at the desk for another doctor."
 
 
 class CertificateOutOfScope(Authentication):
@@ -334,6 +405,7 @@ class CertificateOutOfScope(Authentication):
 
     reason = "CERTIFICATE_OUT_OF_SCOPE"
     in_words = "The medical authority of the doctor's certificate may not certify this doctor."
+    to_do = "Don't go on. The doctor has to be certified by its own authority."
 
 
 class CertificateExpired(Authentication):
@@ -341,6 +413,8 @@ class CertificateExpired(Authentication):
 
     reason = "CERTIFICATE_EXPIRED"
     in_words = "The doctor's certificate has run out."
+    to_do = "The doctor asks the medical authority for a new one."
+    in_visit = "No more records come until the doctor has a new certificate. What came stays."
 
 
 class CertificateRevoked(Authentication):
@@ -348,6 +422,10 @@ class CertificateRevoked(Authentication):
 
     reason = "CERTIFICATE_REVOKED"
     in_words = "The medical authority has taken the doctor's certificate back."
+    to_do = "Don't go on; the doctor asks the medical authority why."
+    in_visit = (
+        "The visit can't go on with this doctor. What came before stays; the doctor asks the medical authority why."
+    )
 
 
 class CertificateForeign(Authentication):
@@ -355,20 +433,23 @@ class CertificateForeign(Authentication):
 
     reason = "CERTIFICATE_FOREIGN"
     in_words = "The doctor's certificate is somebody else's."
+    to_do = "Don't go on; ask at the desk for another doctor."
 
 
 class StaleRevocationList(Unavailable):
     """No current revocation list or CRL is at hand; without one nothing is accepted."""
 
     reason = "REVOCATION_LIST_STALE"
-    in_words = "There is no current list of what was revoked; without one nothing is accepted. Try again later."
+    in_words = "There is no current list of what was revoked; without one nothing is accepted."
+    to_do = "Try again later. If the clocks are right, whoever answers has lost touch with the public cloud: tell who runs it."
 
 
 class RevocationShardMissing(Unavailable):
     """The shard of the revocation list in which an entry would stand can't be had; without it nothing is accepted."""
 
     reason = "REVOCATION_SHARD_MISSING"
-    in_words = "What was revoked can't be asked for now; without it nothing is accepted. Try again in a little while."
+    in_words = "What was revoked can't be asked for now; without it nothing is accepted."
+    to_do = "Try again in a little while."
 
 
 class PlacesOutdated(Unavailable):
@@ -376,13 +457,15 @@ class PlacesOutdated(Unavailable):
 
     reason = "PLACES_OUTDATED"
     in_words = "Where the patient has records was looked up too long ago."
+    to_do = "The patient's own program looks it up anew when the public cloud answers."
 
 
 class RevocationHeadOlder(Unavailable):
     """Shards of an older head than the one at hand."""
 
     reason = "REVOCATION_HEAD_OLDER"
-    in_words = "The other side knows an older list of what was revoked than you. Try again in a little while."
+    in_words = "The other side knows an older list of what was revoked than you."
+    to_do = "Try again in a little while."
 
 
 class RevocationShardInvalid(Authentication):
@@ -390,34 +473,39 @@ class RevocationShardInvalid(Authentication):
 
     reason = "REVOCATION_SHARD_INVALID"
     in_words = "A part of the list of what was revoked is not what the public cloud signed."
+    to_do = "Try again: it is fetched anew. If it stays so, tell whoever runs your federation."
 
 
 class RevocationRootMismatch(Authentication):
     """The revocations at hand and the head that came with their changes differ: all of them have to be fetched."""
 
     reason = "REVOCATION_ROOT_MISMATCH"
-    in_words = "The list of what was revoked is not what the public cloud signed; it is fetched anew."
+    in_words = "The list of what was revoked is not what the public cloud signed."
+    to_do = "Nothing: it is fetched anew. If it stays so, tell whoever runs your federation."
 
 
 class RevocationDeltaOutOfOrder(OutOfOrder):
     """Changes of the revocation list that do not begin at, or before, what is at hand."""
 
     reason = "REVOCATION_DELTA_OUT_OF_ORDER"
-    in_words = "Changes of the list of what was revoked are missing; it is fetched anew."
+    in_words = "Changes of the list of what was revoked are missing."
+    to_do = "Nothing: it is fetched anew."
 
 
 class ChallengeInvalid(Authentication):
     """The registration challenge is unknown, used or too old."""
 
     reason = "CHALLENGE_INVALID"
-    in_words = "The registration took too long; start it again."
+    in_words = "The registration took too long, and its challenge is over."
+    to_do = "Start it again."
 
 
 class TicketInvalid(Authorization):
     """No such ticket, used, expired, or for somebody else (A3)."""
 
     reason = "TICKET_INVALID"
-    in_words = "This ticket is not good: unknown, used, run out, or for somebody else. Ask for a new one."
+    in_words = "This ticket is not good: unknown, used, run out, or for somebody else."
+    to_do = "Ask for a new one where you got it."
 
 
 class AlreadyRegistered(Conflict):
@@ -425,6 +513,7 @@ class AlreadyRegistered(Conflict):
 
     reason = "ALREADY_REGISTERED"
     in_words = "This identity is registered already."
+    to_do = "Use the device that has it; if that is lost, have its credential revoked first."
 
 
 class AttributeChanged(Authorization):
@@ -432,34 +521,39 @@ class AttributeChanged(Authorization):
 
     reason = "ATTRIBUTE_CHANGED"
     in_words = "Only what was registered before can be registered again without a ticket."
+    to_do = "Ask for a ticket."
 
 
 class RenewalNotDue(OutOfOrder):
     """The live credential is good, or two before it still stand: the member registers again later, and it is nobody's fault."""
 
     reason = "RENEWAL_NOT_DUE"
-    in_words = "The registration at hand is good; it is renewed later."
+    in_words = "The registration at hand is good."
+    to_do = "Nothing: it is renewed later, by itself."
 
 
 class CredentialLive(Conflict):
     """A live credential falls with its identity, not by its serial: that identity could neither act nor register again."""
 
     reason = "CREDENTIAL_LIVE"
-    in_words = "This credential is the one in use; revoke it by its identity, which may then register again."
+    in_words = "This credential is the one in use."
+    to_do = "Revoke it by its identity, which may then register again."
 
 
 class NotRegistered(Authentication):
     """The sender has no live registration."""
 
     reason = "NOT_REGISTERED"
-    in_words = "Not registered yet: `register` comes first."
+    in_words = "Not registered yet."
+    to_do = "Run `register` first."
 
 
 class NoteMalformed(MalformedMessage):
     """A log head, a cosignature or another signed note that does not have its form."""
 
     reason = "NOTE_MALFORMED"
-    in_words = "What a log says of itself is not in the form that it should have. Are both programs up to date?"
+    in_words = "What a log says of itself is not in the form that it should have."
+    to_do = _UPDATE
 
 
 class BundleInvalid(MalformedMessage):
@@ -467,6 +561,7 @@ class BundleInvalid(MalformedMessage):
 
     reason = "BUNDLE_INVALID"
     in_words = "The trust bundle contradicts itself."
+    to_do = _FEDERATION
 
 
 class BundleUnpinned(Authentication):
@@ -474,6 +569,7 @@ class BundleUnpinned(Authentication):
 
     reason = "BUNDLE_UNPINNED"
     in_words = "This is not the trust bundle whose digest you were given."
+    to_do = "Compare the digest with whoever gave it to you, face to face or by telephone."
 
 
 class BundleSignerUnknown(Authentication):
@@ -481,6 +577,7 @@ class BundleSignerUnknown(Authentication):
 
     reason = "BUNDLE_SIGNER_UNKNOWN"
     in_words = "The trust bundle is not signed by a key that may sign it."
+    to_do = _FEDERATION
 
 
 class BundleForeign(Authentication):
@@ -488,6 +585,7 @@ class BundleForeign(Authentication):
 
     reason = "BUNDLE_FOREIGN"
     in_words = "The trust bundle is of another federation."
+    to_do = "Ask for the bundle of yours."
 
 
 class BundleOutOfSequence(OutOfOrder):
@@ -495,6 +593,7 @@ class BundleOutOfSequence(OutOfOrder):
 
     reason = "BUNDLE_OUT_OF_SEQUENCE"
     in_words = "The trust bundle does not follow the one that is kept here."
+    to_do = "Bring the ones between first: `medunion trust import` takes them in order."
 
 
 class BundleBackdated(Authentication):
@@ -502,6 +601,7 @@ class BundleBackdated(Authentication):
 
     reason = "BUNDLE_BACKDATED"
     in_words = "The trust bundle is older than the one that it should follow."
+    to_do = _FEDERATION
 
 
 class BundleRewritesHistory(Authentication):
@@ -509,6 +609,7 @@ class BundleRewritesHistory(Authentication):
 
     reason = "BUNDLE_REWRITES_HISTORY"
     in_words = "The trust bundle contradicts what the federation said of its keys before."
+    to_do = "Don't take it: evidence rests on those keys. Tell whoever runs your federation."
 
 
 class TimeStampRefused(Unavailable):
@@ -516,13 +617,15 @@ class TimeStampRefused(Unavailable):
 
     reason = "TIME_STAMP_REFUSED"
     in_words = "The time stamp authority makes no time stamp now."
+    to_do = _LATER
 
 
 class BundleStale(Unavailable):
     """No list has named the trust bundle at hand as the newest for longer than its grace."""
 
     reason = "BUNDLE_STALE"
-    in_words = "The trust bundle was not confirmed for too long. Connect to the public cloud, and try again."
+    in_words = "The trust bundle was not confirmed for too long."
+    to_do = "Connect to the public cloud, and try again."
 
 
 class ProofInvalid(Authentication):
@@ -530,27 +633,31 @@ class ProofInvalid(Authentication):
 
     reason = "PROOF_INVALID"
     in_words = "The other side could not prove its registration."
+    to_do = _FEDERATION
 
 
 class LogProofInvalid(Authentication):
     """A leaf is not in the tree of a log head, or a log head's tree does not begin with that of an older one."""
 
     reason = "LOG_PROOF_INVALID"
-    in_words = "A log could not prove what it says of itself. Keep what it showed, and tell your federation."
+    in_words = "A log could not prove what it says of itself."
+    to_do = "Keep what it showed, and tell your federation."
 
 
 class LeafMismatch(Authentication):
     """An entry of a log says something else than its leaf commits to."""
 
     reason = "LEAF_MISMATCH"
-    in_words = "An entry of a log is not what the log is bound to. Keep what it showed, and tell your federation."
+    in_words = "An entry of a log is not what the log is bound to."
+    to_do = "Keep what it showed, and tell your federation."
 
 
 class HeadConflict(Authentication):
     """Two heads of one log, of one size and with two roots: a fork. Both notes are the proof, and are kept."""
 
     reason = "HEAD_CONFLICT"
-    in_words = "A log shows one past to some and another to others. Both are kept as proof; tell your federation."
+    in_words = "A log shows one past to some and another to others. Both are kept as proof."
+    to_do = "Keep them, and tell your federation."
 
     def __init__(self, message: str, *, kept: bytes = b"", shown: bytes = b"") -> None:
         """Hold the note that was kept here, and the one that was shown now; none of a peer's refusal."""
@@ -563,7 +670,8 @@ class HeadNotCosigned(Authentication):
     """Fewer witnesses than the federation asks for have cosigned a log head."""
 
     reason = "HEAD_NOT_COSIGNED"
-    in_words = "Too few others have confirmed this state of the log; try again in a little while."
+    in_words = "Too few others have confirmed this state of the log."
+    to_do = "Try again in a little while."
 
 
 class TimeStampInvalid(Authentication):
@@ -571,6 +679,7 @@ class TimeStampInvalid(Authentication):
 
     reason = "TIME_STAMP_INVALID"
     in_words = "The time stamp is not one that its authority made."
+    to_do = "Count it as none."
 
 
 class TimeStampMismatch(TimeStampInvalid):
@@ -578,6 +687,7 @@ class TimeStampMismatch(TimeStampInvalid):
 
     reason = "TIME_STAMP_MISMATCH"
     in_words = "The time stamp belongs to something else."
+    to_do = "Count it as none."
 
 
 class TimeStampReplayed(TimeStampInvalid):
@@ -585,6 +695,7 @@ class TimeStampReplayed(TimeStampInvalid):
 
     reason = "TIME_STAMP_REPLAYED"
     in_words = "The time stamp was not made for this question."
+    to_do = "Ask the authority again."
 
 
 class TimeStampUntrusted(TimeStampInvalid):
@@ -592,6 +703,7 @@ class TimeStampUntrusted(TimeStampInvalid):
 
     reason = "TIME_STAMP_UNTRUSTED"
     in_words = "The time stamp is of an authority that you do not trust."
+    to_do = "Count it as none; or name its certificate, if you trust it."
 
 
 class TimeStampExpired(TimeStampInvalid):
@@ -599,6 +711,7 @@ class TimeStampExpired(TimeStampInvalid):
 
     reason = "TIME_STAMP_EXPIRED"
     in_words = "The authority's certificate did not hold at the time that its time stamp says."
+    to_do = "Count it as none."
 
 
 class TimeStampUsage(TimeStampInvalid):
@@ -606,6 +719,7 @@ class TimeStampUsage(TimeStampInvalid):
 
     reason = "TIME_STAMP_USAGE"
     in_words = "The certificate behind the time stamp is not one for time stamps."
+    to_do = "Count it as none."
 
 
 class WitnessIneligible(Authorization):
@@ -613,6 +727,7 @@ class WitnessIneligible(Authorization):
 
     reason = "WITNESS_INELIGIBLE"
     in_words = "Nobody can confirm its own log."
+    to_do = "Ask another member to witness it."
 
 
 class HeadOlder(OutOfOrder):
@@ -620,13 +735,15 @@ class HeadOlder(OutOfOrder):
 
     reason = "HEAD_OLDER"
     in_words = "A log shows an older state of itself than it has shown before."
+    to_do = "Keep both, and tell your federation."
 
 
 class HeadBaseMismatch(OutOfOrder):
     """The proof for a log head begins at another size than that of the head that is kept here; the size is told."""
 
     reason = "HEAD_BASE_MISMATCH"
-    in_words = "A log's proof does not begin where it was left; it is asked again."
+    in_words = "A log's proof does not begin where it was left."
+    to_do = "Nothing: it is asked again."
 
     def __init__(self, message: str, *, kept_size: int = 0) -> None:
         """Hold the size of the head that is kept here; 0 where there is none."""
@@ -639,6 +756,7 @@ class AnswerMismatch(Authentication):
 
     reason = "ANSWER_MISMATCH"
     in_words = "The answer belongs to another question."
+    to_do = _AGAIN
 
 
 class AmendmentMismatch(Authentication):
@@ -646,6 +764,7 @@ class AmendmentMismatch(Authentication):
 
     reason = "AMENDMENT_MISMATCH"
     in_words = "The diagnosis is not the next one: it does not say that it takes the place of the newest before it."
+    to_do = "Look at the newest diagnosis of this visit, and amend that."
 
 
 class CommitmentMismatch(Authentication):
@@ -653,6 +772,7 @@ class CommitmentMismatch(Authentication):
 
     reason = "COMMITMENT_MISMATCH"
     in_words = "The request is not the one that was announced."
+    to_do = _AGAIN
 
 
 class GrantMissing(Authorization):
@@ -660,6 +780,8 @@ class GrantMissing(Authorization):
 
     reason = "GRANT_MISSING"
     in_words = "The patient gave no consent for this."
+    to_do = "Ask the patient for one."
+    in_visit = "Ask the patient, who is here, to consent."
 
 
 class GrantInvalid(Authorization):
@@ -667,13 +789,16 @@ class GrantInvalid(Authorization):
 
     reason = "GRANT_INVALID"
     in_words = "The consent is not this patient's, or is for somebody else."
+    to_do = "Ask the patient for one that names you."
 
 
 class GrantExpired(Authorization):
     """The grant is not yet, or no longer, valid."""
 
     reason = "GRANT_EXPIRED"
-    in_words = "The patient's consent has ended; ask for a new one."
+    in_words = "The patient's consent has ended."
+    to_do = "Ask for a new one."
+    in_visit = "Ask the patient, who is here, for a new one. What came before it ended stays."
 
 
 class GrantRevoked(Authorization):
@@ -681,6 +806,8 @@ class GrantRevoked(Authorization):
 
     reason = "GRANT_REVOKED"
     in_words = "The patient has taken this consent back."
+    to_do = "Ask the patient; nothing else makes it good again."
+    in_visit = "No more records come by it. What came before stays; speak with the patient, who is here."
 
 
 class GrantScope(Authorization):
@@ -688,13 +815,16 @@ class GrantScope(Authorization):
 
     reason = "GRANT_SCOPE"
     in_words = "The patient's consent does not cover this."
+    to_do = "Ask the patient for one that does."
+    in_visit = "Ask the patient, who is here, for one that does; or go on without."
 
 
 class DutyMissing(Authorization):
     """The grant is for those on duty, or this is a deposit, and no duty was shown."""
 
     reason = "DUTY_MISSING"
-    in_words = "Only a doctor on duty there may do this, and no duty was shown. Is the roster up to date?"
+    in_words = "Only a doctor on duty there may do this, and no duty was shown."
+    to_do = "Have the hospital's desk look at its roster."
 
 
 class DutyInvalid(Authorization):
@@ -702,6 +832,7 @@ class DutyInvalid(Authorization):
 
     reason = "DUTY_INVALID"
     in_words = "The duty is not where the patient's consent is for."
+    to_do = "Show the duty of the hospital and department that the patient consented to."
 
 
 class DutyExpired(Authorization):
@@ -709,6 +840,8 @@ class DutyExpired(Authorization):
 
     reason = "DUTY_EXPIRED"
     in_words = "The duty has ended, or has not begun."
+    to_do = "Have the hospital's desk look at its roster."
+    in_visit = "No more records come by it. The desk can extend the roster while the patient waits."
 
 
 class DutyRevoked(Authorization):
@@ -716,13 +849,17 @@ class DutyRevoked(Authorization):
 
     reason = "DUTY_REVOKED"
     in_words = "The hospital has taken this duty back."
+    to_do = "Ask the hospital's desk why."
+    in_visit = "No more records come by it. Ask the hospital's desk why; what came before stays."
 
 
 class NotOnDuty(Authorization):
     """The hospital's roster does not say that the doctor works there now."""
 
     reason = "NOT_ON_DUTY"
-    in_words = "The hospital's roster does not name this doctor now. Ask its desk."
+    in_words = "The hospital's roster does not name this doctor now."
+    to_do = "Ask its desk."
+    in_visit = "Ask its desk to extend the roster; the encounter is kept here until then."
 
 
 class DeputyInvalid(Authorization):
@@ -730,6 +867,7 @@ class DeputyInvalid(Authorization):
 
     reason = "DEPUTY_INVALID"
     in_words = "Whoever signed does not stand for this patient."
+    to_do = "Compare whom the mandate names with who signed."
 
 
 class DeputyExpired(Authorization):
@@ -737,6 +875,7 @@ class DeputyExpired(Authorization):
 
     reason = "DEPUTY_EXPIRED"
     in_words = "The deputy no longer stands for this patient, or not yet."
+    to_do = "Ask the patient for a new mandate, or the hospital's desk for the guardianship."
 
 
 class DeputyRevoked(Authorization):
@@ -744,6 +883,7 @@ class DeputyRevoked(Authorization):
 
     reason = "DEPUTY_REVOKED"
     in_words = "The patient has taken the deputy's mandate back."
+    to_do = "Ask the patient, who may consent itself."
 
 
 class DeputyPowers(Authorization):
@@ -751,6 +891,7 @@ class DeputyPowers(Authorization):
 
     reason = "DEPUTY_POWERS"
     in_words = "The deputy may not do this in the patient's name."
+    to_do = "Ask the patient, or the desk, for a mandate with this power."
 
 
 class NotOwnRecord(Authorization):
@@ -758,6 +899,7 @@ class NotOwnRecord(Authorization):
 
     reason = "NOT_OWN_RECORD"
     in_words = "These are not your own records."
+    to_do = "Ask their patient for a consent, or a mandate."
 
 
 class RestrictionInvalid(Authorization):
@@ -765,13 +907,15 @@ class RestrictionInvalid(Authorization):
 
     reason = "RESTRICTION_INVALID"
     in_words = "What should say which records are hidden is not valid."
+    to_do = "Look at what is hidden now, and change it again."
 
 
 class RestrictionSuperseded(Conflict):
     """A restriction whose number is not above that of the one that stands."""
 
     reason = "RESTRICTION_SUPERSEDED"
-    in_words = "What is hidden was changed from elsewhere meanwhile. Look at it as it is now, and try again."
+    in_words = "What is hidden was changed from elsewhere meanwhile."
+    to_do = "Look at it as it is now, and try again."
 
 
 class EmergencyInvalid(Authorization):
@@ -779,6 +923,7 @@ class EmergencyInvalid(Authorization):
 
     reason = "EMERGENCY_INVALID"
     in_words = "The emergency that was declared is not this one."
+    to_do = "Declare it for this patient and hospital."
 
 
 class EmergencyRefused(Authorization):
@@ -786,13 +931,15 @@ class EmergencyRefused(Authorization):
 
     reason = "EMERGENCY_REFUSED"
     in_words = "Access in an emergency is not given here like this."
+    to_do = "Ask who runs that server which emergencies it lets in; the patient's consent opens it in any case."
 
 
 class EmergencyExpired(Authorization):
     """The emergency is not yet, or no longer, valid."""
 
     reason = "EMERGENCY_EXPIRED"
-    in_words = "The emergency has ended; declare it anew if it lasts."
+    in_words = "The emergency has ended."
+    to_do = "Declare it anew if it lasts."
 
 
 class NewerThanList(Authorization):
@@ -802,13 +949,15 @@ class NewerThanList(Authorization):
     in_words = (
         "The hospital hears nothing from the public cloud, and gives nothing by what is newer than its last list."
     )
+    to_do = "Show an older consent, or wait until the public cloud answers."
 
 
 class BudgetExhausted(Authorization):
     """Who asks, or its hospital, has had as many accesses as it may in this time."""
 
     reason = "BUDGET_EXHAUSTED"
-    in_words = "The number of accesses that are given in a day or a month is used up. Ask who runs this server."
+    in_words = "The number of accesses that are given in a day or a month is used up."
+    to_do = "Ask who runs this server, or wait for the next day or month."
 
 
 class DepartmentForeign(Authorization):
@@ -816,6 +965,7 @@ class DepartmentForeign(Authorization):
 
     reason = "DEPARTMENT_FOREIGN"
     in_words = "The department belongs to another hospital."
+    to_do = "Name a department of this one."
 
 
 class RoleForbidden(Authorization):
@@ -823,13 +973,15 @@ class RoleForbidden(Authorization):
 
     reason = "ROLE_FORBIDDEN"
     in_words = "This is not for you to ask."
+    to_do = "Ask with the program of the role that it is for."
 
 
 class MethodNotServed(FederationError):
     """This port does not serve the method."""
 
     reason = "METHOD_NOT_SERVED"
-    in_words = "The other side does not offer this. Are both programs up to date, and is it the right port?"
+    in_words = "The other side does not offer this."
+    to_do = "Look whether it is the right address and port; then bring both programs up to date."
 
 
 class NoSuchRecord(NotFound):
@@ -837,6 +989,7 @@ class NoSuchRecord(NotFound):
 
     reason = "NO_SUCH_RECORD"
     in_words = "There is no such record at the hospital."
+    to_do = "Look for the records again; some may have moved."
 
 
 class RecordWithdrawn(NotFound):
@@ -844,6 +997,7 @@ class RecordWithdrawn(NotFound):
 
     reason = "RECORD_WITHDRAWN"
     in_words = "The record is withdrawn."
+    to_do = "Ask the hospital why."
 
 
 class RecordErased(NotFound):
@@ -851,13 +1005,16 @@ class RecordErased(NotFound):
 
     reason = "RECORD_ERASED"
     in_words = "The record was erased."
+    to_do = "Ask the hospital why; nobody can bring it back."
 
 
 class NoSuchRoom(NotFound):
     """No such room, or it has expired."""
 
     reason = "NO_SUCH_ROOM"
-    in_words = "This code is no longer good: the doctor's room is closed. Ask for a new code."
+    in_words = "This code is no longer good: the doctor's room is closed."
+    to_do = "Ask for a new code."
+    in_visit = "The room has closed; begin again with a new code."
 
 
 class Refused(Authorization):
@@ -865,3 +1022,4 @@ class Refused(Authorization):
 
     reason = "REFUSED_BY_PEER"
     in_words = "The other side refused, and does not say why."
+    to_do = "Ask whoever is on the other side; then begin again."

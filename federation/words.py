@@ -1,5 +1,8 @@
 """What people are told, at a terminal and on a page: faults in plain words, moments, sizes, durations."""
 
+import inspect
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from federation.clinical.errors import ClinicalError
@@ -17,26 +20,67 @@ MOST_SAID = 2000
 """Characters of a fault's sentence."""
 
 _OF_OTHER_FAMILIES = {
-    "STORE_FULL": "The disk of this computer is full: nothing more can be kept on it.",
-    "BIOMETRIC_MISMATCH": "The reading does not match: this device belongs to somebody else. Try again, or ask the desk.",
-    "DEVICE_SECRET_UNUSABLE": "This device's secret is missing or damaged; the patient has to enrol again.",
-    "PIN_INCORRECT": "The PIN is wrong.",
-    "PIN_LOCKED": "The token is locked after too many wrong PINs.",
-    "PIN_FINAL_TRY": "One try is left before the token locks itself; unlock it with its maker's tools first.",
-    "PIN_UNAVAILABLE": "The PIN could not be had.",
-    "TOKEN_NOT_FOUND": "The token is not there: is it plugged in?",
-    "TOKEN_EXISTS": "There is a token of this name already.",
-    "SETTINGS_INVALID": "The settings cannot be used.",
+    "STORE_FULL": (
+        "The disk of this computer is full: nothing more can be kept on it.",
+        "Make room on it, and try again.",
+    ),
+    "BIOMETRIC_MISMATCH": (
+        "The reading does not match: this device belongs to somebody else.",
+        "Try again, or ask the desk.",
+    ),
+    "DEVICE_SECRET_UNUSABLE": (
+        "This device's secret is missing or damaged.",
+        "The patient has to enrol again, at a desk.",
+    ),
+    "PIN_INCORRECT": ("The PIN is wrong.", "Type it again, slowly: the token counts wrong ones."),
+    "PIN_LOCKED": (
+        "The token is locked after too many wrong PINs.",
+        "Unlock it with its maker's tools, or ask who gave it out.",
+    ),
+    "PIN_FINAL_TRY": (
+        "One try is left before the token locks itself.",
+        "Unlock it with its maker's tools first, or ask who gave it out.",
+    ),
+    "PIN_UNAVAILABLE": (
+        "The PIN could not be had.",
+        "Give it in a file (`--pin-file`), as a credential, or at a terminal.",
+    ),
+    "TOKEN_NOT_FOUND": ("The token is not there.", "Plug it in, and try again."),
+    "TOKEN_EXISTS": ("There is a token of this name already.", "Use that, or take another name."),
+    "TOKEN_BUSY": ("The token has more to do than it can.", "Try again in a little while."),
+    "TLS_UNTRUSTED": (
+        "Somebody answers, and is not the one that the trust bundle says.",
+        "Bring the trust bundle up to date; see that nothing ends TLS in between.",
+    ),
+    "SETTINGS_INVALID": (
+        "The settings cannot be used.",
+        "Correct the line that is named; `medunion check` tries them all.",
+    ),
 }
-"""Reason -> what it means for the person at the keyboard, where the error is the token's, the keys' or the store's."""
+"""Reason -> what happened, and what a person does now, where the error is the token's, the keys' or the store's."""
 
-_OF_FAMILIES: dict[type[Exception], str] = {
-    StoreUnavailable: "What is kept on this computer cannot be read or written now; try again in a little while.",
-    StoreError: "What is kept on this computer cannot be used.",
-    HsmError: "The token did not do what it was asked.",
-    KeystoreError: "The keys of this computer, or of the token, cannot be used for this.",
+_OF_FAMILIES: dict[type[Exception], tuple[str, str]] = {
+    StoreUnavailable: (
+        "What is kept on this computer cannot be read or written now.",
+        "Try again in a little while; if it stays so, tell whoever runs this computer.",
+    ),
+    StoreError: (
+        "What is kept on this computer cannot be used.",
+        "Tell whoever runs this computer, with the word in brackets.",
+    ),
+    HsmError: (
+        "The token did not do what it was asked.",
+        "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+    ),
+    KeystoreError: (
+        "The keys of this computer, or of the token, cannot be used for this.",
+        "Tell whoever runs this computer, with the word in brackets.",
+    ),
+    ClinicalError: ("", "Choose another file, or have it written again by what made it."),
+    ConfigError: ("", "Correct the settings; `medunion check` tries them all."),
+    OSError: ("", "See that it is there, and that you may read and write it."),
 }
-"""What an error without words of its own means for the person, before what it says itself. Clinical errors say all themselves."""
+"""The same of an error without words of its own. Where there are none, the error says itself what happened."""
 
 _TELLS_MORE = {
     *("PROFILE_UNUSABLE", "NO_ANSWER", "FILE_UNUSABLE", "SETTINGS_INVALID", "PIN_UNAVAILABLE", "FIELD_INVALID"),
@@ -56,20 +100,56 @@ _TELLS_MORE = {
 """Reasons whose errors say themselves what a person needs to know."""
 
 
-def plain(error: BaseException) -> str:
-    """Return an error as a sentence for a person, and its reason for whoever helps them."""
+def plain(error: BaseException, *, in_visit: bool = False) -> str:
+    """Return an error for a person: what happened, why where that may be told, what to do, and its reason for who helps.
+
+    In the middle of a visit, with a patient there and records on the screen, something else may be to do than on arrival.
+    """
+    happened, to_do = _happened(error), advice(error, in_visit=in_visit)
     reason = getattr(error, "reason", None)
-    in_words = getattr(error, "in_words", None) or _OF_OTHER_FAMILIES.get(str(reason))
-    of_family = next((_OF_FAMILIES[cls] for cls in type(error).__mro__ if cls in _OF_FAMILIES), None)
-    if in_words is None and of_family is None:
+    if reason is None or not to_do:
         return sentence(error)
-    tells_more = in_words is None or reason in _TELLS_MORE
-    in_words = in_words or of_family
-    said = f" ({printable(str(error))})" if tells_more and str(error) else ""
+    return f"{happened} {to_do} [{reason}]{_request(error)}"
+
+
+def happened(error: BaseException) -> str:
+    """Return an error for a person whom somebody tells what to do: what happened, why, and its reason."""
+    reason = getattr(error, "reason", None)
+    return sentence(error) if reason is None else f"{_happened(error)} [{reason}]{_request(error)}"
+
+
+def advice(error: BaseException, *, in_visit: bool = False) -> str:
+    """Return what a person can do now; nothing where it is a fault of ours."""
+    if isinstance(error, FederationError):
+        return error.advice(in_visit=in_visit)
+    return _words_of(type(error))[1]
+
+
+def words_of(kind: type[BaseException]) -> tuple[str, str]:
+    """Return what an error of this class means for a person, in general, and what to do."""
+    if issubclass(kind, FederationError):
+        return kind.in_words, kind.advice()
+    what, to_do = _words_of(kind)
+    return what or inspect.getdoc(kind) or "", to_do
+
+
+def _words_of(kind: type[BaseException]) -> tuple[str, str]:
+    of_family = next((_OF_FAMILIES[cls] for cls in kind.__mro__ if cls in _OF_FAMILIES), ("", ""))
+    return _OF_OTHER_FAMILIES.get(str(getattr(kind, "reason", "")), of_family)
+
+
+def _happened(error: BaseException) -> str:
+    reason = str(getattr(error, "reason", ""))
+    in_words = error.in_words if isinstance(error, FederationError) else _words_of(type(error))[0]
+    if not in_words:
+        said = printable(str(error), MOST_SAID)
+        return said if said.endswith((".", "?", "!")) else f"{said}."
+    own = isinstance(error, FederationError) or reason in _OF_OTHER_FAMILIES
+    said = f" ({printable(str(error))})" if (not own or reason in _TELLS_MORE) and str(error) else ""
     unknown = getattr(error, "unknown_reason", "")
     if unknown:
         said = f" {not_known(unknown)}"
-    return f"{in_words}{said}{_where(error)} [{reason}]{_request(error)}"
+    return f"{in_words}{said}{_where(error)}"
 
 
 def sentence(error: BaseException) -> str:
@@ -121,6 +201,39 @@ def size(number: int) -> str:
     if number < 1000:
         return counted(number, "byte")
     return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
+
+
+def transferred(done: int, total: int | None, bytes_a_second: float) -> str:
+    """Return how far a transfer is: bytes of how many, how fast, and how long it takes yet at that rate."""
+    words = size(done) if total is None else f"{size(done)} of {size(total)}"
+    if bytes_a_second <= 0:
+        return words
+    words += f", {size(round(bytes_a_second))}/s"
+    if total is None or done >= total:
+        return words
+    seconds = round((total - done) / bytes_a_second)
+    return f"{words}, {_left(seconds)} left"
+
+
+def _left(seconds: int) -> str:
+    if seconds < 60:
+        return counted(seconds, "second")
+    return counted(round(seconds / 60), "minute") if seconds < 5_400 else counted(round(seconds / 3600), "hour")
+
+
+class Pace:
+    """How fast something comes, from when it is first told: what was there before doesn't count."""
+
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+        """Begin at the first telling."""
+        self._seconds = seconds
+        self._first: tuple[float, int] | None = None
+
+    def words(self, done: int, total: int | None) -> str:
+        """Return how far it is, in words."""
+        now = self._seconds()
+        began, before = self._first = self._first or (now, done)
+        return transferred(done, total, (done - before) / (now - began) if now > began else 0.0)
 
 
 def duration(life: timedelta) -> str:

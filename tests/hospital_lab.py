@@ -169,8 +169,8 @@ class HospitalLab:
         return Outbox(self.hospital, self.publish)
 
     @contextmanager
-    def serving(self) -> "Iterator[Client]":
-        """Serve until the block ends; give a client of the doctor's."""
+    def serving(self, through: Callable[[int], int] = lambda port: port) -> "Iterator[Client]":
+        """Serve until the block ends; give a client of the doctor's, who dials the port that `through` makes of the server's."""
         now = datetime.now(UTC)
         cloud = self.federation.cloud.keys
         assert isinstance(cloud, CloudKeys)
@@ -187,7 +187,7 @@ class HospitalLab:
         with running(build) as port:
             credentials = grpc.ssl_channel_credentials(root_certificates=root_pem)
             options = [*channel_options("H:alpha"), FIXED_WINDOW]
-            with grpc.secure_channel(f"127.0.0.1:{port}", credentials, options=options) as channel:
+            with grpc.secure_channel(f"127.0.0.1:{through(port)}", credentials, options=options) as channel:
                 yield Client(self.federation, channel)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 import safefiles
 from federation.backup.make import Reporter, make_backup, role_of
@@ -28,6 +27,7 @@ from federation.cli.options import (
     pin_options,
     token_options,
 )
+from federation.cli.transfers import transfers
 from federation.clock import system_clock
 from federation.hospital.node import HospitalNode
 from federation.party.node_directory import NodeDirectory
@@ -171,12 +171,16 @@ def _left_to_do(manifest: Manifest, has_other_identity: bool, witnessed: bool) -
 @contextmanager
 def _reporter() -> Iterator[Reporter]:
     """Tell steps as lines, and bytes as a bar where somebody looks."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Records", total=None)
+    console, copied = Console(stderr=True), 0
 
-        def say(sentence: str) -> None:
-            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    def say(sentence: str) -> None:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
-        yield Reporter(say, lambda size: progress.advance(task, size))
+    with transfers(console) as show:
+
+        def advance(size: int) -> None:
+            nonlocal copied
+            copied += size
+            show("Records", copied, None)
+
+        yield Reporter(say, advance)

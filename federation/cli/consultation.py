@@ -148,7 +148,7 @@ class Visit:
             brought: list[Brought] = []
             locations = self.client.search(consultation, on_more=_tell_more, on_brought=brought.append)
         except FederationError as error:
-            say(f"\nThe public cloud could not be asked where records are. {plain(error)}")
+            say(f"\nThe public cloud could not be asked where records are. {plain(error, in_visit=True)}")
             say("RECORDS FROM ELSEWHERE MAY BE MISSING; the visit goes on without them.")
             return
         for one in brought:
@@ -209,7 +209,7 @@ class Visit:
             try:
                 diagnosed = send(report, self.records)
             except (Unavailable, Limit) as error:  # the room stays, and the same report again is the same message again
-                say(f"\nNot sent. {plain(error)}")
+                say(f"\nNot sent. {plain(error, in_visit=True)}")
                 if not click.confirm("Send it again?", default=True):
                     raise
             else:
@@ -246,7 +246,7 @@ class Visit:
         try:
             receipt = self._keep(diagnosed, self.plan.department)
         except EXPECTED as error:
-            say(f"The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: {plain(error)}")
+            say(f"The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: {plain(error, in_visit=True)}")
             if isinstance(error, Unavailable | RecordCutShort):
                 say("`medunion doctor deposit` tries again.")
             return error
@@ -316,7 +316,7 @@ class Desk:
         except EXPECTED as error:
             if not visit.has_begun:
                 raise
-            say(f"\nTHIS VISIT ENDED EARLY. {plain(error)}")
+            say(f"\nTHIS VISIT ENDED EARLY. {plain(error, in_visit=True)}")
             return False
         except click.Abort:
             say("\nThis visit is given up.")
@@ -381,4 +381,4 @@ def _tell_receipt(patient_id: str, receipt: DiagnosisReceipt) -> None:
 def tell_missing(missing: Missing) -> None:
     """Say from which hospitals no records came, and why."""
     for hospital_id, fault in missing.items():
-        say(f"\nRECORDS AT {hospital_id} ARE MISSING; the visit goes on without them. {plain(fault)}")
+        say(f"\nRECORDS AT {hospital_id} ARE MISSING; the visit goes on without them. {plain(fault, in_visit=True)}")

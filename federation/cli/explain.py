@@ -1,6 +1,7 @@
 """`medunion explain`: what a refusal, an outcome or an entry of a log means, in words. It opens no node and needs no token."""
 
 import difflib
+import importlib
 import inspect
 import json
 import textwrap
@@ -15,6 +16,7 @@ from federation.errors import FederationError
 from federation.protocol.access import BEGUN, AccessEvent
 from federation.protocol.outcomes import OUTCOMES, told_in_search, told_in_session
 from federation.protocol.rules import PLACES, REFUSES_NOTHING, RULES, Rule
+from federation.words import words_of
 from keystore.identities import ANY, DOCTOR, HOSPITAL, PATIENT
 
 _WIDTH = 100
@@ -36,11 +38,24 @@ _GROUNDS = {
 }
 _ROLES = {PATIENT: "a patient", DOCTOR: "a doctor", HOSPITAL: "a hospital"}
 _OF_RULE = {rule.reason: rule for rule in RULES}
-_ERRORS = {
-    error.reason: error
-    for error in vars(inspect.getmodule(FederationError)).values()
-    if isinstance(error, type) and issubclass(error, FederationError)
-}
+VOCABULARIES = (
+    *(
+        "federation.errors",
+        "federation.person.errors",
+        "federation.store.errors",
+        "federation.clinical.errors",
+        "hsm.errors",
+    ),
+    *("keystore.errors", "keystore.fuzzy", "keystore.biometric", "keystore.ceremony.errors", "federation.settings"),
+    *(
+        "federation.pages.errors",
+        "federation.party.hand_over",
+        "federation.person.conclusion",
+        "federation.wire.channel",
+    ),
+    *("federation.wire.fetching", "federation.pages.app.photo", "federation.check.peers"),
+)
+"""Modules whose errors have reasons; what the protocol says comes first, and what is slow to import last."""
 _WORDS = {row.name: row for row in OUTCOMES}
 
 
@@ -85,7 +100,7 @@ def _all() -> Iterator[str]:
 
 def _explained(name: str) -> Iterator[str]:
     reason, word = name.upper(), name.lower()
-    if reason in _OF_RULE or (reason in _ERRORS and word not in _WORDS):
+    if reason in _OF_RULE or (word not in _WORDS and error_of(reason) is not None):
         yield from _of_reason(reason)
     elif word in REFUSES_NOTHING:
         yield word
@@ -101,7 +116,8 @@ def _explained(name: str) -> Iterator[str]:
 
 
 def _nearest(reason: str, word: str) -> str:
-    near = [*difflib.get_close_matches(reason, _ERRORS, 3), *difflib.get_close_matches(word, _WORDS, 2)]
+    reasons = [known for module in VOCABULARIES for known in errors_in(module)]
+    near = [*difflib.get_close_matches(reason, reasons, 3), *difflib.get_close_matches(word, _WORDS, 2)]
     return (
         f"; did you mean {', '.join(near)}?" if near else "; --list lists those of an access, docs/errors.md the others"
     )
@@ -113,24 +129,48 @@ def _of_reason(reason: str) -> Iterator[str]:
 
 
 def _meaning(reason: str) -> Iterator[str]:
-    """Say what a reason means; nothing where it is not of this vocabulary, but of a token's, a store's or another version's."""
-    error = _ERRORS.get(reason)
+    """Say what a reason means; nothing where this version does not know it."""
+    error = error_of(reason)
     if error is None:
-        yield _line("Means", "see the detail; this reason is of no message of the protocol")
+        yield _line("Means", "see the detail; this version knows no such reason")
         return
-    yield _line("Means", error.in_words)
+    means, to_do = words_of(error)
+    yield _line("Means", means)
     rule = _OF_RULE.get(reason)
     if rule is None:
-        yield _line("Rule", inspect.getdoc(error) or "")
+        if (says := inspect.getdoc(error) or "") != means:
+            yield _line("Rule", says)
+        yield from _to_do(error, to_do)
         yield _line("Where", "docs/errors.md")
         return
     yield _line("Refused by", rule.refused_by)
     yield _line("Rule", rule.says)
-    yield _line("What to do", rule.do)
+    yield from _to_do(error, rule.do)
     yield _line("Told as", _told(rule))
     if rule.checks:
         yield _line("Checks", ", ".join(rule.checks))
     yield _line("Where", f"docs/protocol.md, {_sections(rule)}; docs/consent.md")
+
+
+def errors_in(module: str) -> dict[str, type[Exception]]:
+    """Return the errors that a module defines, by their reasons."""
+    found = (it for it in vars(importlib.import_module(module)).values() if isinstance(it, type))
+    return {
+        str(error.reason): error  # type: ignore[attr-defined] # looked at
+        for error in found
+        if issubclass(error, Exception) and error.__module__ == module and "reason" in vars(error)
+    }
+
+
+def error_of(reason: str) -> type[Exception] | None:
+    """Return the error of a reason, the protocol's before another's of that name; None where this version knows none."""
+    return next((found for it in VOCABULARIES if (found := errors_in(it).get(reason)) is not None), None)
+
+
+def _to_do(error: type[Exception], to_do: str) -> Iterator[str]:
+    yield _line("What to do", to_do)
+    if issubclass(error, FederationError) and (in_visit := error.advice(in_visit=True)) != error.advice():
+        yield _line("In a visit", in_visit)
 
 
 def _told(rule: Rule) -> str:

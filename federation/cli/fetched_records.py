@@ -1,5 +1,6 @@
 """Records that were fetched: what came, in words for who asked for it, saved if asked, and all of it as one chart."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -54,7 +55,7 @@ class ToChart:
     def show(self) -> None:
         """Show the chart; nothing where no FHIR came."""
         if self.too_much:
-            say(f"\nTHE CHART LEAVES OUT {counted(self.too_much, 'RECORD')}: there is too much for one.")
+            say(f"\nTHE CHART LEAVES OUT {counted(self.too_much, 'record').upper()}: there is too much for one.")
         if not self.sources:
             return
         with terminal.going_on("the chart"):
@@ -70,12 +71,34 @@ def fetched(
         yield from Gathering(fetch, Allowance(most_bytes), missing).records(locations, progress)
 
 
+OnSaved = Callable[[FetchedRecord, Sequence[tuple[str, str]]], None]
+"""Told of each record that was saved, with the names and digests of its files."""
+
+
+def no_list(_record: FetchedRecord, _names: Sequence[tuple[str, str]]) -> None:
+    """Note nothing."""
+
+
 def show_fetched(
-    fetch: Fetch, locations: Sequence[RecordLocation], most_megabytes: float, save: Path | None, mark: str = ""
+    fetch: Fetch,
+    locations: Sequence[RecordLocation],
+    most_megabytes: float,
+    save: Path | None,
+    mark: str = "",
+    on_saved: OnSaved = no_list,
 ) -> None:
-    """Fetch records, save each if asked, under names that begin with a mark, and show all. Exit code 1 if some did not come."""
-    missing: Missing = {}
-    _show(fetched(fetch, locations, round(most_megabytes * 1_000_000), missing), save, mark)
+    """Fetch records, save each if asked, under names that begin with a mark, and show all. Exit code 1 if some did not come.
+
+    Who stops it keeps what came whole, and is told what did not come.
+    """
+    missing, came = Missing(), set[bytes]()
+    try:
+        _show(fetched(fetch, locations, round(most_megabytes * 1_000_000), missing), save, mark, on_saved, came)
+    except KeyboardInterrupt:
+        left = [one.hospital.identity for one in locations if one.handle not in came]
+        for hospital_id in dict.fromkeys(left):
+            say(f"\nSTOPPED: {counted(left.count(hospital_id), 'record').upper()} AT {hospital_id} DID NOT COME.")
+        raise
     _require_all(missing)
 
 
@@ -103,15 +126,26 @@ def show_directly(
     _require_all(missing)
 
 
-def _show(records: Iterator[FetchedRecord], save: Path | None, mark: str) -> None:
+def _show(
+    records: Iterator[FetchedRecord],
+    save: Path | None,
+    mark: str,
+    on_saved: OnSaved = no_list,
+    came: set[bytes] | None = None,
+) -> None:
     chart = ToChart()
-    for record in records:
-        try:
-            with terminal.going_on(f"a record from {record.hospital_id}"):
-                show_record(record, chart, save, mark)
-        finally:
-            record.close()
-    chart.show()
+    try:
+        for record in records:
+            try:
+                with terminal.going_on(f"a record from {record.hospital_id}"):
+                    names = show_record(record, chart, save, mark)
+                    on_saved(record, names)
+            finally:
+                record.close()
+            if came is not None:
+                came.update(entry.handle for entry in record.manifest.records)
+    finally:
+        chart.show()
 
 
 def _require_all(missing: Missing) -> None:
@@ -134,8 +168,12 @@ def require_empty(save: Path, option: str) -> None:
         raise click.BadParameter(f"{save} is not empty; name another directory", param_hint=option)
 
 
-def show_record(record: FetchedRecord, chart: ToChart, save: Path | None, mark: str = "") -> None:
-    """Say what came, give its FHIR to the chart, and save its parts if asked, under names that begin with a mark."""
+def show_record(record: FetchedRecord, chart: ToChart, save: Path | None, mark: str = "") -> Sequence[tuple[str, str]]:
+    """Say what came, give its FHIR to the chart, and save its parts if asked, under names that begin with a mark.
+
+    Return the names of what was saved, or was there already, and their digests.
+    """
+    names: list[tuple[str, str]] = []
     say(f"\nFrom {record.hospital_id}, {size(record.size_bytes)}, signed {local_time(record.end.sent_at)}:")
     for number, (entry, part, content) in enumerate(record.parts(), start=1):
         corrected = f", corrected (version {entry.version})" if entry.version > 1 else ""
@@ -157,4 +195,14 @@ def show_record(record: FetchedRecord, chart: ToChart, save: Path | None, mark: 
             pieces = content  # type: ignore[assignment] # an attachment is written as it is read
         if save is not None:
             safefiles.make_directory(save)
-            terminal.write_new(save / f"{mark}{part_name(record, entry, part, number)}", pieces)
+            path, digest = save / f"{mark}{part_name(record, entry, part, number)}", part.digest.hex()
+            if not path.exists() or digest_of(path) != digest:
+                terminal.write_new(path, pieces)
+            names.append((path.name, digest))
+    return names
+
+
+def digest_of(path: Path) -> str:
+    """Return SHA-256 of a file. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,18 +5,18 @@ Which files are one record is found in a folder by their names, or listed in a m
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from federation.cli.hospital import Opened, hospital_node
 from federation.cli.options import EXISTING
 from federation.cli.text_file import WINDOWS_1252, csv_rows, read_text
+from federation.cli.transfers import transfers
 from federation.clinical.errors import ClinicalError, FhirInvalid
 from federation.clinical.summary import BundleSummary
 from federation.clinical.text import counted
@@ -246,7 +246,10 @@ def import_records(
 def _import_all(node: HospitalNode, found: Found, teller: Teller, *, dry_run: bool) -> Iterator[Outcome]:
     with _progress(teller.console, 0 if dry_run else sum(map(_size, found.records))) as advance:
         for files, where in zip(found.records, found.where, strict=True):
-            outcome = _import_one(node, files, where, advance, dry_run=dry_run)
+            counted_bytes = _Counted(advance)
+            outcome = _import_one(node, files, where, counted_bytes, dry_run=dry_run)
+            # What was refused, or is here already, was not read to its end: the total stays true.
+            advance(_size(files) - counted_bytes.size_bytes)
             teller.outcome(outcome)
             yield outcome
 
@@ -266,10 +269,30 @@ def _import_one(
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console, disable=not total) as progress:
-        task = progress.add_task("Importing", total=total)
-        yield lambda size: progress.advance(task, size)
+    """Show how much of all files was read; nothing where there is nothing to read."""
+    read = 0
+    with transfers(console) if total else nullcontext() as show:
+
+        def advance(size: int) -> None:
+            nonlocal read
+            read += size
+            if show is not None:
+                show("Importing", read, total)
+
+        advance(0)
+        yield advance
+
+
+@dataclass
+class _Counted:
+    """Counts what was read of one record."""
+
+    advance: Callable[[int], None]
+    size_bytes: int = 0
+
+    def __call__(self, size: int) -> None:
+        self.size_bytes += size
+        self.advance(size)
 
 
 def _size(files: RecordFiles) -> int:

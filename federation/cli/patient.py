@@ -10,7 +10,7 @@ from federation.cli.consent_options import consent_options, require_published
 from federation.cli.options import EXISTING, OutputFile, ask_ticket, directory_option
 from federation.cli.patient_accesses import tell_of_emergencies
 from federation.cli.patient_grants import read_consent
-from federation.cli.patient_options import SENSOR, Opened, deputy_option, patient_client, sensor_option
+from federation.cli.patient_options import SENSOR, Opened, deputy_option, opened_patient, patient_client, sensor_option
 from federation.cli.patient_visit import Plan, Visit, show_diagnosis
 from federation.cli.rotation import rotate_group
 from federation.cli.terminal import say
@@ -21,7 +21,7 @@ from federation.party.registration import register as register_member
 from federation.person.asked import Asked
 from federation.person.code import DoctorCode
 from federation.person.errors import NoAnswer
-from federation.person.node import enrol_patient, open_patient
+from federation.person.node import enrol_patient
 from federation.person.profile import PatientSettings
 from federation.rotation.person import FORGETTABLE, PURPOSES, patient_rotation
 from federation.v1.statement_pb2 import ROLE_PATIENT
@@ -118,7 +118,7 @@ def visit(
     # Before anybody is asked anything: a file that no doctor can take costs nobody a room.
     whose = PatientId(deputy_for or directory.settings(PatientSettings).identity)
     parsed, biosignal = DoctorCode.parse(code), read_biosignal(ecg, observation, whose)
-    with terminal.trace_file(trace) as file, open_patient(directory, sensor, file, dial_only=dial_only) as opened:
+    with terminal.trace_file(trace) as file, opened_patient(directory, sensor, file, dial_only=dial_only) as opened:
         anchors = opened.member.anchors
         require_published(asked, anchors.department_classes)
         plan = Plan(
@@ -142,7 +142,7 @@ def visit(
 @sensor_option
 def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path | None) -> None:
     """Fetch the diagnoses that wait for you, and what amends those that came; show all that you have."""
-    with open_patient(directory, sensor, dial_only=dial_only) as opened:
+    with opened_patient(directory, sensor, dial_only=dial_only) as opened:
         for waiting in list(opened.client.waiting()):
             doctor_id = waiting.doctor_id
             try:

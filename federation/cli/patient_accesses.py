@@ -11,7 +11,7 @@ import click
 import safefiles
 from federation.cli import terminal
 from federation.cli.options import DIRECTORY_OPTION, IdentityParameter, OutputFile, json_option, moment
-from federation.cli.patient_options import deputy_option, sensor_option
+from federation.cli.patient_options import deputy_option, opened_patient, sensor_option
 from federation.cli.terminal import say
 from federation.cli.times import Time
 from federation.clinical.text import counted
@@ -27,7 +27,6 @@ from federation.person.accesses import (
     ToldAccess,
     emergency_words,
 )
-from federation.person.node import open_patient
 from federation.person.patient import PatientClient
 from federation.protocol.access_log import GROUND_NAMES, KIND_NAMES
 from federation.protocol.judged_logs import OF_LOGS
@@ -76,7 +75,7 @@ def accesses(
 
     What a hospital was asked that has none of your records is there, too: name it by --at.
     """
-    with terminal.trace_file(trace) as file, open_patient(directory, sensor, file, dial_only=dial_only) as opened:
+    with terminal.trace_file(trace) as file, opened_patient(directory, sensor, file, dial_only=dial_only) as opened:
         reader, cloud_id = PatientId(opened.member.identity), opened.member.anchors.cloud_id
         reading = AccessReading(opened.client, reader, cloud_id, deputy_for, say, on_page=_tell_of_page)
         found = reading.all(named)

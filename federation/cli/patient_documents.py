@@ -6,13 +6,12 @@ import click
 
 from federation.cli import terminal
 from federation.cli.options import DIRECTORY_OPTION, IdentityParameter
-from federation.cli.patient_options import deputy_option, sensor_option
+from federation.cli.patient_options import deputy_option, opened_patient, sensor_option
 from federation.cli.terminal import say
 from federation.clinical.text import printable
 from federation.party.node_directory import NodeDirectory
 from federation.person.documents import WHO_READS
 from federation.person.fetching import NOTE_TYPE, media_type_of
-from federation.person.node import open_patient
 from federation.protocol.documents import MOST_DOCUMENT_BYTES, NewDocument
 from federation.protocol.statements import SENSITIVITIES
 from federation.v1.statement_pb2 import POWER_ADD
@@ -78,7 +77,7 @@ def add(
     new = NewDocument(title, *_content(note, path, media_type), SENSITIVITIES[sensitivity])
     terminal.require_answer(yes)
     hospital_id, address = HospitalId(place[0]), place[1]
-    with open_patient(directory, sensor, dial_only=dial_only) as opened:
+    with opened_patient(directory, sensor, dial_only=dial_only) as opened:
         client = opened.client
         client.refresh()
         held = None if deputy_for is None else client.consents.acting_for(deputy_for, POWER_ADD)

@@ -10,15 +10,15 @@ from typing import Any
 import click
 
 from federation.cli import terminal
-from federation.cli.fetched_records import require_empty, show_fetched
+from federation.cli.fetched_records import show_fetched
 from federation.cli.options import DIRECTORY_OPTION, F, IdentityParameter, OutputFile, gather_options
 from federation.cli.patient_accesses import tell_of_emergencies
 from federation.cli.patient_documents import add
-from federation.cli.patient_options import deputy_option, sensor_option
+from federation.cli.patient_options import deputy_option, opened_patient, sensor_option
+from federation.cli.saved_records import SavedRecords
 from federation.cli.terminal import say
 from federation.clinical.text import counted
 from federation.party.node_directory import NodeDirectory
-from federation.person.node import open_patient
 from federation.person.patient import PatientClient
 from federation.person.records import MOST_FETCHED_BYTES
 from federation.person.visit_words import MORE_THAN_READ
@@ -45,7 +45,7 @@ class Asking:
         """Open the client, and ask the public cloud where the records are."""
         with (
             terminal.trace_file(self.trace) as file,
-            open_patient(self.directory, self.sensor, file, dial_only=self.dial_only) as opened,
+            opened_patient(self.directory, self.sensor, file, dial_only=self.dial_only) as opened,
         ):
             client = opened.client
             deputyship = None
@@ -55,7 +55,8 @@ class Asking:
             locations = client.find_records(deputyship, on_more=_tell_more)
             if deputyship is None:
                 tell_of_emergencies(client)
-            yield Found(client, deputyship, [one for one in locations if self._is_asked(one)])
+            patient_id = self.deputy_for or opened.member.identity
+            yield Found(client, patient_id, deputyship, [one for one in locations if self._is_asked(one)])
 
     def _is_asked(self, location: RecordLocation) -> bool:
         of_hospital = not self.hospitals or location.hospital.identity in self.hospitals
@@ -64,9 +65,10 @@ class Asking:
 
 @dataclass(frozen=True)
 class Found:
-    """Where the records are that were asked for, and by what they are."""
+    """Where the records are that were asked for, whose they are, and by what right they are."""
 
     client: PatientClient
+    patient_id: str
     deputyship: Deputyship | None
     locations: Sequence[RecordLocation]
 
@@ -79,10 +81,17 @@ class Found:
         for location in self.locations:
             say(f"  {location.department_id} at {location.address}, record {location.handle.hex()}")
 
-    def show(self, save: Path | None, most_megabytes: float) -> None:
-        """Fetch them, show each and save it if asked. Exit code 1 if some did not come."""
+    def show(self, saved: SavedRecords | None, most_megabytes: float) -> None:
+        """Fetch them, show each, and save it if asked and not saved before. Exit code 1 if some did not come."""
         fetch = partial(self.client.fetch_records, deputyship=self.deputyship)
-        show_fetched(fetch, self.locations, most_megabytes, save)
+        if saved is None:
+            show_fetched(fetch, self.locations, most_megabytes, None)
+            return
+        left = saved.missing(self.locations, self.patient_id)
+        if here := len(self.locations) - len(left):
+            say(f"{counted(here, 'record')} of them {'is' if here == 1 else 'are'} here already, whole, as of then.")
+            say("They are not asked for again, and the chart below leaves them out. Another DIR gets all of them anew.")
+        show_fetched(fetch, left, most_megabytes, saved.directory, on_saved=saved.add)
 
 
 _OPTIONS = (
@@ -156,11 +165,14 @@ def show(asking: Asking, most_megabytes: float) -> None:
 @asking_options
 @most_option
 def save(asking: Asking, target: Path, most_megabytes: float) -> None:
-    """Fetch the records, and write them to DIR, unencrypted, each file as its hospital keeps it."""
-    require_empty(target, "DIR")
+    """Fetch the records, and write them to DIR, unencrypted, each file as its hospital keeps it.
+
+    Each is written when it came whole. Where some did not come, the same command asks for those alone.
+    """
+    saved = SavedRecords.of(target, "DIR")
     with asking.found() as found:
         found.tell()
-        found.show(target, most_megabytes)
+        found.show(saved, most_megabytes)
 
 
 def _tell_more() -> None:

@@ -11,10 +11,9 @@ from typing import Any, TextIO
 
 import click
 import segno
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 import safefiles
+from federation.cli.transfers import transfers
 from federation.clinical.text import counted, printable, without_control
 from federation.person.evidence import EvidenceBook
 from federation.person.records import Progress as OnProgress
@@ -66,18 +65,9 @@ def qr(text: str) -> str:
 
 @contextmanager
 def transfer(words: str) -> Iterator[OnProgress]:
-    """Show a transfer as it goes, on a terminal; the size of what comes is known once its manifest came."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def show(hospital_id: str, received: int, size: int | None) -> None:
-            if hospital_id not in tasks:
-                tasks[hospital_id] = progress.add_task(f"{words} {hospital_id}", total=None)
-            progress.update(tasks[hospital_id], completed=received, total=size)
-
-        yield show
+    """Show what comes from hospitals as it comes; how large it is, is known once its manifest came."""
+    with transfers() as show:
+        yield lambda hospital_id, received, size: show(f"{words} {hospital_id}", received, size)
 
 
 def export_evidence(

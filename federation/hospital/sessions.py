@@ -24,7 +24,7 @@ from federation.party.told_logs import Telling, tell
 from federation.protocol import record_hospital as protocol
 from federation.protocol.access import Allowed
 from federation.protocol.anchors import Lists
-from federation.protocol.frames import pieces
+from federation.protocol.frames import Piece, pieces
 from federation.protocol.outcomes import session_outcome
 from federation.protocol.parsing import payload_rule
 from federation.protocol.parties import reason_of
@@ -124,6 +124,7 @@ def _record(hospital: Hospital, query: ReceivedQuery) -> "SessionFrame | RecordS
         await_witness(hospital, logged.event)
     vault = hospital.vault.asked_by(asker.identity)
     manifest = manifest_of(vault, records, PatientId(query.query.patient_id), hospital.identity)
+    query.require_unchanged(manifest)
     contents = content_of(vault, manifest, records)
     return RecordStream(hospital, query, release, lists, contents, records)
 
@@ -181,7 +182,8 @@ class RecordStream:
         self._query = query
         self._release = release
         self._lists = lists
-        self._pieces = pieces(content)
+        self._content = content
+        self._pieces: Iterator[Piece] | None = None
         self._records = records
         self._sent_bytes = 0
         self._is_over = False
@@ -199,7 +201,7 @@ class RecordStream:
             return None
         try:
             self._require_by_new_lists()
-            piece = next(self._pieces, None)
+            piece = next(self._begun(), None)
         except FederationError as error:
             self._is_over = True
             self.log(reason_of(error))
@@ -227,9 +229,18 @@ class RecordStream:
         """Log how it ended; what is said first stands."""
         with self._logging:
             if not self._logged:
-                event = replace(self._query.event(reason), detail=f"{self._sent_bytes} bytes sent")
+                event = self._query.event(reason)
+                sent = f"{self._sent_bytes} bytes sent"
+                event = replace(event, detail=f"{sent}, {event.detail}" if event.detail else sent)
                 self._hospital.audit.record(event, now=self._hospital.clock())
                 self._logged = True
+
+    def _begun(self) -> Iterator[Piece]:
+        if self._pieces is None:
+            # Read here, by the thread that sends: what came before is as long as it is.
+            self._release, content = self._release.after(self._content, self._query.offset)
+            self._pieces = pieces(content, self._query.offset)
+        return self._pieces
 
     def _require_by_new_lists(self) -> None:
         if self._refused is not None:

@@ -8,6 +8,7 @@ from federation.errors import FederationError
 class PageRefused(FederationError):
     """A request that the agent does not answer; never raised itself."""
 
+    to_do = "Open the page from the program: press Enter where it runs."
     status: ClassVar[int] = 403
     """The HTTP status of the answer."""
     tone: ClassVar[str] = "bad"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from federation.clinical.chart import Chart, chart_of
 from federation.clinical.chart import Source as Charted
@@ -22,7 +22,7 @@ from federation.person.records import Allowance, FetchedRecord
 from federation.person.records import Progress as OnProgress
 from federation.protocol.search import RecordLocation
 from federation.v1.record_pb2 import PART_KIND_FHIR_BUNDLE, RecordEntry, RecordPart
-from federation.words import plain
+from federation.words import Pace, plain
 
 STOPPED = "You stopped it before they came."
 
@@ -31,7 +31,9 @@ Tell = Callable[[Progress], None]
 
 
 class Source(Protocol):
-    """By what records are found and fetched."""
+    """By what records are found and fetched; and whether their patient is here meanwhile."""
+
+    in_visit: ClassVar[bool]
 
     def find(self, on_more: OnMore) -> Sequence[RecordLocation]:
         """Return where they are; `on_more` is told of more than was read."""
@@ -129,7 +131,7 @@ class Records:
                 came.extend(self.gathering.records(there, _telling(tell, words)))
                 missing.pop(hospital_id, None)
                 if fault := self.gathering.missing.get(hospital_id):
-                    missing[hospital_id] = plain(fault)
+                    missing[hospital_id] = plain(fault, in_visit=self.source.in_visit)
         except Cancelled:
             unanswered = {one.hospital.identity for one in wanted if one.handle not in self.gathering.answered}
             missing |= dict.fromkeys(unanswered - missing.keys(), STOPPED)
@@ -188,8 +190,10 @@ def content_of(record: FetchedRecord, part: Part) -> Iterator[bytes]:
 
 
 def _telling(tell: Tell, words: str) -> OnProgress:
+    pace = Pace()
+
     def show(_hospital_id: str, received: int, size: int | None) -> None:
-        tell(Progress(words, received, size))
+        tell(Progress(words, received, size, pace.words(received, size)))
 
     return show
 

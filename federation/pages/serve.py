@@ -37,7 +37,7 @@ from federation.pages.errors import NoSuchPage, PageFault, PageRefused
 from federation.pages.forms import posted
 from federation.pages.guard import CHECKS, COOKIE, ENTER, EVENTS, STATIC, Check, Guard, Place
 from federation.pages.stage import Moved, Progress, Stage
-from federation.words import EXPECTED, plain
+from federation.words import EXPECTED, happened
 
 S = TypeVar("S")
 
@@ -325,7 +325,7 @@ def _unlocked(agent: Agent) -> bool:
     try:
         agent.unlock()
     except EXPECTED as error:
-        agent.say(f"{plain(error)} The page stays locked; press Enter to try again.")
+        agent.say(f"{happened(error)} The page stays locked; press Enter to try again.")
         return False
     return True
 

@@ -33,11 +33,12 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a command is: what it does, in words, and how many bytes or items of how many, None if nobody knows."""
+    """How far a command is: what it does, in words, how many bytes or items of how many, None if nobody knows, and how fast."""
 
     words: str
     done: int
     total: int | None
+    figures: str = ""
 
 
 @dataclass(frozen=True)

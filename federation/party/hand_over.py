@@ -15,6 +15,7 @@ class HandOverAwaited(OutOfOrder):
 
     reason = "HAND_OVER_AWAITED"
     in_words = "Your token's maker's own tool has to finish the registration."
+    to_do = "Put the secret in with that tool, and run the command again."
 
 
 @dataclass(frozen=True, repr=False)

@@ -23,7 +23,7 @@ from federation.person.hospital_session import SessionOpener
 from federation.person.maintenance import follow
 from federation.person.places import OnBrought, locations_brought
 from federation.person.profile import Profile
-from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress, open_spool
+from federation.person.records import Allowance, FetchedRecord, Pause, Progress, RecordFetcher, no_progress, open_spool
 from federation.person.relay import Mailbox
 from federation.person.trace import Trace
 from federation.protocol import access, exhibits
@@ -138,6 +138,7 @@ class DoctorClient:
         *,
         clock: Clock,
         entropy: Entropy,
+        pause: Pause = time.sleep,
     ) -> None:
         """Put the client together, with its directory."""
         self._member = member
@@ -151,7 +152,7 @@ class DoctorClient:
         self.book = EvidenceBook(member, evidence)
         self._sessions = SessionOpener(member, self._connect, self.book, trace, clock, entropy)
         self._deposits = DepositStore(profile.deposits, member)
-        self._fetcher = RecordFetcher(self._sessions, open_spool(profile.spool, now=clock()))
+        self._fetcher = RecordFetcher(self._sessions, open_spool(profile.spool, now=clock()), pause)
         self._finder = RecordFinder(member, cloud, self.book, clock)
         self._duties = Duties(member, self._connect, trace, clock, entropy)
         self._lists_read_at = 0

@@ -8,6 +8,7 @@ class ProfileUnusable(FederationError):
 
     reason = "PROFILE_UNUSABLE"
     in_words = "The directory cannot be used."
+    to_do = "Name the directory that was made when you registered, or a new one."
 
 
 class CodeInvalid(MalformedMessage):
@@ -15,6 +16,7 @@ class CodeInvalid(MalformedMessage):
 
     reason = "CODE_INVALID"
     in_words = "This is no doctor's code, or it is damaged."
+    to_do = "Photograph or copy it again, every character."
 
 
 class NoAnswer(Unavailable):
@@ -22,13 +24,15 @@ class NoAnswer(Unavailable):
 
     reason = "NO_ANSWER"
     in_words = "Nobody answered in time."
+    to_do = "Ask whether the other side is still there; then begin again."
 
 
 class RoomChanged(FederationError):
     """The room is no longer as the patient was shown it: another doctor's, or the doctor is on duty elsewhere."""
 
     reason = "ROOM_CHANGED"
-    in_words = "The room is not as it was shown to you. Look again before you go in."
+    in_words = "The room is not as it was shown to you."
+    to_do = "Look again before you go in."
 
 
 class NoSuchGrant(FederationError):
@@ -36,6 +40,7 @@ class NoSuchGrant(FederationError):
 
     reason = "NO_SUCH_GRANT"
     in_words = "There is no such consent of yours."
+    to_do = "`medunion patient grants` lists yours, with their numbers."
 
 
 class NoSuchMandate(FederationError):
@@ -43,6 +48,7 @@ class NoSuchMandate(FederationError):
 
     reason = "NO_SUCH_MANDATE"
     in_words = "There is no such mandate of yours."
+    to_do = "`medunion patient mandate list` shows yours, with their numbers."
 
 
 class NoSuchHiding(FederationError):
@@ -50,6 +56,7 @@ class NoSuchHiding(FederationError):
 
     reason = "NO_SUCH_HIDING"
     in_words = "You hide nothing of that number."
+    to_do = "`medunion patient hidden` lists what you hide."
 
 
 class NoDeputy(FederationError):
@@ -57,6 +64,7 @@ class NoDeputy(FederationError):
 
     reason = "NO_DEPUTY"
     in_words = "You do not stand for this patient."
+    to_do = "Ask the patient for a mandate with the power that this needs, and take its file."
 
 
 class RecordTooLarge(MalformedMessage):
@@ -64,6 +72,7 @@ class RecordTooLarge(MalformedMessage):
 
     reason = "RECORD_TOO_LARGE"
     in_words = "The record has more than this visit takes; nothing of it is kept."
+    to_do = "Fetch it alone, with a larger `--fetch-at-most`."
 
 
 class WrongFile(FederationError):
@@ -71,3 +80,4 @@ class WrongFile(FederationError):
 
     reason = "FILE_UNUSABLE"
     in_words = "A file cannot be used."
+    to_do = "Choose another file."

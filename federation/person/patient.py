@@ -37,7 +37,7 @@ from federation.person.maintenance import follow
 from federation.person.pending import PendingConsultation, PendingStore
 from federation.person.places import Handed, PlacesBook
 from federation.person.profile import Profile
-from federation.person.records import Allowance, FetchedRecord, Progress, RecordFetcher, no_progress, open_spool
+from federation.person.records import Allowance, FetchedRecord, Pause, Progress, RecordFetcher, no_progress, open_spool
 from federation.person.relay import Mailbox, open_mailbox
 from federation.person.room_view import RoomView
 from federation.person.trace import Trace
@@ -154,6 +154,7 @@ class PatientClient:
         *,
         clock: Clock,
         entropy: Entropy,
+        pause: Pause = time.sleep,
     ) -> None:
         """Put the client together, with its directory; `password` is what this reading of the body gave."""
         self._member = member
@@ -169,7 +170,7 @@ class PatientClient:
         self.consents = Consents(member, cloud, self.book, waiting.is_taken_back, clock=clock, entropy=entropy)
         self.hiding = HidingBook(member, cloud, self.consents, clock=clock)
         self._opener = SessionOpener(member, self._connect, self.book, trace, clock, entropy)
-        self._fetcher = RecordFetcher(self._opener, open_spool(profile.spool, now=clock()))
+        self._fetcher = RecordFetcher(self._opener, open_spool(profile.spool, now=clock()), pause)
         self._finder = RecordFinder(member, cloud, self.book, clock)
         self.known_logs = KnownLogs(profile.known_logs, member)
         self._checker = LogChecker(member, self.known_logs, self.book)

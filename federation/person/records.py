@@ -3,27 +3,39 @@
 M_EMR = F(manifest) || the bytes of every part of every record, in the manifest's order. The hospital's signature covers it as
 a whole; the sizes and digests of the manifest say that it is what it claims to hold. Memory is bounded by one chunk and the
 manifest (at most 1 MiB), and what comes by an allowance: a manifest that says more ends its record before the bytes come.
+
+A record whose session breaks goes on in another, behind the last whole slice that came (docs/protocol.md, D4): at once, after
+pauses, and after that when it is asked for again by this program. What came lies in the spool until then, and nothing of it is
+shown; nobody has its key when the program ends.
 """
 
 import hashlib
 import hmac
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from federation.clinical.strictjson import BUNDLE
 from federation.errors import (
     AnswerMismatch,
+    FederationError,
     IdentityMismatch,
+    Limit,
     MessageTooLarge,
+    RecordChanged,
     RecordCutShort,
     RecordDigestMismatch,
+    Unavailable,
     UnknownKeyId,
 )
 from federation.person.errors import RecordTooLarge
 from federation.person.hospital_session import SessionOpener, SessionStream, address_hospital
 from federation.protocol import exhibits
+from federation.protocol.frames import IncomingRecord
 from federation.protocol.parsing import parse
 from federation.protocol.record import AwaitingRecord, Established, Intent, Received, Slice
 from federation.protocol.search import RecordLocation
@@ -31,6 +43,7 @@ from federation.protocol.shown import Shown
 from federation.protocol.time import Instant
 from federation.protocol.verifier import Peer, VerifiedParty
 from federation.store.blobs import BlobStore, BlobWriter
+from federation.store.errors import StoreError
 from federation.store.file_shelf import FileShelf
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
@@ -151,6 +164,19 @@ Progress = Callable[[str, int, int | None], None]
 """Told, at each slice, whose record comes, how many bytes of it came so far, and of how many: None before its manifest came."""
 
 
+BROKEN = (RecordCutShort, Limit, Unavailable)
+"""How a session ends whose record may go on in another."""
+
+PAUSES = tuple(timedelta(seconds=it) for it in (1, 2, 4, 8, 15, 30))
+"""Before a broken record is gone on with; whenever more of it came they begin anew, and after the last it is given up for now."""
+
+MOST_BROKEN = 4
+"""Records of which what came is kept; each takes no more than a visit may."""
+
+Pause = Callable[[float], None]
+"""Waits for so many seconds."""
+
+
 def no_progress(_hospital_id: str, _received_bytes: int, _size_bytes: int | None) -> None:
     """Show nothing."""
 
@@ -187,6 +213,34 @@ class _Order:
     known_size: int = 0
     before: int | None = None
 
+    def place(self, shown: Shown) -> "_PlaceOf":
+        """Return by what a record that broke is found again: of whom, of which hospital, and which."""
+        return shown.patient_id, self.hospital.identity, self.scope.SerializeToString(deterministic=True)
+
+
+_PlaceOf = tuple[str, str, bytes]
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """What came of a record before its session broke: so many bytes of the blob can be gone on behind."""
+
+    blob: str
+    size_bytes: int
+    of_bytes: int | None
+
+
+@dataclass
+class _Arriving:
+    """How far a record is."""
+
+    incoming: IncomingRecord = field(default_factory=IncomingRecord)
+
+    def goes_on_after(self, error: Exception) -> bool:
+        """Return whether another session can go on: what came is whole slices, and nobody refused it, nor the disk."""
+        is_refused = isinstance(error, FederationError) and not isinstance(error, BROKEN)
+        return self.incoming.resumable > 0 and not is_refused and not isinstance(error, StoreError)
+
 
 def open_spool(directory: Path, *, now: Instant) -> BlobStore:
     """Open the directory of records on their way in, and remove what a program that crashed left: nobody has its key any more."""
@@ -198,11 +252,13 @@ def open_spool(directory: Path, *, now: Instant) -> BlobStore:
 class RecordFetcher:
     """Fetches records for one asker. The spool's key is made here, lives in memory, and is never written."""
 
-    def __init__(self, opener: SessionOpener, spool: BlobStore) -> None:
+    def __init__(self, opener: SessionOpener, spool: BlobStore, pause: Pause = time.sleep) -> None:
         """Fetch with these sessions, into this spool."""
         self._opener = opener
         self._spool = spool
+        self._pause = pause
         self._key = opener.entropy(KEY_BYTES)
+        self._broken: dict[tuple[str, str, bytes], _Broken] = {}
 
     def fetch(
         self,
@@ -217,7 +273,7 @@ class RecordFetcher:
         RecordDigestMismatch, RecordTooLarge, Unavailable, StoreError. What was fetched before stays good.
         """
         for order in _orders(locations):
-            yield self._fetch_with_current_key(shown, order, progress, allowance)
+            yield self._fetch_on(shown, order, progress, allowance)
 
     def fetch_directly(
         self, shown: Shown, hospital_id: HospitalId, address: str, progress: Progress, allowance: Allowance
@@ -226,7 +282,7 @@ class RecordFetcher:
         channel = self._opener.connect(address, hospital_id)
         hospital = address_hospital(channel, hospital_id, self._opener.member, now=self._opener.clock())
         order = _Order(address, hospital, Scope(purpose=PURPOSE_READ, department_class=ANY))
-        return self._fetch(shown, order, hospital, progress, allowance)
+        return self._fetch_on(shown, order, progress, allowance)
 
     def log(
         self, shown: Shown, hospital_id: HospitalId, address: str, known_size: int, before: int | None = None
@@ -241,6 +297,44 @@ class RecordFetcher:
         record = self._fetch(shown, order, hospital, no_progress, Allowance())
         record.close()
         return record.manifest, hospital.party
+
+    def _fetch_on(self, shown: Shown, order: _Order, progress: Progress, allowance: Allowance) -> FetchedRecord:
+        """Fetch a record, in as many sessions as it takes while more of it comes."""
+        pauses, came = iter(PAUSES), 0
+        while True:
+            try:
+                return self._fetch_with_current_key(shown, order, progress, allowance)
+            except RecordChanged:
+                if order.place(shown) not in self._broken:
+                    raise
+                self._forget(order.place(shown))
+            except BROKEN:
+                broken = self._broken.get(order.place(shown))
+                if broken is None:
+                    raise
+                if broken.size_bytes > came:
+                    pauses, came = iter(PAUSES), broken.size_bytes
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                self._wait(pause, partial(progress, order.hospital.identity, came, broken.of_bytes))
+
+    def _wait(self, pause: timedelta, tell: Callable[[], None]) -> None:
+        """Wait, a second at a time: who has it stopped says so when it is told how far it is."""
+        for _ in range(int(pause.total_seconds())):
+            tell()
+            self._pause(1.0)
+
+    def _keep(self, place: "_PlaceOf", broken: "_Broken") -> None:
+        """Keep what came of a record, and of few others: who breaks off on purpose fills no disk."""
+        self._broken[place] = broken
+        while len(self._broken) > MOST_BROKEN:
+            self._forget(next(iter(self._broken)))
+
+    def _forget(self, place: "_PlaceOf") -> None:
+        broken = self._broken.pop(place, None)
+        if broken is not None:
+            self._spool.remove(broken.blob)
 
     def _fetch_with_current_key(
         self, shown: Shown, order: _Order, progress: Progress, allowance: Allowance
@@ -262,9 +356,28 @@ class RecordFetcher:
         allowance: Allowance,
     ) -> FetchedRecord:
         intent = Intent(shown, order.scope, self._opener.entropy(32))
-        opened = self._opener.open(order.address, hospital, intent)
-        with opened as (stream, session), self._spool.writer(self._key) as blob:
-            received = self._receive(stream, session, blob, order, progress, allowance)
+        place, arriving, broke = order.place(shown), _Arriving(), None
+        try:
+            opened = self._opener.open(order.address, hospital, intent)
+            with opened as (stream, session), self._spool.writer(self._key) as blob:
+                arriving.incoming = self._kept(place, blob)
+                try:
+                    received = self._receive(stream, session, blob, arriving, order, progress, allowance)
+                except Exception as error:
+                    if not arriving.goes_on_after(error):
+                        raise
+                    # What came is kept: the blob ends well.
+                    broke = error
+        except (*BROKEN, UnknownKeyId, RecordChanged):
+            raise
+        except (FederationError, StoreError):
+            # It was refused, is not what it should be, or can't be kept: nothing of it stays.
+            self._forget(place)
+            raise
+        self._forget(place)
+        if broke is not None:
+            self._keep(place, _Broken(blob.name, arriving.incoming.resumable, arriving.incoming.size_bytes))
+            raise broke
         try:
             record = self._verified(order, session, received, blob)
         except Exception:
@@ -278,12 +391,15 @@ class RecordFetcher:
         stream: SessionStream,
         established: Established,
         blob: BlobWriter,
+        arriving: "_Arriving",
         order: _Order,
         progress: Progress,
         allowance: Allowance,
     ) -> Received:
         opener, hospital_id = self._opener, established.session.peer.hospital_id
-        awaiting, query = established.query(now=opener.clock(), known_size=order.known_size, before=order.before)
+        awaiting, query = established.query(
+            now=opener.clock(), known_size=order.known_size, before=order.before, incoming=arriving.incoming
+        )
         opener.sent("D4", stream, hospital_id, query)
         while True:
             frame = opener.received("H2", stream, hospital_id)
@@ -294,7 +410,22 @@ class RecordFetcher:
             if incoming.manifest is not None and incoming.size_bytes is not None:
                 allowance.require_room(incoming.manifest, incoming.size_bytes)
             blob.write(outcome.content)
+            arriving.incoming = incoming
             progress(hospital_id, blob.size_bytes, incoming.size_bytes)
+
+    def _kept(self, place: "_PlaceOf", blob: BlobWriter) -> IncomingRecord:
+        """Return what came of a record before its session broke, and write it into the blob that goes on: whole slices of it."""
+        incoming, broken = IncomingRecord(), self._broken.get(place)
+        if broken is None:
+            return incoming
+        left = broken.size_bytes
+        for chunk in self._spool.reader(broken.blob, self._key):
+            incoming, content = incoming.take(chunk[:left])
+            blob.write(content)
+            left -= len(content)
+            if not left:
+                break
+        return incoming
 
     def _taken(self, awaiting: AwaitingRecord, frame: SessionFrame) -> tuple[AwaitingRecord, Slice | Received]:
         return awaiting.receive(frame, self._opener.member.verifier(), now=self._opener.clock())

@@ -57,6 +57,11 @@ def handed_words(as_of: int, hospitals: Sequence[str]) -> str:
     return f"The public cloud does not answer. Where your records are, as of {when}, goes to the doctor: {where}."
 
 
+def refused_act_words(what: str, at: int, why: str) -> str:
+    """Return that something which waited for the public cloud was refused by it, and what that means."""
+    return f"{what}, on {local_time(at)}, waited for the public cloud and WAS REFUSED by it: it is not done. {why} Do it again."
+
+
 WAITS = (
     "The public cloud does not answer. This waits here, and is sent when it answers and this client is open; until then nobody"
     " else knows of it."

@@ -1,27 +1,30 @@
 """What a patient took back or hid while the public cloud did not answer: kept sealed on its device, and sent when it answers.
 
 Until then nobody else knows of it, and whoever does it is told so. What waits to be taken back is offered to no doctor from here.
+What the cloud refuses when it answers is not done and waits no more: it is kept until the person was told why.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from federation.clock import Clock
-from federation.errors import FederationError, Unavailable
+from federation.errors import FederationError, Limit, Unavailable
 from federation.party.member import Member
 from federation.person.consents import Consents, KeptGrant
 from federation.person.errors import NoSuchGrant
 from federation.person.hiding import Hiding, HidingBook
 from federation.person.places import PlacesBook
 from federation.person.sealed_files import SealedFiles
+from federation.person.visit_words import refused_act_words
 from federation.protocol import access
 from federation.protocol.access import Hidden
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant
+from federation.words import plain
 from keystore.identities import PatientId
 
 WAITING = "waiting"
@@ -33,12 +36,13 @@ _NAME_BYTES = 16
 
 @dataclass(frozen=True)
 class WaitingAct:
-    """Something that was done here and is not known to the cloud. `said` is what it needs to be sent."""
+    """Something that was done here and is not known to the cloud: what it needs to be sent, and why it never will be."""
 
     kind: str
     patient_id: PatientId
     at: Instant
     said: dict[str, Any]
+    refused: str = ""
 
 
 class WaitingActs:
@@ -54,12 +58,19 @@ class WaitingActs:
 
     def all(self) -> Sequence[tuple[bytes, WaitingAct]]:
         """Return what waits, the oldest first."""
-        found = [(name, WaitingAct(**json.loads(content))) for name, content in self._files.all()]
-        return sorted(found, key=lambda it: it[1].at)
+        return [(name, act) for name, act in self._kept() if not act.refused]
+
+    def refused(self) -> Sequence[tuple[bytes, WaitingAct]]:
+        """Return what was refused and nobody was told of, the oldest first."""
+        return [(name, act) for name, act in self._kept() if act.refused]
 
     def remove(self, name: bytes) -> None:
-        """Forget what was sent."""
+        """Forget what was sent, or told."""
         self._files.remove(name)
+
+    def _kept(self) -> Sequence[tuple[bytes, WaitingAct]]:
+        found = [(name, WaitingAct(**json.loads(content))) for name, content in self._files.all()]
+        return sorted(found, key=lambda it: it[1].at)
 
     def is_taken_back(self, grant: access.Grant) -> bool:
         """Return whether a consent waits to be taken back, by itself or with everything."""
@@ -115,22 +126,41 @@ class PatientActs:
         return len(self._acts.all())
 
     def send(self) -> int:
-        """Send what waits, the oldest first, and return how much was sent; it ends where the cloud does not answer.
+        """Send what waits, the oldest first, and return how much was sent; it ends where the cloud does not answer, or is busy.
 
-        What the cloud refuses stays, and is asked for again the next time.
+        What the cloud refuses is not done, and waits no more; `take_refused` says so.
         """
         sent = 0
-        with suppress(Unavailable):
+        with suppress(Unavailable, Limit):
             for name, act in self._acts.all():
                 try:
                     self._send(act)
-                except Unavailable:
+                except (Unavailable, Limit):
                     raise
-                except FederationError:
+                except FederationError as error:
+                    self._acts.put(name, replace(act, refused=plain(error)))
                     continue
                 self._acts.remove(name)
                 sent += 1
         return sent
+
+    def take_refused(self) -> list[str]:
+        """Return, in words, what waited and was refused, and forget it: the person is told once."""
+        found = self._acts.refused()
+        told = [refused_act_words(self._called(act), act.at, act.refused) for _, act in found]
+        for name, _ in found:
+            self._acts.remove(name)
+        return told
+
+    def _called(self, act: WaitingAct) -> str:
+        if act.kind == _REVOKE:
+            numbers = [it.number for it in self._consents.grants() if it.grant.id.hex() == act.said["grant"]]
+            return f"Taking back your consent{f' no. {numbers[0]}' if numbers else ''}"
+        return (
+            f"Taking back everything of {act.patient_id}"
+            if act.kind == _SWEEP
+            else f"Hiding records of {act.patient_id}"
+        )
 
     def _revoked(self, kept: KeptGrant) -> bool:
         act = WaitingAct(_REVOKE, kept.grant.patient_id, self._clock(), {"grant": kept.grant.id.hex()})

@@ -30,7 +30,7 @@ from federation.protocol.sealing import Opened
 from federation.protocol.time import Instant, require_same_time
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery
 from federation.v1.envelope_pb2 import SessionFrame
-from federation.v1.record_pb2 import Deposit, RecordManifest
+from federation.v1.record_pb2 import Deposit, RecordManifest, Resumption
 from keystore.transcript import LENGTH_BYTES, digest, frame, text, transcript, u64
 
 M = TypeVar("M", bound=Message)
@@ -232,12 +232,13 @@ class Piece:
         return b"".join((self.content, bytes(self.zeros))) if self.zeros else self.content
 
 
-def pieces(chunks: Iterable[bytes]) -> Iterator[Piece]:
+def pieces(chunks: Iterable[bytes], begun: int = 0) -> Iterator[Piece]:
     """Cut a byte stream and its padding into slices of SLICE_BYTES; the last may be shorter, none is empty.
 
-    A slice that lies in one chunk is a view of it: nothing of a long content is copied that need not be.
+    `begun` is how many bytes of the content went before: what it is padded to goes by all of it. A slice that lies in one chunk
+    is a view of it: nothing of a long content is copied that need not be.
     """
-    waiting, size, sent = list[memoryview](), 0, 0
+    waiting, size, sent = list[memoryview](), 0, begun
     for chunk in chunks:
         rest = memoryview(chunk)
         while size + len(rest) >= SLICE_BYTES:
@@ -258,6 +259,11 @@ def _joined(parts: Sequence[memoryview]) -> Content:
     return filled[0] if len(filled) == 1 else b"".join(filled)
 
 
+def content_size(manifest: RecordManifest) -> int:
+    """Return the bytes of all parts that a manifest lists."""
+    return sum(part.size_bytes for entry in manifest.records for part in entry.parts)
+
+
 @dataclass(frozen=True, repr=False)
 class IncomingRecord:
     """What came of M_EMR so far. `manifest` and `size_bytes` are known once that is whole; nothing of it is proved yet."""
@@ -267,6 +273,7 @@ class IncomingRecord:
     arrived: int = 0
     head: bytes = b""
     manifest: RecordManifest | None = None
+    manifest_digest: bytes = b""
     size_bytes: int | None = None
 
     def take(self, piece: bytes) -> "tuple[IncomingRecord, bytes]":
@@ -285,6 +292,22 @@ class IncomingRecord:
         came = replace(state, hasher=hasher, slices=self.slices + 1, arrived=self.arrived + len(piece))
         return came, content
 
+    @property
+    def resumable(self) -> int:
+        """Return behind how many bytes another session may go on: whole slices, the manifest in them, and not all. 0 for none."""
+        if self.manifest is None or self.size_bytes is None:
+            return 0
+        whole = min(self.arrived, self.size_bytes - 1) // SLICE_BYTES * SLICE_BYTES
+        return whole if whole >= self.size_bytes - content_size(self.manifest) else 0
+
+    def resumption(self) -> Resumption | None:
+        """Return where it goes on in another session; None from the beginning. Raises FieldInvalid where it can't."""
+        if not self.arrived:
+            return None
+        if self.arrived != self.resumable:
+            raise FieldInvalid("a record goes on behind its manifest, and behind whole slices")
+        return Resumption(manifest_digest=self.manifest_digest, offset=self.arrived)
+
     def whole_digest(self) -> bytes:
         """Return H(M_EMR). Raises RecordCutShort, PaddingInvalid unless all of it came, padded as its size is."""
         if self.size_bytes is None or self.arrived < self.size_bytes:
@@ -302,8 +325,9 @@ class IncomingRecord:
         if end > LENGTH_BYTES + most:
             raise MessageTooLarge(f"a manifest has at most {most} bytes")  # H2.5
         manifest = parse(RecordManifest, head[LENGTH_BYTES:end])  # H2.6
-        parts = (part.size_bytes for entry in manifest.records for part in entry.parts)
-        return replace(self, head=b"", manifest=manifest, size_bytes=end + sum(parts))
+        size_bytes = end + content_size(manifest)
+        manifest_digest = digest(head[LENGTH_BYTES:end])
+        return replace(self, head=b"", manifest=manifest, manifest_digest=manifest_digest, size_bytes=size_bytes)
 
 
 MOST_DIAGNOSIS_BYTES = field_rule(DiagnosisDelivery, "diagnosis").max_size

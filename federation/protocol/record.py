@@ -187,10 +187,14 @@ class Established:
     intent: Intent
 
     def query(
-        self, *, now: Instant, known_size: int = 0, before: int | None = None
+        self, *, now: Instant, known_size: int = 0, before: int | None = None, incoming: IncomingRecord | None = None
     ) -> "tuple[AwaitingRecord, SessionFrame]":
-        """Send D4 (eq. 45): open c_P and show why it may; of a log, from which head on it is proved, and before which leaf."""
+        """Send D4 (eq. 45): open c_P and show why it may; of a log, from which head on it is proved, and before which leaf.
+
+        `incoming` is what came of the record before its session broke, in whole slices. Raises FieldInvalid for any other.
+        """
         session, intent, shown = self.session, self.intent, self.intent.shown
+        incoming = incoming or IncomingRecord()
         payload = RecordQuery(
             patient_id=shown.patient_id,
             asker_id=session.own.identity,
@@ -201,10 +205,11 @@ class Established:
             access=shown.access,
             known_size=known_size or None,
             before=before,
+            resumption=incoming.resumption(),
         )
         check(payload)
         _, frame = session.sending.seal_message("d4", payload, sent_at=now)
-        return AwaitingRecord(session, intent, session.receiving, IncomingRecord()), frame
+        return AwaitingRecord(session, intent, session.receiving, incoming), frame
 
     def deposit(
         self, biosignal: bytes, diagnosis: bytes, deposit: Deposit

@@ -4,7 +4,9 @@ D3 is taken and H1 sent; one D4, STO or OWN is decided on, logged, and then answ
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -14,6 +16,7 @@ from federation.errors import (
     CommitmentMismatch,
     FieldInvalid,
     IdentityMismatch,
+    RecordChanged,
 )
 from federation.protocol import handshake
 from federation.protocol.access import BEGUN, AccessEvent, Allowed, Logged, Question, Receiver
@@ -21,9 +24,11 @@ from federation.protocol.consultation import biosignal_transcript, diagnosis_tra
 from federation.protocol.documents import document_content, document_transcript
 from federation.protocol.frames import (
     MOST_DEPOSIT_BYTES,
+    SLICE_BYTES,
     Direction,
     Piece,
     SealedFrame,
+    content_size,
     deposit_content,
     parse_last,
     with_slice,
@@ -65,7 +70,7 @@ from federation.v1.statement_pb2 import (
 )
 from keystore.identities import ANY, PatientId
 from keystore.signatures import SigningKey
-from keystore.transcript import digest, listing
+from keystore.transcript import LENGTH_BYTES, digest, listing
 
 Request = RecordQuery | Deposit | OwnDocument
 M = TypeVar("M", bound=Message)
@@ -152,6 +157,10 @@ def _received_query(request: AwaitingRequest, frame: SessionFrame, plaintext: by
     _require_commitment(request, query, *_ASKED)
     if query.scope.purpose == pb.PURPOSE_LOG and (query.scope.department_class != ANY or query.scope.handles):
         raise FieldInvalid("the log is asked for of every class, and by no handle")  # D4.15
+    if query.HasField("resumption") and (
+        query.scope.purpose != pb.PURPOSE_READ or not query.resumption.offset or query.resumption.offset % SLICE_BYTES
+    ):
+        raise FieldInvalid("records alone go on, and after a whole slice")  # D4.16
     return ReceivedQuery(request, query)
 
 
@@ -226,8 +235,22 @@ class ReceivedQuery:
         return Logged(self.event(BEGUN), release)
 
     def event(self, reason: str) -> AccessEvent:
-        """Return the entry for the access log."""
-        return _event(_ASKED[self.query.scope.purpose][0], self.query, reason)
+        """Return the entry for the access log; one that goes on where another session broke says from where."""
+        event = _event(_ASKED[self.query.scope.purpose][0], self.query, reason)
+        return replace(event, detail=f"from byte {self.offset} on") if self.offset else event
+
+    @property
+    def offset(self) -> int:
+        """Return how many bytes of M_EMR who asks says to have; 0 from the beginning."""
+        return self.query.resumption.offset
+
+    def require_unchanged(self, manifest: bytes) -> None:
+        """Require that a record which goes on is the one that began. Raises RecordChanged."""
+        if not self.query.HasField("resumption"):
+            return
+        size = LENGTH_BYTES + len(manifest) + content_size(RecordManifest.FromString(manifest))
+        if self.query.resumption.manifest_digest != digest(manifest) or self.offset >= size:
+            raise RecordChanged("the record is not the one that began, or is no longer than what came")  # D4.17
 
     def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
         """Say to who asks, who is confirmed, why there is no record."""
@@ -256,6 +279,14 @@ class Release:
     def refuse(self, outcome: "pb.SessionOutcome.ValueType", *, now: Instant) -> SessionFrame:
         """Say to who asks, in place of what was to follow, why the record ends here."""
         return self.sending.seal_message("h2", RecordEnd(outcome=outcome, sent_at=now), sent_at=now)[1]
+
+    def after(self, chunks: Iterator[bytes], offset: int) -> "tuple[Release, Iterator[bytes]]":
+        """Pass over so many bytes of M_EMR that who asks has, which are signed and not sent. Return what follows them."""
+        hasher, left, rest = self.hasher.copy(), offset, b""
+        while left and (chunk := next(chunks, b"")):
+            hasher.update(memoryview(chunk)[:left])
+            rest, left = chunk[left:], max(0, left - len(chunk))
+        return replace(self, hasher=hasher), chain((rest,) if rest else (), chunks)
 
     def slice(self, piece: Piece, *, now: Instant) -> "tuple[Release, SealedFrame]":
         """Send the next slice of M_EMR || zeros."""

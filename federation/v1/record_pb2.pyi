@@ -688,8 +688,41 @@ class Scope(_message.Message):
 Global___Scope: _TypeAlias = Scope  # noqa: Y015
 
 @_typing.final
+class Resumption(_message.Message):
+    """Where a record goes on whose session broke: who asks has that manifest, and what follows it up to the offset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANIFEST_DIGEST_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    manifest_digest: _builtins.bytes
+    """SHA-256 of the manifest that came."""
+    offset: _builtins.int
+    """Bytes of M_EMR that came, the manifest with its length among them: whole slices of 512 KiB, and at least one."""
+    def __init__(
+        self,
+        *,
+        manifest_digest: _builtins.bytes | None = ...,
+        offset: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_manifest_digest", b"_manifest_digest", "_offset", b"_offset", "manifest_digest", b"manifest_digest", "offset", b"offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_manifest_digest", b"_manifest_digest", "_offset", b"_offset", "manifest_digest", b"manifest_digest", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__manifest_digest: _TypeAlias = _typing.Literal["manifest_digest"]  # noqa: Y015
+    _WhichOneofArgType__manifest_digest: _TypeAlias = _typing.Literal["_manifest_digest", b"_manifest_digest"]  # noqa: Y015
+    _WhichOneofReturnType__offset: _TypeAlias = _typing.Literal["offset"]  # noqa: Y015
+    _WhichOneofArgType__offset: _TypeAlias = _typing.Literal["_offset", b"_offset"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__manifest_digest) -> _WhichOneofReturnType__manifest_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offset) -> _WhichOneofReturnType__offset | None: ...
+
+Global___Resumption: _TypeAlias = Resumption  # noqa: Y015
+
+@_typing.final
 class RecordQuery(_message.Message):
-    """d4 (eq. 45), under SEK_2: {ID_P, ID_A, T_D4, H(Cert_D) or empty, rho, scope, access, known size, before}."""
+    """d4 (eq. 45), under SEK_2: {ID_P, ID_A, T_D4, H(Cert_D) or empty, rho, scope, access, known size, before, resumption}."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -702,6 +735,7 @@ class RecordQuery(_message.Message):
     ACCESS_FIELD_NUMBER: _builtins.int
     KNOWN_SIZE_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
+    RESUMPTION_FIELD_NUMBER: _builtins.int
     patient_id: _builtins.str
     """ID_P."""
     asker_id: _builtins.str
@@ -724,6 +758,10 @@ class RecordQuery(_message.Message):
     def access(self) -> _access_pb2.Access:
         """Why it may; absent where there is nothing to show."""
 
+    @_builtins.property
+    def resumption(self) -> Global___Resumption:
+        """Of records: where they go on; absent from the beginning."""
+
     def __init__(
         self,
         *,
@@ -736,10 +774,11 @@ class RecordQuery(_message.Message):
         access: _access_pb2.Access | None = ...,
         known_size: _builtins.int | None = ...,
         before: _builtins.int | None = ...,
+        resumption: Global___Resumption | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_asker_id", b"_asker_id", "_before", b"_before", "_blind", b"_blind", "_doctor_certificate_digest", b"_doctor_certificate_digest", "_known_size", b"_known_size", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "asker_id", b"asker_id", "before", b"before", "blind", b"blind", "doctor_certificate_digest", b"doctor_certificate_digest", "known_size", b"known_size", "patient_id", b"patient_id", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_asker_id", b"_asker_id", "_before", b"_before", "_blind", b"_blind", "_doctor_certificate_digest", b"_doctor_certificate_digest", "_known_size", b"_known_size", "_patient_id", b"_patient_id", "_resumption", b"_resumption", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "asker_id", b"asker_id", "before", b"before", "blind", b"blind", "doctor_certificate_digest", b"doctor_certificate_digest", "known_size", b"known_size", "patient_id", b"patient_id", "resumption", b"resumption", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_asker_id", b"_asker_id", "_before", b"_before", "_blind", b"_blind", "_doctor_certificate_digest", b"_doctor_certificate_digest", "_known_size", b"_known_size", "_patient_id", b"_patient_id", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "asker_id", b"asker_id", "before", b"before", "blind", b"blind", "doctor_certificate_digest", b"doctor_certificate_digest", "known_size", b"known_size", "patient_id", b"patient_id", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_access", b"_access", "_asker_id", b"_asker_id", "_before", b"_before", "_blind", b"_blind", "_doctor_certificate_digest", b"_doctor_certificate_digest", "_known_size", b"_known_size", "_patient_id", b"_patient_id", "_resumption", b"_resumption", "_scope", b"_scope", "_sent_at", b"_sent_at", "access", b"access", "asker_id", b"asker_id", "before", b"before", "blind", b"blind", "doctor_certificate_digest", b"doctor_certificate_digest", "known_size", b"known_size", "patient_id", b"patient_id", "resumption", b"resumption", "scope", b"scope", "sent_at", b"sent_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__access: _TypeAlias = _typing.Literal["access"]  # noqa: Y015
     _WhichOneofArgType__access: _TypeAlias = _typing.Literal["_access", b"_access"]  # noqa: Y015
@@ -755,6 +794,8 @@ class RecordQuery(_message.Message):
     _WhichOneofArgType__known_size: _TypeAlias = _typing.Literal["_known_size", b"_known_size"]  # noqa: Y015
     _WhichOneofReturnType__patient_id: _TypeAlias = _typing.Literal["patient_id"]  # noqa: Y015
     _WhichOneofArgType__patient_id: _TypeAlias = _typing.Literal["_patient_id", b"_patient_id"]  # noqa: Y015
+    _WhichOneofReturnType__resumption: _TypeAlias = _typing.Literal["resumption"]  # noqa: Y015
+    _WhichOneofArgType__resumption: _TypeAlias = _typing.Literal["_resumption", b"_resumption"]  # noqa: Y015
     _WhichOneofReturnType__scope: _TypeAlias = _typing.Literal["scope"]  # noqa: Y015
     _WhichOneofArgType__scope: _TypeAlias = _typing.Literal["_scope", b"_scope"]  # noqa: Y015
     _WhichOneofReturnType__sent_at: _TypeAlias = _typing.Literal["sent_at"]  # noqa: Y015
@@ -773,6 +814,8 @@ class RecordQuery(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__known_size) -> _WhichOneofReturnType__known_size | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__patient_id) -> _WhichOneofReturnType__patient_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__resumption) -> _WhichOneofReturnType__resumption | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__scope) -> _WhichOneofReturnType__scope | None: ...
     @_typing.overload

@@ -25,6 +25,9 @@ CALL_SECONDS = 15.0
 SERVER_HEAD_START_SECONDS = 5.0
 """How much longer than the server's own bound a client waits, so that it learns why the call ended."""
 
+PING_SECONDS = 20.0
+"""How long a server may take to answer a ping: on a slow line the answer waits behind a whole slice of a record."""
+
 WITHOUT_PROXY: tuple[str, str | int] = ("grpc.enable_http_proxy", 0)
 """The option by which a channel asks no proxy that the environment names."""
 
@@ -34,6 +37,7 @@ class NetworkForbidden(Unavailable):
 
     reason = "NETWORK_FORBIDDEN"
     in_words = "The address lies in no network that may be dialled from here."
+    to_do = "Check the address; who runs this computer sets the networks (`[dialling]`, `--dial-only`)."
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,8 @@ def channel_options(identity: str, connect_to: str | None = None) -> list[tuple[
         ("grpc.ssl_target_name_override", tls_name(identity)),
         ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.http2.ping_timeout_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", round(PING_SECONDS * 1000)),
+        ("grpc.http2.ping_timeout_ms", round(PING_SECONDS * 1000)),
         # Of calls that the server has never seen, which a connection's end cut off: nothing else is retried, for no method's
         # configuration below has a retry policy. A sealed message may be taken once.
         ("grpc.enable_retries", 1),

@@ -39,6 +39,7 @@ class NotFetched(Unavailable):
 
     reason = "NOT_FETCHED"
     in_words = "The file can't be fetched from where it should lie."
+    to_do = "See that its server answers, and that the address is right."
 
 
 class AnsweredOtherwise(NotFetched):

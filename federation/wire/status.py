@@ -107,8 +107,8 @@ def told_reason(error: BaseException) -> str:
         return errors.Rejected.reason
     if code_of(error) == code_pb2.INTERNAL:
         return FederationError.reason
-    reason = str(getattr(error, "reason", FederationError.reason))
-    return reason if isinstance(error, FederationError) or reason in _BY_REASON else errors.Unavailable.reason
+    reasons = (str(getattr(kind, "reason", "")) for kind in type(error).__mro__)
+    return next((reason for reason in reasons if reason in _BY_REASON), errors.Unavailable.reason)
 
 
 def _status(code: int, message: str, reason: str, retry_after: timedelta | None = None) -> status_pb2.Status:

@@ -174,7 +174,10 @@ def test_own_records_are_listed_shown_and_saved(clinic: Clinic, tmp_path: Path) 
     assert "Johnnie679" in shown
     run("patient", "records", "save", *where, tmp_path / "mine", "--hospital", "H:a")
     assert [path.read_bytes() for path in (tmp_path / "mine").glob("a-*.json")] == [RECORD.read_bytes()]
-    assert "is not empty" in run("patient", "records", "save", *where, tmp_path / "mine", expect=2)
+    assert "1 record of them is here already, whole" in run("patient", "records", "save", *where, tmp_path / "mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").touch()
+    assert "is not empty" in run("patient", "records", "save", *where, tmp_path / "other", expect=2)
     log = run("hospital", "log", "--directory", clinic.federation.root / "a")
     assert any('"kind": "READ"' in line and '"ground": "own"' in line for line in log.splitlines())
 

@@ -12,10 +12,11 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import Message
 
+from federation.protocol.frames import SLICE_BYTES
 from federation.protocol.sealing import Context
 from federation.protocol.statements import sign_statement
 from federation.v1.access_pb2 import Access, OwnAccess
-from federation.v1.record_pb2 import PURPOSE_STORE, DepositReceipt, RecordManifest
+from federation.v1.record_pb2 import PURPOSE_STORE, DepositReceipt, RecordManifest, Resumption
 from federation.v1.revocation_pb2 import STATEMENT_KIND_GRANT
 from federation.v1.statement_pb2 import (
     RIGHT_LOG,
@@ -189,6 +190,11 @@ class Refusals:
         yield self._changed(
             steps["D4"], "another Cert_D", "CERTIFICATE_FOREIGN", _with(doctor_certificate_digest=zeros)
         )
+        for change, offset in {"goes on from 0": 0, "goes on within a slice": SLICE_BYTES + 1}.items():
+            within = _with(resumption=Resumption(manifest_digest=zeros, offset=offset))
+            yield self._changed(steps["D4"], change, "FIELD_INVALID", within)
+        beyond = _with(resumption=Resumption(manifest_digest=zeros, offset=SLICE_BYTES))
+        yield self._changed(steps["D4-log"], "a log goes on from a slice", "FIELD_INVALID", beyond)
         yield self._changed(steps["STO-1"], "another blind", "COMMITMENT_MISMATCH", _with(blind=zeros))
         false = _with(diagnosis_signature=bytes(64))
         yield self._changed(steps["STO-1"], "a diagnosis signed by nobody", "SIGNATURE_INVALID", false)

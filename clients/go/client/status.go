@@ -206,6 +206,7 @@ var words = map[refusal.Reason]string{
 	"ATTRIBUTE_CHANGED":           "a member that registers again may not change what it is certified for",
 	"DEPARTMENT_FOREIGN":          "the department is another hospital's",
 	"ROLE_FORBIDDEN":              "this is not for this role",
+	refusal.RecordChanged:         "the record was changed while it came: fetch it again from its beginning",
 	"RECORD_WITHDRAWN":            "the record is withdrawn",
 	"RECORD_ERASED":               "the record was erased",
 	"RENEWAL_NOT_DUE":             "the credential is good, and is renewed when that is due",

@@ -1085,7 +1085,62 @@ func (x *Scope) GetHandles() [][]byte {
 	return nil
 }
 
-// d4 (eq. 45), under SEK_2: {ID_P, ID_A, T_D4, H(Cert_D) or empty, rho, scope, access, known size, before}.
+// Where a record goes on whose session broke: who asks has that manifest, and what follows it up to the offset.
+type Resumption struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the manifest that came.
+	ManifestDigest []byte `protobuf:"bytes,1,opt,name=manifest_digest,json=manifestDigest,proto3,oneof" json:"manifest_digest,omitempty"`
+	// Bytes of M_EMR that came, the manifest with its length among them: whole slices of 512 KiB, and at least one.
+	Offset        *uint64 `protobuf:"varint,2,opt,name=offset,proto3,oneof" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resumption) Reset() {
+	*x = Resumption{}
+	mi := &file_federation_v1_record_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resumption) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resumption) ProtoMessage() {}
+
+func (x *Resumption) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_record_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resumption.ProtoReflect.Descriptor instead.
+func (*Resumption) Descriptor() ([]byte, []int) {
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Resumption) GetManifestDigest() []byte {
+	if x != nil {
+		return x.ManifestDigest
+	}
+	return nil
+}
+
+func (x *Resumption) GetOffset() uint64 {
+	if x != nil && x.Offset != nil {
+		return *x.Offset
+	}
+	return 0
+}
+
+// d4 (eq. 45), under SEK_2: {ID_P, ID_A, T_D4, H(Cert_D) or empty, rho, scope, access, known size, before, resumption}.
 type RecordQuery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID_P.
@@ -1105,14 +1160,16 @@ type RecordQuery struct {
 	// Of a log: the size of its head that who asks remembers; absent where it remembers none.
 	KnownSize *uint64 `protobuf:"varint,8,opt,name=known_size,json=knownSize,proto3,oneof" json:"known_size,omitempty"`
 	// Of a log: `next` of the page before this one, whose head is that of `known_size`; absent for the newest accesses.
-	Before        *uint64 `protobuf:"varint,9,opt,name=before,proto3,oneof" json:"before,omitempty"`
+	Before *uint64 `protobuf:"varint,9,opt,name=before,proto3,oneof" json:"before,omitempty"`
+	// Of records: where they go on; absent from the beginning.
+	Resumption    *Resumption `protobuf:"bytes,10,opt,name=resumption,proto3,oneof" json:"resumption,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecordQuery) Reset() {
 	*x = RecordQuery{}
-	mi := &file_federation_v1_record_proto_msgTypes[11]
+	mi := &file_federation_v1_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1181,7 @@ func (x *RecordQuery) String() string {
 func (*RecordQuery) ProtoMessage() {}
 
 func (x *RecordQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[11]
+	mi := &file_federation_v1_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1194,7 @@ func (x *RecordQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordQuery.ProtoReflect.Descriptor instead.
 func (*RecordQuery) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{11}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RecordQuery) GetPatientId() string {
@@ -1203,6 +1260,13 @@ func (x *RecordQuery) GetBefore() uint64 {
 	return 0
 }
 
+func (x *RecordQuery) GetResumption() *Resumption {
+	if x != nil {
+		return x.Resumption
+	}
+	return nil
+}
+
 // h2 (eq. 47), under SEK_2, in the last frame: {version, T_HPC2, Sig_HPC2}, or why there is no record. M_EMR travels as
 // slices of its padded content in the frames before it. Nothing is shown as a record before this verifies (C8).
 type RecordEnd struct {
@@ -1221,7 +1285,7 @@ type RecordEnd struct {
 
 func (x *RecordEnd) Reset() {
 	*x = RecordEnd{}
-	mi := &file_federation_v1_record_proto_msgTypes[12]
+	mi := &file_federation_v1_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1297,7 @@ func (x *RecordEnd) String() string {
 func (*RecordEnd) ProtoMessage() {}
 
 func (x *RecordEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[12]
+	mi := &file_federation_v1_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1310,7 @@ func (x *RecordEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordEnd.ProtoReflect.Descriptor instead.
 func (*RecordEnd) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{12}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RecordEnd) GetOutcome() SessionOutcome {
@@ -1296,7 +1360,7 @@ type RecordPart struct {
 
 func (x *RecordPart) Reset() {
 	*x = RecordPart{}
-	mi := &file_federation_v1_record_proto_msgTypes[13]
+	mi := &file_federation_v1_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1372,7 @@ func (x *RecordPart) String() string {
 func (*RecordPart) ProtoMessage() {}
 
 func (x *RecordPart) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[13]
+	mi := &file_federation_v1_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1385,7 @@ func (x *RecordPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordPart.ProtoReflect.Descriptor instead.
 func (*RecordPart) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{13}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RecordPart) GetKind() PartKind {
@@ -1378,7 +1442,7 @@ type RecordEntry struct {
 
 func (x *RecordEntry) Reset() {
 	*x = RecordEntry{}
-	mi := &file_federation_v1_record_proto_msgTypes[14]
+	mi := &file_federation_v1_record_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1454,7 @@ func (x *RecordEntry) String() string {
 func (*RecordEntry) ProtoMessage() {}
 
 func (x *RecordEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[14]
+	mi := &file_federation_v1_record_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1467,7 @@ func (x *RecordEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordEntry.ProtoReflect.Descriptor instead.
 func (*RecordEntry) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{14}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RecordEntry) GetHandle() []byte {
@@ -1463,7 +1527,7 @@ type RecordManifest struct {
 
 func (x *RecordManifest) Reset() {
 	*x = RecordManifest{}
-	mi := &file_federation_v1_record_proto_msgTypes[15]
+	mi := &file_federation_v1_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1539,7 @@ func (x *RecordManifest) String() string {
 func (*RecordManifest) ProtoMessage() {}
 
 func (x *RecordManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[15]
+	mi := &file_federation_v1_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1552,7 @@ func (x *RecordManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordManifest.ProtoReflect.Descriptor instead.
 func (*RecordManifest) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{15}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RecordManifest) GetPatientId() string {
@@ -1578,7 +1642,7 @@ type Deposit struct {
 
 func (x *Deposit) Reset() {
 	*x = Deposit{}
-	mi := &file_federation_v1_record_proto_msgTypes[16]
+	mi := &file_federation_v1_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1590,7 +1654,7 @@ func (x *Deposit) String() string {
 func (*Deposit) ProtoMessage() {}
 
 func (x *Deposit) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[16]
+	mi := &file_federation_v1_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1603,7 +1667,7 @@ func (x *Deposit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deposit.ProtoReflect.Descriptor instead.
 func (*Deposit) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{16}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Deposit) GetPatientId() string {
@@ -1762,7 +1826,7 @@ type OwnDocument struct {
 
 func (x *OwnDocument) Reset() {
 	*x = OwnDocument{}
-	mi := &file_federation_v1_record_proto_msgTypes[17]
+	mi := &file_federation_v1_record_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1838,7 @@ func (x *OwnDocument) String() string {
 func (*OwnDocument) ProtoMessage() {}
 
 func (x *OwnDocument) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[17]
+	mi := &file_federation_v1_record_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1851,7 @@ func (x *OwnDocument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OwnDocument.ProtoReflect.Descriptor instead.
 func (*OwnDocument) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{17}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *OwnDocument) GetPatientId() string {
@@ -1898,7 +1962,7 @@ type DepositReceipt struct {
 
 func (x *DepositReceipt) Reset() {
 	*x = DepositReceipt{}
-	mi := &file_federation_v1_record_proto_msgTypes[18]
+	mi := &file_federation_v1_record_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +1974,7 @@ func (x *DepositReceipt) String() string {
 func (*DepositReceipt) ProtoMessage() {}
 
 func (x *DepositReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[18]
+	mi := &file_federation_v1_record_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +1987,7 @@ func (x *DepositReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositReceipt.ProtoReflect.Descriptor instead.
 func (*DepositReceipt) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{18}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DepositReceipt) GetDepositDigest() []byte {
@@ -1969,7 +2033,7 @@ type DepositEnd struct {
 
 func (x *DepositEnd) Reset() {
 	*x = DepositEnd{}
-	mi := &file_federation_v1_record_proto_msgTypes[19]
+	mi := &file_federation_v1_record_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1981,7 +2045,7 @@ func (x *DepositEnd) String() string {
 func (*DepositEnd) ProtoMessage() {}
 
 func (x *DepositEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_v1_record_proto_msgTypes[19]
+	mi := &file_federation_v1_record_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1994,7 +2058,7 @@ func (x *DepositEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DepositEnd.ProtoReflect.Descriptor instead.
 func (*DepositEnd) Descriptor() ([]byte, []int) {
-	return file_federation_v1_record_proto_rawDescGZIP(), []int{19}
+	return file_federation_v1_record_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DepositEnd) GetOutcome() SessionOutcome {
@@ -2120,7 +2184,13 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\ahandles\x18\x03 \x03(\fB\b\xca\xda\x18\x04\b\x0e\x18@R\ahandlesB\n" +
 	"\n" +
 	"\b_purposeB\x13\n" +
-	"\x11_department_class\"\xbc\x04\n" +
+	"\x11_department_class\"~\n" +
+	"\n" +
+	"Resumption\x124\n" +
+	"\x0fmanifest_digest\x18\x01 \x01(\fB\x06\xca\xda\x18\x02\b\rH\x00R\x0emanifestDigest\x88\x01\x01\x12\x1b\n" +
+	"\x06offset\x18\x02 \x01(\x04H\x01R\x06offset\x88\x01\x01B\x12\n" +
+	"\x10_manifest_digestB\t\n" +
+	"\a_offset\"\x93\x05\n" +
 	"\vRecordQuery\x12*\n" +
 	"\n" +
 	"patient_id\x18\x01 \x01(\tB\x06\xca\xda\x18\x02\b\x01H\x00R\tpatientId\x88\x01\x01\x12&\n" +
@@ -2132,7 +2202,11 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x06access\x18\a \x01(\v2\x15.federation.v1.AccessB\x06\xca\xda\x18\x02 \x01H\x06R\x06access\x88\x01\x01\x12*\n" +
 	"\n" +
 	"known_size\x18\b \x01(\x04B\x06\xca\xda\x18\x02 \x01H\aR\tknownSize\x88\x01\x01\x12#\n" +
-	"\x06before\x18\t \x01(\x04B\x06\xca\xda\x18\x02 \x01H\bR\x06before\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x01B\r\n" +
+	"\x06before\x18\t \x01(\x04B\x06\xca\xda\x18\x02 \x01H\bR\x06before\x88\x01\x01\x12F\n" +
+	"\n" +
+	"resumption\x18\n" +
+	" \x01(\v2\x19.federation.v1.ResumptionB\x06\xca\xda\x18\x02 \x01H\tR\n" +
+	"resumption\x88\x01\x01:\b\xca\xda\x18\x04\x10\x80\x80\x01B\r\n" +
 	"\v_patient_idB\v\n" +
 	"\t_asker_idB\n" +
 	"\n" +
@@ -2142,7 +2216,8 @@ const file_federation_v1_record_proto_rawDesc = "" +
 	"\x06_scopeB\t\n" +
 	"\a_accessB\r\n" +
 	"\v_known_sizeB\t\n" +
-	"\a_before\"\xfe\x01\n" +
+	"\a_beforeB\r\n" +
+	"\v_resumption\"\xfe\x01\n" +
 	"\tRecordEnd\x12<\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x1d.federation.v1.SessionOutcomeH\x00R\aoutcome\x88\x01\x01\x12%\n" +
 	"\aversion\x18\x02 \x01(\x04B\x06\xca\xda\x18\x02 \x01H\x01R\aversion\x88\x01\x01\x12$\n" +
@@ -2340,7 +2415,7 @@ func file_federation_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_federation_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_federation_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_federation_v1_record_proto_goTypes = []any{
 	(Purpose)(0),                      // 0: federation.v1.Purpose
 	(SessionOutcome)(0),               // 1: federation.v1.SessionOutcome
@@ -2356,70 +2431,72 @@ var file_federation_v1_record_proto_goTypes = []any{
 	(*RecordOpening)(nil),             // 11: federation.v1.RecordOpening
 	(*RecordReply)(nil),               // 12: federation.v1.RecordReply
 	(*Scope)(nil),                     // 13: federation.v1.Scope
-	(*RecordQuery)(nil),               // 14: federation.v1.RecordQuery
-	(*RecordEnd)(nil),                 // 15: federation.v1.RecordEnd
-	(*RecordPart)(nil),                // 16: federation.v1.RecordPart
-	(*RecordEntry)(nil),               // 17: federation.v1.RecordEntry
-	(*RecordManifest)(nil),            // 18: federation.v1.RecordManifest
-	(*Deposit)(nil),                   // 19: federation.v1.Deposit
-	(*OwnDocument)(nil),               // 20: federation.v1.OwnDocument
-	(*DepositReceipt)(nil),            // 21: federation.v1.DepositReceipt
-	(*DepositEnd)(nil),                // 22: federation.v1.DepositEnd
-	(*SealedOpening)(nil),             // 23: federation.v1.SealedOpening
-	(*SessionFrame)(nil),              // 24: federation.v1.SessionFrame
-	(*SealedReply)(nil),               // 25: federation.v1.SealedReply
-	(*SignedStatement)(nil),           // 26: federation.v1.SignedStatement
-	(*RevocationExcerpt)(nil),         // 27: federation.v1.RevocationExcerpt
-	(*ShownDuty)(nil),                 // 28: federation.v1.ShownDuty
-	(*Access)(nil),                    // 29: federation.v1.Access
-	(*AccessEntry)(nil),               // 30: federation.v1.AccessEntry
-	(*ProvedHead)(nil),                // 31: federation.v1.ProvedHead
-	(Sensitivity)(0),                  // 32: federation.v1.Sensitivity
+	(*Resumption)(nil),                // 14: federation.v1.Resumption
+	(*RecordQuery)(nil),               // 15: federation.v1.RecordQuery
+	(*RecordEnd)(nil),                 // 16: federation.v1.RecordEnd
+	(*RecordPart)(nil),                // 17: federation.v1.RecordPart
+	(*RecordEntry)(nil),               // 18: federation.v1.RecordEntry
+	(*RecordManifest)(nil),            // 19: federation.v1.RecordManifest
+	(*Deposit)(nil),                   // 20: federation.v1.Deposit
+	(*OwnDocument)(nil),               // 21: federation.v1.OwnDocument
+	(*DepositReceipt)(nil),            // 22: federation.v1.DepositReceipt
+	(*DepositEnd)(nil),                // 23: federation.v1.DepositEnd
+	(*SealedOpening)(nil),             // 24: federation.v1.SealedOpening
+	(*SessionFrame)(nil),              // 25: federation.v1.SessionFrame
+	(*SealedReply)(nil),               // 26: federation.v1.SealedReply
+	(*SignedStatement)(nil),           // 27: federation.v1.SignedStatement
+	(*RevocationExcerpt)(nil),         // 28: federation.v1.RevocationExcerpt
+	(*ShownDuty)(nil),                 // 29: federation.v1.ShownDuty
+	(*Access)(nil),                    // 30: federation.v1.Access
+	(*AccessEntry)(nil),               // 31: federation.v1.AccessEntry
+	(*ProvedHead)(nil),                // 32: federation.v1.ProvedHead
+	(Sensitivity)(0),                  // 33: federation.v1.Sensitivity
 }
 var file_federation_v1_record_proto_depIdxs = []int32{
-	23, // 0: federation.v1.OpenSessionRequest.opening:type_name -> federation.v1.SealedOpening
-	24, // 1: federation.v1.OpenSessionRequest.frame:type_name -> federation.v1.SessionFrame
-	25, // 2: federation.v1.OpenSessionResponse.reply:type_name -> federation.v1.SealedReply
-	24, // 3: federation.v1.OpenSessionResponse.frame:type_name -> federation.v1.SessionFrame
-	26, // 4: federation.v1.GetHospitalResponse.key_statement:type_name -> federation.v1.SignedStatement
-	26, // 5: federation.v1.GetHospitalResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	27, // 6: federation.v1.GetHospitalResponse.revocations:type_name -> federation.v1.RevocationExcerpt
-	26, // 7: federation.v1.GetDutyRequest.key_statement:type_name -> federation.v1.SignedStatement
-	28, // 8: federation.v1.GetDutyResponse.duty:type_name -> federation.v1.ShownDuty
-	27, // 9: federation.v1.GetDutyResponse.revocations:type_name -> federation.v1.RevocationExcerpt
-	27, // 10: federation.v1.GetHospitalShardsResponse.revocations:type_name -> federation.v1.RevocationExcerpt
-	26, // 11: federation.v1.RecordOpening.key_statement:type_name -> federation.v1.SignedStatement
-	26, // 12: federation.v1.RecordOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
-	26, // 13: federation.v1.RecordReply.key_statement:type_name -> federation.v1.SignedStatement
+	24, // 0: federation.v1.OpenSessionRequest.opening:type_name -> federation.v1.SealedOpening
+	25, // 1: federation.v1.OpenSessionRequest.frame:type_name -> federation.v1.SessionFrame
+	26, // 2: federation.v1.OpenSessionResponse.reply:type_name -> federation.v1.SealedReply
+	25, // 3: federation.v1.OpenSessionResponse.frame:type_name -> federation.v1.SessionFrame
+	27, // 4: federation.v1.GetHospitalResponse.key_statement:type_name -> federation.v1.SignedStatement
+	27, // 5: federation.v1.GetHospitalResponse.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	28, // 6: federation.v1.GetHospitalResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	27, // 7: federation.v1.GetDutyRequest.key_statement:type_name -> federation.v1.SignedStatement
+	29, // 8: federation.v1.GetDutyResponse.duty:type_name -> federation.v1.ShownDuty
+	28, // 9: federation.v1.GetDutyResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	28, // 10: federation.v1.GetHospitalShardsResponse.revocations:type_name -> federation.v1.RevocationExcerpt
+	27, // 11: federation.v1.RecordOpening.key_statement:type_name -> federation.v1.SignedStatement
+	27, // 12: federation.v1.RecordOpening.encryption_key_statement:type_name -> federation.v1.SignedStatement
+	27, // 13: federation.v1.RecordReply.key_statement:type_name -> federation.v1.SignedStatement
 	0,  // 14: federation.v1.Scope.purpose:type_name -> federation.v1.Purpose
 	13, // 15: federation.v1.RecordQuery.scope:type_name -> federation.v1.Scope
-	29, // 16: federation.v1.RecordQuery.access:type_name -> federation.v1.Access
-	1,  // 17: federation.v1.RecordEnd.outcome:type_name -> federation.v1.SessionOutcome
-	2,  // 18: federation.v1.RecordPart.kind:type_name -> federation.v1.PartKind
-	16, // 19: federation.v1.RecordEntry.parts:type_name -> federation.v1.RecordPart
-	17, // 20: federation.v1.RecordManifest.records:type_name -> federation.v1.RecordEntry
-	30, // 21: federation.v1.RecordManifest.accesses:type_name -> federation.v1.AccessEntry
-	31, // 22: federation.v1.RecordManifest.log_head:type_name -> federation.v1.ProvedHead
-	13, // 23: federation.v1.Deposit.scope:type_name -> federation.v1.Scope
-	29, // 24: federation.v1.Deposit.access:type_name -> federation.v1.Access
-	13, // 25: federation.v1.OwnDocument.scope:type_name -> federation.v1.Scope
-	29, // 26: federation.v1.OwnDocument.access:type_name -> federation.v1.Access
-	32, // 27: federation.v1.OwnDocument.sensitivity:type_name -> federation.v1.Sensitivity
-	1,  // 28: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
-	26, // 29: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
-	3,  // 30: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
-	5,  // 31: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
-	7,  // 32: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
-	9,  // 33: federation.v1.RecordService.GetHospitalShards:input_type -> federation.v1.GetHospitalShardsRequest
-	4,  // 34: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
-	6,  // 35: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
-	8,  // 36: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
-	10, // 37: federation.v1.RecordService.GetHospitalShards:output_type -> federation.v1.GetHospitalShardsResponse
-	34, // [34:38] is the sub-list for method output_type
-	30, // [30:34] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	30, // 16: federation.v1.RecordQuery.access:type_name -> federation.v1.Access
+	14, // 17: federation.v1.RecordQuery.resumption:type_name -> federation.v1.Resumption
+	1,  // 18: federation.v1.RecordEnd.outcome:type_name -> federation.v1.SessionOutcome
+	2,  // 19: federation.v1.RecordPart.kind:type_name -> federation.v1.PartKind
+	17, // 20: federation.v1.RecordEntry.parts:type_name -> federation.v1.RecordPart
+	18, // 21: federation.v1.RecordManifest.records:type_name -> federation.v1.RecordEntry
+	31, // 22: federation.v1.RecordManifest.accesses:type_name -> federation.v1.AccessEntry
+	32, // 23: federation.v1.RecordManifest.log_head:type_name -> federation.v1.ProvedHead
+	13, // 24: federation.v1.Deposit.scope:type_name -> federation.v1.Scope
+	30, // 25: federation.v1.Deposit.access:type_name -> federation.v1.Access
+	13, // 26: federation.v1.OwnDocument.scope:type_name -> federation.v1.Scope
+	30, // 27: federation.v1.OwnDocument.access:type_name -> federation.v1.Access
+	33, // 28: federation.v1.OwnDocument.sensitivity:type_name -> federation.v1.Sensitivity
+	1,  // 29: federation.v1.DepositEnd.outcome:type_name -> federation.v1.SessionOutcome
+	27, // 30: federation.v1.DepositEnd.receipt:type_name -> federation.v1.SignedStatement
+	3,  // 31: federation.v1.RecordService.OpenSession:input_type -> federation.v1.OpenSessionRequest
+	5,  // 32: federation.v1.RecordService.GetHospital:input_type -> federation.v1.GetHospitalRequest
+	7,  // 33: federation.v1.RecordService.GetDuty:input_type -> federation.v1.GetDutyRequest
+	9,  // 34: federation.v1.RecordService.GetHospitalShards:input_type -> federation.v1.GetHospitalShardsRequest
+	4,  // 35: federation.v1.RecordService.OpenSession:output_type -> federation.v1.OpenSessionResponse
+	6,  // 36: federation.v1.RecordService.GetHospital:output_type -> federation.v1.GetHospitalResponse
+	8,  // 37: federation.v1.RecordService.GetDuty:output_type -> federation.v1.GetDutyResponse
+	10, // 38: federation.v1.RecordService.GetHospitalShards:output_type -> federation.v1.GetHospitalShardsResponse
+	35, // [35:39] is the sub-list for method output_type
+	31, // [31:35] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_federation_v1_record_proto_init() }
@@ -2455,13 +2532,14 @@ func file_federation_v1_record_proto_init() {
 	file_federation_v1_record_proto_msgTypes[17].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[18].OneofWrappers = []any{}
 	file_federation_v1_record_proto_msgTypes[19].OneofWrappers = []any{}
+	file_federation_v1_record_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_record_proto_rawDesc), len(file_federation_v1_record_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -545,7 +545,7 @@ func takeBack(t *testing.T, w *world) {
 
 // Received by the cloud or a hospital, and not bent in a run.
 var others = map[string]bool{
-	"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D2-own": true, "D2-log": true, "D3-read": true, "D4": true, "STO-0": true, "STO-1": true, "STO-1-amended": true,
+	"reg1-patient": true, "reg1-hospital-again": true, "D2": true, "D2-own": true, "D2-log": true, "D3-read": true, "D4": true, "D4-log": true, "STO-0": true, "STO-1": true, "STO-1-amended": true,
 	"OWN-0": true, "OWN-1": true,
 	"pub": true, "ekput": true, "tlsca": true, "tkt": true, "rev": true, "rev-all": true, "rev-duty": true, "room": true, "room-close": true,
 	"duty-ask": true, "rst": true, "rstget": true,

@@ -100,6 +100,7 @@ const (
 	SessionUnknown        Reason = "SESSION_UNKNOWN"
 	SessionExpired        Reason = "SESSION_EXPIRED"
 	RecordCutShort        Reason = "RECORD_CUT_SHORT"
+	RecordChanged         Reason = "RECORD_CHANGED"
 	MessageReplayed       Reason = "MESSAGE_REPLAYED"
 	LimitReached          Reason = "LIMIT_REACHED"
 	ReaderStalled         Reason = "READER_STALLED"

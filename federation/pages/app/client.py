@@ -118,7 +118,9 @@ class AppClient:
         return run
 
     def shown(self, app: App) -> App:
-        """Return the app as it is shown: listening where a diagnosis may come."""
+        """Return the app as it is shown: listening where a diagnosis may come, and told what waited and was refused."""
+        if app.notice is None and (refused := self.client.acts.take_refused()):
+            app = replace(app, notice=Notice("bad", " ".join(refused)))
         values = {field.name: getattr(app, field.name) for field in fields(App)}
         return ListeningApp(**values, listen=self._listen) if app.listens else App(**values)
 

@@ -28,6 +28,7 @@ class PhotoUnusable(MalformedMessage):
 
     reason = "PHOTO_UNUSABLE"
     in_words = "This photo cannot be read."
+    to_do = "Choose a photo as JPEG, PNG or WebP, or type the code."
 
 
 class PhotoWithoutCode(MalformedMessage):
@@ -35,6 +36,7 @@ class PhotoWithoutCode(MalformedMessage):
 
     reason = "PHOTO_WITHOUT_CODE"
     in_words = "No doctor's code was found in this photo."
+    to_do = "Hold the camera straight and near, so that the whole code is sharp; or type the code."
 
 
 def code_in(photo: bytes) -> DoctorCode:

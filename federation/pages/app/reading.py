@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import ClassVar, Final
 
 from federation.errors import FieldInvalid
 from federation.pages.app.client import AppClient, Command
@@ -48,6 +48,7 @@ class OwnRecords:
 
     client: PatientClient
     deputyship: Deputyship | None
+    in_visit: ClassVar[bool] = False
 
     def find(self, on_more: OnMore) -> Sequence[RecordLocation]:
         """Ask the public cloud. Raises as `PatientClient.find_records`."""

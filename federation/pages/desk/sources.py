@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from federation.pages.desk.practice import Told
 from federation.person.doctor import DoctorClient
@@ -20,6 +21,7 @@ class ByConsent:
 
     client: DoctorClient
     consultation: InConsultation
+    in_visit: ClassVar[bool] = True
     brought: list[Brought] = field(default_factory=list)
     """What the patient brought, where the public cloud did not answer."""
 
@@ -48,6 +50,7 @@ class InAnEmergency:
 
     emergencies: DoctorEmergencies
     declared: Declared
+    in_visit: ClassVar[bool] = False
 
     def find(self, on_more: OnMore) -> Sequence[RecordLocation]:
         """Ask the public cloud. Raises as `DoctorEmergencies.find`."""

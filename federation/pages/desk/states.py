@@ -266,8 +266,8 @@ class Present(AtVisit):
         try:
             found = find(source, self.practice.most_fetched_bytes)
         except FederationError as error:
-            words = f"The public cloud could not be asked where records are. {plain(error)} RECORDS MAY BE MISSING."
-            return self.telling("bad", words)
+            unasked = f"The public cloud could not be asked where records are. {plain(error, in_visit=True)}"
+            return self.telling("bad", f"{unasked} RECORDS MAY BE MISSING.")
         self.visit.close()
         return replace(self, visit=replace(self.visit, records=found), told=source.told)
 
@@ -400,7 +400,7 @@ class ReadOver(AtReport):
         except (Unavailable, Limit) as error:  # the room stays, and the same report again is the same message again
             sent = visit.room.diagnosed.get(visit.session_id, [])
             is_signed = any(one.report == self.report for one in sent)
-            return replace(self, is_signed=is_signed).telling("bad", f"Not sent. {plain(error)}")
+            return replace(self, is_signed=is_signed).telling("bad", f"Not sent. {plain(error, in_visit=True)}")
         self.practice.drafts.remove(visit.session_id)
         self.practice.say(f"Signed and sent to the patient: {summarise(self.report)}")
         return Signed(

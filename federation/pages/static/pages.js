@@ -12,6 +12,7 @@ const shown = {
     document.getElementById("progress").hidden = progress === null;
     if (progress === null) return;
     document.getElementById("progress-words").textContent = progress.words;
+    document.getElementById("progress-figures").textContent = progress.figures;
     if (progress.total === null) {
       bar.removeAttribute("value");
     } else {

@@ -80,7 +80,14 @@ def test_reason_told_otherwise_in_a_session_says_so() -> None:
 
 
 def test_reason_of_another_kind_is_explained_by_the_page_of_all() -> None:
-    assert said("STALE").endswith("Rule T is longer ago than the freshness window. Where docs/errors.md")
+    words = said("STALE")
+    assert "Rule T is longer ago than the freshness window. What to do Set this computer's clock" in words
+    assert words.endswith("Where docs/errors.md")
+
+
+def test_what_is_to_do_in_the_middle_of_a_visit_is_explained_beside_what_is_on_arrival() -> None:
+    assert "In a visit No more records come by it." in said("GRANT_REVOKED")
+    assert "In a visit" not in said("STALE")
 
 
 def test_list_names_every_reason_and_outcome() -> None:
@@ -143,7 +150,8 @@ def test_entry_of_a_refusal_says_the_rule() -> None:
         ({"ground": "none", "authorization": b""}, "Showed nothing Outcome"),
         ({"ground": "magic"}, "Showed magic, which this version does not know"),
         ({"reason": "STALE"}, "Where docs/errors.md"),
-        ({"reason": "PIN_INCORRECT"}, "this reason is of no message of the protocol"),
+        ({"reason": "PIN_INCORRECT"}, "Means The PIN is wrong."),
+        ({"reason": "OF_ANOTHER_TIME"}, "this version knows no such reason"),
         ({"detail": "\x1b[2Ja"}, "Detail [2Ja"),
     ],
 )

@@ -44,7 +44,8 @@ def test_reason_that_is_counted_is_the_one_that_is_told(error: Exception) -> Non
 def test_error_that_is_defined_later_is_known() -> None:
     assert "DEFINED_LATER" not in reasons()
     later = type("Later", (Unavailable,), {"reason": "DEFINED_LATER"})
-    assert told_reason(later("x")) == "DEFINED_LATER"
+    assert cause(later("x")) == "DEFINED_LATER"
+    assert told_reason(later("x")) == "UNAVAILABLE", "a caller is told what it knows"
 
 
 @pytest.mark.parametrize(("behind", "label"), [(GrantExpired("x"), "GRANT_EXPIRED"), (WrongSubject("x"), None)])

@@ -35,8 +35,8 @@ def test_call_that_nobody_answers_says_where_it_was_dialled(nobody: Nobody) -> N
     with pytest.raises(Unavailable) as raised:
         call(DirectoryServiceStub(nobody.channel).GetDirectory, GetDirectoryRequest(), seconds=SECONDS)
     assert raised.value.address == nobody.address
-    for said in (plain(raised.value), sentence(raised.value)):
-        assert said.endswith(f" It was dialled at {nobody.address}. [UNAVAILABLE]")
+    assert plain(raised.value).endswith(f" It was dialled at {nobody.address}. {Unavailable.to_do} [UNAVAILABLE]")
+    assert sentence(raised.value).endswith(f" It was dialled at {nobody.address}. [UNAVAILABLE]")
 
 
 def test_stream_that_nobody_answers_says_where_it_was_dialled(nobody: Nobody) -> None:
@@ -47,4 +47,4 @@ def test_stream_that_nobody_answers_says_where_it_was_dialled(nobody: Nobody) ->
 
 
 def test_what_was_not_dialled_says_no_address() -> None:
-    assert plain(Unavailable("the token")) == f"{Unavailable.in_words} [UNAVAILABLE]"
+    assert plain(Unavailable("the token")) == f"{Unavailable.in_words} {Unavailable.to_do} [UNAVAILABLE]"

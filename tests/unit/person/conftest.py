@@ -1,5 +1,6 @@
 """Clients at work: the doctor's and the patient's own code, against a hospital that really serves and a cloud in memory."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,13 +9,14 @@ from pathlib import Path
 import grpc
 import pytest
 
-from federation.errors import Unavailable
+from federation.errors import FederationError, Unavailable
 from federation.party.audit import Audit
 from federation.party.member import Member
 from federation.person.dealing import Connect
 from federation.person.doctor import DoctorClient, DoctorRoom
 from federation.person.patient import PatientClient
 from federation.person.profile import Profile
+from federation.person.records import Pause
 from federation.person.trace import Trace
 from federation.protocol import search
 from federation.protocol.anchors import Lists, statement_entry, sweep_entry
@@ -39,6 +41,8 @@ class CloudInMemory:
         self._federation = federation
         self.is_dark = False
         """Whether it does not answer."""
+        self.refusal: FederationError | None = None
+        """What it answers to whoever takes something back."""
         self.searches = 0
         self.hidden: dict[str, Restriction] = {}
         self.revocations: list[tuple[str, Deputyship | None]] = []
@@ -72,6 +76,8 @@ class CloudInMemory:
     ) -> Lists:
         """Name them in the next list. What may be taken back by whom is the public cloud's to decide, and tested there."""
         self._require_light()
+        if self.refusal is not None:
+            raise self.refusal
         owner, cloud = owner_id or member.identity, self._federation.cloud
         self.revocations.append((owner, deputyship))
         for kind, signed in statements:
@@ -141,7 +147,11 @@ def doctor_audit(federation: Federation, directory: Path) -> Audit:
 
 
 def make_doctor(
-    federation: Federation, directory: Path, connect: Connect, cloud: CloudInMemory | None = None
+    federation: Federation,
+    directory: Path,
+    connect: Connect,
+    cloud: CloudInMemory | None = None,
+    pause: Pause = time.sleep,
 ) -> DoctorClient:
     database = open_database(f"sqlite:///{directory / 'doctor'}.sqlite")
     return DoctorClient(
@@ -155,6 +165,7 @@ def make_doctor(
         Trace(None, lambda: 0),
         clock=lambda: federation.clock.now,
         entropy=federation.entropy,
+        pause=pause,
     )
 
 

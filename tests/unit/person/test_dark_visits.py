@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from federation.errors import GrantRevoked, NewerThanList, RevocationShardMissing, Unavailable
+from federation.errors import (
+    CredentialRevoked,
+    GrantRevoked,
+    Limit,
+    NewerThanList,
+    RevocationShardMissing,
+    Unavailable,
+)
 from federation.party.crls import MOST_CRL_BYTES
 from federation.person.doctor import DoctorRoom
 from federation.person.patient import PatientClient
@@ -274,3 +281,31 @@ def test_what_is_to_be_hidden_waits_and_is_handed_to_nobody_meanwhile(dark: Dark
     dark.returns()
     assert patient.acts.send() == 1
     assert [it.hospital for it in dark.surgery.cloud.hidden["P:wang"].hidden] == ["H:alpha"]
+
+
+def test_what_waited_and_is_refused_is_told_once_with_its_reason_and_waits_no_more(dark: Dark) -> None:
+    patient = known(dark)
+    dark.falls()
+    assert not patient.acts.revoke([patient.consents.grant(1)])
+    dark.returns()
+    dark.surgery.cloud.refusal = CredentialRevoked("taken back meanwhile")
+    again = dark.surgery.patient()
+    again.refresh()
+    assert again.acts.waiting() == 0
+    assert not again.consents.grant(1).is_revoked, "it was not taken back"
+    (told,) = dark.surgery.patient().acts.take_refused()
+    assert told.startswith("Taking back your consent no. 1, on ")
+    assert "WAS REFUSED" in told
+    assert "[CREDENTIAL_REVOKED]" in told
+    assert again.acts.take_refused() == []
+
+
+def test_what_waited_stays_while_the_public_cloud_is_busy(dark: Dark) -> None:
+    patient = known(dark)
+    dark.falls()
+    assert not patient.acts.sweep(WANG)
+    dark.returns()
+    dark.surgery.cloud.refusal = Limit("busy")
+    assert (patient.acts.send(), patient.acts.waiting(), patient.acts.take_refused()) == (0, 1, [])
+    dark.surgery.cloud.refusal = None
+    assert patient.acts.send() == 1

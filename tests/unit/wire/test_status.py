@@ -120,9 +120,9 @@ def test_words_of_a_peer_are_a_note_for_who_debugs_and_the_sentence_is_ours(reas
 def test_reason_that_is_not_known_is_said_to_be_so_and_means_what_its_code_means(reason: str, shown: str) -> None:
     error = refused(ErrorInfo(reason=reason, domain=DOMAIN))
     assert type(error) is Limit
-    said = f"It refused for a reason that this version does not know ({shown}). [LIMIT_REACHED]"
-    assert plain(error) == f"{Limit.in_words} {said}"
-    assert sentence(error).endswith(said)
+    said = f"It refused for a reason that this version does not know ({shown})."
+    assert plain(error) == f"{Limit.in_words} {said} {Limit.to_do} [LIMIT_REACHED]"
+    assert sentence(error).endswith(f"{said} [LIMIT_REACHED]")
 
 
 def every(root: type[Exception]) -> Iterator[type[Exception]]:
@@ -146,7 +146,7 @@ def test_reason_that_a_peer_is_told_of_any_fault_is_one_that_it_knows(kind: type
 def test_database_that_is_away_is_told_as_unavailable_and_read_so() -> None:
     told = unpacked(to_status(StoreUnavailable("the database refuses"), "7f"))
     assert told.reason == "UNAVAILABLE"
-    assert plain(refused(told)) == f"{Unavailable.in_words} [UNAVAILABLE]"
+    assert plain(refused(told)) == f"{Unavailable.in_words} {Unavailable.to_do} [UNAVAILABLE]"
 
 
 @pytest.mark.parametrize("kind", dict.fromkeys(OTHERS), ids=lambda kind: kind.__name__)

@@ -107,6 +107,7 @@ export const WORDS: Readonly<Record<string, string>> = {
   SESSION_EXPIRED: "the consultation's life is over",
   SILENT_STREAM: "nothing was said for too long",
   RENEWAL_NOT_DUE: "the renewal is not due yet",
+  RECORD_CHANGED: "the record was changed while it came: fetch it again from its beginning",
   RECORD_CUT_SHORT: "the record ends too early",
   MESSAGE_REPLAYED: "the message was taken before",
   LIMIT_REACHED: "a bound is reached: try again later, or with less",

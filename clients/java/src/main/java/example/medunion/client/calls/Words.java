@@ -100,6 +100,7 @@ final class Words {
           Map.entry("PADDING_INVALID", "the message is not padded as it should be"),
           Map.entry("PROOF_INVALID", "a proof does not hold for the server"),
           Map.entry("READER_STALLED", "this side took what was sent too slowly"),
+          Map.entry("RECORD_CHANGED", "the record was changed while it came: fetch it again from its beginning"),
           Map.entry("RECORD_CUT_SHORT", "the content ended before its end"),
           Map.entry("RECORD_DIGEST_MISMATCH", "the content is not what was signed"),
           Map.entry("RECORD_ERASED", "the record was erased"),
