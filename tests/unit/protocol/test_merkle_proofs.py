@@ -109,6 +109,12 @@ def test_a_consistency_proof_that_goes_on_above_both_roots_is_refused_whatever_i
         require_consistent(*above, [*proof, beside])
 
 
+def test_a_consistency_proof_that_ends_below_the_new_root_is_refused_whatever_it_leads_to():
+    old, proof = TreeHead(3, root(3, READ)), consistency_proof(3, 8, READ)
+    with refused(LogProofInvalid):
+        require_consistent(old, TreeHead(8, root(4, READ)), proof[:-1])
+
+
 def test_a_root_of_nothing_that_is_another_is_refused():
     require_consistent(TreeHead(0, EMPTY_ROOT), head_of(8, READ), [])
     for old, new in (
