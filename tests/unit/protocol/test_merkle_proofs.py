@@ -49,6 +49,12 @@ def test_a_proof_that_goes_on_above_the_root_is_refused_whatever_it_leads_to():
         require_included(LEAF, 5, 8, [*PROOF, beside], above)
 
 
+def test_a_proof_that_ends_below_the_root_is_refused_whatever_it_leads_to():
+    below = node_hash(node_hash(PROOF[0], LEAF), PROOF[1])
+    with refused(LogProofInvalid):
+        require_included(LEAF, 5, 8, PROOF[:2], below)
+
+
 def test_a_hash_of_another_length_is_refused():
     short = READ(0, 0)[:-1]
     for leaf, proof, tree_root in (
