@@ -31,6 +31,30 @@ def test_a_leaf_beyond_the_tree_is_refused():
             require_included(LEAF, index, size, PROOF, ROOT)
 
 
+def test_a_leaf_beyond_the_tree_is_refused_where_all_else_fits():
+    """A tree of one leaf is proved by nothing: only its number says that there is no other."""
+    alone = leaf_hash(b"alone")
+    require_included(alone, 0, 1, [], alone)
+    for index in (1, 2, 7):
+        with refused(LogProofInvalid):
+            require_included(alone, index, 1, [], alone)
+
+
+def test_a_proof_that_goes_on_above_the_root_is_refused_whatever_it_leads_to():
+    alone, beside = leaf_hash(b"alone"), leaf_hash(b"beside")
+    with refused(LogProofInvalid):
+        require_included(alone, 0, 1, [beside], node_hash(beside, alone))
+    above = node_hash(beside, ROOT)
+    with refused(LogProofInvalid):
+        require_included(LEAF, 5, 8, [*PROOF, beside], above)
+
+
+def test_a_proof_that_ends_below_the_root_is_refused_whatever_it_leads_to():
+    below = node_hash(node_hash(PROOF[0], LEAF), PROOF[1])
+    with refused(LogProofInvalid):
+        require_included(LEAF, 5, 8, PROOF[:2], below)
+
+
 def test_a_hash_of_another_length_is_refused():
     short = READ(0, 0)[:-1]
     for leaf, proof, tree_root in (
@@ -66,6 +90,35 @@ def test_a_tree_that_shrinks_is_refused():
     for old, new in ((8, 6), (-1, 8), (8, LARGEST_SIZE + 1)):
         with refused(LogProofInvalid):
             require_consistent(TreeHead(old, ROOT), TreeHead(new, ROOT), consistency_proof(6, 8, READ))
+
+
+def test_a_tree_larger_than_any_is_refused_although_it_is_the_same():
+    require_consistent(TreeHead(LARGEST_SIZE, ROOT), TreeHead(LARGEST_SIZE, ROOT), [])
+    with refused(LogProofInvalid):
+        require_consistent(TreeHead(LARGEST_SIZE + 1, ROOT), TreeHead(LARGEST_SIZE + 1, ROOT), [])
+    with refused(LogProofInvalid):
+        require_consistent(TreeHead(-1, ROOT), TreeHead(-1, ROOT), [])
+
+
+def test_a_root_of_another_length_is_refused_although_it_is_the_same():
+    for tree_root in (b"", ROOT[:-1], ROOT + b"\0"):
+        with refused(LogProofInvalid):
+            require_consistent(TreeHead(5, tree_root), TreeHead(5, tree_root), [])
+
+
+def test_a_consistency_proof_that_goes_on_above_both_roots_is_refused_whatever_it_leads_to():
+    beside, proof = leaf_hash(b"beside"), consistency_proof(3, 8, READ)
+    old, new = root(3, READ), ROOT
+    require_consistent(TreeHead(3, old), TreeHead(8, new), proof)
+    above = TreeHead(3, node_hash(beside, old)), TreeHead(8, node_hash(beside, new))
+    with refused(LogProofInvalid):
+        require_consistent(*above, [*proof, beside])
+
+
+def test_a_consistency_proof_that_ends_below_the_new_root_is_refused_whatever_it_leads_to():
+    old, proof = TreeHead(3, root(3, READ)), consistency_proof(3, 8, READ)
+    with refused(LogProofInvalid):
+        require_consistent(old, TreeHead(8, root(4, READ)), proof[:-1])
 
 
 def test_a_root_of_nothing_that_is_another_is_refused():
