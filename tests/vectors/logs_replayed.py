@@ -86,7 +86,7 @@ def _replay_believed(vector: Json) -> None:
 
 
 def _replay_cosigned(vector: Json) -> None:
-    keys = {it["id"]: VerifyingKey(_bytes(it, "verifying_key")) for it in vector["witnesses"]}
+    keys = [(it["id"], VerifyingKey(_bytes(it, "verifying_key"))) for it in vector["witnesses"]]
     found = require_cosigned(_bytes(vector, "note"), _many(vector, "lines"), keys, vector["quorum"])
     assert [{"id": it.witness_id, "at": it.at} for it in found] == vector["cosigned_by"]
 
