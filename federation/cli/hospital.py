@@ -2,13 +2,15 @@
 
 import asyncio
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import click
 import segno
 
 from federation.cli.audit_log import Wanted, accesses_options, log_options, show_log, write_accesses
+from federation.cli.groups import Command
 from federation.cli.log_heads import (
     archive_options,
     begin_anew,
@@ -21,26 +23,22 @@ from federation.cli.log_heads import (
 from federation.cli.options import (
     EXISTING,
     F,
-    TokenChoice,
     ask_ticket,
-    blobs_option,
-    database_options,
-    directory_option,
     gather_options,
-    keys_in_token_option,
+    json_option,
     moment,
     node_options,
     reason_option,
-    tell_unfinished,
-    token_options,
+    show_json,
+    ticket_option,
 )
 from federation.cli.rotation import pace_option, rotate_group, told
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.clock import system_clock
-from federation.hospital.node import HospitalNode, init_hospital
+from federation.hospital.node import HospitalNode
 from federation.hospital.outbox import publish_again as walk_again
 from federation.party.certificates import read_crl
-from federation.party.node_directory import NodeDirectory, read_trust, require_digest
+from federation.party.node_directory import read_trust, require_digest
 from federation.party.reencryption import Pace, walked
 from federation.party.registration import parse_ticket, ticket_text
 from federation.party.signed_heads import SignedHeads
@@ -48,9 +46,8 @@ from federation.processes.hospital import serve
 from federation.processes.worker import WorkerSlot
 from federation.protocol.bundle import TrustedBundle
 from federation.rotation.hospital import FORGETTABLE, PURPOSES, hospital_rotation
-from federation.settings import BlobSettings, DatabaseSettings, HospitalSettings, TokenSettings
+from federation.settings import HospitalSettings, TokenSettings
 from hsm import PinProvider
-from keystore.party import HospitalKeys
 
 Opened = AbstractContextManager[HospitalNode]
 hospital_node = node_options(HospitalNode, HospitalSettings)
@@ -92,8 +89,8 @@ _HOSPITAL = (
     click.option("--identity", required=True, help="The hospital's id, H:name."),
     click.option("--trust", type=EXISTING, required=True, help="The federation's trust.json."),
     click.option(
-        "--trust-digest",
-        metavar="HEX",
+        "--digest",
+        "trust_digest",
         help="Digest of trust.json, that its giver told by another way; spaces don't matter.",
     ),
     click.option("--listen", required=True, help="host:port to listen at; port 0 lets the system choose."),
@@ -105,47 +102,21 @@ _HOSPITAL = (
 rotate = rotate_group(hospital_node, hospital_rotation, PURPOSES, FORGETTABLE)
 
 
-@click.command()
-@directory_option
-@hospital_options
-@keys_in_token_option
-@database_options
-@blobs_option
-@token_options
-def init(
-    directory: NodeDirectory,
-    plan: HospitalPlan,
-    keys_in_token: bool,
-    database: DatabaseSettings,
-    blobs: BlobSettings,
-    token: TokenChoice,
-) -> None:
-    """Make a hospital's keys in its token, its store and its settings; `medunion init` leads through more."""
-    bundle = plan.bundle()
-    settings = replace(plan.settings(token.settings(directory), bundle), database=database, blobs=blobs)
-    tell_unfinished(directory)
-    keys_in = HospitalKeys if keys_in_token else None
-    init_hospital(directory, settings, bundle, token.pin.provider(settings.token), keys_in)
-    click.echo(
-        f"{plan.identity} is made in {directory.path}. Next: register it with the ticket of the cloud's operator."
-    )
-
-
-@click.command()
+@click.command(cls=Command)
 @hospital_node
-@click.option("--ticket", help="The ticket of the public cloud's operator; it is asked for if it is left out.")
+@ticket_option
 @click.option(
     "--licence", type=EXISTING, required=True, help="The hospital's licence; its digest goes into the credential."
 )
-def register(opened: Opened, ticket: str | None, licence: Path) -> None:
+def register(opened: Opened, ticket_file: TextIO | None, licence: Path) -> None:
     """Register with the public cloud, and have the TLS identity certified. What failed half-way goes on here."""
     with opened as node:
-        text = "" if node.member.is_registered else ask_ticket(ticket)
+        text = "" if node.member.is_registered else ask_ticket(ticket_file)
         node.register(licence.read_bytes(), parse_ticket(text) if text else b"")
         click.echo(f"{node.settings.identity} is registered.")
 
 
-@click.command("serve")
+@click.command("serve", cls=Command)
 @serve_options
 def serve_command(serving: Serving) -> None:
     """Serve doctors and patients until SIGTERM or SIGINT; at SIGUSR2 a successor takes over."""
@@ -168,7 +139,7 @@ def serve_command(serving: Serving) -> None:
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @click.argument("patient_id", metavar="P:ID")
 @click.option("--qr/--no-qr", default=True, help="Show the ticket as QR code too.")
@@ -182,33 +153,26 @@ def ticket(opened: Opened, patient_id: str, qr: bool) -> None:
         segno.make(text, micro=False).terminal(compact=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @log_options
 def log(opened: Opened, wanted: Wanted, verify: bool) -> None:
-    """Show who was given, or refused, what: one entry a line, as JSON.
-
-    \b
-    Examples:
-      medunion hospital log --directory alpha --since 2027-03-01T07:00 --patient P:johnnie
-      medunion hospital log --directory alpha --reason REJECTED --reason GRANT_EXPIRED --follow
-      medunion hospital log --directory alpha --request-id 0123456789abcdef | medunion explain --entry -
-    """
+    """Show who was given, or refused, what: one entry a line, as JSON."""
     with opened as node:
         heads = SignedHeads.of(node.database, node.keys, node.book, system_clock()) if verify else None
         show_log(node.hospital.audit, wanted, heads)
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @archive_options
-def log_archive(opened: Opened, target: Path) -> None:
+def log_archive(opened: Opened, output: Path) -> None:
     """Write what a directory lacks of the log: its tree as tlog-tiles, for anyone, and its sealed entries."""
     with opened as node:
-        write_archive(node.hospital.audit, node.hospital.own_log, target)
+        write_archive(node.hospital.audit, node.hospital.own_log, output)
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @heads_options
 def log_heads(opened: Opened, as_json: bool) -> None:
@@ -217,7 +181,7 @@ def log_heads(opened: Opened, as_json: bool) -> None:
         show_heads(node.hospital.own_log, node.hospital.witness, as_json=as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @settle_options
 def log_settle(opened: Opened, finding_id: bytes, reason: str) -> None:
@@ -226,7 +190,7 @@ def log_settle(opened: Opened, finding_id: bytes, reason: str) -> None:
         settle(node.hospital.audit, node.hospital.witness, finding_id, reason)
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @reason_option
 def log_anew(opened: Opened, reason: str) -> None:
@@ -235,7 +199,7 @@ def log_anew(opened: Opened, reason: str) -> None:
         begin_anew(node.hospital.audit, node.hospital.own_log, reason)
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @accesses_options
 def accesses(opened: Opened, patient_id: str, fhir: Path) -> None:
@@ -244,7 +208,7 @@ def accesses(opened: Opened, patient_id: str, fhir: Path) -> None:
         write_accesses(node.hospital.audit, node.settings.identity, patient_id, fhir)
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @click.argument("file", type=EXISTING)
 def crl(opened: Opened, file: Path) -> None:
@@ -254,19 +218,27 @@ def crl(opened: Opened, file: Path) -> None:
     click.echo(f"List {number} of {authority_id} is taken; servers here have it within ten minutes, or started anew.")
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @click.option("--publish", is_flag=True, help="Attempt what is due now.")
-def outbox(opened: Opened, publish: bool) -> None:
+@json_option
+def outbox(opened: Opened, publish: bool, as_json: bool) -> None:
     """Count the records that the public cloud's index does not know yet."""
     with opened as node:
+        published = 0
         if publish:
             node.cloud.refresh(node.member)
-            click.echo(f"{node.outbox.publish_due()} published.")
-        click.echo(f"{node.stores.outbox.size()} waiting.")
+            published = node.outbox.publish_due()
+        waiting = node.stores.outbox.size()
+    if as_json:
+        show_json({"published": published, "waiting": waiting})
+        return
+    if publish:
+        click.echo(f"{published} published.")
+    click.echo(f"{waiting} waiting.")
 
 
-@click.command()
+@click.command(cls=Command)
 @pace_option
 @hospital_node
 def publish_again(opened: Opened, per_second: float) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 import safefiles
+from federation.cli.groups import Group
 from federation.cli.hospital import Opened, hospital_node
-from federation.cli.options import OutputFile
+from federation.cli.options import output_option
 from federation.cli.public_cloud import Opened as OpenedCloud
 from federation.cli.public_cloud import cloud_node
 from federation.clinical.text import counted
@@ -16,32 +17,32 @@ from federation.party.fork_evidence import forks
 from federation.protocol.exhibit import KeptExhibit, write_file
 
 
-@click.group("evidence")
+@click.group("evidence", cls=Group)
 def hospital_evidence() -> None:
     """What you could show a judge."""
 
 
 @hospital_evidence.command("export")
 @hospital_node
-@click.argument("target", type=OutputFile())
-def export_of_hospital(opened: Opened, target: Path) -> None:
-    """Write the public cloud's receipts, and the forks of others' logs that were found, to the file TARGET."""
+@output_option("The file for the judge.")
+def export_of_hospital(opened: Opened, output: Path) -> None:
+    """Write the public cloud's receipts, and the forks of others' logs that were found to a file."""
     with opened as node:
-        _write([*receipts(node.hospital), *forks(node.hospital.witness.findings.all())], target)
+        _write([*receipts(node.hospital), *forks(node.hospital.witness.findings.all())], output)
 
 
-@click.group("evidence")
+@click.group("evidence", cls=Group)
 def cloud_evidence() -> None:
     """What you could show a judge."""
 
 
 @cloud_evidence.command("export")
 @cloud_node
-@click.argument("target", type=OutputFile())
-def export_of_cloud(opened: OpenedCloud, target: Path) -> None:
-    """Write the forks of others' logs that were found to the file TARGET."""
+@output_option("The file for the judge.")
+def export_of_cloud(opened: OpenedCloud, output: Path) -> None:
+    """Write the forks of others' logs that were found to a file."""
     with opened as node:
-        _write(forks(node.cloud.witness.findings.all()), target)
+        _write(forks(node.cloud.witness.findings.all()), output)
 
 
 def _write(found: Iterable[KeptExhibit], target: Path) -> None:

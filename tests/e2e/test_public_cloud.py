@@ -266,7 +266,7 @@ def test_a_wrong_pin_is_a_plain_sentence_and_exit_code_1(tmp_path: Path) -> None
     )
     pin.write_text("not the PIN")
     pin.chmod(0o600)
-    result = typed(["public-cloud", "init", *common, "--pin-file", pin], dict(os.environ))
+    result = typed(["public-cloud", "init", *common, "--pin-file", pin, "--make-keys"], dict(os.environ))
     assert result.returncode == 1
     assert "[PIN_INCORRECT]" in result.stderr
     assert "Traceback" not in result.stderr

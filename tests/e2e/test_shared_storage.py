@@ -84,7 +84,7 @@ def test_visit_deposits_searches_and_fetches_in_named_storage(
     doctor, patient = stage.add_doctor("house"), stage.add_patient("johnnie", "a")
     run(
         *("hospital", "import", "--directory", stage.root / "a", "--patient", "P:johnnie"),
-        *("--department", "H:a/cardiology", RECORD),
+        *("--department", "cardiology", RECORD),
     )
     stage.await_publication("a")
     before = hospital.blob_count()
@@ -115,7 +115,7 @@ def assert_password_nowhere(root: Path) -> None:
 
 def cloud_words(directory: Path, storage: Storage, realm: str = "keys") -> list[object]:
     names = "--identity", "C:union", "--realm", realm, "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
-    return ["public-cloud", "init", "--directory", directory, *names, *storage.database_options]
+    return ["public-cloud", "init", "--directory", directory, *names, *storage.database_options, "--make-keys"]
 
 
 def test_database_of_another_node_is_refused_before_any_key_is_made(
@@ -188,7 +188,7 @@ def test_password_and_pin_may_be_the_service_s_credentials(
     configuration = "--softhsm-configuration", cloud / "tokens" / "softhsm2.conf"
     named = "--database", storage.database, "--database-password-credential", "db.password", "--pin-credential", "pin"
     names = "--identity", "C:union", "--realm", "keys", "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
-    words = "init", "public-cloud", "--directory", cloud, *names
+    words = "public-cloud", "init", "--directory", cloud, *names
     run(*words, *token, *configuration, "--make-keys", *named)
     assert "Nothing is wrong" in run("check", "--directory", cloud)
     (credentials / "db.password").write_text("wrong")
