@@ -5,8 +5,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 import safefiles
 from federation.backup.make import Reporter, make_backup, role_of
@@ -29,6 +27,7 @@ from federation.cli.options import (
     pin_options,
     token_options,
 )
+from federation.cli.progress import bars, standard_error
 from federation.clock import system_clock
 from federation.hospital.node import HospitalNode
 from federation.party.node_directory import NodeDirectory
@@ -167,9 +166,8 @@ def _left_to_do(manifest: Manifest, has_other_identity: bool, witnessed: bool) -
 @contextmanager
 def _reporter() -> Iterator[Reporter]:
     """Tell steps as lines, and bytes as a bar where somebody looks."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    console = standard_error()
+    with bars(console, whole=False) as progress:
         task = progress.add_task("Records", total=None)
 
         def say(sentence: str) -> None:

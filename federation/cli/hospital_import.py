@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from federation.cli.exit_codes import ExitCode
 from federation.cli.groups import Command
 from federation.cli.hospital import Opened, hospital_node
 from federation.cli.options import EXISTING
+from federation.cli.progress import bars, standard_error
 from federation.cli.text_file import WINDOWS_1252, csv_rows, read_text
 from federation.clinical.errors import ClinicalError, FhirInvalid
 from federation.clinical.summary import BundleSummary
@@ -165,7 +165,7 @@ class Outcome:
 class Teller:
     """Says what happens to standard error as it happens, beside the progress, and the result to standard output."""
 
-    console: Console = field(default_factory=lambda: Console(stderr=True))
+    console: Console = field(default_factory=standard_error)
 
     def say(self, words: str) -> None:
         """Say a line or more."""
@@ -265,8 +265,7 @@ def _import_one(
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console, disable=not total) as progress:
+    with bars(console, shown=total > 0) as progress:
         task = progress.add_task("Importing", total=total)
         yield lambda size: progress.advance(task, size)
 

@@ -10,6 +10,11 @@ import click
 
 from federation.cli.groups import Lazy, MedunionGroup
 
+if "_MEDUNION_COMPLETE" in os.environ:  # a shell asks what TAB offers
+    from federation.cli.completion import use_words
+
+    use_words()
+
 _GROUPS = {
     "authority": Lazy("federation.cli.authority:authority", "Certify doctors, and take certificates back."),
     "backup": Lazy("federation.cli.backup:backup", "Back up a node while it serves."),

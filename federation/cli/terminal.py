@@ -11,10 +11,10 @@ from typing import Any, TextIO
 
 import click
 import segno
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import TaskID
 
 import safefiles
+from federation.cli.progress import bars, standard_error
 from federation.clinical.text import counted, printable, without_control
 from federation.person.evidence import EvidenceBook
 from federation.person.records import Progress as OnProgress
@@ -67,9 +67,7 @@ def qr(text: str) -> str:
 @contextmanager
 def transfer(words: str) -> Iterator[OnProgress]:
     """Show a transfer as it goes, on a terminal; the size of what comes is known once its manifest came."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with bars(standard_error()) as progress:
         tasks: dict[str, TaskID] = {}
 
         def show(hospital_id: str, received: int, size: int | None) -> None:

@@ -10,7 +10,7 @@ from federation.cli.main import main
 def walk(command: click.Command = main, parent: click.Context | None = None) -> Iterator[tuple[str, click.Context]]:
     """Yield each command and each group with its context: `hospital log`."""
     name = "medunion" if parent is None else str(command.name)
-    context = click.Context(command, info_name=name, parent=parent)
+    context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
     yield context.command_path.removeprefix("medunion").strip(), context
     if isinstance(command, click.Group):
         for word in command.list_commands(context):
