@@ -232,6 +232,7 @@ def test_commands_found_a_federation_and_serve_it_until_sigterm(tmp_path: Path) 
         *addresses,
         "--pin-file",
         pin,
+        "--make-keys",
     )
     assert "Ticket for H:a" in _medunion("public-cloud", "invite", "--directory", directory, "H:a")
     command = [*_MEDUNION, "public-cloud", "serve", "--directory", str(directory), "--ready-file", str(ready)]

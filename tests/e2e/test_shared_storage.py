@@ -134,6 +134,7 @@ def test_database_of_another_node_is_refused_before_any_key_is_made(
         cloud / "trust.json",
         "--listen",
         "127.0.0.1:3",
+        "--make-keys",
     )
     pin = make_token(hospital, "a")
     said = run(*words, "--pin-file", pin, *storage.database_options, expect=1)
