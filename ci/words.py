@@ -12,6 +12,7 @@ from click.shell_completion import BashComplete, FishComplete, ShellComplete, Zs
 
 from federation.cli.examples import examples_of
 from federation.cli.exit_codes import MEANINGS
+from federation.cli.groups import Group
 from federation.cli.main import main
 
 ROOT = Path(__file__).parents[1]
@@ -57,17 +58,20 @@ def _words(context: click.Context) -> dict[str, Any]:
             for name in (*param.opts, *param.secondary_opts):
                 takes = [] if param.is_flag else values
                 options[name] = {"says": param.help or "", "values": takes, "repeats": param.multiple}
+    page = {
+        "options": options,
+        "help": command.help or "",
+        "usage": command.collect_usage_pieces(context),
+        "records": [record for param in command.get_params(context) if (record := _record(param, context)) is not None],
+    }
     if isinstance(command, click.Group):
-        return {"options": options, "commands": dict(_commands(context))}
-    return {"options": options, "arguments": arguments}
+        return page | {"commands": dict(_commands(context))}
+    return page | {"arguments": arguments}
 
 
-def _commands(context: click.Context) -> Iterator[tuple[str, str]]:
+def _commands(context: click.Context) -> list[tuple[str, str]]:
     command = context.command
-    for name in command.list_commands(context) if isinstance(command, click.Group) else []:
-        found = command.get_command(context, name) if isinstance(command, click.Group) else None
-        if found is not None and not found.hidden:
-            yield name, found.get_short_help_str(200)
+    return sorted(command.says_of().items()) if isinstance(command, Group) else []
 
 
 def _values(param: click.Parameter) -> list[str | list[str]]:
@@ -147,7 +151,8 @@ def _about(context: click.Context, head: str) -> Iterator[str]:
 
 
 def _record(param: click.Parameter, context: click.Context) -> tuple[str, str] | None:
-    return None if isinstance(param, click.Option) and param.hidden else param.get_help_record(context)
+    is_shown = isinstance(param, click.Option) and not param.hidden
+    return param.get_help_record(context) if is_shown else None
 
 
 def _text(words: str) -> str:

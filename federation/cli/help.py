@@ -3,7 +3,8 @@
 import click
 
 from federation.cli.exit_codes import MEANINGS
-from federation.cli.groups import Command, did_you_mean
+from federation.cli.groups import Command, HelpPage, did_you_mean
+from federation.cli.words import help_of
 
 EXIT_CODES = "exit-codes"
 
@@ -17,6 +18,10 @@ def help_command(words: tuple[str, ...]) -> None:
             click.echo(f"{code.value}  {means}")
         return
     context = click.get_current_context().find_root()
+    page = help_of([*words, "--help"])
+    if words and page is not None and page["path"] == list(words):
+        click.echo(HelpPage(words[-1], page).get_help(click.Context(HelpPage("", page), context, " ".join(words))))
+        return
     for word in words:
         found = context.command.get_command(context, word) if isinstance(context.command, click.Group) else None
         if found is None:

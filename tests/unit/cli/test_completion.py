@@ -13,11 +13,13 @@ from typing import Self
 import click
 import pytest
 from click.shell_completion import ShellComplete
+from click.testing import CliRunner
 
 from ci.words import files, stale
-from federation.cli.completion import all_words, offered
+from federation.cli.completion import offered
 from federation.cli.main import main
 from federation.cli.vocabulary import OPTIONS
+from federation.cli.words import all_words, help_of
 from tests.unit.cli.walking import COMMANDS, walk
 
 ROOT = Path(__file__).parents[3]
@@ -25,6 +27,7 @@ SHARE = ROOT / "share"
 SECONDS = 60.0
 """As long as a loaded machine may take for what takes a tenth of a second."""
 WORDS = all_words()
+CONTEXTS = dict(walk())
 READY = "[^']ready> "
 """The prompt that was asked for, not the line that asks for it."""
 
@@ -42,11 +45,27 @@ def test_everything_that_follows_from_the_commands_is_as_they_are() -> None:
     assert stale(files()) == [], "run ci/words and commit"
 
 
-@pytest.mark.parametrize("path", [path for path, _ in walk()])
+@pytest.mark.parametrize("path", CONTEXTS)
 def test_list_offers_what_click_would(path: str) -> None:
     typed = path.split()
     for begun in ("", "-", "--d", "x"):
         assert by_list(typed, begun) == by_click(typed, begun)
+
+
+@pytest.mark.parametrize("path", [path for path in CONTEXTS if path])
+def test_help_from_the_list_is_what_the_command_would_say(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(click.formatting, "FORCED_WIDTH", 80)
+    context = CONTEXTS[path]
+    said = f"{context.command.get_help(context)}\n"
+    for typed in ([*path.split(), "--help"], [*path.split(), "--directory", "--help", "-h"], ["help", *path.split()]):
+        assert CliRunner().invoke(main, typed, prog_name="medunion").output == said
+
+
+def test_word_that_is_an_options_value_asks_for_no_help() -> None:
+    typed = ["hospital", "log", "--directory", "--help"]
+    assert help_of(typed) is None
+    assert help_of(["hospital", "log", "--", "--help"]) is None
+    assert help_of(["hospital", "records", "lst", "--help"]) is None
 
 
 @pytest.mark.parametrize("path", COMMANDS)
@@ -85,7 +104,7 @@ def test_tab_reads_no_module_of_a_command() -> None:
     told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
     *offers, imported = told.splitlines()
     assert "plain,--follow" in offers
-    names = "completion", "groups", "main", "vocabulary"
+    names = "completion", "groups", "main", "vocabulary", "words"
     assert set(imported.split()) == {"federation", "federation.cli", *(f"federation.cli.{name}" for name in names)}
 
 
