@@ -130,7 +130,7 @@ class Group(click.Group):
         """Return what is said of each command that is added here, by its name."""
         return {name: it.get_short_help_str(_LONGEST) for name, it in self.commands.items() if not it.hidden}
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's own
         """Write the list of commands, whole sentences."""
         write_commands(formatter, self.says_of())
 
