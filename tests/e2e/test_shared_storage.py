@@ -113,9 +113,9 @@ def assert_password_nowhere(root: Path) -> None:
     assert [path for path in found if path.suffix != ".password"] == []
 
 
-def cloud_words(directory: Path, storage: Storage, realm: str = "keys") -> list[object]:
+def cloud_words(directory: Path, storage: Storage, realm: str = "keys", keys: str = "--make-keys") -> list[object]:
     names = "--identity", "C:union", "--realm", realm, "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
-    return ["public-cloud", "init", "--directory", directory, *names, *storage.database_options, "--make-keys"]
+    return ["public-cloud", "init", "--directory", directory, *names, *storage.database_options, keys]
 
 
 def test_database_of_another_node_is_refused_before_any_key_is_made(
@@ -155,14 +155,14 @@ def test_lost_directory_is_made_again_from_token_and_database(
     new_storage: Callable[[], Storage], tmp_path: Path
 ) -> None:
     storage, cloud = new_storage(), tmp_path / "cloud"
-    words = [*cloud_words(cloud, storage), "--pin-file", make_token(cloud, "cloud")]
-    run(*words)
+    pin = "--pin-file", make_token(cloud, "cloud")
+    run(*cloud_words(cloud, storage), *pin)
     trust = (cloud / "trust.json").read_bytes()
     for name in ("medunion.toml", "trust.json"):
         (cloud / name).unlink()
-    other = cloud_words(cloud, storage, realm="another")
-    assert "with other names, addresses or classes" in run(*other, *words[-2:], "--keys-in-token", expect=1)
-    run(*words, "--keys-in-token")
+    other = cloud_words(cloud, storage, realm="another", keys="--keys-in-token")
+    assert "with other names, addresses or classes" in run(*other, *pin, expect=1)
+    run(*cloud_words(cloud, storage, keys="--keys-in-token"), *pin)
     assert (cloud / "trust.json").read_bytes() == trust
 
 
