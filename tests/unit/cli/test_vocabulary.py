@@ -21,6 +21,14 @@ from tests.unit.cli.walking import COMMANDS, walk
 
 CLI = Path(__file__).parents[3] / "federation" / "cli"
 PAGE = (Path(__file__).parents[3] / "docs" / "command.md").read_text()
+ROOT = Path(__file__).parents[3]
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "deploy/**/*", "clients/*.md", "clients/*/*.md", "federation/**/*.py")
+    for path in ROOT.glob(pattern)
+    if path.is_file()
+)
+TYPED = re.compile(r"medunion(?:-node \S+)? ((?:[a-z-]+ )*[^`#\n|;]*)")
 LISTS = (
     r"(list|status|count|due|held|outbox|tickets|members|addresses|log-heads|grants|hidden|diagnoses|accesses|keys|check"
     r"|health|duty|show)$"
@@ -218,3 +226,21 @@ def test_help_shows_a_commands_help() -> None:
     told = CliRunner().invoke(main, ["help", "hospital", "log"], prog_name="medunion").output
     assert told.startswith("Usage: medunion hospital log [OPTIONS]")
     assert CliRunner().invoke(main, ["help"], prog_name="medunion").output.startswith("Usage: medunion [OPTIONS]")
+
+
+def test_what_pages_and_messages_say_to_type_is_there() -> None:
+    """Each command that a page, a unit or a sentence of the code names has the options that are named with it."""
+    faults, seen = [], 0
+    for page in PAGES:
+        text = re.sub(r"\\\n\s*|\s*\n\s+(?=--)", " ", page.read_text(encoding="utf-8", errors="replace"))
+        for words in (found[1].split() for found in TYPED.finditer(text)):
+            path = next((" ".join(words[:n]) for n in range(4, 0, -1) if " ".join(words[:n]) in COMMANDS), None)
+            if path is None:
+                continue
+            context = COMMANDS[path]
+            known = {name for it in context.command.get_params(context) for name in (*it.opts, *it.secondary_opts)}
+            seen += 1
+            named = {found[0] for word in words if (found := re.match(r"--[a-z][a-z-]*", word))}
+            faults += [f"{page.relative_to(ROOT)}: {path} {name}" for name in named - known]
+    assert seen > 200
+    assert faults == []
