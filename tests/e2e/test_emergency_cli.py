@@ -80,6 +80,8 @@ def test_emergency_of_two_at_one_desk_is_read_marked_logged_and_reviewed_once(wa
     assert len(names) > 1
     assert all(name.startswith("emergency-a-") for name in names - {"READ-IN-AN-EMERGENCY.txt"})
     assert "Found on the street." in ward.emergency("list", ward.house)
+    (kept,) = json.loads(ward.emergency("list", ward.house, "--json"))
+    assert (kept["second"], kept["note"]) == ("D:wilson", "Found on the street.")
 
     patient_is_told(ward)
     (named,) = _ID.findall(ward.officer("list", "--open"))
@@ -87,6 +89,9 @@ def test_emergency_of_two_at_one_desk_is_read_marked_logged_and_reviewed_once(wa
     for line in ("D:house with P:johnnie  unconscious  1 request  open", "seconded by D:wilson", "READ  ", "BEGUN"):
         assert line in shown
     assert "Found on the street" not in shown
+    told = json.loads(ward.officer("show", named, "--json"))
+    assert [(it["kind"], it["reason"]) for it in told["requests"]][:1] == [("READ", "BEGUN")]
+    assert (told["on_duty_at"], told["second"], told["finding"]) == ("H:b", "D:wilson", None)
     decided = "--justified", "--officer", "Dr. Cuddy"
     assert "says why" in ward.officer("review", named, *decided, "--note", " ", expect=1)
     assert "justified, signed" in ward.officer("review", named, *decided, "--note", "He was alone.")

@@ -1,4 +1,4 @@
-"""`medunion init`: from nothing to a node that can serve, through the command line; what was cut off goes on."""
+"""`init`: from nothing to a node that can serve, through the command line; what was cut off goes on."""
 
 import shlex
 import stat
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from demo.stage import Running, free_address, make_token, run, ticket_in
-from federation.settings import CloudSettings, HospitalSettings, read_settings
+from federation.party.node_directory import NodeDirectory
+from federation.settings import CloudSettings, HospitalSettings, MemberSettings, read_settings
 from tests.e2e.test_unfinished_init import killed_at
 
 PLACES = [
@@ -45,6 +46,16 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     run("authority", "init", "--directory", root / "board", *names)
     run("authority", "crl", "--directory", root / "board", "--output", root / "board.crl")
     return ["--authority", root / "board.der", "D:*", "--crl", root / "board.crl"]
+
+
+def test_authority_leaves_its_pin_to_a_credential(tmp_path: Path) -> None:
+    directory = tmp_path / "board"
+    pin = make_token(directory, "board")
+    names = "--identity", "M:board", "--output", tmp_path / "board.der", "--pin-file", pin
+    run("authority", "init", "--directory", directory, *names, "--pin-credential", "pin")
+    settings = NodeDirectory(directory).settings(MemberSettings).token
+    assert (settings.pin_credential, settings.pin_file) == ("pin", None)
+    run("authority", "crl", "--directory", directory, "--output", tmp_path / "board.crl", "--pin-file", pin)
 
 
 def tasks(said: str) -> list[str]:
