@@ -239,7 +239,7 @@ class World:
 
     def import_record(self, department: str, bundle: Path, *attached: Path) -> None:
         """Have the hospital take a record of the patient's over."""
-        words = "--patient", f"P:{PATIENT}", "--department", f"H:{HOSPITAL}/{department}", bundle
+        words = "--patient", f"P:{PATIENT}", "--department", department, bundle
         more = [word for path in attached for word in ("--attach", path)]
         demo.run("hospital", "import", "--directory", self.stage.root / HOSPITAL, *words, *more)
         self.stage.await_publication(HOSPITAL)

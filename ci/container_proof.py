@@ -47,7 +47,7 @@ def use(image: Stage) -> None:
     pin = f"{NODE}/pin"
     medunion("token", "init-softhsm", "--directory", NODE, "--label", "cloud", "--pin-file", pin)
     names = "--identity", "C:union", "--realm", "proof", "--address", free_address(), "--peer-address", free_address()
-    medunion("public-cloud", "init", "--directory", NODE, *names, "--pin-file", pin)
+    medunion("public-cloud", "init", "--directory", NODE, *names, "--pin-file", pin, "--make-keys")
     serve = image.command([*image.entrypoint, "public-cloud", "serve", "--directory", NODE])
     server = subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:

@@ -55,7 +55,7 @@ class Upgrade:
         federation.add_hospital("a")
         federation.add_hospital("b")
         self.enrol("old", "old")
-        patient, department = ("--patient", "P:pat-old"), ("--department", "H:a/cardiology")
+        patient, department = ("--patient", "P:pat-old"), ("--department", "cardiology")
         self.run("old", "hospital", "import", "--directory", self.root / "a", *patient, *department, RECORD)
         federation.await_publication("a")
 

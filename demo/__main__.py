@@ -76,7 +76,7 @@ def _people(stage: Federation) -> tuple[Path, Path]:
     patient = stage.add_patient("johnnie", "a")
     run(
         *("hospital", "import", "--directory", stage.root / "a", "--patient", "P:johnnie"),
-        *("--department", "H:a/cardiology", RECORD),
+        *("--department", "cardiology", RECORD),
     )
     stage.await_publication("a")
     return doctor, patient

@@ -162,7 +162,7 @@ class Federation:
         run("authority", "crl", "--directory", authority, "--output", crl)
         names = "--identity", "C:union", "--realm", "demo", "--address", address, "--peer-address", peers
         run(
-            *("init", "public-cloud", "--directory", cloud, *names, "--development-token"),
+            *("public-cloud", "init", "--directory", cloud, *names, "--development-token"),
             *("--authority", certificate, "D:*", "--crl", crl, *options),
         )
         run("public-cloud", "trust", "--directory", cloud, "--output", self.trust)
@@ -174,11 +174,11 @@ class Federation:
         licence = self.root / f"{label}.licence"
         licence.write_text(f"licence of {label}")
         run(
-            *("init", "hospital", "--directory", directory, "--identity", f"H:{label}", "--trust", self.trust),
+            *("hospital", "init", "--directory", directory, "--identity", f"H:{label}", "--trust", self.trust),
             *("--listen", address, "--development-token", *options),
         )
         ticket = ticket_in(run("public-cloud", "invite", "--directory", self.root / "cloud", f"H:{label}"))
-        run("hospital", "register", "--directory", directory, "--ticket", ticket, "--licence", licence)
+        run("hospital", "register", "--directory", directory, "--licence", licence, stdin=f"{ticket}\n")
         self.addresses[label] = address
         self.serve("hospital", directory)
 
@@ -194,7 +194,7 @@ class Federation:
         directory, certificate = self.root / label, self.root / f"{label}.der"
         pin_file = write_pin(self.root / f"{label}.pin")
         run(
-            *("doctor", "init", "--directory", directory, "--trust", self.trust, "--id", f"D:{label}"),
+            *("doctor", "init", "--directory", directory, "--trust", self.trust, "--identity", f"D:{label}"),
             *("--pin-file", pin_file),
         )
         run(
@@ -208,11 +208,11 @@ class Federation:
         """Make a patient `P:label`, enrolled at a hospital's desk and registered; give its directory."""
         directory, person = self.root / label, self.root / f"{label}.person"
         run(
-            *("patient", "enrol", "--directory", directory, "--trust", self.trust, "--id", f"P:{label}"),
+            *("patient", "init", "--directory", directory, "--trust", self.trust, "--identity", f"P:{label}"),
             *("--simulated-sensor", person),
         )
         said = run("hospital", "ticket", "--directory", self.root / hospital, "--no-qr", f"P:{label}")
-        run("patient", "register", "--directory", directory, "--ticket", ticket_in(said))
+        run("patient", "register", "--directory", directory, stdin=f"{ticket_in(said)}\n")
         return directory
 
     def put_on_duty(self, doctor: Path, hospital: str, *departments: str) -> None:

@@ -184,7 +184,7 @@ class Server:
 
     def init(self, *words: object) -> str:
         """Make the node, on a token of its own; give what was said. Raises Refused."""
-        return self.host.run("init", self.kind, "--directory", self.directory, *words, "--development-token")
+        return self.host.run(self.kind, "init", "--directory", self.directory, *words, "--development-token")
 
     def start(self) -> None:
         """Start it and wait until it takes calls."""

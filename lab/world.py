@@ -180,7 +180,7 @@ class World:
 
         def act() -> None:
             ticket = ticket_in(self.cloud.run("invite", f"H:{label}"))
-            server.run("register", "--ticket", ticket, "--licence", licence)
+            server.run("register", "--ticket-file", self.ticket_file(label, ticket), "--licence", licence)
             server.start()
 
         return act
@@ -190,7 +190,7 @@ class World:
         board = self.hosts["medunion-board"]
 
         def act() -> None:
-            person.run("init", "--trust", self.trust, "--id", person.identity, "--pin-file", pin)
+            person.run("init", "--trust", self.trust, "--identity", person.identity, "--pin-file", pin)
             board.run(
                 *("authority", "issue", "--directory", self.root / "board", "--doctor", person.identity),
                 *("--request", person.directory / "certificate-request.der", "--output", certificate),
@@ -203,14 +203,26 @@ class World:
 
     def _enrol(self, person: Person) -> Callable[[], object]:
         sensor = self.root / f"{person.label}.person"
-        return lambda: person.run("enrol", "--trust", self.trust, "--id", person.identity, "--simulated-sensor", sensor)
+        return lambda: person.run(
+            "init", "--trust", self.trust, "--identity", person.identity, "--simulated-sensor", sensor
+        )
 
     def _register_patient(self, person: Person) -> Callable[[], object]:
-        return lambda: person.run("register", "--ticket", ticket_in(self.ticket("a", person)))
+        def act() -> None:
+            ticket = ticket_in(self.ticket("a", person))
+            person.run("register", "--ticket-file", self.ticket_file(person.label, ticket))
+
+        return act
+
+    def ticket_file(self, label: str, ticket: str) -> Path:
+        """Write a ticket to a file for its holder."""
+        path = self.root / f"{label}.ticket"
+        path.write_text(ticket)
+        return path
 
     def _import(self) -> None:
         patient = self.patients["johnnie"].identity
-        self.servers["a"].run("import", "--patient", patient, "--department", "H:a/cardiology", RECORD)
+        self.servers["a"].run("import", "--patient", patient, "--department", "cardiology", RECORD)
         self.await_publication("a")
 
 
@@ -287,7 +299,7 @@ def begin_visit(
         place / "doctor.log",
         *("doctor", "consult", "--directory", who.directory, "--hospital", f"H:{hospital}", "--address"),
         *(world.address(hospital), "--department", CLASS, "--code-file", code_file, "--trace", trace),
-        *("--save", saved, "--receipt-seconds", 20, "--patience", 2),
+        *("--save", saved, "--receipt-timeout", 20, "--patience", 2),
     )
     wait_until(lambda: code_file.exists() or not consulting.lives, "the room's code")
     if not code_file.exists():

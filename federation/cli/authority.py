@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,7 +12,16 @@ import safefiles
 from federation.authority.ceremony_import import Imported, import_ceremony
 from federation.authority.node import MedicalAuthority, found_authority, open_authority
 from federation.cli.ceremony import pinned
-from federation.cli.options import EXISTING, OutputFile, TokenChoice, directory_option, node_options, token_options
+from federation.cli.groups import Group
+from federation.cli.options import (
+    EXISTING,
+    OutputFile,
+    TokenChoice,
+    directory_option,
+    node_options,
+    pin_credential_option,
+    token_options,
+)
 from federation.party.certificates import read_certificate, read_request
 from federation.party.node_directory import NodeDirectory
 from federation.settings import MemberSettings
@@ -26,7 +36,7 @@ authority_node = node_options(open_authority, MemberSettings)
 _output = click.option("--output", type=OutputFile(), required=True, help="File to write it to, DER.")
 
 
-@click.group()
+@click.group(cls=Group)
 def authority() -> None:
     """Certify doctors, and take certificates back."""
 
@@ -38,8 +48,15 @@ def authority() -> None:
 @click.option("--certificate", "taken", type=EXISTING, help="From a ceremony: use the token's key, and make none.")
 @click.option("--successor", is_flag=True, help="Make the next generation of the key beside the older ones.")
 @token_options
+@pin_credential_option
 def init(
-    directory: NodeDirectory, identity: str, output: Path, taken: Path | None, successor: bool, token: TokenChoice
+    directory: NodeDirectory,
+    identity: str,
+    output: Path,
+    taken: Path | None,
+    successor: bool,
+    token: TokenChoice,
+    pin_credential: str | None,
 ) -> None:
     """Make an authority: its key in the token, and the certificate that the public cloud has to recognise."""
     if taken and successor:
@@ -47,6 +64,8 @@ def init(
     settings = token.settings(directory)
     made = read_certificate(taken) if taken else None
     pin = token.pin.provider(settings)
+    if pin_credential is not None:
+        settings = replace(settings, pin_file=None, pin_credential=pin_credential)
     certificate = found_authority(directory, identity, settings, pin, made, successor=successor)
     safefiles.replace(output, certificate.public_bytes(Encoding.DER))
     click.echo(f"{identity} is made; its certificate is {output}.")
@@ -69,9 +88,9 @@ def issue(opened: Opened, request: Path, doctor: str, person: str, profession: s
 
 @authority.command()
 @authority_node
-@click.argument("doctor")
+@click.argument("doctor", metavar="D:ID")
 def revoke(opened: Opened, doctor: str) -> None:
-    """Revoke all certificates of DOCTOR. It takes effect with the next list: `medunion authority crl`."""
+    """Revoke all certificates of a doctor. It takes effect with the next list: `medunion authority crl`."""
     with opened as node:
         serials = node.revoke(doctor)
     click.echo(f"Revoked of {doctor}: {', '.join(serials)}. Now issue a list and hand it to the public cloud.")
@@ -81,7 +100,7 @@ def revoke(opened: Opened, doctor: str) -> None:
 @authority_node
 @click.option("--output", type=OutputFile(), help="File to write it to, DER, to be carried by hand.")
 @click.option(
-    "--publish",
+    "--publish-to",
     "places",
     multiple=True,
     metavar="URL",
@@ -94,7 +113,7 @@ def crl(opened: Opened, output: Path | None, places: tuple[str, ...]) -> None:
     (`medunion public-cloud authority add --crl-url`).
     """
     if output is None and not places:
-        raise click.UsageError("Say where it goes: --output FILE, --publish URL, or both.")
+        raise click.UsageError("Say where it goes: --output FILE, --publish-to URL, or both.")
     for place in places:
         require_shelf(place)
     with opened as node:

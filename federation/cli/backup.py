@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 import safefiles
 from federation.backup.make import Reporter, make_backup, role_of
@@ -13,10 +12,10 @@ from federation.backup.manifest import ROLES, Manifest
 from federation.backup.restore import Destination, read_manifest, restore
 from federation.backup.series import Series
 from federation.backup.witness import Witness, heard
+from federation.cli.groups import Command
 from federation.cli.options import (
     EXISTING,
     TOKEN_URI_FILE,
-    OutputFile,
     PinChoice,
     TokenChoice,
     blobs_option,
@@ -24,10 +23,11 @@ from federation.cli.options import (
     directory_option,
     moment,
     node_options,
+    output_option,
     pin_options,
     token_options,
 )
-from federation.cli.transfers import transfers
+from federation.cli.transfers import standard_error, transfers
 from federation.clock import system_clock
 from federation.hospital.node import HospitalNode
 from federation.party.node_directory import NodeDirectory
@@ -37,16 +37,16 @@ from federation.settings import BlobSettings, DatabaseSettings, HospitalSettings
 _BACKUP = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @directory_option
-@click.option("--out", type=click.Path(path_type=Path), help="Directory to make, which is not there yet.")
+@click.option("--output", type=click.Path(path_type=Path), help="Directory to make, which is not there yet.")
 @click.option(
     "--into",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Directory in which one is made that is named by the node and the time, as a timer needs it.",
 )
 @click.option(
-    "--keep",
+    "--keep-newest",
     type=click.IntRange(min=1),
     metavar="N",
     help="With --into: remove this node's older ones there, when the new one is whole, until N are left.",
@@ -59,39 +59,34 @@ _BACKUP = click.Path(exists=True, file_okay=False, path_type=Path)
 @pin_options
 def backup(
     directory: NodeDirectory,
-    out: Path | None,
+    output: Path | None,
     into: Path | None,
-    keep: int | None,
+    keep_newest: int | None,
     copy_blobs: bool | None,
     pin: PinChoice,
 ) -> None:
     """Back up a public cloud or a hospital, while it serves: database, records, settings.
 
     No private key is in a backup: its manifest names those that are needed.
-
-    \b
-    Examples:
-      medunion backup --directory alpha --out /backups/alpha-2027-03-01
-      medunion backup --directory alpha --into /backups --keep 14
     """
-    if (out is None) == (into is None):
-        raise click.UsageError("Give either --out or --into.")
-    if keep is not None and into is None:
-        raise click.UsageError("--keep goes with --into.")
+    if (output is None) == (into is None):
+        raise click.UsageError("Give either --output or --into.")
+    if keep_newest is not None and into is None:
+        raise click.UsageError("--keep-newest goes with --into.")
     provider = pin.provider(token_settings_of(directory))
     series = None if into is None else Series(into.resolve(), directory.settings(role_of(directory).settings).identity)
-    target = series.next(system_clock()) if series is not None else Path(out or "").resolve()
+    target = series.next(system_clock()) if series is not None else Path(output or "").resolve()
     with _reporter() as reporter:
         manifest = make_backup(directory, provider, target, reporter, copy_blobs=copy_blobs)
     _show(manifest)
     click.echo(f"\n{target}\nKeep this digest apart from the backup:\n\n    {manifest.digest}\n")
-    if series is not None and keep is not None:
-        for gone in series.keep(keep):
+    if series is not None and keep_newest is not None:
+        for gone in series.keep(keep_newest):
             click.echo(f"{gone} is removed.")
 
 
-@click.command("restore")
-@click.argument("source", type=_BACKUP)
+@click.command("restore", cls=Command)
+@click.argument("source", type=_BACKUP, metavar="DIRECTORY")
 @directory_option
 @click.option("--digest", help="The digest that `medunion backup` showed: another is refused.")
 @click.option(
@@ -113,7 +108,7 @@ def restore_command(
     blobs: BlobSettings,
     token: TokenChoice,
 ) -> None:
-    """Put a node back from the backup in SOURCE into a new directory.
+    """Put a node back from the backup in DIRECTORY into a new directory.
 
     The token has its keys already: from the shares, or by its maker's means. Name it, or give the digest; other settings that are
     not given are the backup's. The old server must not serve any more.
@@ -131,14 +126,14 @@ def restore_command(
         click.echo(f"- {line}")
 
 
-@click.command()
+@click.command(cls=Command)
 @node_options(HospitalNode, HospitalSettings)
-@click.option("--out", required=True, type=OutputFile(), help="File to write.")
-def witness(opened: AbstractContextManager[HospitalNode], out: Path) -> None:
+@output_option("What to write.")
+def witness(opened: AbstractContextManager[HospitalNode], output: Path) -> None:
     """Write down what this hospital last heard of the public cloud, which is being restored: signed, nothing secret."""
     with opened as node:
-        safefiles.replace(out.resolve(), heard(node))
-    click.echo(f"{out} goes to the public cloud's operator, for `medunion restore --witness`.")
+        safefiles.replace(output.resolve(), heard(node))
+    click.echo(f"{output} goes to the public cloud's operator, for `medunion restore --witness`.")
 
 
 def _named_token(directory: NodeDirectory, token: TokenChoice) -> TokenSettings | None:
@@ -171,7 +166,7 @@ def _left_to_do(manifest: Manifest, has_other_identity: bool, witnessed: bool) -
 @contextmanager
 def _reporter() -> Iterator[Reporter]:
     """Tell steps as lines, and bytes as a bar where somebody looks."""
-    console, copied = Console(stderr=True), 0
+    console, copied = standard_error(), 0
 
     def say(sentence: str) -> None:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)

@@ -1,6 +1,6 @@
 """`medunion ceremony`: check, print, rehearse, hold and prove a key ceremony.
 
-Exit codes: 0 done, 1 refused or aborted, 2 bad file or usage, 3 token failure.
+Its exit codes are those of `exit_codes.py`.
 """
 
 import shlex
@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from federation.cli.ceremony_desks import AnswersDesk, TerminalDesk
+from federation.cli.groups import Command
 from federation.cli.options import EXISTING, OutputFile, PinChoice, pin_options
 from federation.clinical.text import printable
 from federation.party.node_directory import use_softhsm
@@ -35,7 +36,7 @@ from keystore.ceremony.verify import verify as verify_transcript
 from keystore.signatures import VerifyingKey
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=EXISTING)
 def validate(file: Path) -> None:
     """Check a ceremony's FILE, and show its digest to be compared by everybody who reviewed it."""
@@ -46,7 +47,7 @@ def validate(file: Path) -> None:
         click.echo(f"    {line}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=EXISTING)
 @click.option("--output", type=OutputFile(), help="Where to write it as a document, .pdf or .html.")
 def script(file: Path, output: Path | None) -> None:
@@ -58,16 +59,16 @@ def script(file: Path, output: Path | None) -> None:
         write_new(output, _drawn(blank_binder(plan), output))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=EXISTING)
-@click.option("--transcript", type=OutputFile(), help="Where to write the transcript; FILE.transcript if not given.")
+@click.option("--output", type=OutputFile(), help="Where to write the transcript; FILE.transcript if not given.")
 @click.option("--answers", type=EXISTING, help="Answers by step, in place of people: for CI only.")
 @click.option("--rehearsal", is_flag=True, help="Run the identical script on throw-away SoftHSM tokens.")
 @click.option("--resume", is_flag=True, help="Go on with, or undo, a ceremony that was interrupted.")
-def run(file: Path, transcript: Path | None, answers: Path | None, rehearsal: bool, resume: bool) -> None:
+def run(file: Path, output: Path | None, answers: Path | None, rehearsal: bool, resume: bool) -> None:
     """Hold the ceremony of FILE."""
     plan = read_plan(file)
-    path = transcript or file.with_name(file.name + (".rehearsal" if rehearsal else "") + ".transcript")
+    path = output or file.with_name(file.name + (".rehearsal" if rehearsal else "") + ".transcript")
     if rehearsal and resume:
         raise ResumeRefused("a rehearsal's tokens are thrown away: hold it again")
     if rehearsal:
@@ -95,7 +96,7 @@ def _saying_what_next(plan: Plan, file: Path, path: Path) -> Iterator[None]:
         kept = engine.state_path(path)
         if kept.exists():
             state = State.read(kept, plan.digest.hex())
-            words = ("medunion", "ceremony", "run", str(file), "--transcript", str(path), "--resume")
+            words = ("medunion", "ceremony", "run", str(file), "--output", str(path), "--resume")
             error.add_note(f"It stands at the step {state.step!r}; what happened is in {path}.")
             error.add_note(f"To go on, or to undo what was made: {shlex.join(words)}")
         elif path.exists():
@@ -133,7 +134,7 @@ def _throw_away() -> Iterator[Path]:
         yield Path(name)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("transcript", type=EXISTING)
 @click.option("--participant", "pins", multiple=True, metavar="NAME=KEY", help="A public key that you know; repeat.")
 @click.option("--previous", multiple=True, type=EXISTING, help="An earlier transcript of the chain; repeat.")
@@ -180,7 +181,7 @@ def pinned(text: str) -> tuple[str, str]:
     return name, key
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("transcript", type=EXISTING)
 @click.option("--output", type=OutputFile(), required=True, help="The document to write, .pdf or .html.")
 def render(transcript: Path, output: Path) -> None:
@@ -203,7 +204,7 @@ def _drawn(binder: Binder, output: Path) -> bytes:
     raise click.BadParameter("has to end with .pdf or .html", param_hint="--output")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--token", required=True, help="Your token, as an RFC 7512 URI.")
 @pin_options
 def participant(token: str, pin: PinChoice) -> None:

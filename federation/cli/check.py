@@ -7,11 +7,13 @@ import click
 
 from federation.check.findings import Finding, Verdict
 from federation.check.whole import check as check_node
+from federation.cli.exit_codes import ExitCode
+from federation.cli.groups import Command
 from federation.cli.options import PinChoice, directory_option, json_option, pin_options
 from federation.party.node_directory import NodeDirectory
 
 
-@click.command()
+@click.command(cls=Command)
 @directory_option
 @pin_options
 @json_option
@@ -33,7 +35,7 @@ def check(directory: NodeDirectory, pin: PinChoice, as_json: bool) -> None:
     else:
         click.echo(f"\n{wrong} wrong." if wrong else "\nNothing is wrong.")
     if wrong:
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(ExitCode.REFUSED)
 
 
 def _show(finding: Finding) -> None:

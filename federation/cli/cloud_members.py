@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import click
 
+from federation.cli.groups import Choice, Command
 from federation.cli.options import AddressParameter, IdentityParameter, json_option, moment, operator, reason_option
 from federation.cli.public_cloud import Opened, cloud_node
 from federation.clinical.text import counted
@@ -15,18 +16,12 @@ from keystore.identities import HospitalId
 _ROLES = "hospital", "doctor", "patient"
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
-@click.option("--role", "roles", type=click.Choice(_ROLES), multiple=True, help="These alone; repeat.")
+@click.option("--role", "roles", type=Choice(_ROLES), multiple=True, help="These alone; repeat.")
 @json_option
 def members(opened: Opened, roles: tuple[str, ...], as_json: bool) -> None:
-    """List who is registered, since when and until when, by which credential, and where a hospital is dialled.
-
-    \b
-    Examples:
-      medunion public-cloud members --directory cloud --role hospital
-      medunion public-cloud members --directory cloud --json | jq -r '.[].identity'
-    """
+    """List who is registered, since when and until when, by which credential, and where a hospital is dialled."""
     with opened as node:
         now = node.cloud.clock()
         found = [
@@ -51,17 +46,11 @@ def _member_line(it: Mapping[str, object]) -> str:
     return f"{it['identity']}  from {it['not_before']} until {it['not_after']}  serial {it['serial']}{at}{over}"
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
 @json_option
 def tickets(opened: Opened, as_json: bool) -> None:
-    """List the tickets that are good: for whom, until when, and who asked for them. The tickets themselves are kept nowhere.
-
-    \b
-    Examples:
-      medunion public-cloud tickets --directory cloud
-      medunion public-cloud tickets --directory cloud --json
-    """
+    """List the tickets that are good: for whom, until when, and who asked for them. The tickets themselves are kept nowhere."""
     with opened as node:
         found = [
             {
@@ -81,17 +70,11 @@ def tickets(opened: Opened, as_json: bool) -> None:
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
 @json_option
 def addresses(opened: Opened, as_json: bool) -> None:
-    """List where everybody is dialled: this cloud, as the trust bundle says, and each hospital, as it told.
-
-    \b
-    Examples:
-      medunion public-cloud addresses --directory cloud
-      medunion public-cloud addresses --directory cloud --json
-    """
+    """List where everybody is dialled: this cloud, as the trust bundle says, and each hospital, as it told."""
     with opened as node:
         content, settings = node.trust().content, node.settings
         found = [
@@ -114,7 +97,7 @@ def _address_line(it: Mapping[str, object]) -> str:
     return f"{it['identity']}  {it['address']}  for {it['for']}{listens}"
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
 @click.option("--address", type=AddressParameter(), help="host:port where everybody dials this cloud from now on.")
 @click.option("--peer-address", type=AddressParameter(), help="host:port where hospitals dial it by mutual TLS.")
@@ -124,11 +107,6 @@ def move(opened: Opened, address: str | None, peer_address: str | None, reason: 
 
     Serve at both addresses until all have: a member learns of the new one at the old one. Where a cloud listens is in its
     medunion.toml.
-
-    \b
-    Examples:
-      medunion public-cloud move --directory cloud --address new.example:7001 --reason "the machine is replaced"
-      medunion public-cloud addresses --directory cloud
     """
     if address is None and peer_address is None:
         raise click.UsageError("Give --address, --peer-address, or both.")
@@ -149,7 +127,7 @@ def move(opened: Opened, address: str | None, peer_address: str | None, reason: 
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
 @click.argument("hospital", type=IdentityParameter("hospital"), metavar="H:ID")
 @click.option("--confirm", type=click.IntRange(min=0), metavar="N", help="Remove it, if it has N rows in the index.")
@@ -159,11 +137,6 @@ def remove_member(opened: Opened, hospital: str, confirm: int | None, reason: st
 
     Without --confirm it is only said what would go. What was cut off goes on when it is typed again. Whoever shall be a member
     again needs a ticket.
-
-    \b
-    Examples:
-      medunion public-cloud remove-member --directory cloud H:gone --reason "closed in March"
-      medunion public-cloud remove-member --directory cloud H:gone --reason "closed in March" --confirm 4711
     """
     hospital_id = HospitalId(hospital)
     with opened as node:

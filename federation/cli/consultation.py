@@ -12,6 +12,7 @@ import click
 import safefiles
 from federation.cli import terminal
 from federation.cli.biosignals import save_biosignal
+from federation.cli.exit_codes import ExitCode
 from federation.cli.fetched_records import ToChart, fetched, require_empty, show_record
 from federation.cli.terminal import say
 from federation.clinical.errors import ClinicalError
@@ -307,7 +308,7 @@ class Desk:
                 room = None if self.plan.code_per_patient or room.is_worn else room
         say("\nNobody else is waited for.")
         if failed:
-            raise click.exceptions.Exit(1)
+            raise click.exceptions.Exit(ExitCode.REFUSED)
 
     def _saw(self, visit: Visit) -> bool:
         """Return whether a visit went well. Raises what goes wrong before anybody came, Abort for no next patient."""

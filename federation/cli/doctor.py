@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli import terminal
 from federation.cli.consultation import Desk, Plan
+from federation.cli.exit_codes import ExitCode
+from federation.cli.groups import Choice, Command, Group
 from federation.cli.options import (
     EXISTING,
     TOKEN_URI_FILE,
@@ -19,9 +21,12 @@ from federation.cli.options import (
     PinChoice,
     TokenChoice,
     directory_option,
+    json_option,
     moment,
     node_options,
+    output_option,
     pin_options,
+    show_json,
     token_options,
     write_pin_unless_there,
 )
@@ -56,10 +61,10 @@ doctor_client = node_options(open_doctor, DoctorSettings)
 rotate = rotate_group(doctor_client, doctor_rotation, PURPOSES, FORGETTABLE)
 
 
-@click.command()
+@click.command(cls=Command)
 @directory_option
 @click.option("--trust", type=EXISTING, required=True, help="The federation's trust bundle.")
-@click.option("--id", "--identity", "identity", required=True, help="Who you are: D:name.")
+@click.option("--identity", required=True, help="Who you are: D:name.")
 @token_options
 def init(directory: NodeDirectory, trust: Path, identity: str, token: TokenChoice) -> None:
     """Make your keys, in the token that you name or else in a software token of its own, and a certificate request."""
@@ -73,7 +78,7 @@ def init(directory: NodeDirectory, trust: Path, identity: str, token: TokenChoic
     say(f"  medunion doctor register --directory {directory.path} --certificate FILE")
 
 
-@click.command()
+@click.command(cls=Command)
 @doctor_client
 @click.option("--certificate", type=EXISTING, required=True, help="Your certificate, DER or PEM.")
 def register(opened: Opened, certificate: Path) -> None:
@@ -93,7 +98,7 @@ def register(opened: Opened, certificate: Path) -> None:
     say(f"{party.identity} is registered.")
 
 
-@click.command()
+@click.command(cls=Command)
 @directory_option
 @pin_options
 def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
@@ -105,12 +110,12 @@ def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
     say(f"  medunion doctor register --directory {directory.path} --certificate FILE")
 
 
-@click.command()
+@click.command(cls=Command)
 @directory_option
 @click.option("--hospital", "hospital_id", required=True, help="Your hospital: H:name.")
 @click.option("--address", required=True, help="Where your hospital is dialled: host:port.")
 @click.option("--department", help="Department class under which the encounter is kept, such as cardiology.")
-@click.option("--fetch", type=click.Choice(["all", "none"]), default="all", show_default=True, help="Records to fetch.")
+@click.option("--fetch", type=Choice(["all", "none"]), default="all", show_default=True, help="Records to fetch.")
 @click.option("--conclusion", help="Your conclusion; asked for when it is not given.")
 @click.option("--conclusion-file", type=EXISTING, help="File with your conclusion.")
 @click.option("--amend", "amendment", help="With a given conclusion: then sign this in its place. For scripts.")
@@ -127,7 +132,9 @@ def certificate_request(directory: NodeDirectory, pin: PinChoice) -> None:
 @click.option(
     "--code-per-patient", is_flag=True, help="With --until: another code, and another room, for each patient."
 )
-@click.option("--receipt-seconds", type=terminal.Amount(min=0, max=3600), default=60, help="Seconds for the receipt.")
+@click.option(
+    "--receipt-timeout", type=terminal.Amount(min=0, max=3600), default=60, help="How long to wait for the receipt."
+)
 @click.option("--trace", type=OutputFile(), help="Write a line for every message there.")
 @click.option(
     "--fetch-at-most",
@@ -155,7 +162,7 @@ def consult(
     patience: float,
     until: datetime | None,
     code_per_patient: bool,
-    receipt_seconds: float,
+    receipt_timeout: float,
     trace: Path | None,
     most_megabytes: float,
     dial_only: tuple[str, ...],
@@ -183,7 +190,7 @@ def consult(
         code_file=code_file,
         save=save,
         patience_seconds=patience * 60,
-        receipt_seconds=receipt_seconds,
+        receipt_seconds=receipt_timeout,
         most_fetched_bytes=round(most_megabytes * 1_000_000),
         until=None if until is None else time.monotonic() + _seconds_until(until),
         code_per_patient=code_per_patient,
@@ -194,20 +201,28 @@ def consult(
         Desk(opened.client, opened.member.doctor_id, plan).run()
 
 
-@click.command()
+@click.command(cls=Command)
 @directory_option
 @click.option("--hospital", "hospital_id", required=True, help="Your hospital: H:name.")
 @click.option("--address", required=True, help="Where your hospital is dialled: host:port.")
 @terminal.dial_only_option
 @pin_options
-def duty(directory: NodeDirectory, hospital_id: str, address: str, dial_only: tuple[str, ...], pin: PinChoice) -> None:
+@json_option
+def duty(
+    directory: NodeDirectory, hospital_id: str, address: str, dial_only: tuple[str, ...], pin: PinChoice, as_json: bool
+) -> None:
     """Ask your hospital where it says that you are on duty now; without it no room opens and nothing is kept."""
     with _opened(directory, pin, None, dial_only) as opened:
         stated = opened.client.duty(HospitalId(hospital_id), address)
-    say(f"{duty_words(stated)}.")
+    if as_json:
+        until = moment(stated.validity.not_after)
+        classes = list(stated.department_classes)
+        show_json({"hospital": stated.hospital_id, "departments": classes, "until": until})
+    else:
+        say(f"{duty_words(stated)}.")
 
 
-@click.command()
+@click.command(cls=Command)
 @directory_option
 @terminal.dial_only_option
 @pin_options
@@ -229,10 +244,10 @@ def deposit(directory: NodeDirectory, dial_only: tuple[str, ...], pin: PinChoice
     if not waiting:
         say("No encounter waits.")
     if refused:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(ExitCode.REFUSED)
 
 
-@click.group()
+@click.group(cls=Group)
 def evidence() -> None:
     """What you could show a judge."""
 
@@ -240,11 +255,11 @@ def evidence() -> None:
 @evidence.command("export")
 @doctor_client
 @terminal.only_option
-@click.argument("target", type=OutputFile())
-def export(opened: Opened, numbers: tuple[int, ...], target: Path) -> None:
-    """Write every signature that you hold, and what it covers, to the file TARGET, unencrypted: for a judge."""
+@output_option("The file for the judge.")
+def export(opened: Opened, numbers: tuple[int, ...], output: Path) -> None:
+    """Write every signature that you hold, and what it covers, unencrypted: for a judge."""
     with opened as node:
-        terminal.export_evidence(node.client.book, target, numbers)
+        terminal.export_evidence(node.client.book, output, numbers)
 
 
 def read_certificate(path: Path) -> bytes:

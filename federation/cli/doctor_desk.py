@@ -4,6 +4,7 @@ import click
 
 from federation.cli import terminal
 from federation.cli.doctor_options import ClientChoice, client_options
+from federation.cli.groups import Command
 from federation.cli.options import IdentityParameter
 from federation.cli.page_options import PageChoice, page_options, pages_extra
 from federation.cli.terminal import say
@@ -14,7 +15,7 @@ from federation.person.records import MOST_FETCHED_BYTES
 from keystore.identities import HospitalId
 
 
-@click.command()
+@click.command(cls=Command)
 @client_options
 @click.option("--hospital", required=True, type=IdentityParameter("hospital"), help="Your hospital: H:name.")
 @click.option("--address", required=True, help="Where your hospital is dialled: host:port.")

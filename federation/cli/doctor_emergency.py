@@ -14,7 +14,16 @@ import safefiles
 from federation.cli import terminal
 from federation.cli.doctor_options import ClientChoice, client_options
 from federation.cli.fetched_records import require_empty, show_directly, show_fetched
-from federation.cli.options import EXISTING, IdentityParameter, OutputFile, gather_options
+from federation.cli.groups import Group
+from federation.cli.options import (
+    EXISTING,
+    IdentityParameter,
+    gather_options,
+    json_option,
+    moment,
+    output_option,
+    show_json,
+)
 from federation.cli.terminal import say, yes_option
 from federation.cli.text_file import read_text
 from federation.clinical.text import counted, printable
@@ -38,7 +47,7 @@ MARK = "emergency-"
 NOTICE = "READ-IN-AN-EMERGENCY.txt"
 
 
-@click.group()
+@click.group(cls=Group)
 def emergency() -> None:
     """Read a patient's records without consent, when waiting for it would do harm.
 
@@ -48,7 +57,7 @@ def emergency() -> None:
 
 
 _DECLARATION = (
-    click.option("--on-duty-at", "duty_at", required=True, type=IdentityParameter("hospital"), help="Your hospital."),
+    click.option("--hospital", "duty_at", required=True, type=IdentityParameter("hospital"), help="Your hospital."),
     click.option("--address", required=True, help="Where your hospital is dialled: host:port."),
     click.option(
         "--patient", "patient_id", help="Whose records: P:name; asked for, typed or from a card, if left out."
@@ -57,7 +66,8 @@ _DECLARATION = (
     click.option("--note", help="What you saw, in your words; it stays here, sealed, and its digest goes out."),
     click.option("--note-file", type=EXISTING, help="File with the note instead."),
     click.option(
-        "--hospital",
+        "--records-of",
+        "hospital",
         type=IdentityParameter("hospital", ANY),
         default=ANY,
         show_default=True,
@@ -85,7 +95,7 @@ READING = (
         "directly",
         type=(IdentityParameter("hospital"), IdentityParameter("address")),
         multiple=True,
-        metavar="HOSPITAL HOST:PORT",
+        metavar="H:ID HOST:PORT",
         help="Ask this hospital itself where the public cloud does not answer; may be repeated.",
     ),
     click.option(
@@ -111,8 +121,7 @@ def reading_options(command: F) -> F:
 @client_options
 @declaration_options
 @click.option(
-    "--second",
-    "second_directory",
+    "--second-directory",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="Directory of the second clinician's client, who signs here, too.",
 )
@@ -157,9 +166,7 @@ def read(
     required=True,
     help="The second clinician, D:name, who signs by `emergency second`.",
 )
-@click.option(
-    "--out", required=True, type=OutputFile(), help="The file for the second clinician; it names the patient."
-)
+@output_option("The file for the second clinician; it names the patient.")
 @yes_option
 def declare(
     client: ClientChoice,
@@ -167,18 +174,18 @@ def declare(
     address: str,
     declaration: Callable[[DoctorId | None], Declaration],
     second_doctor_id: str,
-    out: Path,
+    output: Path,
     yes: bool,
 ) -> None:
     """Declare an emergency that a second clinician signs at another machine."""
     terminal.require_answer(yes)
     with client.opened() as opened:
         declared = _declare(opened, declaration(DoctorId(second_doctor_id)), HospitalId(duty_at), address, yes=yes)
-    safefiles.replace(out, declared.to_bytes())
+    safefiles.replace(output, declared.to_bytes())
     say(
-        f"{out} is for {second_doctor_id}, who signs it by `medunion doctor emergency second {out.name}`; bring it back"
+        f"{output} is for {second_doctor_id}, who signs it by `medunion doctor emergency second {output.name}`; bring it back"
     )
-    say(f"then, and read by `medunion doctor emergency open {out.name}` until {until_words(declared)}.")
+    say(f"then, and read by `medunion doctor emergency open {output.name}` until {until_words(declared)}.")
 
 
 @emergency.command()
@@ -216,14 +223,32 @@ def open_command(
 
 @emergency.command("list")
 @client_options
-def list_command(client: ClientChoice) -> None:
+@json_option
+def list_command(client: ClientChoice, as_json: bool) -> None:
     """List the emergencies that you declared, with your notes: an officer may ask for them."""
     with client.opened() as opened:
         kept = opened.client.emergencies.kept()
+    if as_json:
+        show_json([_fields(declared, note) for declared, note in kept])
+        return
     if not kept:
         say("You declared no emergency.")
     for declared, note in kept:
         say(f"{local_time(declared.statement.not_before)}  {declared_words(declared)}\n    {printable(note, 4_000)}")
+
+
+def _fields(declared: Declared, note: str) -> dict[str, object]:
+    said = declared.statement
+    return {
+        "doctor": said.doctor_id,
+        "second": said.second_doctor_id if said.HasField("second_doctor_id") else None,
+        "patient": said.patient_id,
+        "reason": said.reason_code,
+        "for": said.hospital,
+        "declared": moment(said.not_before),
+        "until": moment(said.not_after),
+        "note": note,
+    }
 
 
 def _declaration(

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 from cryptography import x509
 
+from federation.cli.exit_codes import ExitCode
+from federation.cli.groups import Group
 from federation.cli.options import json_option
 from federation.clinical.text import counted, without_control
 from federation.errors import FederationError
@@ -21,7 +23,7 @@ from keystore.pem import read_certificates
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def evidence() -> None:
     """Judge what somebody shows as evidence, by the trust bundle alone."""
 
@@ -61,7 +63,7 @@ def verify(file: Path, trust: Path, authorities: tuple[Path, ...], as_json: bool
                 click.echo(without_control(line))
         click.echo(_sum(judgements))
     if not judgements or not all(it.holds for it in judgements):
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(ExitCode.REFUSED)
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import click
 
+from federation.cli.groups import Command
 from federation.clinical.text import counted, printable
 from federation.errors import FederationError
 from federation.protocol.access import BEGUN, AccessEvent
@@ -59,7 +60,7 @@ VOCABULARIES = (
 _WORDS = {row.name: row for row in OUTCOMES}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", required=False)
 @click.option("--list", "is_list", is_flag=True, help="List every reason and outcome of an access.")
 @click.option(
@@ -67,13 +68,19 @@ _WORDS = {row.name: row for row in OUTCOMES}
     type=click.File("rb"),
     help="Explain entries as the `log` commands show them, one a line; - is standard input.",
 )
-def explain(name: str | None, is_list: bool, entry: BinaryIO | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="With --list: write JSON, for programs.")
+def explain(name: str | None, is_list: bool, entry: BinaryIO | None, as_json: bool) -> None:
     """Say what a refusal means: who refuses, what the rule is, what to do about it.
 
     NAME is a reason, such as GRANT_EXPIRED, or an outcome that a client was told, such as duty-over.
     """
     if sum((name is not None, is_list, entry is not None)) != 1:
         raise click.UsageError("give a reason or an outcome, or --list, or --entry FILE")
+    if as_json and not is_list:
+        raise click.UsageError("--json goes with --list")
+    if as_json:
+        click.echo(json.dumps([{"reason": rule.reason, "means": rule.error.in_words} for rule in RULES], indent=2))
+        return
     if is_list:
         lines = _all()
     elif entry is not None:

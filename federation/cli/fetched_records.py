@@ -11,6 +11,7 @@ import click
 
 import safefiles
 from federation.cli import terminal
+from federation.cli.exit_codes import ExitCode
 from federation.cli.terminal import say
 from federation.clinical.chart import Source, chart_of, text_of
 from federation.clinical.errors import ClinicalError
@@ -152,7 +153,7 @@ def _require_all(missing: Missing) -> None:
     for hospital_id, fault in missing.items():
         say(f"\nRECORDS AT {hospital_id} ARE MISSING. {plain(fault)}")
     if missing:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(ExitCode.REFUSED)
 
 
 def require_empty(save: Path, option: str) -> None:

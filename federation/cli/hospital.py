@@ -2,36 +2,34 @@
 
 import asyncio
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import click
 import segno
 
+from federation.cli.groups import Command
 from federation.cli.options import (
     EXISTING,
     F,
-    TokenChoice,
     ask_ticket,
-    blobs_option,
-    database_options,
-    directory_option,
     gather_options,
-    keys_in_token_option,
+    json_option,
     moment,
     node_options,
-    tell_unfinished,
-    token_options,
+    show_json,
+    ticket_option,
 )
 from federation.cli.rotation import pace_option, rotate_group, told
 from federation.cli.server_log import ServerLog, log_commands
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.clock import system_clock
-from federation.hospital.node import HospitalNode, init_hospital
+from federation.hospital.node import HospitalNode
 from federation.hospital.outbox import publish_again as walk_again
 from federation.party.certificates import read_crl
-from federation.party.node_directory import NodeDirectory, read_trust, require_digest
+from federation.party.node_directory import read_trust, require_digest
 from federation.party.reencryption import Pace, walked
 from federation.party.registration import parse_ticket, ticket_text
 from federation.party.signed_heads import SignedHeads
@@ -39,9 +37,8 @@ from federation.processes.hospital import serve
 from federation.processes.worker import WorkerSlot
 from federation.protocol.bundle import TrustedBundle
 from federation.rotation.hospital import FORGETTABLE, PURPOSES, hospital_rotation
-from federation.settings import BlobSettings, DatabaseSettings, HospitalSettings, TokenSettings
+from federation.settings import HospitalSettings, TokenSettings
 from hsm import PinProvider
-from keystore.party import HospitalKeys
 
 Opened = AbstractContextManager[HospitalNode]
 hospital_node = node_options(HospitalNode, HospitalSettings)
@@ -83,8 +80,8 @@ _HOSPITAL = (
     click.option("--identity", required=True, help="The hospital's id, H:name."),
     click.option("--trust", type=EXISTING, required=True, help="The federation's trust.json."),
     click.option(
-        "--trust-digest",
-        metavar="HEX",
+        "--digest",
+        "trust_digest",
         help="Digest of trust.json, that its giver told by another way; spaces don't matter.",
     ),
     click.option("--listen", required=True, help="host:port to listen at; port 0 lets the system choose."),
@@ -105,58 +102,25 @@ def _log_of(node: HospitalNode) -> ServerLog:
 log, log_archive, log_heads, log_settle, log_anew, accesses = log_commands(
     hospital_node,
     _log_of,
-    """Show who was given, or refused, what: one entry a line, as JSON.
-
-    \b
-    Examples:
-      medunion hospital log --directory alpha --since 2027-03-01T07:00 --patient P:johnnie
-      medunion hospital log --directory alpha --reason REJECTED --reason GRANT_EXPIRED --follow
-      medunion hospital log --directory alpha --request-id 0123456789abcdef | medunion explain --entry -
-    """,
+    """Show who was given, or refused, what: one entry a line, as JSON.""",
 )
 
 
-@click.command()
-@directory_option
-@hospital_options
-@keys_in_token_option
-@database_options
-@blobs_option
-@token_options
-def init(
-    directory: NodeDirectory,
-    plan: HospitalPlan,
-    keys_in_token: bool,
-    database: DatabaseSettings,
-    blobs: BlobSettings,
-    token: TokenChoice,
-) -> None:
-    """Make a hospital's keys in its token, its store and its settings; `medunion init` leads through more."""
-    bundle = plan.bundle()
-    settings = replace(plan.settings(token.settings(directory), bundle), database=database, blobs=blobs)
-    tell_unfinished(directory)
-    keys_in = HospitalKeys if keys_in_token else None
-    init_hospital(directory, settings, bundle, token.pin.provider(settings.token), keys_in)
-    click.echo(
-        f"{plan.identity} is made in {directory.path}. Next: register it with the ticket of the cloud's operator."
-    )
-
-
-@click.command()
+@click.command(cls=Command)
 @hospital_node
-@click.option("--ticket", help="The ticket of the public cloud's operator; it is asked for if it is left out.")
+@ticket_option
 @click.option(
     "--licence", type=EXISTING, required=True, help="The hospital's licence; its digest goes into the credential."
 )
-def register(opened: Opened, ticket: str | None, licence: Path) -> None:
+def register(opened: Opened, ticket_file: TextIO | None, licence: Path) -> None:
     """Register with the public cloud, and have the TLS identity certified. What failed half-way goes on here."""
     with opened as node:
-        text = "" if node.member.is_registered else ask_ticket(ticket)
+        text = "" if node.member.is_registered else ask_ticket(ticket_file)
         node.register(licence.read_bytes(), parse_ticket(text) if text else b"")
         click.echo(f"{node.settings.identity} is registered.")
 
 
-@click.command("serve")
+@click.command("serve", cls=Command)
 @serve_options
 def serve_command(serving: Serving) -> None:
     """Serve doctors and patients until SIGTERM or SIGINT; at SIGUSR2 a successor takes over."""
@@ -179,7 +143,7 @@ def serve_command(serving: Serving) -> None:
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @click.argument("patient_id", metavar="P:ID")
 @click.option("--qr/--no-qr", default=True, help="Show the ticket as QR code too.")
@@ -193,7 +157,7 @@ def ticket(opened: Opened, patient_id: str, qr: bool) -> None:
         segno.make(text, micro=False).terminal(compact=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @click.argument("file", type=EXISTING)
 def crl(opened: Opened, file: Path) -> None:
@@ -203,19 +167,27 @@ def crl(opened: Opened, file: Path) -> None:
     click.echo(f"List {number} of {authority_id} is taken; servers here have it within ten minutes, or started anew.")
 
 
-@click.command()
+@click.command(cls=Command)
 @hospital_node
 @click.option("--publish", is_flag=True, help="Attempt what is due now.")
-def outbox(opened: Opened, publish: bool) -> None:
+@json_option
+def outbox(opened: Opened, publish: bool, as_json: bool) -> None:
     """Count the records that the public cloud's index does not know yet."""
     with opened as node:
+        published = 0
         if publish:
             node.cloud.refresh(node.member)
-            click.echo(f"{node.outbox.publish_due()} published.")
-        click.echo(f"{node.stores.outbox.size()} waiting.")
+            published = node.outbox.publish_due()
+        waiting = node.stores.outbox.size()
+    if as_json:
+        show_json({"published": published, "waiting": waiting})
+        return
+    if publish:
+        click.echo(f"{published} published.")
+    click.echo(f"{waiting} waiting.")
 
 
-@click.command()
+@click.command(cls=Command)
 @pace_option
 @hospital_node
 def publish_again(opened: Opened, per_second: float) -> None:

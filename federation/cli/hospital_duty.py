@@ -13,6 +13,8 @@ from pathlib import Path
 
 import click
 
+from federation.cli.exit_codes import ExitCode
+from federation.cli.groups import Group
 from federation.cli.hospital import Opened, hospital_node
 from federation.cli.options import EXISTING, json_option, named_bytes, operator
 from federation.cli.text_file import WINDOWS_1252, csv_rows, read_text
@@ -40,7 +42,7 @@ USUAL = timedelta(hours=12)
 NEXT = timedelta(hours=24)
 
 
-@click.group()
+@click.group(cls=Group)
 def duty() -> None:
     """Say who is on duty here: a doctor who isn't gets no room, and deposits nothing.
 
@@ -130,7 +132,7 @@ def end(opened: Opened, which: str, everything: bool) -> None:
         by = operator()
         left = [shift for shift in shifts if not _ended(node, shift, by)]
     if left:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(ExitCode.REFUSED)
 
 
 def _to_end(node: HospitalNode, which: str, *, everything: bool) -> Sequence[StoredShift]:
@@ -194,7 +196,7 @@ class Line:
 @duty.command("import")
 @hospital_node
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@click.argument("roster", type=EXISTING, metavar="ROSTER.csv")
+@click.argument("roster", type=EXISTING, metavar="FILE")
 def import_roster(opened: Opened, dry_run: bool, roster: Path) -> None:
     """Put the shifts of a CSV file on the roster, with the columns doctor,departments,from,until.
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
+from federation.cli.groups import Group
 from federation.cli.hospital import Opened, hospital_node
-from federation.cli.options import EXISTING, json_option, moment, named_bytes, operator
+from federation.cli.options import EXISTING, json_option, moment, named_bytes, operator, show_json
 from federation.cli.text_file import read_text
 from federation.clinical.text import counted, printable
 from federation.hospital.emergencies import (
@@ -18,6 +19,7 @@ from federation.hospital.emergencies import (
 from federation.hospital.emergencies import (
     emergencies as kept_emergencies,
 )
+from federation.hospital.node import HospitalNode
 from federation.protocol.access import AccessEvent
 from federation.protocol.consent import peek_duty
 from federation.protocol.time import Instant
@@ -32,7 +34,7 @@ def _named(_: click.Context, __: click.Parameter, text: str) -> bytes:
 id_argument = click.argument("emergency_digest", metavar="ID", callback=_named)
 
 
-@click.group()
+@click.group(cls=Group)
 def emergencies() -> None:
     """Review the emergencies in which doctors read records here without their patients' consent.
 
@@ -62,10 +64,14 @@ def list_command(opened: Opened, unreviewed: bool, as_json: bool) -> None:
 @emergencies.command()
 @hospital_node
 @id_argument
-def show(opened: Opened, emergency_digest: bytes) -> None:
+@json_option
+def show(opened: Opened, emergency_digest: bytes, as_json: bool) -> None:
     """Show an emergency: who declared and who seconded it, from where, and what the log says was asked for."""
     with opened as node:
         kept, now = emergency(node.hospital, emergency_digest), node.clock()
+        if as_json:
+            show_json(_fields(kept, now) | _details(node, kept))
+            return
         click.echo(f"{_words(kept)}  {_state(kept, now)}")
         said, duty = kept.statement, peek_duty(kept.declared.duty)
         where = ", ".join(duty.department_classes) or "no department"
@@ -127,6 +133,24 @@ def _state(kept: KeptEmergency, now: Instant) -> str:
     if kept.finding is not None:
         return "justified" if kept.finding.statement.justified else "NOT JUSTIFIED"
     return "OVERDUE" if now >= kept.is_overdue_after else "open"
+
+
+def _details(node: HospitalNode, kept: KeptEmergency) -> dict[str, object]:
+    said, duty = kept.statement, peek_duty(kept.declared.duty)
+    accesses = [(entry.at, entry.event) for entry in accesses_in(node.hospital, kept)]
+    return {
+        "until": moment(said.not_after),
+        "for": said.hospital,
+        "on_duty_at": duty.hospital_id,
+        "departments": list(duty.department_classes),
+        "note_digest": said.note_digest.hex(),
+        "requests": [
+            {"at": moment(at), "kind": it.kind, "scope": it.scope, "reason": it.reason, "detail": it.detail}
+            for at, it in accesses
+            if isinstance(it, AccessEvent)
+        ],
+        "finding": None if kept.finding is None else kept.finding.note,
+    }
 
 
 def _fields(kept: KeptEmergency, now: Instant) -> dict[str, object]:

@@ -6,8 +6,10 @@ from pathlib import Path
 import click
 
 import safefiles
+from federation.cli.exit_codes import ExitCode
+from federation.cli.groups import Choice, Group
 from federation.cli.hospital import Opened, hospital_node
-from federation.cli.options import OutputFile, moment, named_bytes, operator
+from federation.cli.options import json_option, moment, named_bytes, operator, output_option, show_json
 from federation.errors import FederationError
 from federation.hospital.guardians import (
     KeptGuardianship,
@@ -20,6 +22,7 @@ from federation.hospital.guardians import (
 from federation.hospital.node import HospitalNode
 from federation.protocol.consent import Ward
 from federation.protocol.statements import POWER_NAMES, peek_statement
+from federation.protocol.time import Instant
 from federation.v1.statement_pb2 import Credential, KeyStatement
 from federation.words import sentence
 from keystore.identities import PatientId
@@ -33,15 +36,10 @@ def _identified(_: click.Context, __: click.Parameter, text: str) -> bytes:
 
 
 id_argument = click.argument("guardianship_id", metavar="ID", callback=_identified)
-output_option = click.option(
-    "--output",
-    required=True,
-    type=OutputFile(),
-    help="The file for the guardian, whose client imports it; it holds no secret, and names both.",
-)
+handed = output_option("The file for the guardian, whose client imports it; it holds no secret, and names both.")
 
 
-@click.group()
+@click.group(cls=Group)
 def guardian() -> None:
     """State who stands for a patient that can't sign: a child's parent, a court's guardian.
 
@@ -66,10 +64,10 @@ def guardian() -> None:
     "--power",
     "powers",
     multiple=True,
-    type=click.Choice(list(_POWERS)),
+    type=Choice(list(_POWERS)),
     help="What the guardian may do; again for more, and by default all of it.",
 )
-@output_option
+@handed
 def state(
     opened: Opened,
     patient_id: str,
@@ -93,7 +91,7 @@ def state(
 @guardian.command()
 @hospital_node
 @id_argument
-@output_option
+@handed
 def restate(opened: Opened, guardianship_id: bytes, output: Path) -> None:
     """Sign a guardianship anew, as it was: each ends with the credential of this hospital that it was signed under."""
     with opened as node:
@@ -105,13 +103,17 @@ def restate(opened: Opened, guardianship_id: bytes, output: Path) -> None:
 @guardian.command("list")
 @hospital_node
 @click.option("--all", "everything", is_flag=True, help="Those that are over or were ended, too.")
-def list_guardianships(opened: Opened, everything: bool) -> None:
+@json_option
+def list_guardianships(opened: Opened, everything: bool, as_json: bool) -> None:
     """List the guardianships that stand, and which of them are to be stated anew."""
     with opened as node:
         now, serial = node.clock(), _serial(node)
-        for kept in guardianships(node.hospital):
-            stands = kept.state(now)
-            if everything or stands == "stands":
+        found = [kept for kept in guardianships(node.hospital) if everything or kept.state(now) == "stands"]
+        if as_json:
+            show_json([_fields(kept, now, serial) for kept in found])
+        else:
+            for kept in found:
+                stands = kept.state(now)
                 marks = "  STATE ANEW" if stands == "stands" and kept.statement.hospital_serial != serial else ""
                 untold = "  HERE ALONE" if stands == "ended" and kept.row.told_at is None else ""
                 click.echo(f"{_words(kept)}  {stands}{marks}{untold}")
@@ -143,7 +145,7 @@ def _tell(node: HospitalNode, kept: KeptGuardianship, said: str) -> None:
             f" told: {sentence(error)} Give the same command again.",
             err=True,
         )
-        raise click.exceptions.Exit(1) from error
+        raise click.exceptions.Exit(ExitCode.REFUSED) from error
     node.stores.guardianships.told(kept.row.guardianship_id, at=node.clock())
 
 
@@ -160,6 +162,22 @@ def _tell_written(output: Path, kept: KeptGuardianship) -> None:
 def _serial(node: HospitalNode) -> bytes:
     credential = peek_statement(KeyStatement, node.member.key_statement).credential
     return Credential.FromString(credential).serial
+
+
+def _fields(kept: KeptGuardianship, now: Instant, serial: bytes) -> dict[str, object]:
+    said, state = kept.statement, kept.state(now)
+    return {
+        "id": said.guardianship_id.hex(),
+        "guardian": said.deputy_id,
+        "ward": said.patient_id,
+        "basis": said.basis,
+        "officer": said.officer,
+        "until": moment(kept.row.not_after),
+        "powers": [POWER_NAMES[power] for power in said.powers],
+        "state": state,
+        "state_anew": state == "stands" and said.hospital_serial != serial,
+        "told_everywhere": kept.row.told_at is not None,
+    }
 
 
 def _words(kept: KeptGuardianship) -> str:

@@ -13,10 +13,12 @@ from typing import Any
 import click
 from rich.console import Console
 
+from federation.cli.exit_codes import ExitCode
+from federation.cli.groups import Command
 from federation.cli.hospital import Opened, hospital_node
 from federation.cli.options import EXISTING
 from federation.cli.text_file import WINDOWS_1252, csv_rows, read_text
-from federation.cli.transfers import transfers
+from federation.cli.transfers import standard_error, transfers
 from federation.clinical.errors import ClinicalError, FhirInvalid
 from federation.clinical.summary import BundleSummary
 from federation.clinical.text import counted
@@ -49,14 +51,8 @@ class Found:
     encoding: str = "utf-8"
 
 
-def from_paths(
-    patient_id: str | None, department_id: str | None, paths: Sequence[Path], attachments: tuple[Path, ...]
-) -> Found:
-    """Find the records in folders and among files. Raises UsageError, FieldInvalid, OSError."""
-    if not patient_id or not department_id or not paths:
-        raise click.UsageError("--patient, --department and at least one FILE or DIR are needed, or --manifest")
-    if attachments and (len(paths) > 1 or paths[0].is_dir()):
-        raise click.UsageError("--attach goes with exactly one FILE")
+def from_paths(patient_id: str, department_id: str, paths: Sequence[Path], attachments: tuple[Path, ...]) -> Found:
+    """Find the records in folders and among files. Raises FieldInvalid, OSError."""
     patient, department = require_identity("patient", patient_id), require_identity("department", department_id)
     records: list[RecordFiles] = []
     passed: list[Passed] = []
@@ -169,7 +165,7 @@ class Outcome:
 class Teller:
     """Says what happens to standard error as it happens, beside the progress, and the result to standard output."""
 
-    console: Console = field(default_factory=lambda: Console(stderr=True))
+    console: Console = field(default_factory=standard_error)
 
     def say(self, words: str) -> None:
         """Say a line or more."""
@@ -191,21 +187,21 @@ class Teller:
             self.say(f"{outcome.where}: CAUTION: it {warning}")
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @hospital_node
 @click.option("--patient", "patient_id", help="Whose records these are, P:id.")
-@click.option("--department", "department_id", help="Which department they go to, H:hospital/class.")
+@click.option("--department", help="Which department of this hospital they go to: a class or class.local.")
 @click.option(
     "--attach", "attachments", type=EXISTING, multiple=True, help="A file of any size that goes with the one FILE."
 )
 @click.option("--manifest", type=EXISTING, help="CSV instead: patient,department,file and attachments after it.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be imported, and keep nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result to standard output as JSON.")
-@click.argument("paths", nargs=-1, type=_PATH, metavar="FILE|DIR...")
+@click.argument("paths", nargs=-1, type=_PATH, metavar="FILE|DIRECTORY...")
 def import_records(
     opened: Opened,
     patient_id: str | None,
-    department_id: str | None,
+    department: str | None,
     attachments: tuple[Path, ...],
     manifest: Path | None,
     dry_run: bool,
@@ -214,22 +210,25 @@ def import_records(
 ) -> None:
     """Import records: each FILE is one record, a FHIR R4 Bundle, one resource, or NDJSON with a resource a line.
 
-    A DIR gives all its *.json and *.ndjson, without the folders below it. A file whose name begins with that of one of them
+    A DIRECTORY gives all its *.json and *.ndjson, without the folders below it. A file whose name begins with that of one of them
     and a dot goes with it (visit.json, visit.dcm, visit.scan.pdf), with the longest such name; what goes with none is passed
     over and named. With --manifest, each line of a CSV file is one record, its paths relative to the CSV file's folder: comma,
     semicolon or tab, in UTF-8, UTF-16 or Windows-1252, as Excel writes it. Of a large import, try --dry-run first.
 
     Exit code 1 if a record was refused or none came in.
     """
-    if manifest is None:
-        found = from_paths(patient_id, department_id, paths, attachments)
-    elif paths or patient_id or department_id or attachments:
+    if manifest is not None and (paths or patient_id or department or attachments):
         raise click.UsageError("--manifest names everything itself")
-    else:
-        found = from_manifest(manifest)
+    if manifest is None and not (paths and patient_id and department):
+        raise click.UsageError("--patient, --department and at least one FILE or DIRECTORY are needed, or --manifest")
+    if attachments and (len(paths) > 1 or paths[0].is_dir()):
+        raise click.UsageError("--attach goes with exactly one FILE")
+    listed = None if manifest is None else from_manifest(manifest)
     teller = Teller()
-    teller.found(found, manifest)
     with opened as node:
+        of_department = f"{node.settings.identity}/{department}"
+        found = listed or from_paths(patient_id or "", of_department, paths, attachments)
+        teller.found(found, manifest)
         outcomes = list(_import_all(node, found, teller, dry_run=dry_run))
     refused = sum(outcome.refusal is not None for outcome in outcomes)
     if as_json:
@@ -240,7 +239,7 @@ def import_records(
                 click.echo(_line(outcome))
         click.echo(_counts(found, len(outcomes) - refused, refused, dry_run=dry_run))
     if refused or not outcomes:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(ExitCode.REFUSED)
 
 
 def _import_all(node: HospitalNode, found: Found, teller: Teller, *, dry_run: bool) -> Iterator[Outcome]:

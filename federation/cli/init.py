@@ -1,4 +1,4 @@
-"""`medunion init`: lead an operator from nothing to a node that can serve, and say what is left to do.
+"""`init` of a public cloud and of a hospital: lead an operator from nothing to a node that can serve, and say what is left to do.
 
 Each step is left out if it is done already, so that whatever was cut off, or failed, goes on when the command is typed again.
 """
@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.cli.ceremony import pinned
+from federation.cli.groups import Command
 from federation.cli.hospital import HospitalPlan, hospital_options
 from federation.cli.next_steps import Typing, left_for_cloud, left_for_hospital, tell
 from federation.cli.options import (
@@ -26,6 +27,7 @@ from federation.cli.options import (
     directory_option,
     gather_options,
     make_development_token,
+    pin_credential_option,
     tell_unfinished,
     token_options,
 )
@@ -50,12 +52,6 @@ from hsm import PinProvider, Token, pin_from_value
 from keystore.party import CloudKeys, HospitalKeys
 
 K = TypeVar("K")
-
-_PIN_CREDENTIAL = click.option(
-    "--pin-credential",
-    metavar="NAME",
-    help="Let the settings name this systemd credential, in place of the PIN's file.",
-)
 
 
 @dataclass(frozen=True)
@@ -141,12 +137,7 @@ def token_of(
     return chosen.settings(directory), chosen
 
 
-@click.group()
-def init() -> None:
-    """Set a public cloud or a hospital up, step by step; type it again to go on."""
-
-
-@init.command("public-cloud")
+@click.command("init", cls=Command)
 @directory_option
 @founding_options
 @keys_options
@@ -165,8 +156,8 @@ def init() -> None:
 @click.option("--crl", "crls", type=EXISTING, multiple=True, help="An authority's newest list; repeat.")
 @database_options
 @token_options
-@_PIN_CREDENTIAL
-def init_public_cloud(
+@pin_credential_option
+def init_of_cloud(
     directory: NodeDirectory,
     founding: Founding,
     keys: KeysChoice,
@@ -177,7 +168,10 @@ def init_public_cloud(
     token: TokenChoice,
     pin_credential: str | None,
 ) -> None:
-    """Found a federation: token, keys, TLS CA, database, trust bundle, settings; then medical authorities, if they are given."""
+    """Found a federation: token, keys, TLS CA, database, trust bundle, settings; then medical authorities, if they are given.
+
+    What is done already is left out: type it again to go on where it was cut off.
+    """
     keys.require_one(CLOUD_ROOT)
     if tls_ca_certificate is not None and not keys.in_token:
         raise click.UsageError("--tls-ca-certificate goes with --keys-in-token.")
@@ -192,6 +186,10 @@ def init_public_cloud(
         tell_unfinished(directory)
         whole = replace(founding, tls_ca=tls_ca, database=database)
         found(directory, whole, settings, pin, _keys_of(keys, held, CloudKeys))
+        if keys.in_token and tls_ca is None:
+            click.echo(
+                "The TLS CA has a NEW certificate, for the key in the token: the ceremony's is not in the bundle."
+            )
     _done(f"{founding.identity} is founded; its settings are in {directory.settings_file}.")
     with open_public_cloud(directory, pin) as node:
         _recognise(node, recognised, lists)
@@ -217,7 +215,7 @@ def _recognise(
             _done(f"The list in {path} is taken, or a newer one.")
 
 
-@init.command("hospital")
+@click.command("init", cls=Command)
 @directory_option
 @hospital_options
 @keys_options
@@ -228,8 +226,8 @@ def _recognise(
 @database_options
 @blobs_option
 @token_options
-@_PIN_CREDENTIAL
-def init_hospital_command(
+@pin_credential_option
+def init_of_hospital(
     directory: NodeDirectory,
     plan: HospitalPlan,
     keys: KeysChoice,
@@ -240,7 +238,10 @@ def init_hospital_command(
     token: TokenChoice,
     pin_credential: str | None,
 ) -> None:
-    """Make a hospital: token, keys, database, settings; then register it with the public cloud, if a ticket is given."""
+    """Make a hospital: token, keys, database, settings; then register it with the public cloud, if a ticket is given.
+
+    What is done already is left out: type it again to go on where it was cut off.
+    """
     keys.require_one(HOSPITAL_ENROLMENT)
     if (licence is None) != (ticket_file is None):
         raise click.UsageError("--licence and --ticket-file go together.")

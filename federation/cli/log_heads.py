@@ -30,7 +30,7 @@ def heads_options(command: F) -> F:
 
 
 def settle_options(command: F) -> F:
-    """Add the finding and `--reason`, for `settle`."""
+    """Add the finding and `--why`, for `settle`."""
     return click.argument("finding_id", metavar="ID", callback=_named)(reason_option(command))
 
 
@@ -86,8 +86,13 @@ def settle(audit: Audit, witness: Witness, finding_id: bytes, reason: str) -> No
 
 
 def archive_options(command: F) -> F:
-    """Add the directory, for `write_archive`."""
-    return click.argument("target", metavar="TO", type=click.Path(file_okay=False, path_type=Path))(command)
+    """Add `--output`, for `write_archive`."""
+    return click.option(
+        "--output",
+        required=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        help="The archive's directory, new or of before.",
+    )(command)
 
 
 def write_archive(audit: Audit, own: OwnLog, target: Path) -> None:

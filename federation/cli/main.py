@@ -10,6 +10,11 @@ import click
 
 from federation.cli.groups import Lazy, MedunionGroup
 
+if "_MEDUNION_COMPLETE" in os.environ:  # a shell asks what TAB offers
+    from federation.cli.completion import use_words
+
+    use_words()
+
 _GROUPS = {
     "authority": Lazy("federation.cli.authority:authority", "Certify doctors, and take certificates back."),
     "backup": Lazy("federation.cli.backup:backup", "Back up a node while it serves."),
@@ -19,8 +24,8 @@ _GROUPS = {
     "evidence": Lazy("federation.cli.evidence:evidence", "Judge what somebody shows as evidence, offline."),
     "explain": Lazy("federation.cli.explain:explain", "Say what a refusal means, and what to do about it."),
     "health": Lazy("federation.cli.health:health", "Ask a node that serves how it is."),
+    "help": Lazy("federation.cli.help:help_command", "Show the help of a command, or what commands end with."),
     "hospital": Lazy("federation.cli.nouns:hospital", "Make, register and run a hospital."),
-    "init": Lazy("federation.cli.init:init", "Set a public cloud or a hospital up, step by step."),
     "patient": Lazy("federation.cli.nouns:patient", "Visit doctors, give consent, read your records."),
     "public-cloud": Lazy("federation.cli.nouns:public_cloud", "Run the public cloud of a federation."),
     "restore": Lazy("federation.cli.backup:restore_command", "Put a node back from a backup."),
@@ -36,7 +41,12 @@ _PR_SET_DUMPABLE: Final = 4  # prctl(2)
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 
-@click.group(cls=MedunionGroup, lazy=_GROUPS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=MedunionGroup,
+    lazy=_GROUPS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="`medunion help exit-codes` says what commands end with; docs/command.md has all of their words.",
+)
 @click.option("--debug", is_flag=True, help="Show a stack trace when something fails.")
 @click.version_option(package_name="medunion")
 def main(debug: bool) -> None:  # noqa: ARG001 - looked up where something fails

@@ -126,7 +126,7 @@ def left_for_hospital(node: HospitalNode, typing: Typing) -> Iterator[Task]:
     yield from _then_serve("hospital", typing)
     yield Task(
         "Bring in the records that are there.",
-        typing.command("hospital import", "--patient", "P:NAME", "--department", "H:NAME/CLASS", "BUNDLE.json"),
+        typing.command("hospital import", "--patient", "P:NAME", "--department", "CLASS", "BUNDLE.json"),
     )
     yield Task("Register patients: a ticket for each, at the desk.", typing.command("hospital ticket", "P:NAME"))
 
@@ -134,4 +134,4 @@ def left_for_hospital(node: HospitalNode, typing: Typing) -> Iterator[Task]:
 def _then_serve(kind: str, typing: Typing) -> Iterator[Task]:
     yield Task("Look whether everything it needs is there.", typing.command("check"))
     yield Task("Serve.", typing.serve(kind))
-    yield Task("Back it up, every day; the keys apart (docs/backup.md).", typing.command("backup", "--out", "PLACE"))
+    yield Task("Back it up, every day; the keys apart (docs/backup.md).", typing.command("backup", "--output", "PLACE"))

@@ -3,6 +3,7 @@
 A PIN is never an argument: `--pin-file`, `--pin-fd`, the settings' file, or the prompt.
 """
 
+import json
 import os
 import pwd
 import secrets
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TextIO, TypeVar, cast
 
 import click
 
@@ -99,16 +100,26 @@ def blobs_option(command: F) -> F:
     )(command)
 
 
-def ask_ticket(given: str | None) -> str:
-    """Return the ticket of the command line, of the terminal (without echo), or a line of standard input. Raises ConfigError."""
-    if given is not None:
-        return given
-    if sys.stdin.isatty():
+ticket_option = click.option(
+    "--ticket-file",
+    type=click.File("r"),
+    help="File with the ticket, - for standard input; it is asked for if this is left out.",
+)
+
+
+def ask_ticket(file: TextIO | None) -> str:
+    """Return the ticket of a file, of the terminal (without echo), or a line of standard input. Raises ConfigError."""
+    if file is None and sys.stdin.isatty():
         return str(click.prompt("Ticket", hide_input=True))
-    line = sys.stdin.readline().strip()
+    line = (file or sys.stdin).readline().strip()
     if not line:
-        raise ConfigError("a ticket is needed: give --ticket, or a line at standard input")
+        raise ConfigError("a ticket is needed: give --ticket-file, or a line at standard input")
     return line
+
+
+def output_option(says: str) -> Callable[[F], F]:
+    """Add `--output`, for the file that a command always writes."""
+    return click.option("--output", required=True, type=OutputFile(), help=says)
 
 
 def write_pin_unless_there(path: Path) -> None:
@@ -155,13 +166,11 @@ def node_options(open_node: OpenNode[Node], settings: type[_HasToken]) -> Callab
     return add
 
 
-def keys_in_token_option(command: F) -> F:
-    """Add `--keys-in-token`: take the keys that are in the token, as a ceremony or a restore left them."""
-    return click.option(
-        "--keys-in-token",
-        is_flag=True,
-        help="Use the keys that the token holds, from a ceremony or a restore; make none.",
-    )(command)
+pin_credential_option = click.option(
+    "--pin-credential",
+    metavar="NAME",
+    help="Let the settings name this systemd credential, in place of the PIN's file.",
+)
 
 
 def tell_unfinished(directory: NodeDirectory) -> None:
@@ -211,9 +220,16 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")(command)
 
 
+def show_json(found: object) -> None:
+    """Write what `--json` asked for to standard output. What comes from outside is escaped in it."""
+    click.echo(json.dumps(found, indent=2))
+
+
 def reason_option(command: F) -> F:
-    """Add `--reason`, for what the log is to remember."""
-    return click.option("--reason", required=True, help="Why; it goes into the sealed log with your name.")(command)
+    """Add `--why`, for what the log is to remember, as `reason`."""
+    return click.option(
+        "--why", "reason", required=True, help="Your reason; it goes into the sealed log with your name."
+    )(command)
 
 
 def operator() -> str:

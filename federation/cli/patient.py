@@ -1,13 +1,25 @@
 """`medunion patient`: a patient's client, from enrolment to a signed diagnosis."""
 
 from pathlib import Path
+from typing import TextIO
 
 import click
 
 from federation.cli import terminal
 from federation.cli.biosignals import read_biosignal
 from federation.cli.consent_options import consent_options, require_published
-from federation.cli.options import EXISTING, OutputFile, ask_ticket, directory_option
+from federation.cli.groups import Command, Group
+from federation.cli.options import (
+    EXISTING,
+    OutputFile,
+    ask_ticket,
+    directory_option,
+    json_option,
+    moment,
+    output_option,
+    show_json,
+    ticket_option,
+)
 from federation.cli.patient_accesses import tell_of_emergencies
 from federation.cli.patient_grants import read_consent
 from federation.cli.patient_options import SENSOR, Opened, deputy_option, opened_patient, patient_client, sensor_option
@@ -22,6 +34,7 @@ from federation.person.asked import Asked
 from federation.person.code import DoctorCode
 from federation.person.errors import NoAnswer
 from federation.person.node import enrol_patient
+from federation.person.patient import Diagnosis, PatientClient
 from federation.person.profile import PatientSettings
 from federation.rotation.person import FORGETTABLE, PURPOSES, patient_rotation
 from federation.v1.statement_pb2 import ROLE_PATIENT
@@ -38,14 +51,14 @@ LOOK_SECONDS = 1.0
 rotate = rotate_group(patient_client, patient_rotation, PURPOSES, FORGETTABLE)
 
 
-@click.command()
+@click.command(cls=Command)
 @directory_option
 @click.option("--trust", type=EXISTING, required=True, help="The federation's trust bundle.")
-@click.option("--id", "--identity", "identity", required=True, help="Who you are: P:name.")
+@click.option("--identity", required=True, help="Who you are: P:name.")
 @click.option(
     "--simulated-sensor", "sensor", type=SENSOR, required=True, help="File that stands for you; made if absent."
 )
-def enrol(directory: NodeDirectory, trust: Path, identity: str, sensor: Path) -> None:
+def init(directory: NodeDirectory, trust: Path, identity: str, sensor: Path) -> None:
     """Make this device yours: a secret, your (simulated) biometric, and keys in a token that they open together."""
     made = enrol_patient(directory, trust, identity, sensor)
     say("The sensor is SIMULATED: a file stands for your body, nothing of it was measured.")
@@ -55,19 +68,19 @@ def enrol(directory: NodeDirectory, trust: Path, identity: str, sensor: Path) ->
     say(f"  medunion patient register --directory {directory.path}")
 
 
-@click.command()
+@click.command(cls=Command)
 @patient_client
-@click.option("--ticket", help="The ticket from the desk; it is asked for if it is left out.")
-def register(opened: Opened, ticket: str | None) -> None:
+@ticket_option
+def register(opened: Opened, ticket_file: TextIO | None) -> None:
     """Register with the public cloud; a ticket is good once."""
-    secret = parse_ticket(ask_ticket(ticket))
+    secret = parse_ticket(ask_ticket(ticket_file))
     with opened as node:
         password = node.unlocked.password.value
         party = register_member(node.member, node.cloud, ROLE_PATIENT, password, secret)
     say(f"{party.identity} is registered.")
 
 
-@click.command()
+@click.command(cls=Command)
 @directory_option
 @click.argument("code")
 @click.option("--ecg", type=EXISTING, help="An ECG, DICOM, of at most 16 MiB.")
@@ -136,34 +149,55 @@ def visit(
         tell_of_emergencies(opened.client)
 
 
-@click.command()
+@click.command(cls=Command)
 @directory_option
 @terminal.dial_only_option
 @sensor_option
-def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path | None) -> None:
+@json_option
+def diagnoses(directory: NodeDirectory, dial_only: tuple[str, ...], sensor: Path | None, as_json: bool) -> None:
     """Fetch the diagnoses that wait for you, and what amends those that came; show all that you have."""
     with opened_patient(directory, sensor, dial_only=dial_only) as opened:
-        for waiting in list(opened.client.waiting()):
-            doctor_id = waiting.doctor_id
-            try:
-                opened.client.await_diagnosis(waiting, seconds=FETCH_SECONDS)
-            except NoAnswer:
-                say(f"{doctor_id} has not sent a diagnosis yet.")
-            except FederationError as error:
-                say(f"From {doctor_id}: {plain(error)}")
-        for diagnosed in list(opened.client.amendable()):
-            try:
-                opened.client.look_for_amendment(diagnosed, seconds=LOOK_SECONDS)
-            except FederationError as error:
-                say(f"Whether {diagnosed.doctor_id} has amended a diagnosis could not be found out. {plain(error)}")
+        _fetch(opened.client, err=as_json)
         found = opened.client.diagnoses()
+    if as_json:
+        show_json([_fields(diagnosis) for diagnosis in found])
+        return
     if not found:
         say("You have no diagnosis.")
     for diagnosis in found:
         show_diagnosis(diagnosis)
 
 
-@click.group()
+def _fetch(client: PatientClient, *, err: bool) -> None:
+    """Fetch what waits, and what amends; `err` is where to say what did not come."""
+    for waiting in list(client.waiting()):
+        doctor_id = waiting.doctor_id
+        try:
+            client.await_diagnosis(waiting, seconds=FETCH_SECONDS)
+        except NoAnswer:
+            say(f"{doctor_id} has not sent a diagnosis yet.", err=err)
+        except FederationError as error:
+            say(f"From {doctor_id}: {plain(error)}", err=err)
+    for diagnosed in list(client.amendable()):
+        try:
+            client.look_for_amendment(diagnosed, seconds=LOOK_SECONDS)
+        except FederationError as error:
+            whose = f"Whether {diagnosed.doctor_id} has amended a diagnosis"
+            say(f"{whose} could not be found out. {plain(error)}", err=err)
+
+
+def _fields(diagnosis: Diagnosis) -> dict[str, object]:
+    """Return a diagnosis as JSON has it; the report is the doctor's FHIR DiagnosticReport as it was signed."""
+    return {
+        "doctor": diagnosis.doctor_id,
+        "signed": moment(diagnosis.sent_at),
+        "received": moment(diagnosis.received_at),
+        "report": diagnosis.report.decode("utf-8", "replace"),
+        "amends": None if diagnosis.amends is None else _fields(diagnosis.amends),
+    }
+
+
+@click.group(cls=Group)
 def evidence() -> None:
     """What you could show a judge."""
 
@@ -171,8 +205,8 @@ def evidence() -> None:
 @evidence.command("export")
 @patient_client
 @terminal.only_option
-@click.argument("target", type=OutputFile())
-def export(opened: Opened, numbers: tuple[int, ...], target: Path) -> None:
-    """Write every signature that you hold, and what it covers, to the file TARGET, unencrypted: for a judge."""
+@output_option("The file for the judge.")
+def export(opened: Opened, numbers: tuple[int, ...], output: Path) -> None:
+    """Write every signature that you hold, and what it covers, unencrypted: for a judge."""
     with opened as node:
-        terminal.export_evidence(node.client.book, target, numbers)
+        terminal.export_evidence(node.client.book, output, numbers)

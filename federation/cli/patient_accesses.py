@@ -10,7 +10,16 @@ import click
 
 import safefiles
 from federation.cli import terminal
-from federation.cli.options import DIRECTORY_OPTION, IdentityParameter, OutputFile, json_option, moment
+from federation.cli.exit_codes import ExitCode
+from federation.cli.groups import Command
+from federation.cli.options import (
+    DIRECTORY_OPTION,
+    AddressParameter,
+    IdentityParameter,
+    OutputFile,
+    json_option,
+    moment,
+)
 from federation.cli.patient_options import deputy_option, opened_patient, sensor_option
 from federation.cli.terminal import say
 from federation.cli.times import Time
@@ -37,17 +46,17 @@ from federation.words import local_time, plain
 from keystore.identities import PatientId
 
 
-@click.command()
+@click.command(cls=Command)
 @DIRECTORY_OPTION
 @deputy_option
-@click.option("--since", type=Time(), metavar="DATE", help="Accesses from this day or time on only.")
+@click.option("--since", type=Time(), help="Accesses from this day or time on only.")
 @click.option(
-    "--at",
+    "--ask",
     "named",
-    type=(IdentityParameter("hospital"), str),
+    type=(IdentityParameter("hospital"), AddressParameter()),
     multiple=True,
-    metavar="H:HOSPITAL ADDRESS",
-    help="Ask this hospital at host:port, and nobody else; may be repeated.",
+    metavar="H:ID HOST:PORT",
+    help="Ask this hospital, and nobody else; may be repeated.",
 )
 @json_option
 @click.option("--fhir", type=OutputFile(), help="Write them there, too, as a FHIR R4 Bundle of AuditEvents, JSON.")
@@ -73,7 +82,7 @@ def accesses(
 ) -> None:
     """Show who accessed your records: at the public cloud, and at the hospitals that have some.
 
-    What a hospital was asked that has none of your records is there, too: name it by --at.
+    What a hospital was asked that has none of your records is there, too: name it by --ask.
     """
     with terminal.trace_file(trace) as file, opened_patient(directory, sensor, file, dial_only=dial_only) as opened:
         reader, cloud_id = PatientId(opened.member.identity), opened.member.anchors.cloud_id
@@ -97,19 +106,19 @@ def accesses(
     else:
         _show(listed)
     if found.missing:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(ExitCode.REFUSED)
 
 
-def tell_of_emergencies(client: PatientClient) -> None:
+def tell_of_emergencies(client: PatientClient, *, err: bool = False) -> None:
     """Say in which emergencies one's records were looked for; at each contact with the public cloud, until the log is read."""
     try:
         found = client.new_emergencies()
     except FederationError as error:
-        say(f"\n{EMERGENCIES_UNASKED} {plain(error)}")
+        say(f"\n{EMERGENCIES_UNASKED} {plain(error)}", err=err)
         return
     for access in found:
-        say(f"\n{emergency_words(access)}")
-        say("`medunion patient accesses` says what was read.")
+        say(f"\n{emergency_words(access)}", err=err)
+        say("`medunion patient accesses` says what was read.", err=err)
 
 
 def _tell_of_page(told: ToldLog) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from federation.cli import terminal
+from federation.cli.groups import Command
 from federation.cli.options import DIRECTORY_OPTION, OutputFile
 from federation.cli.page_options import PageChoice, page_options, pages_extra
 from federation.cli.patient_options import sensor_option
@@ -12,7 +13,7 @@ from federation.cli.terminal import say
 from federation.party.node_directory import NodeDirectory
 
 
-@click.command()
+@click.command(cls=Command)
 @DIRECTORY_OPTION
 @click.option(
     "--patience",

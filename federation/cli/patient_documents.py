@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from federation.cli import terminal
-from federation.cli.options import DIRECTORY_OPTION, IdentityParameter
+from federation.cli.groups import Choice, Command
+from federation.cli.options import DIRECTORY_OPTION, EXISTING, AddressParameter, IdentityParameter
 from federation.cli.patient_options import deputy_option, opened_patient, sensor_option
 from federation.cli.terminal import say
 from federation.clinical.text import printable
@@ -19,17 +20,11 @@ from federation.words import size
 from keystore.identities import HospitalId, PatientId
 
 
-@click.command()
+@click.command(cls=Command)
 @DIRECTORY_OPTION
 @deputy_option
-@click.option(
-    "--at",
-    "place",
-    type=(IdentityParameter("hospital"), str),
-    required=True,
-    metavar="H:HOSPITAL ADDRESS",
-    help="The hospital that is to keep it, at host:port.",
-)
+@click.option("--hospital", type=IdentityParameter("hospital"), required=True, help="The hospital that is to keep it.")
+@click.option("--address", type=AddressParameter(), required=True, help="Where it is dialled: host:port.")
 @click.option(
     "--department",
     "department_class",
@@ -39,16 +34,11 @@ from keystore.identities import HospitalId, PatientId
 )
 @click.option("--title", required=True, help="What it is called in the record.")
 @click.option("--note", help="The text of a note.")
-@click.option(
-    "--file",
-    "path",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file, in place of a note; it is taken as it is.",
-)
+@click.argument("path", required=False, type=EXISTING, metavar="[FILE]")
 @click.option("--media-type", help="What the file is, such as application/pdf; else it is told by its name.")
 @click.option(
     "--sensitivity",
-    type=click.Choice(list(SENSITIVITIES)),
+    type=Choice(list(SENSITIVITIES)),
     default="normal",
     show_default=True,
     help="Who may read it: secret is for the patient alone.",
@@ -59,7 +49,8 @@ from keystore.identities import HospitalId, PatientId
 def add(
     directory: NodeDirectory,
     deputy_for: PatientId | None,
-    place: tuple[str, str],
+    hospital: str,
+    address: str,
     department_class: str,
     title: str,
     note: str | None,
@@ -70,13 +61,13 @@ def add(
     dial_only: tuple[str, ...],
     sensor: Path | None,
 ) -> None:
-    """Add a note or a document of your own to your record.
+    """Add a note or a document of your own to your record: --note, or FILE, which is taken as it is.
 
     It is signed by you and marked as yours, and nobody can change it. It changes nothing that a doctor wrote.
     """
     new = NewDocument(title, *_content(note, path, media_type), SENSITIVITIES[sensitivity])
     terminal.require_answer(yes)
-    hospital_id, address = HospitalId(place[0]), place[1]
+    hospital_id = HospitalId(hospital)
     with opened_patient(directory, sensor, dial_only=dial_only) as opened:
         client = opened.client
         client.refresh()
@@ -92,7 +83,7 @@ def add(
 def _content(note: str | None, path: Path | None, media_type: str | None) -> tuple[str, bytes]:
     """Return the media type and the bytes of the note, or of the file."""
     if (note is None) == (path is None):
-        raise click.UsageError("give --note TEXT or --file FILE")
+        raise click.UsageError("give --note TEXT or FILE")
     if path is None:
         if media_type is not None:
             raise click.UsageError("--media-type is of a file")
@@ -100,5 +91,5 @@ def _content(note: str | None, path: Path | None, media_type: str | None) -> tup
     with path.open("rb") as file:
         content = file.read(MOST_DOCUMENT_BYTES + 1)
     if len(content) > MOST_DOCUMENT_BYTES:
-        raise click.BadParameter(f"{path} has more than {size(MOST_DOCUMENT_BYTES)}", param_hint="--file")
+        raise click.BadParameter(f"{path} has more than {size(MOST_DOCUMENT_BYTES)}", param_hint="FILE")
     return media_type or media_type_of(path.name), content

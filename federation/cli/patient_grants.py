@@ -7,7 +7,8 @@ import click
 
 import safefiles
 from federation.cli import terminal
-from federation.cli.options import EXISTING, IdentityParameter, OutputFile
+from federation.cli.groups import Choice, Command, Group
+from federation.cli.options import EXISTING, IdentityParameter, OutputFile, json_option, moment, show_json
 from federation.cli.patient_options import Opened, deputy_option, patient_client
 from federation.cli.terminal import say
 from federation.clinical.errors import ClinicalError
@@ -21,6 +22,7 @@ from federation.person.consent_words import (
     POWERS,
     grantee_words,
     power_words,
+    right_sentences,
     standing_words,
     stated_words,
     term_lines,
@@ -39,17 +41,21 @@ from keystore.identities import PatientId
 _POWERS = {POWER_NAMES[power]: power for power in POWERS}
 
 
-@click.command()
+@click.command(cls=Command)
 @patient_client
 @deputy_option
 @click.option("--fhir", type=OutputFile(), help="Write them there, too, as a FHIR R4 Bundle of Consents, JSON.")
-def grants(opened: Opened, deputy_for: PatientId | None, fhir: Path | None) -> None:
+@json_option
+def grants(opened: Opened, deputy_for: PatientId | None, fhir: Path | None, as_json: bool) -> None:
     """List the consents that you gave, by the numbers that `revoke` takes; with --as those that you gave for another."""
     with opened as node:
         _refresh(node)
         found = [kept for kept in node.client.consents.grants() if _is_of(kept, deputy_for)]
         if fhir is not None:
             safefiles.replace(fhir, consent_files.exported(found, node.member.anchors, now=system_clock()))
+    if as_json:
+        show_json([_grant_fields(kept) for kept in found])
+        return
     if not found:
         say("You gave no consent.")
     for kept in found:
@@ -58,7 +64,7 @@ def grants(opened: Opened, deputy_for: PatientId | None, fhir: Path | None) -> N
         say(f"{counted(len(found), 'consent')} written to {fhir}.")
 
 
-@click.command()
+@click.command(cls=Command)
 @patient_client
 @click.argument("numbers", nargs=-1, type=click.IntRange(min=1), metavar="[NUMBER]...")
 @click.option("--last", is_flag=True, help="The newest that still stands.")
@@ -86,18 +92,18 @@ def revoke(
     say(f"Taken back. {KNOWN_BY}" if is_known else WAITS)
 
 
-@click.group()
+@click.group(cls=Group)
 def mandate() -> None:
     """Make another patient your deputy, end that, and accept what makes you one."""
 
 
 @mandate.command()
 @patient_client
-@click.argument("deputy", type=IdentityParameter("patient"), metavar="P:DEPUTY")
+@click.argument("deputy", type=IdentityParameter("patient"), metavar="P:ID")
 @click.option(
     "--power",
     "names",
-    type=click.Choice(list(_POWERS)),
+    type=Choice(list(_POWERS)),
     multiple=True,
     required=True,
     help="What the deputy may do; repeat for more. There is none that goes without saying.",
@@ -130,11 +136,26 @@ def give(opened: Opened, deputy: str, names: tuple[str, ...], days: float, outpu
 
 @mandate.command("list")
 @patient_client
-def list_command(opened: Opened) -> None:
+@json_option
+def list_command(opened: Opened, as_json: bool) -> None:
     """List the mandates that you gave, by the numbers that `end` takes."""
     with opened as node:
         _refresh(node)
         found = node.client.consents.mandates()
+    if as_json:
+        show_json(
+            [
+                {
+                    "number": kept.number,
+                    "deputy": kept.mandate.deputy_id,
+                    "powers": [POWER_NAMES[power] for power in kept.mandate.powers],
+                    "until": moment(kept.mandate.validity.not_after),
+                    "taken_back": kept.is_revoked,
+                }
+                for kept in found
+            ]
+        )
+        return
     if not found:
         say("You gave no mandate.")
     for kept in found:
@@ -171,11 +192,27 @@ def accept(opened: Opened, file: Path) -> None:
 
 @mandate.command()
 @patient_client
-def held(opened: Opened) -> None:
+@json_option
+def held(opened: Opened, as_json: bool) -> None:
     """List for whom you stand, and what you may do."""
     with opened as node:
         _refresh(node)
         found = node.client.consents.held()
+    if as_json:
+        show_json(
+            [
+                {
+                    "patient": one.says.patient_id,
+                    "kind": one.says.kind,
+                    "stated_by": one.stated_by,
+                    "powers": [POWER_NAMES[power] for power in one.says.powers],
+                    "until": moment(one.says.validity.not_after),
+                    "taken_back": one.is_revoked,
+                }
+                for one in found
+            ]
+        )
+        return
     if not found:
         say("You stand for nobody.")
     for one in found:
@@ -193,6 +230,18 @@ def read_consent(path: Path, patient_id: PatientId, anchors: Anchors) -> consent
         return consent_files.drafted(data, patient_id, anchors, now=system_clock())
     except (ClinicalError, GrantExpired) as error:
         raise click.ClickException(f"{path}: {plain(error)}") from error
+
+
+def _grant_fields(kept: KeptGrant) -> dict[str, object]:
+    grant = kept.grant
+    return {
+        "number": kept.number,
+        "patient": grant.patient_id,
+        "for": grantee_words(grant.grantee),
+        "until": moment(grant.validity.not_after),
+        "taken_back": kept.is_revoked,
+        "allows": list(right_sentences(grant, "your" if kept.deputyship is None else f"{grant.patient_id}'s")),
+    }
 
 
 def show_grant(kept: KeptGrant) -> None:
@@ -227,4 +276,4 @@ def _refresh(node: OpenPatient) -> None:
     try:
         node.client.refresh()
     except Unavailable:
-        say("The public cloud does not answer: what was taken back lately may not show.")
+        say("The public cloud does not answer: what was taken back lately may not show.", err=True)

@@ -2,17 +2,18 @@
 
 import click
 
-from federation.cli.options import IdentityParameter, handle_of
+from federation.cli.groups import Command
+from federation.cli.options import IdentityParameter, handle_of, json_option, show_json
 from federation.cli.patient_options import Opened, deputy_option, patient_client
 from federation.cli.terminal import say
-from federation.person.hiding import Hiding, hiding_lines
+from federation.person.hiding import Hiding, hidden_words, hiding_lines
 from federation.person.node import OpenPatient
 from federation.person.visit_words import WAITS
 from federation.protocol.access import Hidden
 from keystore.identities import ANY, PatientId
 
 
-@click.command()
+@click.command(cls=Command)
 @patient_client
 @click.option("--hospital", type=IdentityParameter("hospital"), help="What this hospital has.")
 @click.option("--department", type=IdentityParameter("department class"), help="What is of this department class.")
@@ -54,7 +55,7 @@ def hide(
             _show(hiding)
 
 
-@click.command("show-again")
+@click.command("show-again", cls=Command)
 @patient_client
 @click.argument("numbers", nargs=-1, type=click.IntRange(min=1), metavar="[NUMBER]...")
 @click.option("--all", "everything", is_flag=True, help="Hide nothing any more.")
@@ -67,13 +68,25 @@ def show_again(opened: Opened, numbers: tuple[int, ...], everything: bool, deput
         _show(node.client.hiding.show_again(_whose(node, deputy_for), None if everything else numbers))
 
 
-@click.command()
+@click.command(cls=Command)
 @patient_client
 @deputy_option
-def hidden(opened: Opened, deputy_for: PatientId | None) -> None:
+@json_option
+def hidden(opened: Opened, deputy_for: PatientId | None, as_json: bool) -> None:
     """Ask the public cloud what is hidden, and how many hospitals have taken it so far."""
     with opened as node:
-        _show(node.client.hiding.look(_whose(node, deputy_for)))
+        found = node.client.hiding.look(_whose(node, deputy_for))
+    if not as_json:
+        _show(found)
+        return
+    show_json(
+        {
+            "hidden": [hidden_words(one) for one in found.restriction.hidden],
+            "emergency_may_see": found.restriction.emergency_overrides,
+            "hospitals_with": found.hospitals_with,
+            "hospitals_without": found.hospitals_without,
+        }
+    )
 
 
 def _show(hiding: Hiding) -> None:

@@ -22,7 +22,7 @@ deputy_option = click.option(
     "--as",
     "deputy_for",
     type=IdentityParameter("patient"),
-    metavar="P:PATIENT",
+    metavar="P:ID",
     help="In the name of this patient, whose deputy or guardian you are.",
 )
 

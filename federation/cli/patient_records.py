@@ -11,7 +11,16 @@ import click
 
 from federation.cli import terminal
 from federation.cli.fetched_records import show_fetched
-from federation.cli.options import DIRECTORY_OPTION, F, IdentityParameter, OutputFile, gather_options
+from federation.cli.groups import Group
+from federation.cli.options import (
+    DIRECTORY_OPTION,
+    F,
+    IdentityParameter,
+    OutputFile,
+    gather_options,
+    json_option,
+    show_json,
+)
 from federation.cli.patient_accesses import tell_of_emergencies
 from federation.cli.patient_documents import add
 from federation.cli.patient_options import deputy_option, opened_patient, sensor_option
@@ -41,8 +50,8 @@ class Asking:
     dial_only: Sequence[str]
 
     @contextmanager
-    def found(self) -> "Iterator[Found]":
-        """Open the client, and ask the public cloud where the records are."""
+    def found(self, *, err: bool = False) -> "Iterator[Found]":
+        """Open the client, and ask the public cloud where the records are; `err` is where to say what else is to be said."""
         with (
             terminal.trace_file(self.trace) as file,
             opened_patient(self.directory, self.sensor, file, dial_only=self.dial_only) as opened,
@@ -52,9 +61,9 @@ class Asking:
             if self.deputy_for is not None:
                 client.refresh()
                 deputyship = client.consents.acting_for(self.deputy_for, POWER_READ).shown
-            locations = client.find_records(deputyship, on_more=_tell_more)
+            locations = client.find_records(deputyship, on_more=lambda: say(MORE_THAN_READ, err=err))
             if deputyship is None:
-                tell_of_emergencies(client)
+                tell_of_emergencies(client, err=err)
             patient_id = self.deputy_for or opened.member.identity
             yield Found(client, patient_id, deputyship, [one for one in locations if self._is_asked(one)])
 
@@ -90,7 +99,9 @@ class Found:
         left = saved.missing(self.locations, self.patient_id)
         if here := len(self.locations) - len(left):
             say(f"{counted(here, 'record')} of them {'is' if here == 1 else 'are'} here already, whole, as of then.")
-            say("They are not asked for again, and the chart below leaves them out. Another DIR gets all of them anew.")
+            say(
+                "They are not asked for again, and the chart below leaves them out. Another directory gets all of them anew."
+            )
         show_fetched(fetch, left, most_megabytes, saved.directory, on_saved=saved.add)
 
 
@@ -134,7 +145,7 @@ most_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def records() -> None:
     """Find, read and save your own records, or those of whom you stand for, and add to them."""
 
@@ -144,10 +155,19 @@ records.add_command(add)
 
 @records.command("list")
 @asking_options
-def list_command(asking: Asking) -> None:
+@json_option
+def list_command(asking: Asking, as_json: bool) -> None:
     """List at which hospitals the records are; none is fetched."""
-    with asking.found() as found:
-        found.tell()
+    with asking.found(err=as_json) as found:
+        if as_json:
+            show_json(
+                [
+                    {"department": it.department_id, "address": it.address, "handle": it.handle.hex()}
+                    for it in found.locations
+                ]
+            )
+        else:
+            found.tell()
 
 
 @records.command()
@@ -161,19 +181,20 @@ def show(asking: Asking, most_megabytes: float) -> None:
 
 
 @records.command()
-@click.argument("target", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The directory to write; it is not there yet, or empty.",
+)
 @asking_options
 @most_option
-def save(asking: Asking, target: Path, most_megabytes: float) -> None:
-    """Fetch the records, and write them to DIR, unencrypted, each file as its hospital keeps it.
+def save(asking: Asking, output: Path, most_megabytes: float) -> None:
+    """Fetch the records, and write them to a directory, unencrypted, each file as its hospital keeps it.
 
     Each is written when it came whole. Where some did not come, the same command asks for those alone.
     """
-    saved = SavedRecords.of(target, "DIR")
+    saved = SavedRecords.of(output, "--output")
     with asking.found() as found:
         found.tell()
         found.show(saved, most_megabytes)
-
-
-def _tell_more() -> None:
-    say(MORE_THAN_READ)

@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,32 +14,28 @@ import click
 import segno
 
 import safefiles
+from federation.cli.groups import Choice, Command, Group
 from federation.cli.options import (
     EXISTING,
     F,
     OutputFile,
-    TokenChoice,
-    database_options,
-    directory_option,
     gather_options,
     json_option,
-    keys_in_token_option,
     moment,
     named_bytes,
     node_options,
     operator,
     reason_option,
-    tell_unfinished,
-    token_options,
 )
 from federation.cli.rotation import rotate_group
 from federation.cli.server_log import ServerLog, log_commands
 from federation.cli.serving import Ready, Server, Serving, run, serve_options
+from federation.cli.terminal import is_answered
 from federation.clock import system_clock
 from federation.cloud.index_rows import count_rows_of, purge_rows_of
-from federation.cloud.node import DEPARTMENT_CLASSES, Founding, PublicCloudNode, found, open_public_cloud
+from federation.cloud.node import DEPARTMENT_CLASSES, Founding, PublicCloudNode, open_public_cloud
 from federation.party.certificates import read_certificate, read_crl
-from federation.party.node_directory import NodeDirectory, trust_to_json
+from federation.party.node_directory import trust_to_json
 from federation.party.registration import ticket_text
 from federation.party.signed_heads import SignedHeads
 from federation.processes.cloud import serve as serve_public_cloud
@@ -48,10 +43,10 @@ from federation.processes.worker import WorkerSlot
 from federation.protocol.identities import require_identity
 from federation.protocol.time import milliseconds
 from federation.rotation.cloud import FORGETTABLE, PURPOSES, cloud_rotation
-from federation.settings import CloudSettings, DatabaseSettings
+from federation.settings import CloudSettings
 from federation.store.registrations import ExpiredRows
 from hsm import PinProvider
-from keystore.party import TLS_CA, CloudKeys
+from keystore.party import TLS_CA
 
 Opened = AbstractContextManager[PublicCloudNode]
 cloud_node = node_options(open_public_cloud, CloudSettings)
@@ -103,49 +98,11 @@ def _log_of(node: PublicCloudNode) -> ServerLog:
 log, log_archive, log_heads, log_settle, log_anew, accesses = log_commands(
     cloud_node,
     _log_of,
-    """Show the audit log, one entry a line, as JSON.
-
-    \b
-    Examples:
-      medunion public-cloud log --directory cloud --since 2027-03-01T07:00 --patient P:johnnie
-      medunion public-cloud log --directory cloud --reason REJECTED --reason GRANT_EXPIRED --follow
-      medunion public-cloud log --directory cloud --request-id 0123456789abcdef | medunion explain --entry -
-    """,
+    """Show the audit log, one entry a line, as JSON.""",
 )
 
 
-@click.command()
-@directory_option
-@founding_options
-@keys_in_token_option
-@click.option("--tls-ca-certificate", type=EXISTING, help="The TLS CA's certificate that a ceremony made for the key.")
-@database_options
-@token_options
-def init(
-    directory: NodeDirectory,
-    founding: Founding,
-    keys_in_token: bool,
-    tls_ca_certificate: Path | None,
-    database: DatabaseSettings,
-    token: TokenChoice,
-) -> None:
-    """Make the cloud's keys in its token, the TLS CA, the store and the trust bundle; `medunion init` leads through more."""
-    if tls_ca_certificate is not None and not keys_in_token:
-        raise click.UsageError("--tls-ca-certificate goes with --keys-in-token: a new key has no certificate yet")
-    tls_ca = read_certificate(tls_ca_certificate) if tls_ca_certificate else None
-    settings = token.settings(directory)
-    tell_unfinished(directory)
-    whole = replace(founding, tls_ca=tls_ca, database=database)
-    found(directory, whole, settings, token.pin.provider(settings), CloudKeys if keys_in_token else None)
-    if keys_in_token and tls_ca_certificate is None:
-        click.echo(
-            "The TLS CA has a NEW certificate, for the key in the token: the ceremony's is not in the trust bundle."
-        )
-    made = f"{founding.identity} is founded. Everybody needs {directory.trust_file}"
-    click.echo(f"{made} once its medical authorities are added.")
-
-
-@click.command()
+@click.command(cls=Command)
 @serve_options
 def serve(serving: Serving) -> None:
     """Serve until SIGTERM or SIGINT; calls under way may end first. At SIGUSR2 a successor takes over."""
@@ -170,18 +127,18 @@ def serve(serving: Serving) -> None:
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
-@click.argument("hospital")
+@click.argument("hospital", metavar="H:ID")
 def invite(opened: Opened, hospital: str) -> None:
-    """Make a ticket with which HOSPITAL (H:...) may register, once."""
+    """Make a ticket with which a hospital may register, once."""
     with opened as node:
         ticket, expires_at = node.invite(hospital)
     click.echo(f"Ticket for {hospital}, good until {moment(expires_at)}:\n\n    {ticket_text(ticket)}\n")
     segno.make(ticket_text(ticket), micro=False).terminal(compact=True)
 
 
-@click.group("authority")
+@click.group("authority", cls=Group)
 def authority() -> None:
     """Say whose certificates make a doctor legal."""
 
@@ -242,7 +199,7 @@ def authority_remove(opened: Opened, certificate: Path) -> None:
     click.echo(f"This certificate of {authority_id} is recognised no longer; members know within seconds.")
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
 @click.argument("file", type=EXISTING)
 def crl(opened: Opened, file: Path) -> None:
@@ -252,7 +209,7 @@ def crl(opened: Opened, file: Path) -> None:
     click.echo(f"List {number} of {authority_id} is taken; members have it within seconds.")
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
 @click.argument("identity", required=False)
 @click.option("--serial", help="Revoke one credential, which a newer one may have followed, by its serial in hex.")
@@ -266,12 +223,12 @@ def revoke(opened: Opened, identity: str | None, serial: str | None) -> None:
         click.echo(f"The credential {credential.hex()} is revoked; the next list names it within seconds.")
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
-@click.argument("hospital")
-@click.argument("guardianship")
+@click.argument("hospital", metavar="H:ID")
+@click.argument("guardianship", metavar="ID")
 def revoke_guardian(opened: Opened, hospital: str, guardianship: str) -> None:
-    """Take a GUARDIANSHIP (its id in hex) back that HOSPITAL (H:...) stated: who stands by it for a patient does so no more."""
+    """Take a guardianship back that a hospital stated, by its ID: who stands by it for a patient does so no more."""
     guardianship_id = _id16(guardianship, "guardianship's id")
     with opened as node:
         node.revoke_guardian(hospital, guardianship_id)
@@ -283,7 +240,7 @@ def _id16(text: str, what: str) -> bytes:
     return named_bytes(text, 16, f"a {what} is 32 hex digits")
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
 @click.option("--output", type=OutputFile(), help="File to write it to, if not standard output.")
 def trust(opened: Opened, output: Path | None) -> None:
@@ -297,14 +254,19 @@ def trust(opened: Opened, output: Path | None) -> None:
 
 
 @rotate.command()  # in place of the one of every party: a ceremony has made a certificate for this key
-@click.argument("purpose", type=click.Choice(PURPOSES))
-@click.option("--generate", is_flag=True, help="Make the key now, where no ceremony has made it.")
-@click.option("--certificate", type=EXISTING, help="The TLS CA's certificate that the ceremony made for its key.")
+@click.argument("purpose", type=Choice(PURPOSES))
+@click.option("--make-keys", "generate", is_flag=True, help="Make the key now, before no witness.")
+@click.option(
+    "--tls-ca-certificate",
+    "certificate",
+    type=EXISTING,
+    help="The TLS CA's certificate that the ceremony made for its key.",
+)
 @cloud_node
 def prepare(purpose: str, generate: bool, certificate: Path | None, opened: Opened) -> None:
     """Take the successor's key that is in the token: it does nothing yet, and whoever relies on it learns of it."""
     if certificate is not None and (purpose != TLS_CA or generate):
-        raise click.UsageError("--certificate goes with a tls-ca that a ceremony made.")
+        raise click.UsageError("--tls-ca-certificate goes with a tls-ca that a ceremony made.")
     made_for_it = read_certificate(certificate) if certificate else None
     with opened as node:
         made = cloud_rotation(node, made_for_it).prepare(purpose, generate=generate)
@@ -315,29 +277,31 @@ def prepare(purpose: str, generate: bool, certificate: Path | None, opened: Open
         click.echo(_AWAY)
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
 @click.option(
     "--days", type=click.IntRange(min=0), default=90, show_default=True, help="Keep registrations so long after."
 )
-@click.option("--confirm", is_flag=True, help="Remove it; without this it is only counted.")
+@click.option("--yes", is_flag=True, help="Don't ask: remove what is over. For timers.")
 @reason_option
-def retention(opened: Opened, days: int, confirm: bool, reason: str) -> None:
+def retention(opened: Opened, days: int, yes: bool, reason: str) -> None:
     """Remove what is over: registrations, what they superseded, tickets, kept answers, replay keys."""
     with opened as node:
         now = node.cloud.clock()
         book, ended_before = ExpiredRows(node.database), now - milliseconds(timedelta(days=days))
-        if not confirm:
+        if not yes:
             _tell(book.count(now=now, ended_before=ended_before))
-            click.echo("Nothing is removed yet; give --confirm.")
-            return
+            if not is_answered():
+                click.echo("Nothing is removed yet; give --yes.")
+                return
+            click.confirm("Remove it for good?", default=False, abort=True)
         removed = book.remove(now=now, ended_before=ended_before)
         told = ", ".join(f"{number} {name}" for name, number in removed.items())
         node.cloud.record("RETENTION", f"{told}; by {operator()}: {reason}", now=node.cloud.clock())
         _tell(removed)
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
 @click.argument("hospital_id", metavar="H:ID")
 @click.option("--patient", "patient_id", metavar="P:ID", help="Only what it says of this patient.")

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import click
 
+from federation.cli.exit_codes import ExitCode
+from federation.cli.groups import Group
 from federation.cli.hospital import Opened, hospital_node
-from federation.cli.options import EXISTING, handle_of, moment, operator, reason_option
+from federation.cli.options import EXISTING, handle_of, json_option, moment, operator, reason_option, show_json
 from federation.cli.text_file import read_text
 from federation.clinical.text import counted
 from federation.errors import FederationError, NoSuchRecord, RecordErased
@@ -27,7 +29,7 @@ from keystore.identities import DepartmentId
 patient_option = click.option("--patient", "patient_id", metavar="P:ID", help="All records of this patient instead.")
 
 
-@click.group()
+@click.group(cls=Group)
 def records() -> None:
     """See what is on file; keep, hold, withdraw, correct and erase records."""
 
@@ -58,16 +60,22 @@ def each(handles: Iterable[bytes], step: Callable[[bytes], str]) -> None:
             refused = True
             click.echo(f"{handle.hex()}  {sentence(error)}", err=True)
     if refused:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(ExitCode.REFUSED)
 
 
 @records.command()
 @hospital_node
-def count(opened: Opened) -> None:
+@json_option
+def count(opened: Opened, as_json: bool) -> None:
     """Count the records of each department."""
     with opened as node:
         newest = {record.handle: DepartmentId(record.department_id) for record in node.stores.records.all()}
         counts = Counter(newest.values())
+        if as_json:
+            open_ones = {department_id: counts.pop(department_id, 0) for department_id in node.hospital.departments}
+            rows = [*((*one, True) for one in open_ones.items()), *((*one, False) for one in sorted(counts.items()))]
+            show_json([{"department": name, "records": number, "open": is_open} for name, number, is_open in rows])
+            return
         for department_id in node.hospital.departments:
             click.echo(f"{department_id}: {counts.pop(department_id, 0)}")
         for department_id, number in sorted(counts.items()):
@@ -82,27 +90,45 @@ def count(opened: Opened) -> None:
 @click.option(
     "--erased", is_flag=True, help="The handles of erased records instead, and when: keep them with your backups."
 )
-def list_command(opened: Opened, patient_id: str | None, withdrawn: bool, held: bool, erased: bool) -> None:
+@json_option
+def list_command(
+    opened: Opened, patient_id: str | None, withdrawn: bool, held: bool, erased: bool, as_json: bool
+) -> None:
     """List records, one a line."""
     with opened as node:
         if erased:
-            for standing in node.stores.administration.standings("erased"):
+            gone = node.stores.administration.standings("erased")
+            if as_json:
+                show_json([{"handle": it.handle.hex(), "erased": moment(it.changed_at)} for it in gone])
+                return
+            for standing in gone:
                 click.echo(f"{standing.handle.hex()}  {moment(standing.changed_at)}")
             return
         of_patient = None if patient_id is None else records_administration.records_of(node.hospital, patient_id)
         handles = node.stores.administration.handles() if of_patient is None else of_patient
-        for view in records_administration.overviews(node.hospital, handles):
-            if (view.is_withdrawn or not withdrawn) and (view.holds or not held):
-                click.echo(line_of(view))
+        views = (
+            view
+            for view in records_administration.overviews(node.hospital, handles)
+            if (view.is_withdrawn or not withdrawn) and (view.holds or not held)
+        )
+        if as_json:
+            show_json([fields_of(view) for view in views])
+            return
+        for view in views:
+            click.echo(line_of(view))
 
 
 @records.command()
 @hospital_node
 @handle_argument
-def show(opened: Opened, handle: bytes) -> None:
+@json_option
+def show(opened: Opened, handle: bytes, as_json: bool) -> None:
     """Show a record's versions, where it stands and what holds it, with the reasons; not whose it is, nor what is in it."""
     with opened as node:
         view = records_administration.overview(node.hospital, handle)
+        if as_json:
+            show_json(_whole(node, view))
+            return
         click.echo(line_of(view))
         for version in view.versions:
             sizes = [part.size_bytes for part in node.hospital.vault.parts(version)]
@@ -118,10 +144,14 @@ def show(opened: Opened, handle: bytes) -> None:
 
 @records.command()
 @hospital_node
-def due(opened: Opened) -> None:
+@json_option
+def due(opened: Opened, as_json: bool) -> None:
     """List the records whose retention is over."""
     with opened as node:
         listed = list(records_administration.overviews(node.hospital, due_in(node)))
+        if as_json:
+            show_json([fields_of(view) for view in listed])
+            return
         for view in listed:
             click.echo(line_of(view))
         undated = sum(1 for _ in node.stores.administration.handles(undated=True))
@@ -261,7 +291,7 @@ def correct(
 @patient_option
 @click.option("--due", is_flag=True, help="All records whose retention is over, but those that are held, instead.")
 @click.option(
-    "--from",
+    "--handles-file",
     "list_file",
     type=EXISTING,
     help="The records of a file, one handle a line, as `list --erased` wrote it, instead.",
@@ -297,7 +327,7 @@ def _named(
 ) -> Sequence[bytes]:
     ways = bool(handles or patient_id is not None) + due + (list_file is not None)
     if ways != 1:
-        raise click.UsageError("name records by their handles, or give one of --patient, --due and --from")
+        raise click.UsageError("name records by their handles, or give one of --patient, --due and --handles-file")
     if due:
         return [
             view.newest.handle
@@ -359,6 +389,48 @@ def line_of(view: Overview) -> str:
     marks += ["WITHDRAWN"] * view.is_withdrawn + [f"HELD x{len(view.holds)}"] * bool(view.holds)
     fields = newest.handle.hex(), newest.department_id, f"v{newest.version}", _day(newest.stored_at), kept
     return "  ".join([*fields, *marks])
+
+
+def fields_of(view: Overview) -> dict[str, object]:
+    """Return a record as JSON has it."""
+    newest, until = view.newest, view.keep_until
+    return {
+        "handle": newest.handle.hex(),
+        "department": newest.department_id,
+        "version": newest.version,
+        "stored": moment(newest.stored_at),
+        "kept_until": None if until is None else moment(until),
+        "sensitivity": newest.sensitivity,
+        "withdrawn": view.is_withdrawn,
+        "holds": [hold.hold_id.hex() for hold in view.holds],
+    }
+
+
+def _whole(node: HospitalNode, view: Overview) -> dict[str, object]:
+    """Return a record with its versions, and who holds it and why."""
+    sizes = {
+        version.version: [part.size_bytes for part in node.hospital.vault.parts(version)] for version in view.versions
+    }
+    versions = [
+        {
+            "version": it.version,
+            "stored": moment(it.stored_at),
+            "parts": len(sizes[it.version]),
+            "bytes": sum(sizes[it.version]),
+        }
+        for it in view.versions
+    ]
+    holds = [
+        {"id": it.hold_id.hex(), "since": moment(it.placed_at), "why": _why(node, it.logged).removeprefix(": ")}
+        for it in view.holds
+    ]
+    standing = view.standing
+    stands = standing and {
+        "standing": standing.standing,
+        "since": moment(standing.changed_at),
+        "why": _why(node, standing.logged).removeprefix(": "),
+    }
+    return fields_of(view) | {"versions": versions, "holds": holds, "standing": stands}
 
 
 def _policy(node: HospitalNode, handle: bytes) -> int | None:

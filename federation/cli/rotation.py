@@ -1,6 +1,5 @@
 """`medunion ... rotate`: the generations of a party's keys; the same commands for every kind of party."""
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -11,7 +10,8 @@ from typing import Any, cast
 
 import click
 
-from federation.cli.options import F, Node, gather_options, json_option, moment
+from federation.cli.groups import Choice, Command, Group
+from federation.cli.options import F, Node, gather_options, json_option, moment, show_json
 from federation.party.reencryption import Pace, Progress, Tally
 from federation.rotation.steps import Rotation, Status
 from keystore.generations import Generation
@@ -46,11 +46,11 @@ def rotate_group(
 
         return cast("F", options(with_rotation))
 
-    @click.group()
+    @click.group(cls=Group)
     def rotate() -> None:
         """Replace a key: prepare a successor, activate it, and end the old one when nothing needs it any more."""
 
-    chosen = click.argument("purpose", type=click.Choice(purposes))
+    chosen = click.argument("purpose", type=Choice(purposes))
     for command in (
         _status(opening),
         _prepare(opening, chosen),
@@ -67,14 +67,14 @@ _number = click.argument("number", type=click.IntRange(min=1))
 
 
 def _status(opening: Opening) -> click.Command:
-    @click.command()
+    @click.command(cls=Command)
     @json_option
     @opening
     def status(as_json: bool, opened: AbstractContextManager[Rotation]) -> None:
         """Show every generation of every key, and how much is left under it."""
         with opened as rotation:
             if as_json:
-                click.echo(json.dumps([asdict(line) for line in rotation.status()], indent=2))
+                show_json([_fields(line) for line in rotation.status()])
             else:
                 _show(rotation.status())
 
@@ -82,9 +82,9 @@ def _status(opening: Opening) -> click.Command:
 
 
 def _prepare(opening: Opening, chosen: Chosen) -> click.Command:
-    @click.command()
+    @click.command(cls=Command)
     @chosen
-    @click.option("--generate", is_flag=True, help="Make the key now, where no ceremony has made it.")
+    @click.option("--make-keys", "generate", is_flag=True, help="Make the key now, before no witness.")
     @opening
     def prepare(purpose: str, generate: bool, opened: AbstractContextManager[Rotation]) -> None:
         """Take the successor's key that is in the token: it does nothing yet, and whoever relies on it learns of it."""
@@ -95,7 +95,7 @@ def _prepare(opening: Opening, chosen: Chosen) -> click.Command:
 
 
 def _activate(opening: Opening, chosen: Chosen) -> click.Command:
-    @click.command()
+    @click.command(cls=Command)
     @chosen
     @click.option("--at", "at", type=_Moment(), help="When, such as 2026-03-01T02:00:00Z.")
     @click.option(
@@ -114,7 +114,7 @@ def _activate(opening: Opening, chosen: Chosen) -> click.Command:
 
 
 def _taint(opening: Opening, chosen: Chosen) -> click.Command:
-    @click.command()
+    @click.command(cls=Command)
     @chosen
     @_number
     @opening
@@ -127,7 +127,7 @@ def _taint(opening: Opening, chosen: Chosen) -> click.Command:
 
 
 def _revoke(opening: Opening, chosen: Chosen, forgettable: Mapping[str, str]) -> click.Command:
-    @click.command()
+    @click.command(cls=Command)
     @chosen
     @_number
     @_forgetting(forgettable)
@@ -141,7 +141,7 @@ def _revoke(opening: Opening, chosen: Chosen, forgettable: Mapping[str, str]) ->
 
 
 def _reseal(opening: Opening, chosen: Chosen) -> click.Command:
-    @click.command()
+    @click.command(cls=Command)
     @chosen
     @pace_option
     @opening
@@ -214,6 +214,11 @@ def _show(lines: Iterable[Status]) -> None:
         since = "not activated" if line.active_from is None else f"since {_since(line.active_from)}"
         until = f", until {moment(line.retired_at)}" if line.retired_at is not None else ""
         click.echo(f"{line.purpose:<14} {line.number:>3}  {line.state:<9} {since}{until}; under it: {left}")
+
+
+def _fields(line: Status) -> dict[str, object]:
+    """Return a generation as JSON has it; the first is active from no moment on, which is not told as one of 1970."""
+    return asdict(line) | {"active_from": line.active_from or None}
 
 
 def _since(active_from: int) -> str:

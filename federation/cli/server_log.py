@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import click
 
 from federation.cli.audit_log import Wanted, accesses_options, log_options, show_log, write_accesses
+from federation.cli.groups import Command
 from federation.cli.log_heads import (
     archive_options,
     begin_anew,
@@ -72,7 +73,7 @@ def log_commands(options: Callable[[Any], Any], log_of: Callable[[Node], ServerL
 
 
 def _log(opening: Opening, shows: str) -> click.Command:
-    @click.command(help=shows)
+    @click.command(cls=Command, help=shows)
     @opening
     @log_options
     def log(opened: Opened, wanted: Wanted, verify: bool) -> None:
@@ -83,19 +84,19 @@ def _log(opening: Opening, shows: str) -> click.Command:
 
 
 def _archive(opening: Opening) -> click.Command:
-    @click.command()
+    @click.command(cls=Command)
     @opening
     @archive_options
-    def log_archive(opened: Opened, target: Path) -> None:
+    def log_archive(opened: Opened, output: Path) -> None:
         """Write what a directory lacks of the log: its tree as tlog-tiles, for anyone, and its sealed entries."""
         with opened as shown:
-            write_archive(shown.audit, shown.own, target)
+            write_archive(shown.audit, shown.own, output)
 
     return log_archive
 
 
 def _heads(opening: Opening) -> click.Command:
-    @click.command()
+    @click.command(cls=Command)
     @opening
     @heads_options
     def log_heads(opened: Opened, as_json: bool) -> None:
@@ -107,7 +108,7 @@ def _heads(opening: Opening) -> click.Command:
 
 
 def _settle(opening: Opening) -> click.Command:
-    @click.command()
+    @click.command(cls=Command)
     @opening
     @settle_options
     def log_settle(opened: Opened, finding_id: bytes, reason: str) -> None:
@@ -119,7 +120,7 @@ def _settle(opening: Opening) -> click.Command:
 
 
 def _anew(opening: Opening) -> click.Command:
-    @click.command()
+    @click.command(cls=Command)
     @opening
     @reason_option
     def log_anew(opened: Opened, reason: str) -> None:
@@ -131,7 +132,7 @@ def _anew(opening: Opening) -> click.Command:
 
 
 def _accesses(opening: Opening) -> click.Command:
-    @click.command()
+    @click.command(cls=Command)
     @opening
     @accesses_options
     def accesses(opened: Opened, patient_id: str, fhir: Path) -> None:

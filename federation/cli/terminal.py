@@ -21,9 +21,9 @@ from federation.protocol.exhibit import read_file
 from federation.words import EXPECTED, sentence
 
 
-def say(words: str = "") -> None:
+def say(words: str = "", *, err: bool = False) -> None:
     """Say something. What came from outside is in it through `printable` alone; what slipped by repaints no terminal here."""
-    click.echo(without_control(words))
+    click.echo(without_control(words), err=err)
 
 
 def is_answered() -> bool:

@@ -13,6 +13,8 @@ import click
 
 import safefiles
 from federation.check.findings import KINDS, NodeSettings
+from federation.cli.exit_codes import ExitCode
+from federation.cli.groups import Choice, Command
 from federation.cli.options import (
     TOKEN_URI_FILE,
     F,
@@ -131,7 +133,7 @@ def _provider(file: Path | None, descriptor: int | None, what: str) -> PinProvid
     return pin_from_prompt(what)
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 @click.option(
     "--module",
     "modules",
@@ -182,8 +184,8 @@ def _number(number: int | None, otherwise: str = "not said") -> str:
     return otherwise if number is None else str(number)
 
 
-@click.command("check")
-@click.option("--role", required=True, type=click.Choice(sorted(NEEDED)), help="Whose token it is to be.")
+@click.command("check", cls=Command)
+@click.option("--role", required=True, type=Choice(sorted(NEEDED)), help="Whose token it is to be.")
 @_optional_directory
 @token_options
 @json_option
@@ -201,7 +203,7 @@ def check(role: str, directory: NodeDirectory | None, token: TokenChoice, as_jso
         for line in check_lines(role, trials):
             click.echo(line)
     if missing_for(role, trials):
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(ExitCode.REFUSED)
 
 
 def _trial(role: str, trial: Trial) -> dict[str, Any]:
@@ -241,7 +243,7 @@ def _is_missed(role: str, trial: Trial) -> bool:
     return not trial.works and trial.ability in NEEDED[role] | OPTIONAL[role]
 
 
-@click.command("keys")
+@click.command("keys", cls=Command)
 @_optional_directory
 @token_options
 @json_option
@@ -260,7 +262,7 @@ def keys(directory: NodeDirectory | None, token: TokenChoice, as_json: bool) -> 
         findings = sum(len(key.findings) for key in audited)
         click.echo(f"{counted(len(audited), 'object')}, {counted(findings, 'finding')}")
     if any(key.findings for key in audited):
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(ExitCode.REFUSED)
 
 
 def _key(key: AuditedKey) -> dict[str, Any]:
@@ -291,10 +293,10 @@ def _show_key(key: AuditedKey) -> None:
         click.echo(f"    FINDING {finding.says} [{finding.reason}]")
 
 
-@click.command("init")
+@click.command("init", cls=Command)
 @click.option("--module", required=True, type=_PIN_FILE, help="The PKCS#11 module, by absolute path.")
 @click.option("--label", required=True, help="The label that the token gets.")
-@click.option("--serial", help="Serial number of the token; without it, the module's first blank one.")
+@click.option("--token-serial", "serial", help="Serial number of the token; without it, the module's first blank one.")
 @click.option("--erase", is_flag=True, help="Make an initialised token anew: EVERYTHING ON IT IS GONE.")
 @click.option("--pin-file", type=_PIN_FILE, help="File with the user's new PIN, mode 0600.")
 @click.option("--pin-fd", type=int, help="Open file descriptor to read the user's new PIN from.")
@@ -321,7 +323,7 @@ def init(
     if serial is not None:
         _confirm_erasure(module, serial, erase=erase)
     elif erase:
-        raise ConfigError("--erase needs --serial: it has to be said which token is erased")
+        raise ConfigError("--erase needs --token-serial: it has to be said which token is erased")
     so_pin = (_present_pin if erase else _new_pin)(so_pin_file, so_pin_fd, "the security officer")
     pin = _new_pin(pin_file, pin_fd, f"the user of {label}")
     click.echo(str(initialise_token(module, label, pin=pin, so_pin=so_pin, serial=serial, erase=erase)))
@@ -348,7 +350,7 @@ def _of_serial(module: Path, serial: str) -> FoundToken:
     raise TokenNotFound(surveyed.fault or f"The module has no token of serial number {serial}.")
 
 
-@click.command("change-pin")
+@click.command("change-pin", cls=Command)
 @_optional_directory
 @token_options
 @click.option("--new-pin-file", type=_PIN_FILE, help="File with the new PIN, mode 0600.")
@@ -372,7 +374,7 @@ def change_pin(
         click.echo(f"{kept} may hold the old one: put the new one there")
 
 
-@click.command("init-softhsm")
+@click.command("init-softhsm", cls=Command)
 @directory_option
 @click.option("--label", required=True, help="The token's label.")
 @click.option("--pin-file", type=_PIN_FILE, required=True, help="File with its PIN.")
@@ -384,7 +386,7 @@ def init_softhsm(directory: NodeDirectory, label: str, pin_file: Path) -> None:
     click.echo(make_development_token(directory, label, pin_file))
 
 
-@click.command("hand-over")
+@click.command("hand-over", cls=Command)
 @directory_option
 @pin_options
 @click.option("--output", required=True, type=OutputFile(), help="The new file for the maker's tool.")
@@ -417,7 +419,7 @@ def hand_over(
     click.echo(f"  medunion token taken-over --directory {directory.path}")
 
 
-@click.command("taken-over")
+@click.command("taken-over", cls=Command)
 @directory_option
 @pin_options
 def taken_over(directory: NodeDirectory, pin: PinChoice) -> None:

@@ -1,5 +1,10 @@
-"""Transfers as they go, on standard error: a bar on a terminal, else a line every few seconds."""
+"""Transfers as they go, on standard error: a bar on a terminal that can repaint a line, else a line every few seconds.
 
+Nothing else of the command has colour. rich knows NO_COLOR and FORCE_COLOR, which says nothing of bars that move.
+"""
+
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,10 +29,16 @@ Show = Callable[[str, int, int | None], None]
 """Told what comes, in words, how many bytes of it came, and of how many: None while nobody knows."""
 
 
+def standard_error() -> Console:
+    """Return the console of standard error; one that nobody looks at, or that is dumb, is no terminal."""
+    repaints = sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in {"", "dumb", "unknown"}
+    return Console(stderr=True, force_terminal=repaints)
+
+
 @contextmanager
 def transfers(console: Console | None = None) -> Iterator[Show]:
     """Show transfers while the block runs, each by its words."""
-    console = console or Console(stderr=True)
+    console = console or standard_error()
     if not console.is_terminal:
         yield Lines(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)).show
         return

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from cryptography import x509
 
+from federation.cli.groups import Group
 from federation.cli.options import OutputFile, directory_option, json_option, moment
 from federation.clinical.text import printable, without_control
 from federation.party.node_directory import NodeDirectory, read_trust, require_digest
@@ -18,7 +19,7 @@ from keystore.ceremony.transcript import spoken
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def trust() -> None:
     """Look at a trust bundle before anything is built on it; bring one up to date by a file."""
 
@@ -39,9 +40,9 @@ def show(file: Path, as_json: bool) -> None:
 
 @trust.command()
 @click.argument("file", type=_FILE)
-@click.argument("digest")
+@click.option("--digest", required=True, help="Digest that it has to have, as it was told by another way.")
 def verify(file: Path, digest: str) -> None:
-    """Require that a trust bundle is the one of this digest, in hexadecimal; spaces don't matter."""
+    """Require that a trust bundle is the one of a digest, in hexadecimal; spaces don't matter."""
     bundle = read_trust(file)
     require_digest(bundle, digest)
     click.echo(f"Number {bundle.sequence} of {printable(bundle.content.realm)}: it is the one.")
@@ -61,10 +62,12 @@ def chain(directory: NodeDirectory, output: Path | None) -> None:
 
 @trust.command()
 @directory_option
-@click.option("--from", "source", type=_FILE, required=True, help="What `chain` wrote, or the next trust.json.")
+@click.argument("source", type=_FILE, metavar="FILE")
 @click.option("--digest", help="Digest that the newest one has to have, as it was told by another way.")
 def update(directory: NodeDirectory, source: Path, digest: str | None) -> None:
-    """Bring a member's trust bundle up to date from a file, where it can't reach the public cloud any more.
+    """Bring a member's trust bundle up to date from FILE, where it can't reach the public cloud any more.
+
+    FILE is what `chain` wrote, or the next trust.json.
 
     Each bundle has to be signed by a key that the one before names, beginning with the one at hand: the file may come by any way.
     """

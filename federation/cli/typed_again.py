@@ -37,7 +37,7 @@ class Said:
 def require_as_founded(
     directory: NodeDirectory, founding: Founding, database: DatabaseSettings, token: str | None, credential: str | None
 ) -> None:
-    """Require an `init public-cloud` to say what stands. Raises ConfigError."""
+    """Require a `public-cloud init` to say what stands. Raises ConfigError."""
     settings = directory.settings(CloudSettings)
     require_same_identity(directory, settings.identity, founding.identity)
     content = directory.trust().content
@@ -66,7 +66,7 @@ def require_as_made(
     token: str | None,
     credential: str | None,
 ) -> None:
-    """Require an `init hospital` to say what stands. Raises ConfigError, BundleUnpinned."""
+    """Require a `hospital init` to say what stands. Raises ConfigError, BundleUnpinned."""
     settings = directory.settings(HospitalSettings)
     require_same_identity(directory, settings.identity, plan.identity)
     _require_same(

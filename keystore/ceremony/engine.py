@@ -113,7 +113,7 @@ def _require_interrupted(transcript: Path) -> None:
     if last.event == "aborted":
         raise ResumeRefused(
             f"that ceremony was stopped and undone ({last.data.get('reason')}: {last.data.get('sentence')});"
-            f" keep {transcript}, and begin anew with another --transcript"
+            f" keep {transcript}, and begin anew with another --output"
         )
     raise ResumeRefused(f"that ceremony is over: {transcript} ends with {last.event!r} in line {last.number}")
 

@@ -1,8 +1,5 @@
-"""Why a ceremony stops. `exit_code` is what `medunion ceremony` ends with: 1 refused or aborted, 2 bad file, 3 token."""
+"""Why a ceremony stops."""
 
-from typing import ClassVar
-
-from hsm.errors import HsmError
 from keystore.errors import KeystoreError
 
 
@@ -10,14 +7,12 @@ class CeremonyError(KeystoreError):
     """Root of the family; never raised itself."""
 
     reason = "CEREMONY_ERROR"
-    exit_code: ClassVar[int] = 1
 
 
 class CeremonyFileInvalid(CeremonyError):
     """The ceremony's file (or an answers file) is not what its kind asks for; each fault names the key."""
 
     reason = "CEREMONY_FILE_INVALID"
-    exit_code = 2
 
     def __init__(self, *faults: str) -> None:
         """Take all that is wrong, a sentence each."""
@@ -71,14 +66,12 @@ class NoncesBiased(CeremonyError):
     """The bits of a token's nonces are not chance: after enough signatures anybody can compute a key that it holds."""
 
     reason = "NONCES_BIASED"
-    exit_code = 3
 
 
 class NoncesDeterministic(CeremonyError):
     """A token's nonces follow from key and message: whoever has s one day could compute every S_X that it ever issued."""
 
     reason = "NONCES_DETERMINISTIC"
-    exit_code = 3
 
 
 class ParticipantKeyWrong(CeremonyError):
@@ -169,13 +162,6 @@ class ImportRefused(CeremonyError):
     """A ceremony can't be entered in an authority's ledger: another authority's, there already, or from an older list."""
 
     reason = "IMPORT_REFUSED"
-
-
-def exit_code_of(error: BaseException) -> int:
-    """Return the exit code for what ended a ceremony."""
-    if isinstance(error, HsmError):
-        return 3
-    return error.exit_code if isinstance(error, CeremonyError) else 1
 
 
 def reason_of(error: BaseException) -> str:

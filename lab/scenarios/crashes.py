@@ -68,13 +68,13 @@ def hospital_frozen(world: World, found: Findings) -> None:
 def cloud_killed(world: World, found: Findings) -> None:
     """What was acknowledged is durable."""
     nova, other = world.new_patient("nova"), world.new_patient("other")
-    ticket = ticket_in(world.ticket("a", nova))
-    nova.run("register", "--ticket", ticket)
+    ticket = world.ticket_file("nova", ticket_in(world.ticket("a", nova)))
+    nova.run("register", "--ticket-file", ticket)
     world.cloud.kill()
     said = world.ticket("a", other, expect=1)
     found.that("there is no ticket without the cloud", "[UNAVAILABLE]" in said, said)
     world.cloud.restart()
-    said = other.run("register", "--ticket", ticket, expect=1)
+    said = other.run("register", "--ticket-file", ticket, expect=1)
     found.that("the ticket is good no more", "[REJECTED]" in said, said)
     found.that("the cloud's log says why", '"reason": "TICKET_INVALID"' in world.cloud.run("log"))
     said = begin_visit(world, "cloud-killed", patient="nova").complete()

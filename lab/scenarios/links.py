@@ -77,7 +77,7 @@ def lines_silent(world: World, found: Findings) -> None:
 
 
 def _unheard(world: World, found: Findings) -> None:
-    patient = ("--patient", world.patients["ada"].identity, "--department", "H:a/cardiology", RECORD)
+    patient = ("--patient", world.patients["ada"].identity, "--department", "cardiology", RECORD)
     world.servers["a"].run("import", *patient)
     world.await_publication("a")
     world.network.silence("a", "c")

@@ -64,7 +64,7 @@ class DeskClinic(Clinic):
         """Give a hospital a record of a patient, and wait until the index has it."""
         run(
             *("hospital", "import", "--directory", self.federation.root / hospital, "--patient", f"P:{patient.name}"),
-            *("--department", f"H:{hospital}/{department}", record),
+            *("--department", department, record),
             *(word for path in attached for word in ("--attach", path)),
         )
         self.federation.await_publication(hospital)

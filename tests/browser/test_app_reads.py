@@ -52,7 +52,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
         made.found()
         made.add_hospital("a")
         made.add_patient("johnnie", "a")
-        whose = "--patient", "P:johnnie", "--department", "H:a/cardiology"
+        whose = "--patient", "P:johnnie", "--department", "cardiology"
         run("hospital", "import", "--directory", made.root / "a", *whose, RECORD)
         made.await_publication("a")
         yield made
@@ -131,5 +131,5 @@ def test_page_says_what_is_proved_what_one_side_has_what_is_older_and_that_a_log
         app.look("reads-put-back")
         no_sideways_scroll(page)
     target = tmp_path / "evidence"
-    run("patient", "evidence", "export", "--directory", johnnie, target)
+    run("patient", "evidence", "export", "--directory", johnnie, "--output", target)
     assert "log-fork" in target.read_text()

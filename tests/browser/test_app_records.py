@@ -162,7 +162,7 @@ def test_emergency_is_told_at_once_and_stands_first_among_who_read(
 ) -> None:
     clinic = hospitals.clinic
     run(
-        *("doctor", "emergency", "read", "--directory", clinic.doctor, "--on-duty-at", "H:b", "--address"),
+        *("doctor", "emergency", "read", "--directory", clinic.doctor, "--hospital", "H:b", "--address"),
         *(clinic.federation.addresses["b"], "--patient", "P:johnnie", "--reason", "unconscious"),
         *("--note", "Found on the street.", "--yes"),
     )

@@ -64,7 +64,7 @@ def rehearse(file: Path, transcript: Path) -> str:
     answers, shares = transcript.with_name("rehearsal.toml"), transcript.with_name("rehearsed")
     shares.mkdir()
     answers.write_text(f'default = "Yes"\nshares = "{shares.name}"\n')
-    return run("ceremony", "run", file, "--rehearsal", "--answers", answers, "--transcript", transcript)
+    return run("ceremony", "run", file, "--rehearsal", "--answers", answers, "--output", transcript)
 
 
 @dataclass
@@ -127,7 +127,7 @@ class Hall:
         default = f'default = "{self.default}"\n' if self.default else ""
         path = self.directory / "answers.toml"
         path.write_text(f'{default}shares = "shares"\n[answers]\n{answers}[pins]\n{pins}')
-        given = ["ceremony", *words, str(self.file), "--answers", str(path), "--transcript", str(self.transcript)]
+        given = ["ceremony", *words, str(self.file), "--answers", str(path), "--output", str(self.transcript)]
         return CliRunner().invoke(main, [*given, *options])
 
     def verify(self, *options: str) -> Result:

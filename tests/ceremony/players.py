@@ -163,4 +163,4 @@ def labels_in(token: TokenUri, pin: str, directory: Path) -> set[str]:
 
 def run_words(file: Path, transcript: Path, *options: str) -> Sequence[object]:
     """Return the words of `medunion ceremony run`."""
-    return ("ceremony", "run", file, "--transcript", transcript, *options)
+    return ("ceremony", "run", file, "--output", transcript, *options)

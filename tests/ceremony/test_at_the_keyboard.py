@@ -199,7 +199,7 @@ def test_pin_incorrect_twice_stops_and_says_whose_and_how_to_go_on(hall: Halls) 
     assert "The ceremony's token" in said
     assert "refused the PIN twice; it is not asked a third time. [PIN_INCORRECT]" in said
     assert "It stands at the step 'token'" in said
-    assert f"medunion ceremony run {medical.file} --transcript {medical.transcript} --resume" in said
+    assert f"medunion ceremony run {medical.file} --output {medical.transcript} --resume" in said
     with terminal_of(medical, "--resume") as terminal:
         people.play(terminal)
         assert terminal.end() == 0, terminal.said

@@ -136,7 +136,7 @@ def test_backup_is_restored_from_its_card_and_any_two_shares(hall: Halls) -> Non
 
 
 def test_interrupted_when_the_input_ends(tmp_path: Path) -> None:
-    options = ("--rehearsal", "--transcript", tmp_path / "transcript")
+    options = ("--rehearsal", "--output", tmp_path / "transcript")
     said = run("ceremony", "run", EXAMPLES / "rotation.toml", *options, stdin="Yes\nYe", expect=1)
     assert "[INTERRUPTED]" in said
 

@@ -18,9 +18,8 @@ Halls = Callable[[str], Hall]
 
 
 def init(hall: Hall, *words: object, token: TokenUri | None = None, code: int = 0) -> str:
-    """Type `medunion init` for the node of a ceremony."""
+    """Type `init` for the node of a ceremony."""
     given = [
-        "init",
         *words,
         "--ceremony",
         hall.transcript,
@@ -48,6 +47,7 @@ def cloud(hall: Hall, name: str = "cloud") -> list[object]:
     addresses = "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
     return [
         "public-cloud",
+        "init",
         "--directory",
         hall.directory / name,
         "--identity",
@@ -75,8 +75,8 @@ def test_hospital_takes_the_keys_of_its_enrolment(
     enrolment = held(hall("hospital-enrolment"))
     trust = ["--identity", "C:union", "--realm", "union", "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"]
     made = [
-        "init",
         "public-cloud",
+        "init",
         "--directory",
         tmp_path / "cloud",
         *trust,
@@ -86,7 +86,7 @@ def test_hospital_takes_the_keys_of_its_enrolment(
     ]
     assert CliRunner().invoke(main, list(map(str, [*made, "--pin-file", enrolment.directory / "pin"]))).exit_code == 0
     names = "--identity", "H:st-anna", "--trust", tmp_path / "cloud" / "trust.json", "--listen", "127.0.0.1:3"
-    said = init(enrolment, "hospital", "--directory", tmp_path / "st-anna", *names, *wanda(enrolment))
+    said = init(enrolment, "hospital", "init", "--directory", tmp_path / "st-anna", *names, *wanda(enrolment))
     assert "H:st-anna is made" in said
 
 

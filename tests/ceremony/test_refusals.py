@@ -89,7 +89,7 @@ def test_pin_incorrect_is_a_token_failure_that_undoes_nothing_and_says_how_to_go
     said = stopped(medical, 3, "PIN_INCORRECT")
     assert "The ceremony's token" in said
     assert "Its counter says: a wrong PIN was typed since the last right one." in said
-    assert f"--transcript {medical.transcript} --resume" in said
+    assert f"--output {medical.transcript} --resume" in said
     waits(medical, "PIN_INCORRECT")
     medical.put("pin", medical.pin)
     assert medical.run("--resume").exit_code == 0

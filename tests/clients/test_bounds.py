@@ -19,7 +19,7 @@ def test_records_beyond_the_doctors_bound_are_told_and_end_no_visit(
     patient = enrol_patient(stage, party(stage, LANGUAGE, "patient", "go-bounded-patient"), "a")
     doctor = certify_doctor(stage, party(stage, LANGUAGE, "doctor", "go-bounded-doctor"))
     directory = "--directory", stage.root / "a", "--patient", patient.identity
-    run("hospital", "import", *directory, "--department", "H:a/cardiology", RECORD)
+    run("hospital", "import", *directory, "--department", "cardiology", RECORD)
     stage.await_publication("a")
     clinic = Clinic(stage, built, patient, doctor, tmp_path, tmp_path)
     command, code = consult(clinic, "bounded", "--fetch-at-most", "0.000001")

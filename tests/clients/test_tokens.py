@@ -32,7 +32,7 @@ def test_patient_and_doctor_visit_with_all_their_keys_in_tokens(stage: Federatio
     enrol_patient(stage, patient, "a", "--token", patient_token)
     certify_doctor(stage, doctor, "--token", doctor_token)
     directory = "--directory", stage.root / "a", "--patient", patient.identity
-    run("hospital", "import", *directory, "--department", "H:a/cardiology", RECORD)
+    run("hospital", "import", *directory, "--department", "cardiology", RECORD)
     stage.await_publication("a")
     for member in (patient, doctor):
         assert member.run("renew")["identity"] == member.identity

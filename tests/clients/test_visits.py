@@ -48,7 +48,7 @@ def clinic(stage: Federation, built: str) -> Clinic:
     )
     for label in (names[0], names[2]):
         directory = "--directory", stage.root / "a", "--patient", f"P:{label}"
-        run("hospital", "import", *directory, "--department", "H:a/cardiology", RECORD)
+        run("hospital", "import", *directory, "--department", "cardiology", RECORD)
     stage.await_publication("a")
     return made
 
@@ -149,7 +149,7 @@ def test_doctors_amendment_is_the_records_next_version_and_shown_to_a_python_pat
     told = doctor.wait()
     assert told["receipt"] is True
     clinic.stage.await_publication("b")
-    run("patient", "records", "save", *where, "--hospital", "H:b", tmp_path / "saved")
+    run("patient", "records", "save", *where, "--hospital", "H:b", "--output", tmp_path / "saved")
     read = b"".join(path.read_bytes() for path in (tmp_path / "saved").rglob("*.json"))
     assert AMENDED.encode() in read
     assert CONCLUSION.encode() not in read

@@ -135,11 +135,11 @@ class Federation:
         self._found_practice()
         self.cloud.await_serving()
         ticket = ticket_in(self.run("public-cloud", "invite", "--directory", self.cloud.directory, HOSPITAL))
-        licence = self.root / "a.licence"
+        licence, ticket_file = self.root / "a.licence", self.root / "a.ticket"
         licence.write_text("licence of a")
-        self.run(
-            "hospital", "register", "--directory", self.hospital.directory, "--ticket", ticket, "--licence", licence
-        )
+        ticket_file.write_text(ticket)
+        words = "--directory", self.hospital.directory, "--ticket-file", ticket_file, "--licence", licence
+        self.run("hospital", "register", *words)
         for label in self.doctors:
             self.run("hospital", "duty", "add", "--directory", self.hospital.directory, f"D:{label}")
         self.hospital.await_serving()
@@ -231,7 +231,7 @@ class Federation:
 
     def _keys(self, kind: str, directory: Path) -> tuple[str, ...]:
         if not self.recoverable:
-            return ()
+            return ("--make-keys",)
         self.shares("make", kind, directory)
         return ("--keys-in-token",)
 

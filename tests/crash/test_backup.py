@@ -84,13 +84,13 @@ class Drill:
     def back_up(self) -> None:
         """The cloud first: whatever its index names then is with the hospital, whose backup comes after it."""
         for server, name in ((self.cloud, "cloud"), (self.hospital, "a")):
-            said = self.federation.run("backup", "--directory", server.directory, "--out", self.backups[name])
+            said = self.federation.run("backup", "--directory", server.directory, "--output", self.backups[name])
             assert re.search(r"^    [0-9a-f]{64}$", said, re.MULTILINE), said
 
     def is_heard(self, revoked: dict[str, Any], witness: Path) -> bool:
         """Write down what the hospital has heard of the cloud; say whether a revoked grant is in it."""
         witness.unlink(missing_ok=True)
-        self.federation.run("witness", "--directory", self.hospital.directory, "--out", witness)
+        self.federation.run("witness", "--directory", self.hospital.directory, "--output", witness)
         shards = Witness.of(witness.read_bytes()).shards.shards
         listed = {change.entry for shard in shards for change in Shard.read(shard).changes}
         return statement_entry("grant", revoked["patient_id"], bytes.fromhex(revoked["grant_id"])) in listed
@@ -119,8 +119,9 @@ class Drill:
         """Its S_X and its identity died with the token."""
         self.federation.run("public-cloud", "revoke", "--directory", self.cloud.directory, HOSPITAL)
         ticket = ticket_in(self.federation.run("public-cloud", "invite", "--directory", self.cloud.directory, HOSPITAL))
-        licence = self.federation.root / "a.licence"
-        words = ("--directory", self.hospital.directory, "--ticket", ticket, "--licence", licence)
+        licence, ticket_file = self.federation.root / "a.licence", self.federation.root / "a.ticket"
+        ticket_file.write_text(ticket)
+        words = ("--directory", self.hospital.directory, "--ticket-file", ticket_file, "--licence", licence)
         self.federation.run("hospital", "register", *words)
 
     def close_practice(self) -> None:

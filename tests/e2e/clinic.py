@@ -53,7 +53,7 @@ class Clinic:
         """Give H:a a record of P:johnnie, and wait until the index has it."""
         run(
             *("hospital", "import", "--directory", self.federation.root / "a", "--patient", "P:johnnie"),
-            *("--department", "H:a/cardiology", RECORD),
+            *("--department", "cardiology", RECORD),
         )
         self.federation.await_publication("a")
 

@@ -176,7 +176,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a cloud that does not serve."""
     directory = tmp_path_factory.mktemp("founded") / "cloud"
     names = "--identity", "C:union", "--realm", "keys", "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
-    run("init", "public-cloud", "--directory", directory, *names, "--development-token")
+    run("public-cloud", "init", "--directory", directory, *names, "--development-token")
     return directory
 
 
@@ -291,7 +291,7 @@ def test_database_that_is_gone_is_said_without_its_password(kind: str, founded: 
         server.execute("CREATE DATABASE gone OWNER locked")
         url = server.url("gone", role="locked")
     names = "--identity", "H:a", "--trust", founded / "trust.json", "--listen", "127.0.0.1:3", "--development-token"
-    run("init", "hospital", "--directory", hospital, *names, "--database", url, "--database-password-file", password)
+    run("hospital", "init", "--directory", hospital, *names, "--database", url, "--database-password-file", password)
     assert findings(hospital, expect=1)["database"][0]["verdict"] == "ok"
     if server is not None:
         server.stop()
@@ -306,7 +306,7 @@ def test_database_that_is_gone_is_said_without_its_password(kind: str, founded: 
 def test_shelf_that_is_unusable_and_registration_that_is_missing_are_said(founded: Path, tmp_path: Path) -> None:
     hospital = tmp_path / "a"
     names = "--identity", "H:a", "--trust", founded / "trust.json", "--listen", "127.0.0.1:3", "--development-token"
-    run("init", "hospital", "--directory", hospital, *names)
+    run("hospital", "init", "--directory", hospital, *names)
     (hospital / "blobs").rmdir()
     (hospital / "blobs").write_text("no directory")
     found = findings(hospital, expect=1)

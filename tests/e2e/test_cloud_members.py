@@ -16,7 +16,7 @@ from tests.e2e.cloud_lab import CloudLab, Serve
 from tests.waiting import until
 
 At = tuple[object, ...]
-WHY = "--reason", "it closes"
+WHY = "--why", "it closes"
 
 
 def listed(name: str, at: At, *more: str) -> list[dict[str, object]]:

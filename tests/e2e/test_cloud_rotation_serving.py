@@ -86,7 +86,7 @@ def test_every_key_is_rotated_while_others_register_search_publish_and_renew(
             traffic.await_rounds(2)
             for purpose in PURPOSES:
                 assert "ROTATION_NOT_PREPARED" in operator.types("activate", purpose, expect=1)
-                operator.types("prepare", purpose, "--generate")
+                operator.types("prepare", purpose, "--make-keys")
                 assert "GENERATION_ACTIVE" in operator.types("taint", purpose, 1, expect=1)
             traffic.await_rounds(2)
             for purpose in PURPOSES:

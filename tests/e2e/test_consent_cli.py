@@ -172,12 +172,13 @@ def test_own_records_are_listed_shown_and_saved(clinic: Clinic, tmp_path: Path) 
     assert "No record is known." in run("patient", "records", "list", *where, "--department", "neurology")
     shown = run("patient", "records", "show", *where, "--hospital", "H:a")
     assert "Johnnie679" in shown
-    run("patient", "records", "save", *where, tmp_path / "mine", "--hospital", "H:a")
+    run("patient", "records", "save", *where, "--output", tmp_path / "mine", "--hospital", "H:a")
     assert [path.read_bytes() for path in (tmp_path / "mine").glob("a-*.json")] == [RECORD.read_bytes()]
-    assert "1 record of them is here already, whole" in run("patient", "records", "save", *where, tmp_path / "mine")
+    again = run("patient", "records", "save", *where, "--output", tmp_path / "mine")
+    assert "1 record of them is here already, whole" in again
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").touch()
-    assert "is not empty" in run("patient", "records", "save", *where, tmp_path / "other", expect=2)
+    assert "is not empty" in run("patient", "records", "save", *where, "--output", tmp_path / "other", expect=2)
     log = run("hospital", "log", "--directory", clinic.federation.root / "a")
     assert any('"kind": "READ"' in line and '"ground": "own"' in line for line in log.splitlines())
 
@@ -248,7 +249,7 @@ def test_patient_is_shown_who_did_what_by_what_and_what_is_new(clinic: Clinic, t
     again = run("patient", "accesses", *where)
     assert "you yourself" in again
     assert "NEW" not in again
-    at_b = "--at", "H:b", clinic.federation.addresses["b"]
+    at_b = "--ask", "H:b", clinic.federation.addresses["b"]
     (told,) = [line for line in run("patient", "accesses", *where, *at_b, "--json").splitlines() if line[:1] == "{"]
     stored = [one for one in json.loads(told)["accesses"] if one["kind"] == "STORE"]
     assert {(one["where"], one["asker_id"], one["reason"]) for one in stored} == {("H:b", "D:house", "OK")}
@@ -259,7 +260,7 @@ def test_patient_is_shown_who_did_what_by_what_and_what_is_new(clinic: Clinic, t
     assert {"C:union", "H:a"} <= {one["source"]["observer"]["identifier"]["value"] for one in exported}
     later = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
     assert "Nobody accessed the records." in run("patient", "accesses", *where, "--since", later)
-    nowhere = run("patient", "accesses", *where, "--at", "H:b", free_address(), expect=1)
+    nowhere = run("patient", "accesses", *where, "--ask", "H:b", free_address(), expect=1)
     assert "WHO ASKED AT H:b IS MISSING." in nowhere
 
 
@@ -270,7 +271,7 @@ def test_deputy_reads_who_did_by_the_power_to_see_the_log_alone(clinic: Clinic, 
     run("patient", "mandate", "accept", *own, mandate)
     said = run("patient", "accesses", *own, "--as", "P:mary")
     assert "Without the power to read, hospitals are not found" in said
-    at_a = "--at", "H:a", clinic.federation.addresses["a"]
+    at_a = "--ask", "H:a", clinic.federation.addresses["a"]
     run("patient", "accesses", *own, "--as", "P:mary", *at_a)
     seen = [" ".join(line.split()) for line in run("patient", "accesses", *given).splitlines()]
     assert any(line.endswith("P:johnnie read this log of every department at C:union a deputy done") for line in seen)

@@ -37,7 +37,7 @@ def test_published_lists_reach_the_directory_without_anybody_carrying_them(
 ) -> None:
     cloud, lists = tmp_path / "cloud", tmp_path / "lists"
     lists.mkdir()
-    publish = "authority", "crl", "--directory", board, "--publish", lists.as_uri()
+    publish = "authority", "crl", "--directory", board, "--publish-to", lists.as_uri()
     assert "published as board-" in run(*publish)
     (published,) = lists.iterdir()
     assert published.stat().st_mode & 0o777 == 0o644
@@ -74,7 +74,7 @@ def test_list_is_written_and_published_at_once_and_nothing_private_lies_there(tm
     for place in places:
         place.mkdir()
     by_hand = tmp_path / "board.crl"
-    to = [word for place in places for word in ("--publish", place.as_uri())]
+    to = [word for place in places for word in ("--publish-to", place.as_uri())]
     run("authority", "crl", "--directory", board, "--output", by_hand, *to)
     for place in places:
         (published,) = place.iterdir()
@@ -82,7 +82,7 @@ def test_list_is_written_and_published_at_once_and_nothing_private_lies_there(tm
     assert x509.load_der_x509_crl(by_hand.read_bytes()).issuer
 
 
-@pytest.mark.parametrize("options", [[], ["--publish", "http://lists.example/"], ["--publish", "file:lists"]])
+@pytest.mark.parametrize("options", [[], ["--publish-to", "http://lists.example/"], ["--publish-to", "file:lists"]])
 def test_list_that_goes_nowhere_is_not_made(board: Path, options: list[str]) -> None:
     before = (board / "issued.json").read_bytes()
     run("authority", "crl", "--directory", board, *options, expect=2 if not options else 1)
@@ -90,5 +90,5 @@ def test_list_that_goes_nowhere_is_not_made(board: Path, options: list[str]) -> 
 
 
 def test_directory_that_is_not_there_is_told(board: Path, tmp_path: Path) -> None:
-    said = run("authority", "crl", "--directory", board, "--publish", (tmp_path / "none").as_uri(), expect=1)
+    said = run("authority", "crl", "--directory", board, "--publish-to", (tmp_path / "none").as_uri(), expect=1)
     assert "can't be written" in said

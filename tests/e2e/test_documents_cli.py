@@ -18,7 +18,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
 
 
 def add(clinic: Clinic, patient: Path, *words: object, expect: int = 0) -> str:
-    at = "--at", "H:a", clinic.federation.addresses["a"], "--department", "cardiology", "--yes"
+    at = "--hospital", "H:a", "--address", clinic.federation.addresses["a"], "--department", "cardiology", "--yes"
     return run("patient", "records", "add", "--directory", patient, *at, *words, expect=expect)
 
 
@@ -41,7 +41,7 @@ def test_a_note_is_found_and_read_by_a_doctor_as_the_patients(clinic: Clinic, tm
     assert is_told(shown, "Nasenbluten, März", "written by the patient")
     assert "    | Since Monday.\n    | Each morning." in shown
     saved = tmp_path / "saved"
-    run("patient", "records", "save", saved, *own)
+    run("patient", "records", "save", "--output", saved, *own)
     assert b"Since Monday.\nEach morning." in [path.read_bytes() for path in saved.iterdir()]
 
     seen = clinic.seen_at_visit("before")
@@ -54,7 +54,7 @@ def test_a_note_is_found_and_read_by_a_doctor_as_the_patients(clinic: Clinic, tm
 def test_a_file_that_is_secret_is_for_the_patient_alone(clinic: Clinic, tmp_path: Path) -> None:
     letter = tmp_path / "letter.pdf"
     letter.write_bytes(b"%PDF-1.7 whatever")
-    said = add(clinic, clinic.johnnie, "--title", "Letter", "--file", letter, "--sensitivity", "secret")
+    said = add(clinic, clinic.johnnie, "--title", "Letter", letter, "--sensitivity", "secret")
     assert '"Letter", application/pdf' in said
     assert "Nobody but the patient reads it." in said
     clinic.federation.await_publication("a")
@@ -82,8 +82,8 @@ def test_a_deputy_adds_with_the_power_alone(clinic: Clinic, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "give --note TEXT or --file FILE"),
-        (("--note", "a", "--file", __file__), "give --note TEXT or --file FILE"),
+        ((), "give --note TEXT or FILE"),
+        (("--note", "a", __file__), "give --note TEXT or FILE"),
         (("--note", "a", "--media-type", "text/html"), "--media-type is of a file"),
     ],
     ids=["nothing", "both", "a note's type"],

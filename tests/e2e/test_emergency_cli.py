@@ -41,7 +41,7 @@ class Ward:
         """Give the words that declare an emergency about P:johnnie by a doctor who is on duty."""
         self.federation.put_on_duty(doctor, "b")
         return (
-            *("--on-duty-at", "H:b", "--address", self.federation.addresses["b"], "--patient", "P:johnnie"),
+            *("--hospital", "H:b", "--address", self.federation.addresses["b"], "--patient", "P:johnnie"),
             *("--reason", "unconscious", "--note", "Found on the street.", "--yes", *words),
         )
 
@@ -59,7 +59,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
         made.add_patient("johnnie", "a")
         run(
             *("hospital", "import", "--directory", made.root / "a", "--patient", "P:johnnie"),
-            *("--department", "H:a/cardiology", RECORD),
+            *("--department", "cardiology", RECORD),
         )
         made.await_publication("a")
         yield Ward(made, made.add_doctor("house"), made.add_doctor("wilson"))
@@ -68,7 +68,9 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
 
 
 def test_emergency_of_two_at_one_desk_is_read_marked_logged_and_reviewed_once(ward: Ward, tmp_path: Path) -> None:
-    said = ward.emergency("read", ward.house, *ward.declared(ward.house, "--second", ward.wilson, "--save", tmp_path))
+    said = ward.emergency(
+        "read", ward.house, *ward.declared(ward.house, "--second-directory", ward.wilson, "--save", tmp_path)
+    )
     assert "reviewed by an officer of each hospital within 7 days" in said
     assert "D:wilson is asked to sign, as the second clinician" in said
     assert "1 record found" in said
@@ -78,6 +80,8 @@ def test_emergency_of_two_at_one_desk_is_read_marked_logged_and_reviewed_once(wa
     assert len(names) > 1
     assert all(name.startswith("emergency-a-") for name in names - {"READ-IN-AN-EMERGENCY.txt"})
     assert "Found on the street." in ward.emergency("list", ward.house)
+    (kept,) = json.loads(ward.emergency("list", ward.house, "--json"))
+    assert (kept["second"], kept["note"]) == ("D:wilson", "Found on the street.")
 
     patient_is_told(ward)
     (named,) = _ID.findall(ward.officer("list", "--open"))
@@ -85,6 +89,9 @@ def test_emergency_of_two_at_one_desk_is_read_marked_logged_and_reviewed_once(wa
     for line in ("D:house with P:johnnie  unconscious  1 request  open", "seconded by D:wilson", "READ  ", "BEGUN"):
         assert line in shown
     assert "Found on the street" not in shown
+    told = json.loads(ward.officer("show", named, "--json"))
+    assert [(it["kind"], it["reason"]) for it in told["requests"]][:1] == [("READ", "BEGUN")]
+    assert (told["on_duty_at"], told["second"], told["finding"]) == ("H:b", "D:wilson", None)
     decided = "--justified", "--officer", "Dr. Cuddy"
     assert "says why" in ward.officer("review", named, *decided, "--note", " ", expect=1)
     assert "justified, signed" in ward.officer("review", named, *decided, "--note", "He was alone.")
@@ -113,7 +120,7 @@ def patient_is_told(ward: Ward) -> None:
 
 def test_emergency_goes_from_machine_to_machine_for_the_second_signature(ward: Ward, tmp_path: Path) -> None:
     file = tmp_path / "emergency"
-    ward.emergency("declare", ward.house, *ward.declared(ward.house, "--second", "D:wilson", "--out", file))
+    ward.emergency("declare", ward.house, *ward.declared(ward.house, "--second", "D:wilson", "--output", file))
     assert "waits for the signature of D:wilson" in ward.emergency("open", ward.house, file, expect=1)
     assert "does not name you" in ward.emergency("second", ward.house, file, "--yes", expect=1)
     assert "Signed." in ward.emergency("second", ward.wilson, file, "--yes")
@@ -127,13 +134,17 @@ def test_emergency_goes_from_machine_to_machine_for_the_second_signature(ward: W
 def test_emergency_refused_alone_for_no_reason_and_off_duty(ward: Ward) -> None:
     words = ward.declared(ward.house)
     assert "[EMERGENCY_REFUSED]" in ward.emergency("read", ward.house, *words, expect=1)
-    seconded = (*words, "--second", ward.wilson)
+    seconded = (*words, "--second-directory", ward.wilson)
     assert "[EMERGENCY_REFUSED]" in ward.emergency("read", ward.house, *seconded, "--reason", "curious", expect=1)
     off_duty = ward.federation.add_doctor("cameron")
-    assert "[NOT_ON_DUTY]" in ward.emergency("read", off_duty, *words, "--second", ward.wilson, expect=1)
+    assert "[NOT_ON_DUTY]" in ward.emergency("read", off_duty, *words, "--second-directory", ward.wilson, expect=1)
     ward.federation.put_on_duty(off_duty, "b", "neurology")
-    assert "[EMERGENCY_REFUSED]" in ward.emergency("read", off_duty, *words, "--second", ward.wilson, expect=1)
-    assert "another than the first" in ward.emergency("read", ward.house, *words, "--second", ward.house, expect=1)
+    assert "[EMERGENCY_REFUSED]" in ward.emergency(
+        "read", off_duty, *words, "--second-directory", ward.wilson, expect=1
+    )
+    assert "another than the first" in ward.emergency(
+        "read", ward.house, *words, "--second-directory", ward.house, expect=1
+    )
 
 
 def test_nobody_signs_what_nobody_read(ward: Ward) -> None:
@@ -143,7 +154,7 @@ def test_nobody_signs_what_nobody_read(ward: Ward) -> None:
 
 def test_emergencies_of_one_doctor_are_used_up_for_all_processes_and_another_goes_on(ward: Ward) -> None:
     foreman = ward.federation.add_doctor("foreman")
-    words = ward.declared(foreman, "--second", ward.wilson)
+    words = ward.declared(foreman, "--second-directory", ward.wilson)
     said = []
     for number in range(8):  # each by a connection of its own, which one of two processes takes
         patient = "--patient", f"P:nobody{number}"
@@ -153,4 +164,6 @@ def test_emergencies_of_one_doctor_are_used_up_for_all_processes_and_another_goe
             said.append(str(refused))
     assert ["No record of this patient is known" in it for it in said] == [True] * 3 + [False] * 5
     assert all("[BUDGET_EXHAUSTED]" in it for it in said[3:])
-    assert "From H:a," in ward.emergency("read", ward.house, *ward.declared(ward.house, "--second", ward.wilson))
+    assert "From H:a," in ward.emergency(
+        "read", ward.house, *ward.declared(ward.house, "--second-directory", ward.wilson)
+    )

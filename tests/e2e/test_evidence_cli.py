@@ -70,7 +70,7 @@ class Court:
     def export(self, kind: str, directory: Path, *words: str) -> Path:
         """Have a role write its file."""
         file = self.files / f"{directory.name}.evidence.json"
-        run(kind, "evidence", "export", "--directory", directory, *words, file)
+        run(kind, "evidence", "export", "--directory", directory, *words, "--output", file)
         return file
 
     def verified(self, file: Path, *words: object, expect: int = 0) -> str:
@@ -181,7 +181,10 @@ def test_every_role_gets_its_file_by_a_command_and_together_they_have_every_kind
     kinds["asked"] = court.kinds(court.export("hospital", made.root / "a", "--patient", "P:johnnie"))
     assert kinds["asked"] == {"D3"}
     assert set().union(*kinds.values()) == set(JUDGED) - ELSEWHERE
-    said = run("public-cloud", "evidence", "export", "--directory", made.root / "cloud", court.files / "cloud.json")
+    said = run(
+        *("public-cloud", "evidence", "export", "--directory", made.root / "cloud"),
+        *("--output", court.files / "cloud.json"),
+    )
     assert said.startswith("0 exhibits")
 
 

@@ -176,7 +176,9 @@ class HospitalBench(Bench):
 
     def register(self, code: int = 0) -> str:
         licence = self.write("licence", "licence")
-        return self.typed("hospital", "register", "--ticket", self.ticket, "--licence", licence, code=code)
+        return self.typed(
+            "hospital", "register", "--ticket-file", self.write("ticket", self.ticket), "--licence", licence, code=code
+        )
 
     def opened(self) -> HospitalNode:
         return HospitalNode(self.directory, self.lab.pin)

@@ -29,8 +29,8 @@ class Commands:
     def path(self, name: str) -> str:
         return str(self.directory / name)
 
-    def run(self, *arguments: str, code: int = 0) -> str:
-        done = typed(arguments, self._environment)
+    def run(self, *arguments: str, code: int = 0, stdin: str = "") -> str:
+        done = typed(arguments, self._environment, stdin)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr
@@ -71,10 +71,10 @@ def found_node(commands: Commands) -> None:
     public, peer = f"localhost:{_free_port()}", f"localhost:{_free_port()}"
     cloud = "--directory", commands.path("cloud"), "--pin-file", commands.path("cloud.pin")
     names = "--identity", "C:union", "--realm", "test", "--address", public, "--peer-address", peer
-    commands.run("public-cloud", "init", *cloud, *names)
+    commands.run("public-cloud", "init", *cloud, *names, "--make-keys")
     hospital = "--directory", commands.path("hospital"), "--pin-file", commands.path("hospital.pin")
     names = "--identity", "H:alpha", "--trust", commands.path("cloud/trust.json"), "--listen", "localhost:0"
-    commands.run("hospital", "init", *hospital, *names, "--department", "cardiology")
+    commands.run("hospital", "init", *hospital, *names, "--department", "cardiology", "--make-keys")
 
 
 def test_a_hospital_is_made_registered_filled_and_run(tmp_path: Path) -> None:
@@ -82,15 +82,15 @@ def test_a_hospital_is_made_registered_filled_and_run(tmp_path: Path) -> None:
     found_node(commands)
     at = "--directory", commands.path("hospital")
     (tmp_path / "licence").write_bytes(b"licence of H:alpha")
-    filed = "--patient", "P:wang", "--department", "H:alpha/cardiology"
+    filed = "--patient", "P:wang", "--department", "cardiology"
     assert "REGISTERED" in commands.run("hospital", "ticket", *at, "P:wang", code=1)
     with commands.serving("cloud", "public-cloud", "serve", "--directory", commands.path("cloud")):
         invited = commands.run("public-cloud", "invite", "--directory", commands.path("cloud"), "H:alpha")
         ticket = next(line.strip() for line in invited.splitlines() if line.startswith("    "))
-        registered = "hospital", "register", *at, "--licence", str(tmp_path / "licence"), "--ticket"
-        assert "TICKET_INVALID" in commands.run(*registered, "no ticket", code=1)
-        assert "REJECTED" in commands.run(*registered, "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA3U", code=1)
-        assert "H:alpha is registered" in commands.run(*registered, ticket)
+        registered = "hospital", "register", *at, "--licence", str(tmp_path / "licence")
+        assert "TICKET_INVALID" in commands.run(*registered, stdin="no ticket\n", code=1)
+        assert "REJECTED" in commands.run(*registered, stdin="AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA3U\n", code=1)
+        assert "H:alpha is registered" in commands.run(*registered, stdin=f"{ticket}\n")
         # Records come in while the hospital runs, and while it does not.
         commands.run("hospital", "import", *at, *filed, str(JOHNNIE))
         assert "1 waiting" in commands.run("hospital", "outbox", *at)

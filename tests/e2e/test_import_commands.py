@@ -10,7 +10,7 @@ from tests.e2e.test_hospital_commands import Commands, found_node
 from tests.hospital_lab import DATA, JOHNNIE
 
 REPORTS = DATA / "reports"
-FILED = "--patient", "P:cleo", "--department", "H:alpha/cardiology"
+FILED = "--patient", "P:cleo", "--department", "cardiology"
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +127,9 @@ def test_a_list_of_handles_that_is_none_is_said_with_its_line(commands: Commands
         "erase",
         "--directory",
         commands.path("hospital"),
-        "--reason",
+        "--why",
         "test",
-        "--from",
+        "--handles-file",
         str(listed),
     )
     listed.write_bytes(b"\xef\xbb\xbf" + b"00" * 16 + b"  2024\r\n\r\nM\xfcller\r\n")

@@ -1,4 +1,4 @@
-"""`medunion init`: from nothing to a node that can serve, through the command line; what was cut off goes on."""
+"""`init`: from nothing to a node that can serve, through the command line; what was cut off goes on."""
 
 import shlex
 import stat
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from demo.stage import Running, free_address, make_token, run, ticket_in
-from federation.settings import CloudSettings, HospitalSettings, read_settings
+from federation.party.node_directory import NodeDirectory
+from federation.settings import CloudSettings, HospitalSettings, MemberSettings, read_settings
 from tests.e2e.test_unfinished_init import killed_at
 
 PLACES = [
@@ -21,12 +22,12 @@ PLACES = [
 
 def cloud_words(directory: Path, *more: object, identity: str = "C:union") -> list[object]:
     names = "--identity", identity, "--realm", "keys", "--address", free_address(), "--peer-address", free_address()
-    return ["init", "public-cloud", "--directory", directory, *names, *more]
+    return ["public-cloud", "init", "--directory", directory, *names, *more]
 
 
 def hospital_words(directory: Path, trust: Path, *more: object) -> list[object]:
     names = "--identity", "H:alpha", "--trust", trust, "--listen", "127.0.0.1:3"
-    return ["init", "hospital", "--directory", directory, *names, *more]
+    return ["hospital", "init", "--directory", directory, *names, *more]
 
 
 def token_of(directory: Path) -> list[object]:
@@ -45,6 +46,16 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     run("authority", "init", "--directory", root / "board", *names)
     run("authority", "crl", "--directory", root / "board", "--output", root / "board.crl")
     return ["--authority", root / "board.der", "D:*", "--crl", root / "board.crl"]
+
+
+def test_authority_leaves_its_pin_to_a_credential(tmp_path: Path) -> None:
+    directory = tmp_path / "board"
+    pin = make_token(directory, "board")
+    names = "--identity", "M:board", "--output", tmp_path / "board.der", "--pin-file", pin
+    run("authority", "init", "--directory", directory, *names, "--pin-credential", "pin")
+    settings = NodeDirectory(directory).settings(MemberSettings).token
+    assert (settings.pin_credential, settings.pin_file) == ("pin", None)
+    run("authority", "crl", "--directory", directory, "--output", tmp_path / "board.crl", "--pin-file", pin)
 
 
 def tasks(said: str) -> list[str]:
@@ -87,9 +98,7 @@ def test_hospital_is_made_and_registers_as_soon_as_it_has_a_ticket(tmp_path: Pat
     said = run(*cloud_words(cloud, "--development-token", *board))
     digest = next(word for word in said.split() if len(word) == 64)
     trust = cloud / "trust.json"
-    words = hospital_words(
-        hospital, trust, "--development-token", "--trust-digest", f"{digest[:32]} {digest[32:].upper()}"
-    )
+    words = hospital_words(hospital, trust, "--development-token", "--digest", f"{digest[:32]} {digest[32:].upper()}")
     said = run(*words)
     assert "Ask the operator of C:union for a ticket" in tasks(said)[0]
     assert tasks(said)[1].startswith("Register with it")
@@ -125,7 +134,7 @@ def test_bundle_unpinned_if_the_digest_differs_and_nothing_is_made(tmp_path: Pat
     cloud, hospital = tmp_path / "cloud", tmp_path / "alpha"
     run(*cloud_words(cloud, "--development-token"))
     words = hospital_words(hospital, cloud / "trust.json", "--development-token")
-    said = run(*words, "--trust-digest", "ab" * 32, expect=1)
+    said = run(*words, "--digest", "ab" * 32, expect=1)
     assert "BUNDLE_UNPINNED" in said
     assert not hospital.exists()
     assert "Nobody compared the trust bundle's digest yet" in run(*words)

@@ -26,8 +26,8 @@ def test_a_cloud_is_founded_on_the_keys_that_are_in_its_token(tmp_path: Path) ->
     first, again = tmp_path / "first", tmp_path / "again"
     make_token(first, "cloud")
     assert "KEY_NOT_FOUND" in found(first, first, "--keys-in-token", expect=1)
-    found(first, first)
-    assert "KEY_EXISTS" in found(again, first, expect=1)
+    found(first, first, "--make-keys")
+    assert "KEY_EXISTS" in found(again, first, "--make-keys", expect=1)
     assert not (again / "medunion.toml").exists()
     found(again, first, "--keys-in-token")
     assert public_keys(again) == public_keys(first)
@@ -36,11 +36,13 @@ def test_a_cloud_is_founded_on_the_keys_that_are_in_its_token(tmp_path: Path) ->
 def test_a_hospital_is_made_on_the_keys_that_are_in_its_token(tmp_path: Path) -> None:
     cloud, first, again = tmp_path / "cloud", tmp_path / "first", tmp_path / "again"
     make_token(cloud, "cloud")
-    found(cloud, cloud)
+    found(cloud, cloud, "--make-keys")
     pin = make_token(first, "alpha")
     names = "--identity", "H:alpha", "--trust", cloud / "trust.json", "--listen", "127.0.0.1:3", "--pin-file", pin
-    run("hospital", "init", "--directory", first, *names)
+    run("hospital", "init", "--directory", first, *names, "--make-keys")
     token = "--token", (first / "tokens" / "token.uri").read_text().strip()
     configuration = "--softhsm-configuration", first / "tokens" / "softhsm2.conf"
-    assert "KEY_EXISTS" in run("hospital", "init", "--directory", again, *names, *token, *configuration, expect=1)
+    assert "KEY_EXISTS" in run(
+        "hospital", "init", "--directory", again, *names, *token, *configuration, "--make-keys", expect=1
+    )
     run("hospital", "init", "--directory", again, *names, *token, *configuration, "--keys-in-token")

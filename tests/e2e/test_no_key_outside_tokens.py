@@ -65,7 +65,7 @@ def visit(made: Federation) -> None:
     doctor, patient = made.add_doctor("house"), made.add_patient("johnnie", "a")
     run(
         *("hospital", "import", "--directory", made.root / "a", "--patient", "P:johnnie"),
-        *("--department", "H:a/cardiology", DATA / "synthea-johnnie679.json"),
+        *("--department", "cardiology", DATA / "synthea-johnnie679.json"),
     )
     running, code = made.consult(doctor, "b", "visit", "--department", "cardiology", "--conclusion", "Well.")
     run("patient", "visit", "--directory", patient, code, "--ecg", DATA / "waveform_ecg.dcm", *CONSENT)

@@ -230,7 +230,7 @@ def test_outbox_of_a_cut_off_hospital_ages_and_empties(stage: Observed) -> None:
     with stage.lines_cut():
         run(
             *("hospital", "import", "--directory", stage.root / "a", "--patient", "P:johnnie"),
-            *("--department", "H:a/cardiology", Path(__file__).parents[1] / "data" / "synthea-johnnie679.json"),
+            *("--department", "cardiology", Path(__file__).parents[1] / "data" / "synthea-johnnie679.json"),
         )
         until(lambda: stage.value("a", "medunion_outbox_entries") == 1, "the outbox holds it")
         until(lambda: stage.value("a", "medunion_outbox_oldest_seconds") > 2, "it ages")

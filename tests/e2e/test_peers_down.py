@@ -30,7 +30,7 @@ def made(tmp_path: Path) -> Iterator[Federation]:
         made.add_doctor("house")
         made.add_patient("johnnie", "b")
         for label in ("a", "b", "c"):
-            imported = ("--patient", "P:johnnie", "--department", f"H:{label}/cardiology", RECORD)
+            imported = ("--patient", "P:johnnie", "--department", "cardiology", RECORD)
             run("hospital", "import", "--directory", tmp_path / label, *imported)
             made.await_publication(label)
         yield made

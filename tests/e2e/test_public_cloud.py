@@ -232,6 +232,7 @@ def test_commands_found_a_federation_and_serve_it_until_sigterm(tmp_path: Path) 
         *addresses,
         "--pin-file",
         pin,
+        "--make-keys",
     )
     assert "Ticket for H:a" in _medunion("public-cloud", "invite", "--directory", directory, "H:a")
     command = [*_MEDUNION, "public-cloud", "serve", "--directory", str(directory), "--ready-file", str(ready)]
@@ -266,7 +267,7 @@ def test_a_wrong_pin_is_a_plain_sentence_and_exit_code_1(tmp_path: Path) -> None
     )
     pin.write_text("not the PIN")
     pin.chmod(0o600)
-    result = typed(["public-cloud", "init", *common, "--pin-file", pin], dict(os.environ))
+    result = typed(["public-cloud", "init", *common, "--pin-file", pin, "--make-keys"], dict(os.environ))
     assert result.returncode == 1
     assert "[PIN_INCORRECT]" in result.stderr
     assert "Traceback" not in result.stderr

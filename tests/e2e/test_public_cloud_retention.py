@@ -3,7 +3,7 @@
 from demo.stage import run
 from tests.e2e.cloud_lab import CloudLab
 
-WHY = "--reason", "it has left"
+WHY = "--why", "it has left"
 
 
 def test_rows_of_a_hospital_that_has_left_are_taken_out_and_no_others(lab: CloudLab, at: tuple[object, ...]) -> None:
@@ -45,6 +45,6 @@ def test_what_is_over_is_counted_first_and_its_removal_is_logged(lab: CloudLab, 
     said = run("public-cloud", "retention", *at, "--days", "0", *WHY)
     assert "0 registrations" in said
     assert "Nothing is removed yet" in said
-    assert "0 registrations" in run("public-cloud", "retention", *at, "--days", "0", "--confirm", *WHY)
+    assert "0 registrations" in run("public-cloud", "retention", *at, "--days", "0", "--yes", *WHY)
     assert '"RETENTION"' in run("public-cloud", "log", *at, "--verify")
     lab.publish(lab.hospital("H:there"), "P:zoe", "cardiology")

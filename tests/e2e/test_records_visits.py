@@ -14,7 +14,7 @@ from tests.hospital_lab import JOHNNIE
 from tests.waiting import until
 
 ECG = JOHNNIE.parent / "waveform_ecg.dcm"
-WHY = "--reason", "entered for the wrong person"
+WHY = "--why", "entered for the wrong person"
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -49,7 +49,7 @@ def test_doctor_finds_a_record_corrected_withdrawn_reinstated_and_erased_as_it_s
     stage.add_hospital("a", "--blobs", bucket)
     doctor, patient = stage.add_doctor("house"), stage.add_patient("johnnie", "a")
     at = "--directory", stage.root / "a"
-    run("hospital", "import", *at, "--patient", "P:johnnie", "--department", "H:a/cardiology", JOHNNIE)
+    run("hospital", "import", *at, "--patient", "P:johnnie", "--department", "cardiology", JOHNNIE)
     stage.await_publication("a")
     handle = run("hospital", "records", "list", *at).split()[0]
 
@@ -95,7 +95,7 @@ def test_erasure_reaches_the_index_through_a_cloud_that_is_away_and_a_hospital_t
     stage.add_hospital("b")
     hospital = stage.running[-1]
     at = "--directory", stage.root / "b"
-    run("hospital", "import", *at, "--patient", "P:johnnie", "--department", "H:b/cardiology", JOHNNIE)
+    run("hospital", "import", *at, "--patient", "P:johnnie", "--department", "cardiology", JOHNNIE)
     stage.await_publication("b")
     cloud.stop()
     handle = run("hospital", "records", "list", *at).split()[0]

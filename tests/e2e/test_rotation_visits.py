@@ -36,7 +36,7 @@ class Party:
         return next(it["state"] for it in found if (it["purpose"], it["number"]) == (purpose, number))
 
     def succeed(self, purpose: str) -> None:
-        self.rotate("prepare", purpose, "--generate")
+        self.rotate("prepare", purpose, "--make-keys")
         self.rotate("activate", purpose, "--now")
 
     def await_second(self, purpose: str) -> None:
@@ -76,7 +76,7 @@ class Clinic:
 def clinic(tmp_path: Path) -> Iterator[Clinic]:
     with federation(tmp_path) as made:
         doctor, patient = made.add_doctor("house"), made.add_patient("johnnie", "a")
-        imported = ("--patient", "P:johnnie", "--department", "H:a/cardiology", RECORD)
+        imported = ("--patient", "P:johnnie", "--department", "cardiology", RECORD)
         run("hospital", "import", "--directory", made.root / "a", *imported)
         made.await_publication("a")
         yield Clinic(made, Party("doctor", doctor), Party("patient", patient))
@@ -138,7 +138,7 @@ def test_a_doctor_and_a_patient_rotate_their_keys_between_visits(clinic: Clinic)
         party.await_second("sealing")
         party.rotate("reseal", "sealing")
     patient.succeed("identity")
-    doctor.rotate("prepare", "identity", "--generate")
+    doctor.rotate("prepare", "identity", "--make-keys")
     run("doctor", "certificate-request", "--directory", doctor.directory)
     certificate = root / "second.der"
     run(
@@ -155,7 +155,7 @@ def test_a_doctor_and_a_patient_rotate_their_keys_between_visits(clinic: Clinic)
     clinic.visit(records=4)
     for party in (doctor, patient):
         file = root / f"{party.kind}.evidence.json"
-        run(party.kind, "evidence", "export", "--directory", party.directory, file)
+        run(party.kind, "evidence", "export", "--directory", party.directory, "--output", file)
         kinds = {exhibit["kind"] for exhibit in json.loads(file.read_text())["exhibits"]}
         assert ({"D1", "D5", "grant"} if party is patient else {"P1", "D5", "P6"}) <= kinds
 

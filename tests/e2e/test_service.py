@@ -22,7 +22,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("node") / "cloud"
     pin = make_token(directory, "cloud")
     names = "--identity", "C:union", "--realm", "test", "--address", free_address(), "--peer-address", free_address()
-    run("public-cloud", "init", "--directory", directory, *names, "--pin-file", pin)
+    run("public-cloud", "init", "--directory", directory, *names, "--pin-file", pin, "--make-keys")
     settings = directory / "medunion.toml"
     settings.write_text(settings.read_text().replace(f'pin_file = "{pin}"', 'pin_credential = "pin"'))
     handed_over = directory.with_name("credentials")

@@ -84,7 +84,7 @@ def test_visit_deposits_searches_and_fetches_in_named_storage(
     doctor, patient = stage.add_doctor("house"), stage.add_patient("johnnie", "a")
     run(
         *("hospital", "import", "--directory", stage.root / "a", "--patient", "P:johnnie"),
-        *("--department", "H:a/cardiology", RECORD),
+        *("--department", "cardiology", RECORD),
     )
     stage.await_publication("a")
     before = hospital.blob_count()
@@ -113,9 +113,9 @@ def assert_password_nowhere(root: Path) -> None:
     assert [path for path in found if path.suffix != ".password"] == []
 
 
-def cloud_words(directory: Path, storage: Storage, realm: str = "keys") -> list[object]:
+def cloud_words(directory: Path, storage: Storage, realm: str = "keys", keys: str = "--make-keys") -> list[object]:
     names = "--identity", "C:union", "--realm", realm, "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
-    return ["public-cloud", "init", "--directory", directory, *names, *storage.database_options]
+    return ["public-cloud", "init", "--directory", directory, *names, *storage.database_options, keys]
 
 
 def test_database_of_another_node_is_refused_before_any_key_is_made(
@@ -134,6 +134,7 @@ def test_database_of_another_node_is_refused_before_any_key_is_made(
         cloud / "trust.json",
         "--listen",
         "127.0.0.1:3",
+        "--make-keys",
     )
     pin = make_token(hospital, "a")
     said = run(*words, "--pin-file", pin, *storage.database_options, expect=1)
@@ -154,14 +155,14 @@ def test_lost_directory_is_made_again_from_token_and_database(
     new_storage: Callable[[], Storage], tmp_path: Path
 ) -> None:
     storage, cloud = new_storage(), tmp_path / "cloud"
-    words = [*cloud_words(cloud, storage), "--pin-file", make_token(cloud, "cloud")]
-    run(*words)
+    pin = "--pin-file", make_token(cloud, "cloud")
+    run(*cloud_words(cloud, storage), *pin)
     trust = (cloud / "trust.json").read_bytes()
     for name in ("medunion.toml", "trust.json"):
         (cloud / name).unlink()
-    other = cloud_words(cloud, storage, realm="another")
-    assert "with other names, addresses or classes" in run(*other, *words[-2:], "--keys-in-token", expect=1)
-    run(*words, "--keys-in-token")
+    other = cloud_words(cloud, storage, realm="another", keys="--keys-in-token")
+    assert "with other names, addresses or classes" in run(*other, *pin, expect=1)
+    run(*cloud_words(cloud, storage, keys="--keys-in-token"), *pin)
     assert (cloud / "trust.json").read_bytes() == trust
 
 
@@ -188,7 +189,7 @@ def test_password_and_pin_may_be_the_service_s_credentials(
     configuration = "--softhsm-configuration", cloud / "tokens" / "softhsm2.conf"
     named = "--database", storage.database, "--database-password-credential", "db.password", "--pin-credential", "pin"
     names = "--identity", "C:union", "--realm", "keys", "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
-    words = "init", "public-cloud", "--directory", cloud, *names
+    words = "public-cloud", "init", "--directory", cloud, *names
     run(*words, *token, *configuration, "--make-keys", *named)
     assert "Nothing is wrong" in run("check", "--directory", cloud)
     (credentials / "db.password").write_text("wrong")

@@ -153,20 +153,20 @@ def test_init_takes_the_first_blank_token_and_refuses_a_label_that_is_taken(benc
 
 def test_init_refuses_an_initialised_token_without_erase(bench: Bench) -> None:
     serial = TokenUri.parse(bench.init("first")).serial
-    assert "TOKEN_EXISTS" in bench.init("again", "--serial", serial, code=1)
+    assert "TOKEN_EXISTS" in bench.init("again", "--token-serial", serial, code=1)
     assert bench.listed()[0]["label"] == "first"
 
 
 def test_init_with_erase_but_another_label_typed_changes_nothing(bench: Bench) -> None:
     serial = TokenUri.parse(bench.init("first")).serial
-    assert "not its label" in bench.init("again", "--serial", serial, "--erase", code=1, typed="again\n")
+    assert "not its label" in bench.init("again", "--token-serial", serial, "--erase", code=1, typed="again\n")
     assert bench.listed()[0]["label"] == "first"
 
 
 def test_init_with_erase_and_the_label_typed_makes_the_token_anew(bench: Bench) -> None:
     uri = bench.init("first")
     bench.fill(uri, "sound")
-    said = bench.init("again", "--serial", TokenUri.parse(uri).serial, "--erase", typed="first\n")
+    said = bench.init("again", "--token-serial", TokenUri.parse(uri).serial, "--erase", typed="first\n")
     new = said.splitlines()[-1].partition("pkcs11:")
     listed = bench.run("keys", "--token", new[1] + new[2], "--pin-file", bench.pin)
     assert "0 objects, 0 findings" in listed
@@ -177,7 +177,7 @@ def test_init_with_erase_and_a_wrong_officers_pin_keeps_the_token(bench: Bench) 
     bench.fill(uri, "sound")
     bench.write_pin("so-pin", "another-pin-1")
     serial = TokenUri.parse(uri).serial
-    assert "PIN_INCORRECT" in bench.init("again", "--serial", serial, "--erase", code=1, typed="first\n")
+    assert "PIN_INCORRECT" in bench.init("again", "--token-serial", serial, "--erase", code=1, typed="first\n")
     assert "7 objects" in bench.run("keys", "--token", uri, "--pin-file", bench.pin)
 
 
@@ -186,7 +186,7 @@ def test_init_with_a_pin_that_the_token_does_not_take_erases_nothing(bench: Benc
     serial = TokenUri.parse(bench.init("first")).serial
     bench.write_pin("pin", user)
     bench.write_pin("so-pin", officer)
-    said = bench.init("again", "--serial", serial, "--erase", code=1, typed="first\n")
+    said = bench.init("again", "--token-serial", serial, "--erase", code=1, typed="first\n")
     assert "PIN_UNACCEPTABLE" in said or "PIN_UNAVAILABLE" in said
     assert [token["label"] for token in bench.listed()] == ["first"]
 
@@ -198,7 +198,7 @@ def test_init_without_pins_and_without_a_terminal_is_refused(bench: Bench) -> No
 
 
 def test_erase_without_saying_which_token_is_refused(bench: Bench) -> None:
-    assert "--serial" in bench.init("first", "--erase", code=1)
+    assert "--token-serial" in bench.init("first", "--erase", code=1)
 
 
 def test_change_pin_makes_the_old_one_wrong_and_the_new_one_right(bench: Bench) -> None:

@@ -126,7 +126,7 @@ def clinic(tmp_path: Path, make_token_uri: Callable[..., TokenUri], user_pin: Pi
         (tmp_path / "board.der").write_bytes(certificate.public_bytes(Encoding.DER))
         (tmp_path / "board.crl").write_bytes(authority.crl().public_bytes(Encoding.DER))
         run(
-            *("init", "public-cloud", "--directory", cloud, "--identity", CLOUD, "--realm", "two"),
+            *("public-cloud", "init", "--directory", cloud, "--identity", CLOUD, "--realm", "two"),
             *(
                 "--address",
                 free_address(),

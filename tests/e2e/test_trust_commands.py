@@ -20,7 +20,7 @@ def file(tmp_path: Path) -> Path:
     cloud, file = tmp_path / "cloud", tmp_path / "trust.json"
     pin = make_token(cloud, "cloud")
     names = "--identity", "C:union", "--realm", "demo", "--address", free_address(), "--peer-address", free_address()
-    run("public-cloud", "init", "--directory", cloud, *names, "--pin-file", pin)
+    run("public-cloud", "init", "--directory", cloud, *names, "--pin-file", pin, "--make-keys")
     run("public-cloud", "trust", "--directory", cloud, "--output", file)
     return file
 
@@ -30,9 +30,9 @@ def test_a_bundle_is_shown_verified_and_refused_by_its_digest(file: Path) -> Non
     assert "number 1 of demo, by C:union" in shown
     digest = json.loads(run("trust", "show", "--json", file))["digest"]
     assert f"Digest: {digest}" in shown
-    assert "it is the one" in run("trust", "verify", file, digest.upper())
+    assert "it is the one" in run("trust", "verify", file, "--digest", digest.upper())
     other = ("0" if digest[0] != "0" else "1") + digest[1:]
-    assert "BUNDLE_UNPINNED" in run("trust", "verify", file, other, expect=1)
+    assert "BUNDLE_UNPINNED" in run("trust", "verify", file, "--digest", other, expect=1)
 
 
 def test_a_bundle_whose_readable_part_says_something_else_is_refused(file: Path) -> None:
@@ -56,7 +56,7 @@ def made(tmp_path: Path) -> Iterator[Federation]:
 def new_doctor(made: Federation) -> tuple[Path, Path]:
     """A doctor who is not registered yet: the directory, and Cert_D."""
     directory, certificate = made.root / "house", made.root / "house.der"
-    keys = ("--id", "D:house", "--pin-file", write_pin(made.root / "house.pin"))
+    keys = ("--identity", "D:house", "--pin-file", write_pin(made.root / "house.pin"))
     run("doctor", "init", "--directory", directory, "--trust", made.trust, *keys)
     request = ("--doctor", "D:house", "--request", directory / "certificate-request.der")
     run("authority", "issue", "--directory", made.root / "authority", *request, "--output", certificate)
@@ -79,7 +79,7 @@ def rotate_the_tls_ca(made: Federation) -> None:
         return is_issued_by(x509.load_pem_x509_certificate(leaf.encode()), old)
 
     assert shows_the_old()
-    run("public-cloud", "rotate", "prepare", "tls-ca", "--generate", "--directory", cloud)
+    run("public-cloud", "rotate", "prepare", "tls-ca", "--make-keys", "--directory", cloud)
     run("public-cloud", "rotate", "activate", "tls-ca", "--now", "--directory", cloud)
     until(lambda: not shows_the_old(), "a leaf of the new CA")
 
@@ -94,14 +94,14 @@ def test_member_that_was_away_while_the_tls_ca_changed_comes_back_by_a_file(made
     document = json.loads(chain.read_text())
     document["trust_bundles"][-1]["signature"] = document["trust_bundles"][0]["signature"]
     forged.write_text(json.dumps(document))
-    assert "BUNDLE_SIGNER_UNKNOWN" in run("trust", "update", "--directory", directory, "--from", forged, expect=1)
+    assert "BUNDLE_SIGNER_UNKNOWN" in run("trust", "update", "--directory", directory, forged, expect=1)
     document = json.loads(chain.read_text())
     del document["trust_bundles"][-2]
     forged.write_text(json.dumps(document))
-    assert "BUNDLE_OUT_OF_SEQUENCE" in run("trust", "update", "--directory", directory, "--from", forged, expect=1)
-    wrong = ("--from", chain, "--digest", "00" * 32)
+    assert "BUNDLE_OUT_OF_SEQUENCE" in run("trust", "update", "--directory", directory, forged, expect=1)
+    wrong = (chain, "--digest", "00" * 32)
     assert "BUNDLE_UNPINNED" in run("trust", "update", "--directory", directory, *wrong, expect=1)
 
-    assert "holds now" in run("trust", "update", "--directory", directory, "--from", chain)
-    assert "at hand already" in run("trust", "update", "--directory", directory, "--from", chain)
+    assert "holds now" in run("trust", "update", "--directory", directory, chain)
+    assert "at hand already" in run("trust", "update", "--directory", directory, chain)
     register(directory, certificate)

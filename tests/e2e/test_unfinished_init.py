@@ -44,7 +44,7 @@ main()
 
 def cloud_words(directory: Path, pin: Path) -> list[object]:
     names = "--identity", "C:union", "--realm", "keys", "--address", "127.0.0.1:1", "--peer-address", "127.0.0.1:2"
-    return ["public-cloud", "init", "--directory", directory, *names, "--pin-file", pin]
+    return ["public-cloud", "init", "--directory", directory, *names, "--pin-file", pin, "--make-keys"]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -65,7 +65,7 @@ def test_hospital_whose_init_was_killed_is_made_by_the_next_one(place: str, tmp_
     run(*cloud_words(cloud, make_token(cloud, "cloud")))
     pin = make_token(hospital, "alpha")
     names = "--identity", "H:alpha", "--trust", cloud / "trust.json", "--listen", "127.0.0.1:3", "--pin-file", pin
-    words = ["hospital", "init", "--directory", hospital, *names]
+    words = ["hospital", "init", "--directory", hospital, *names, "--make-keys"]
     killed_at(place, *words)
     assert "goes on with the keys that it made" in run(*words)
     assert (hospital / "medunion.toml").exists()

@@ -43,7 +43,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
         doctor, patient = made.add_doctor("house"), made.add_patient("johnnie", "a")
         run(
             *("hospital", "import", "--directory", made.root / "a", "--patient", "P:johnnie"),
-            *("--department", "H:a/cardiology", RECORD),
+            *("--department", "cardiology", RECORD),
         )
         made.await_publication("a")
         yield Clinic(made, doctor, patient)
@@ -100,7 +100,7 @@ def test_second_visit_finds_the_record_of_the_first(clinic: Clinic, first_visit:
 
 def test_diagnosis_that_comes_after_the_patient_left_is_fetched_later(clinic: Clinic) -> None:
     before = run("patient", "diagnoses", "--directory", clinic.patient).count("Signed by D:house")
-    later, code = clinic.consult("later", "--no-deposit", "--receipt-seconds", "30")
+    later, code = clinic.consult("later", "--no-deposit", "--receipt-timeout", "30")
     said = run("patient", "visit", "--directory", clinic.patient, code, "--ecg", ECG, "--yes", "--no-wait", "--no-keep")
     assert "Nothing beyond this visit" in said
     until(lambda: "Waiting for the patient's receipt" in later.said(), "the diagnosis is in the room")
@@ -155,7 +155,7 @@ def test_exported_evidence_is_judged_without_any_server(clinic: Clinic) -> None:
     kinds: set[str] = set()
     for kind, directory in (("doctor", clinic.doctor), ("patient", clinic.patient)):
         file = root / f"{kind}.evidence.json"
-        run(kind, "evidence", "export", "--directory", directory, file)
+        run(kind, "evidence", "export", "--directory", directory, "--output", file)
         assert "and every one holds." in run("evidence", "verify", file, "--trust", trust)
         judged = json.loads(run("evidence", "verify", file, "--trust", trust, "--json"))["exhibits"]
         assert all(one["holds"] and one["proves"] for one in judged)
@@ -166,7 +166,7 @@ def test_exported_evidence_is_judged_without_any_server(clinic: Clinic) -> None:
 @pytest.mark.usefixtures("first_visit")
 def test_receipts_of_the_public_cloud_are_a_hospitals_evidence(clinic: Clinic) -> None:
     hospital, file = clinic.federation.root / "b", clinic.federation.root / "hospital.evidence.json"
-    export = "hospital", "evidence", "export", "--directory", hospital, file
+    export = "hospital", "evidence", "export", "--directory", hospital, "--output", file
     until(lambda: "0 exhibits" not in run(*export))  # it publishes by itself
     judged = json.loads(run("evidence", "verify", file, "--trust", clinic.federation.trust, "--json"))["exhibits"]
     assert {(one["kind"], one["signer"][:2], one["holds"]) for one in judged} == {("PUBACK", "C:", True)}
@@ -175,7 +175,7 @@ def test_receipts_of_the_public_cloud_are_a_hospitals_evidence(clinic: Clinic) -
 @pytest.mark.usefixtures("first_visit")
 def test_evidence_that_was_changed_or_of_another_federation_does_not_hold(clinic: Clinic, tmp_path: Path) -> None:
     file, trust = tmp_path / "one.json", clinic.federation.trust
-    run("patient", "evidence", "export", "--directory", clinic.patient, "--only", "1", file)
+    run("patient", "evidence", "export", "--directory", clinic.patient, "--only", "1", "--output", file)
     content = json.loads(file.read_text())
     (exhibit,) = content["exhibits"]
     assert "and every one holds." in run("evidence", "verify", file, "--trust", trust)
@@ -184,7 +184,7 @@ def test_evidence_that_was_changed_or_of_another_federation_does_not_hold(clinic
     assert "THESE DO NOT HOLD: 1." in run("evidence", "verify", file, "--trust", trust, expect=1)
     file.write_text(json.dumps(content))
     assert "MALFORMED_MESSAGE" in run("evidence", "verify", file, "--trust", trust, expect=1)
-    words = "patient", "evidence", "export", "--directory", clinic.patient, "--only", "999", file
+    words = "patient", "evidence", "export", "--directory", clinic.patient, "--only", "999", "--output", file
     assert "there are not so many exhibits" in run(*words, expect=2)
 
 
@@ -205,7 +205,7 @@ def test_grant_of_an_earlier_registration_is_taken_back_like_any_other(clinic: C
     visit, code = clinic.consult("earlier", "--no-deposit", "--fetch", "none")
     run("patient", "visit", *where, code, "--ecg", ECG, "--yes")
     visit.wait()
-    run("patient", "rotate", "prepare", "identity", "--generate", *where)
+    run("patient", "rotate", "prepare", "identity", "--make-keys", *where)
     run("patient", "rotate", "activate", "identity", "--now", *where)
     run("patient", "grants", *where)  # registers anew by itself
     log = run("public-cloud", "log", "--directory", clinic.federation.root / "cloud")
@@ -223,7 +223,7 @@ def test_renewal_not_due_is_no_fault_of_who_has_renewed_too_often(clinic: Clinic
     rita = clinic.federation.add_patient("rita", "a")
     where = "--directory", rita
     for _ in range(MOST_STANDING + 1):
-        run("patient", "rotate", "prepare", "identity", "--generate", *where)
+        run("patient", "rotate", "prepare", "identity", "--make-keys", *where)
         run("patient", "rotate", "activate", "identity", "--now", *where)
     log = run("public-cloud", "log", "--directory", clinic.federation.root / "cloud")
     assert any('"reason": "RENEWAL_NOT_DUE"' in line for line in log.splitlines())
@@ -265,7 +265,7 @@ def test_pin_incorrect_is_refused_in_plain_words(clinic: Clinic, tmp_path: Path)
     pin_file = tmp_path / "pin"
     pin_file.write_text("not the pin")
     pin_file.chmod(0o600)
-    words = "doctor", "evidence", "export", "--directory", clinic.doctor, tmp_path / "out"
+    words = "doctor", "evidence", "export", "--directory", clinic.doctor, "--output", tmp_path / "out"
     said = run(*words, "--pin-file", pin_file, expect=1)
     assert "PIN_INCORRECT" in said
     require_plain(said)
@@ -278,7 +278,7 @@ def test_token_missing_is_refused_in_plain_words(clinic: Clinic, tmp_path: Path)
         file.write_text(file.read_text().replace(f"{clinic.doctor}/", f"{moved}/"))
     shutil.rmtree(moved / "tokens" / "tokens")
     (moved / "tokens" / "tokens").mkdir()
-    said = run("doctor", "evidence", "export", "--directory", moved, tmp_path / "out", expect=1)
+    said = run("doctor", "evidence", "export", "--directory", moved, "--output", tmp_path / "out", expect=1)
     assert "TOKEN_NOT_FOUND" in said
     require_plain(said)
 
@@ -288,12 +288,12 @@ def test_ticket_is_read_from_standard_input_and_missing_it_is_said_plainly(clini
     person = tmp_path / "tim.person"
     run(
         "patient",
-        "enrol",
+        "init",
         "--directory",
         home,
         "--trust",
         clinic.federation.trust,
-        "--id",
+        "--identity",
         "P:tim",
         "--simulated-sensor",
         person,
@@ -307,7 +307,15 @@ def test_ticket_is_read_from_standard_input_and_missing_it_is_said_plainly(clini
 
 def test_pin_for_a_new_token_is_asked_for_plainly_where_nobody_can_type(clinic: Clinic, tmp_path: Path) -> None:
     said = run(
-        "doctor", "init", "--directory", tmp_path / "d", "--trust", clinic.federation.trust, "--id", "D:new", expect=1
+        "doctor",
+        "init",
+        "--directory",
+        tmp_path / "d",
+        "--trust",
+        clinic.federation.trust,
+        "--identity",
+        "D:new",
+        expect=1,
     )
     assert "--pin-file or --pin-fd" in said
     assert "Warning" not in said
@@ -393,7 +401,7 @@ def test_amended_diagnosis_is_shown_with_what_it_amends_and_read_in_its_place(cl
     here, there = os.openpty()
     root, amended = clinic.federation.root, "Atrial flutter, on a second look."
     amy = clinic.federation.add_patient("amy", "a")
-    where, kept = ("--directory", amy), ("--department", "cardiology", "--fetch", "none", "--receipt-seconds", "30")
+    where, kept = ("--directory", amy), ("--department", "cardiology", "--fetch", "none", "--receipt-timeout", "30")
     consult, code = clinic.federation.consult(clinic.doctor, "b", "amended", *kept, keyboard=there)
     os.close(there)
     visit = Running(root / "amended.visit", "patient", "visit", *where, code, "--ecg", ECG, *CONSENT)
@@ -418,7 +426,7 @@ def test_amended_diagnosis_is_shown_with_what_it_amends_and_read_in_its_place(cl
     assert run("patient", "diagnoses", *where).count("Signed by D:house") == 1
     assert not list((amy / "pending").glob("*.sealed"))  # the room is closed: nothing more can come
     clinic.federation.await_publication("b")
-    run("patient", "records", "save", *where, root / "amy-saved")
+    run("patient", "records", "save", *where, "--output", root / "amy-saved")
     read = b"".join(path.read_bytes() for path in (root / "amy-saved").rglob("*.json"))
     assert amended.encode() in read
     assert CONCLUSION.encode() not in read
@@ -498,10 +506,10 @@ def test_directory_of_another_kind_of_node_is_named(clinic: Clinic) -> None:
 def test_patient_not_registered_is_told_what_comes_first(clinic: Clinic, tmp_path: Path) -> None:
     newcomer = tmp_path / "newcomer"
     run(
-        *("patient", "enrol", "--directory", newcomer, "--trust", clinic.federation.trust, "--id", "P:newcomer"),
+        *("patient", "init", "--directory", newcomer, "--trust", clinic.federation.trust, "--identity", "P:newcomer"),
         *("--simulated-sensor", tmp_path / "person"),
     )
-    said = run("patient", "register", "--directory", newcomer, "--ticket", "AAAA", expect=1)
+    said = run("patient", "register", "--directory", newcomer, stdin="AAAA\n", expect=1)
     assert "TICKET_INVALID" in said
     visit, code = clinic.consult("newcomer", "--no-deposit")
     said = run("patient", "visit", "--directory", newcomer, code, "--ecg", ECG, "--yes", expect=1)
