@@ -167,6 +167,8 @@ public-cloud rotate taint issuer 1 --directory cloud
 public-cloud serve --directory cloud
 public-cloud tickets --directory cloud
 public-cloud trust --directory cloud --output trust.json
+public-cloud witness-policy --directory cloud --cosignatures 2 --why 'decided by the board in May'
+public-cloud witness-policy --directory cloud --cosignatures 2 --why 'decided by the board in May' --confirm 2
 restore backups/alpha-2027-03-01 --directory alpha --digest DIGEST
 token change-pin --directory alpha
 token check --role hospital --token 'pkcs11:token=alpha'

@@ -109,6 +109,8 @@ OPTIONS: Final[Mapping[str, Word]] = {
     "--ward": Word("P:ID", "whom a guardian stands for"),
     "--guardian": Word("P:ID", "who stands for another"),
     "--second": Word("D:ID", "the second clinician"),
+    "--cosignatures": Word("N", "how many cosignatures of a log's head its readers ask for"),
+    "--without-cloud": Word(FLAG, "don't count the public cloud itself"),
     "--second-directory": Word("DIRECTORY", "the second clinician's client"),
     "--officer": Word("NAME", "who decided, or has looked at the papers"),
     "--power": Word(CHOICE, "what a deputy or guardian may do"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
+from federation.cli.groups import Command
 from federation.cli.options import IdentityParameter, operator, reason_option
 from federation.cli.public_cloud import Opened, cloud_node
 from federation.clinical.text import counted
@@ -13,13 +14,12 @@ from federation.v1.directory_pb2 import WitnessPolicy as StatedPolicy
 from keystore.identities import ANY
 
 
-@click.command()
+@click.command(cls=Command)
 @cloud_node
 @click.option(
     "--cosignatures",
     type=click.IntRange(1, MOST_COSIGNATURES),
     required=True,
-    metavar="K",
     help="How many have to cosign a head before its readers believe it.",
 )
 @click.option(
@@ -27,11 +27,10 @@ from keystore.identities import ANY
     "hospitals",
     type=IdentityParameter("hospital"),
     multiple=True,
-    metavar="H:ID",
     help="Count this hospital; repeat. Without any, every registered hospital counts.",
 )
 @click.option("--without-cloud", is_flag=True, help="Don't count the public cloud itself.")
-@click.option("--confirm", type=int, metavar="K", help="State it, if K is as many as --cosignatures says.")
+@click.option("--confirm", type=int, help="State it, if this is as many as --cosignatures says.")
 @reason_option
 def witness_policy(
     opened: Opened,
@@ -45,11 +44,6 @@ def witness_policy(
 
     Without --confirm it is only said what would change, and for whose log there would be too few. Old policies stay, for
     evidence; `medunion trust show` shows them all.
-
-    \b
-    Examples:
-      medunion public-cloud witness-policy --directory cloud --cosignatures 2 --reason "decided by the board in May"
-      medunion public-cloud witness-policy --directory cloud --cosignatures 2 --reason "decided by the board in May" --confirm 2
     """
     wanted = StatedPolicy(
         not_before=0, cosignatures=cosignatures, hospitals=hospitals or (ANY,), public_cloud=not without_cloud

@@ -96,7 +96,8 @@ def _visit(world: World, found: Findings, stands: str, fallen: str) -> None:
 def _emergency(world: World, found: Findings) -> None:
     saved = world.root / "visits" / "dark-emergency"
     said = world.doctors["chen"].run(
-        *("emergency read", "--on-duty-at", "H:b", "--address", world.address("b"), "--patient", "P:johnnie"),
+        "emergency read",
+        *("--hospital", "H:b", "--address", world.address("b"), "--patient", "P:johnnie"),
         *("--reason", _REASON, "--note", "Found on the street.", "--ask", "H:a", world.address("a")),
         *("--save", saved, "--yes"),
         expect=None,

@@ -42,7 +42,7 @@ class Ward:
 
     def policy(self, *words: object, expect: int = 0) -> str:
         cloud = "--directory", self.federation.root / "cloud"
-        return run("public-cloud", "witness-policy", *cloud, "--reason", "decided", *words, expect=expect)
+        return run("public-cloud", "witness-policy", *cloud, "--why", "decided", *words, expect=expect)
 
     def heads(self) -> str:
         return run("hospital", "log-heads", "--directory", self.federation.root / "a")

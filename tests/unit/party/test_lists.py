@@ -111,6 +111,7 @@ def test_hospitals_list_is_taken_where_it_is_newer(own_federation: Federation) -
     lists.update(cloud.directory(), None, away)
     before = lists.current()
     cloud.revoked_serials.append(SERIAL)
+    cloud.directory()
     lists.hear_beside([ENTRY])
     assert lists.current() is before
     lists.ask_beside("H:alpha", cloud.shards)
