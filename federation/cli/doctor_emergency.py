@@ -17,6 +17,7 @@ from federation.cli.fetched_records import require_empty, show_directly, show_fe
 from federation.cli.groups import Group
 from federation.cli.options import (
     EXISTING,
+    AddressParameter,
     IdentityParameter,
     gather_options,
     json_option,
@@ -93,7 +94,7 @@ READING = (
     click.option(
         "--ask",
         "directly",
-        type=(IdentityParameter("hospital"), IdentityParameter("address")),
+        type=(IdentityParameter("hospital"), AddressParameter()),
         multiple=True,
         metavar="H:ID HOST:PORT",
         help="Ask this hospital itself where the public cloud does not answer; may be repeated.",

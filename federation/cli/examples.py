@@ -33,6 +33,7 @@ doctor duty --directory chen --hospital H:alpha --address alpha.example:443
 doctor emergency declare --directory chen --hospital H:alpha --address alpha.example:443 --second D:roe --output case
 doctor emergency list --directory chen
 doctor emergency open case --directory chen --save copies
+doctor emergency read --directory chen --hospital H:alpha --address alpha.example:443 --ask H:beta beta.example:443
 doctor emergency read --directory chen --hospital H:alpha --address alpha.example:443 --second-directory roe
 doctor emergency second case --directory roe
 doctor evidence export --directory chen --output chen.evidence.json

@@ -228,13 +228,16 @@ _BY_WHAT_STOOD = frozenset({RIGHT_INDEX, RIGHT_READ, RIGHT_LOG})
 def _require_stood(opened: access.Access | None, question: Question, verifier: Verifier, *, now: Instant) -> None:
     """Require that a consent stood before a list that is over, and what is beside it. Raises NewerThanList.
 
-    An emergency is newer by what it is, and a duty that the receiver itself stated is in its own roster.
+    An emergency is newer by what it is, and a duty that the receiver itself stated is in its own roster. A grant to a
+    doctor needs no duty: the one beside it, which is shown with each, may be newer.
     """
     stated: list[Instant] = []
     if isinstance(opened, access.Consent):
-        stated.append(opened.grant.stated_at)
-        if opened.duty is not None and opened.duty.hospital_id != question.hospital_id:
-            stated.append(opened.duty.validity.not_before)
+        grant, duty = opened.grant, opened.duty
+        stated.append(grant.stated_at)
+        needs_duty = not isinstance(grant.grantee, access.ToDoctor)
+        if needs_duty and duty is not None and duty.hospital_id != question.hospital_id:
+            stated.append(duty.validity.not_before)
     if isinstance(opened, access.Consent | access.OwnAccess) and opened.deputyship is not None:
         stated.append(opened.deputyship.stated_at)
     for stated_at in stated:

@@ -21,7 +21,7 @@ from federation.hospital.outbox import Outbox
 from federation.party.crls import MOST_CRL_BYTES
 from federation.party.grace import LateClock
 from federation.party.member import Member
-from federation.protocol.access import AccessEvent, EmergencyPolicy
+from federation.protocol.access import AccessEvent, EmergencyPolicy, ToHospital
 from federation.protocol.record import Intent
 from federation.protocol.shown import Shown
 from federation.protocol.verifier import VerifiedParty
@@ -31,7 +31,7 @@ from federation.v1.record_pb2 import PURPOSE_READ, Scope
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, SignedStatement
 from federation.wire.fetching import Fetcher
 from hsm import Token
-from keystore.identities import ANY
+from keystore.identities import ANY, HospitalId
 from tests.emergencies import REASON, declared, let_in
 from tests.grants import wide
 from tests.hospital_lab import Client, HospitalLab, ecg, encounter_of, report
@@ -67,8 +67,8 @@ class DarkHub:
         fetcher = Fetcher(MOST_CRL_BYTES, ca=self.server.ca)
         self.federation.hospital_a.follow_authorities(fetcher, self.federation.clock.now)
 
-    def read(self, grant: SignedStatement, doctor: Member | None = None) -> bytes:
-        intent = self.federation.intent(grant, handles=(self.handle,), doctor=doctor)
+    def read(self, grant: SignedStatement, doctor: Member | None = None, on_duty_at: Member | None = None) -> bytes:
+        intent = self.federation.intent(grant, handles=(self.handle,), doctor=doctor, hospital=on_duty_at)
         return self.client.read(intent, doctor=doctor)[0]
 
     def trusts(self) -> VerifiedParty:
@@ -165,6 +165,18 @@ def test_grant_that_is_newer_than_the_last_list_opens_nothing(hub: DarkHub) -> N
     with refused(NewerThanList):
         hub.read(hub.federation.grant(MONTH))
     assert hub.reasons[-1] == "NEWER_THAN_LIST"
+
+
+def test_duty_of_another_hospital_that_is_newer_opens_nothing_and_closes_nothing(hub: DarkHub) -> None:
+    """H:beta, revoked when H:alpha heard of it no longer, sends whom it likes. A grant to a doctor asks for no duty."""
+    federation = hub.federation
+    there = ToHospital(HospitalId(federation.hospital_b.identity))
+    to_hospital, to_doctor = federation.grant(MONTH, grantee=there), federation.grant(MONTH)
+    federation.refresh()
+    hub.goes_on(timedelta(hours=70))
+    with refused(NewerThanList):
+        hub.read(to_hospital, on_duty_at=federation.hospital_b)
+    assert hub.read(to_doctor, on_duty_at=federation.hospital_b)
 
 
 def test_credential_that_is_newer_than_the_last_list_does_nothing(hub: DarkHub) -> None:

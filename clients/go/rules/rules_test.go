@@ -84,7 +84,8 @@ func TestPayloadThatIsTooLargeIsRefusedUnparsed(t *testing.T) {
 func TestOuterMessageMayGainFields(t *testing.T) {
 	signed := &pb.SignedStatement{Statement: []byte{1}, Signature: make([]byte, 64)}
 	duty := &pb.ShownDuty{Duty: signed, KeyStatement: signed}
-	message := &pb.OpenRoomResponse{RoomId: make([]byte, 16), ExpiresAt: proto.Uint64(1), Duty: duty}
+	listed := &pb.RevocationExcerpt{Head: signed}
+	message := &pb.OpenRoomResponse{RoomId: make([]byte, 16), ExpiresAt: proto.Uint64(1), Duty: duty, Revocations: listed}
 	message.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 127, protowire.VarintType), 1))
 	if err := rules.CheckOuter(message); err != nil {
 		t.Error(err)

@@ -62,6 +62,10 @@ class Dark:
             member.lists.want(member.own_entries)
         self._silence(is_dark=True)
 
+    def falls_at_once(self) -> None:
+        """Let it fall silent for who has nothing of the newest list but its head."""
+        self._silence(is_dark=True)
+
     def returns(self) -> None:
         """Let it answer again; hospitals hear from it."""
         self._silence(is_dark=False)
@@ -223,7 +227,7 @@ def test_who_never_had_a_shard_of_the_newest_list_asks_the_hospital(dark: Dark) 
     for member in (federation.doctor, federation.patient):
         member.update(directory)
     federation.refresh(federation.hospital_a)
-    dark.falls()
+    dark.falls_at_once()
     for member in (federation.doctor, federation.patient):
         with refused(RevocationShardMissing):
             member.party(federation.clock.now)
