@@ -44,6 +44,10 @@ MONTH = wide(life=timedelta(days=30))
 WANG = PatientId("P:wang")
 
 
+def silent(*_asked: object) -> RevocationExcerpt:
+    raise Unavailable("nobody answers")
+
+
 @dataclass
 class Dark:
     """A surgery whose cloud goes dark."""
@@ -63,8 +67,11 @@ class Dark:
         self._silence(is_dark=True)
 
     def falls_at_once(self) -> None:
-        """Let it fall silent for who has nothing of the newest list but its head."""
+        """Let it fall silent for who has nothing of the newest list but its head, and deals with nobody who answers."""
         self._silence(is_dark=True)
+        for member in (self.federation.doctor, self.federation.patient):
+            for number in range(4):
+                member.lists.ask_beside(f"H:{number}", silent)
 
     def returns(self) -> None:
         """Let it answer again; hospitals hear from it."""
@@ -91,9 +98,6 @@ class Dark:
         return [it.event for it in self.surgery.lab.hospital.audit.entries() if isinstance(it.event, AccessEvent)]
 
     def _silence(self, *, is_dark: bool) -> None:
-        def silent(*_asked: object) -> RevocationExcerpt:
-            raise Unavailable("the public cloud does not answer")
-
         cloud = self.federation.cloud
         self.surgery.cloud.is_dark = is_dark
         for member in (self.federation.doctor, self.federation.patient):
