@@ -312,7 +312,9 @@ def test_group_opens_while_a_token_is_away_and_takes_it_in_when_it_comes(
     put_back = token_under_test.remove(uris[1])
     token = opened(*uris)
     uses = Uses(token)
-    assert [it.serves for it in token.members] == [True, False, True]
+    # A busy machine may have kept one waiting that is there: it is taken in as one that comes.
+    until(lambda: all(token.member_health(member(token, there)) for there in (0, 2)), "those that are there serve", 60)
+    assert not member(token, 1).serves
     put_back()
     until(lambda: token.member_health(member(token, 1)), "it is taken in", 60)
     uses.any()

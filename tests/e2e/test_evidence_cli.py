@@ -195,9 +195,9 @@ def test_who_asked_a_hospital_is_shown_for_one_patient_alone(court: Court) -> No
     assert "for content about P:johnnie" in said
     assert "a grant of P:johnnie was shown for it" in said
     others = court.files / "others.evidence.json"
-    export = "hospital", "evidence", "export", "--directory", root / "a"
-    assert run(*export, "--patient", "P:mary", others).startswith("0 exhibits")
-    assert "no such" not in run(*export, "--patient", "H:a", others, expect=2)
+    export = "hospital", "evidence", "export", "--directory", root / "a", "--output", others
+    assert run(*export, "--patient", "P:mary").startswith("0 exhibits")
+    assert "no such" not in run(*export, "--patient", "H:a", expect=2)
 
 
 def test_fork_that_a_witness_found_is_evidence_of_its_hospital(court: Court) -> None:
