@@ -44,7 +44,7 @@ class Authority:
         """Read an authority of the trust bundle. Raises MalformedMessage."""
         try:
             certificate = x509.load_der_x509_certificate(stated.certificate)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise MalformedMessage("a medical authority's certificate in the trust bundle is none") from error  # tb.10
         return cls(stated.authority_id, certificate, tuple(stated.doctor_ids), stated.crl_url or None)
 

@@ -35,6 +35,7 @@ from federation.errors import (
 )
 from federation.protocol.time import Instant, milliseconds
 from keystore.transcript import digest
+from keystore.x509 import UNREADABLE
 
 MOST_STAMP_BYTES = 16_384
 """Of an answer with its certificates: public authorities' have 3 to 7 kB."""
@@ -108,7 +109,7 @@ def _read(data: bytes) -> _Answer:
     try:
         said, signer = response.tst_info, _signer(response)
         latest = milliseconds(said.gen_time - _EPOCH + _accuracy(said))
-    except (ValueError, OverflowError) as error:
+    except (*UNREADABLE, OverflowError) as error:
         raise TimeStampInvalid(
             "the stamp can't be read, or does not name one signer that is beside it"
         ) from error  # ts.3
