@@ -13,6 +13,7 @@ from federation.party.member import Member
 from federation.v1.record_pb2 import GetHospitalShardsRequest
 from federation.v1.record_pb2_grpc import RecordServiceStub
 from federation.v1.statement_pb2 import RevocationExcerpt
+from keystore.identities import HOSPITAL
 
 Connect = Callable[[str, str], grpc.Channel]
 """Gives a channel to `host:port` that verifies whose server it is: (address, identity)."""
@@ -23,7 +24,7 @@ def dealing(connect: Connect, member: Member) -> Connect:
 
     def connected(address: str, identity: str) -> grpc.Channel:
         channel = connect(address, identity)
-        if identity.startswith("H:"):
+        if identity.startswith(HOSPITAL):
             member.lists.ask_beside(identity, partial(_shards, channel))
         return channel
 

@@ -258,7 +258,7 @@ class RecordFetcher:
         self._spool = spool
         self._pause = pause
         self._key = opener.entropy(KEY_BYTES)
-        self._broken: dict[tuple[str, str, bytes], _Broken] = {}
+        self._broken: dict[_PlaceOf, _Broken] = {}
 
     def fetch(
         self,

@@ -6,7 +6,6 @@ What the cloud refuses when it answers is not done and waits no more: it is kept
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -131,17 +130,16 @@ class PatientActs:
         What the cloud refuses is not done, and waits no more; `take_refused` says so.
         """
         sent = 0
-        with suppress(Unavailable, Limit):
-            for name, act in self._acts.all():
-                try:
-                    self._send(act)
-                except (Unavailable, Limit):
-                    raise
-                except FederationError as error:
-                    self._acts.put(name, replace(act, refused=plain(error)))
-                    continue
-                self._acts.remove(name)
-                sent += 1
+        for name, act in self._acts.all():
+            try:
+                self._send(act)
+            except (Unavailable, Limit):
+                break
+            except FederationError as error:
+                self._acts.put(name, replace(act, refused=plain(error)))
+                continue
+            self._acts.remove(name)
+            sent += 1
         return sent
 
     def take_refused(self) -> list[str]:
