@@ -12,7 +12,9 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from cryptography import x509
 
 from keystore.errors import CertificateRejected
-from keystore.x509 import UNREADABLE
+from keystore.x509 import read_certificate as certificate_of
+from keystore.x509 import read_crl as crl_of
+from keystore.x509 import read_request as request_of
 
 CERTIFICATE = "certificate"
 REQUEST = "certificate request"
@@ -32,10 +34,7 @@ _DER_SEQUENCE = b"\x30"
 
 def read_certificate(data: bytes) -> x509.Certificate:
     """Read a certificate. Raises CertificateRejected."""
-    try:
-        return x509.load_der_x509_certificate(der_of(data, CERTIFICATE))
-    except UNREADABLE as error:
-        raise CertificateRejected("it is no certificate") from error
+    return certificate_of(der_of(data, CERTIFICATE))
 
 
 def read_certificates(data: bytes) -> list[x509.Certificate]:
@@ -43,13 +42,10 @@ def read_certificates(data: bytes) -> list[x509.Certificate]:
     if not _BEGIN.search(_text(data)):
         return [read_certificate(data)]
     _, blocks = _blocks(data)
+    ders = [_decoded(content) for label, content in blocks if label in _LABELS[CERTIFICATE]]
     try:
-        found = [
-            x509.load_der_x509_certificate(_decoded(content))
-            for label, content in blocks
-            if label in _LABELS[CERTIFICATE]
-        ]
-    except UNREADABLE as error:
+        found = [certificate_of(der) for der in ders]
+    except CertificateRejected as error:
         raise CertificateRejected("one of its blocks is no certificate") from error
     if not found:
         raise CertificateRejected("it holds no certificate")
@@ -58,18 +54,12 @@ def read_certificates(data: bytes) -> list[x509.Certificate]:
 
 def read_request(data: bytes) -> x509.CertificateSigningRequest:
     """Read a PKCS#10 request. Raises CertificateRejected."""
-    try:
-        return x509.load_der_x509_csr(der_of(data, REQUEST))
-    except UNREADABLE as error:
-        raise CertificateRejected("it is no certificate request") from error
+    return request_of(der_of(data, REQUEST))
 
 
 def read_crl(data: bytes) -> x509.CertificateRevocationList:
     """Read a certificate revocation list. Raises CertificateRejected."""
-    try:
-        return x509.load_der_x509_crl(der_of(data, CRL))
-    except UNREADABLE as error:
-        raise CertificateRejected("it is no certificate revocation list") from error
+    return crl_of(der_of(data, CRL))
 
 
 def der_of(data: bytes, wanted: str) -> bytes:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -39,6 +39,7 @@ from keystore.x509_lint import (
     SIGNS,
     TLS_CA,
     TLS_LEAF,
+    UNREADABLE,
     Profile,
     is_p256,
     is_signed_with_ecdsa,
@@ -49,6 +50,46 @@ from keystore.x509_lint import (
 )
 
 SERIAL_BYTES: Final = 20
+
+
+def read_certificate(der: bytes) -> x509.Certificate:
+    """Read a certificate, all of it: pyca reads most parts late, and then raises errors of its own.
+
+    Raises CertificateRejected.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        for part in ("issuer", "subject", "extensions", "signature_algorithm_oid", "not_valid_after_utc"):
+            getattr(certificate, part)
+        certificate.public_key()
+    except UNREADABLE as error:
+        raise CertificateRejected("it is no certificate") from error
+    if certificate.serial_number <= 0:
+        raise CertificateRejected("its serial number is not positive (RFC 5280, section 4.1.2.2)")
+    return certificate
+
+
+def read_request(der: bytes) -> x509.CertificateSigningRequest:
+    """Read a PKCS#10 request, all of it. Raises CertificateRejected."""
+    try:
+        request = x509.load_der_x509_csr(der)
+        for part in ("subject", "extensions", "signature_algorithm_oid"):
+            getattr(request, part)
+        request.public_key()
+    except UNREADABLE as error:
+        raise CertificateRejected("it is no certificate request") from error
+    return request
+
+
+def read_crl(der: bytes) -> x509.CertificateRevocationList:
+    """Read a certificate revocation list, all that is asked of it before its signature. Raises CertificateRejected."""
+    try:
+        crl = x509.load_der_x509_crl(der)
+        for part in ("issuer", "signature_algorithm_oid", "last_update_utc", "next_update_utc"):
+            getattr(crl, part)
+    except UNREADABLE as error:
+        raise CertificateRejected("it is no certificate revocation list") from error
+    return crl
 
 
 def serial_number(key: ec.EllipticCurvePrivateKey) -> int:
@@ -108,15 +149,6 @@ def _require_same(judged: bytes, signed: bytes) -> None:
 
 URN = "urn:medunion:"
 TLS_DOMAIN = "medunion.internal"
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-"""What pyca raises for a structure that is no certificate, request or list, when it reads the part that is wrong."""
 _LONGEST_COMMON_NAME = 64
 _ROLES = {CLOUD: "cloud", HOSPITAL: "hospital"}
 
@@ -160,11 +192,11 @@ def request_certificate(key: ec.EllipticCurvePrivateKey, identity: str) -> bytes
 def requested_key(request: bytes, identity: str) -> ec.EllipticCurvePublicKey:
     """Return the key of a request that proves possession of it and names this identity. Raises CertificateRejected."""
     try:
-        parsed = x509.load_der_x509_csr(request)
+        parsed = read_request(request)
         names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        key = parsed.public_key()
-    except (*UNREADABLE, x509.ExtensionNotFound) as error:
+    except (CertificateRejected, x509.ExtensionNotFound) as error:
         raise CertificateRejected("this is no certificate request with a name in it") from error
+    key = parsed.public_key()
     if not is_p256(key):
         raise CertificateRejected("the request is not for a key on P-256")
     if not _proves_possession(parsed):

@@ -82,7 +82,15 @@ TLS_LEAF: Final = Profile(
 )
 
 
-UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What pyca raises for a structure that is no certificate, request or list, when it reads the part that is wrong."""
 _SERIAL_BITS: Final = range(64, 160)
 """64 bits of chance at least (CA/Browser Forum, Baseline Requirements 7.1), 20 octets with a clear sign bit at most."""
 _NUMBER_BITS: Final = 159

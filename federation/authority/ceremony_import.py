@@ -13,7 +13,7 @@ from federation.protocol.identities import require_identity
 from keystore.ceremony.errors import ImportRefused
 from keystore.ceremony.verify import Verified, verify
 from keystore.errors import CertificateRejected
-from keystore.x509 import UNREADABLE, URN, crl_number, is_issued_by
+from keystore.x509 import URN, crl_number, is_issued_by, read_certificate, read_crl
 
 UNKNOWN = "unknown"
 """Stands for the doctor of a certificate that was revoked at a ceremony and is in no ledger."""
@@ -74,9 +74,9 @@ def _with_certificate(ledger: Ledger, der: bytes | None, authority: x509.Certifi
     if der is None:
         return ledger, ()
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = read_certificate(der)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (*UNREADABLE, x509.ExtensionNotFound) as error:
+    except (CertificateRejected, x509.ExtensionNotFound) as error:
         raise CertificateRejected("the ceremony's certificate cannot be read") from error
     if not is_issued_by(certificate, authority):
         raise CertificateRejected("the ceremony's certificate was not issued by this authority")
@@ -94,7 +94,7 @@ def _with_crl(
 ) -> tuple[Ledger, tuple[str, ...], tuple[str, ...]]:
     if der is None:
         return ledger, (), ()
-    crl = _read_crl(der)
+    crl = read_crl(der)
     number = crl_number(crl, authority)
     if number <= ledger.crl_number and not take_stale_list:
         raise ImportRefused(
@@ -109,13 +109,6 @@ def _with_crl(
     lacking = sorted(entry.serial for entry in ledger.certificates if entry.revoked_at and entry.serial not in at)
     after = Ledger(max(number, ledger.crl_number), tuple((known | revoked).values()))
     return after, tuple(sorted(revoked)), tuple(lacking)
-
-
-def _read_crl(der: bytes) -> x509.CertificateRevocationList:
-    try:
-        return x509.load_der_x509_crl(der)
-    except UNREADABLE as error:
-        raise CertificateRejected("the ceremony's list cannot be read") from error
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -5,6 +5,7 @@ number, in as many columns as fit: no line is as long as the terminal is wide, s
 is shown if its holder asks for it. A terminal that is gone ends the input: nothing is undone for it.
 """
 
+import os
 import shutil
 import signal
 import sys
@@ -80,7 +81,7 @@ class TerminalDesk:
         self.ask("", f"{self._mark}Everybody but {holder} looks away; {holder} presses Enter")
         with _other_screen():
             self._say(f"{holder}: write down these {len(words)} words with their numbers, on paper alone.")
-            for row in grid(words, shutil.get_terminal_size().columns - len(self._mark)):
+            for row in grid(words, _columns() - len(self._mark)):
                 self._say(row)
             self.ask("", f"{self._mark}{holder}: compare each word, then press Enter")
 
@@ -151,7 +152,7 @@ class _TypedShare:
         if not self._seen:
             _show(_OTHER_SCREEN)
             _show(f"{self._mark}Everybody but {self._holder} looks away. Your words so far:")
-            for row in grid(self.text.split(), shutil.get_terminal_size().columns):
+            for row in grid(self.text.split(), _columns()):
                 _show(row)
         self._seen = True
 
@@ -160,6 +161,14 @@ class _TypedShare:
             with suppress(EOFError):
                 _show(_FIRST_SCREEN)
         self._seen = False
+
+
+def _columns() -> int:
+    """Return how wide the terminal is now; COLUMNS, which a shell or a tool exported earlier, counts only where there is none."""
+    with suppress(OSError):
+        if columns := os.get_terminal_size(sys.stdout.fileno()).columns:
+            return columns
+    return shutil.get_terminal_size().columns
 
 
 @contextmanager

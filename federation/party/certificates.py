@@ -12,7 +12,8 @@ from federation.protocol.parsing import is_identity
 from federation.v1 import rules_pb2 as rules
 from keystore import pem
 from keystore.errors import CertificateRejected
-from keystore.x509 import UNREADABLE, URN
+from keystore.x509 import URN
+from keystore.x509_lint import UNREADABLE
 
 T = TypeVar("T")
 

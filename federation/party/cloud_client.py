@@ -89,9 +89,10 @@ from federation.v1.search_pb2 import SearchRequest
 from federation.v1.search_pb2_grpc import SearchServiceStub
 from federation.v1.statement_pb2 import EncryptionKeyStatement, RevocationExcerpt, SignedStatement
 from federation.wire.channel import ANYWHERE, Dialling
+from keystore.errors import CertificateRejected
 from keystore.identities import PatientId
 from keystore.transcript import digest
-from keystore.x509 import UNREADABLE, TlsLeaf, is_issued_by, requested_key
+from keystore.x509 import TlsLeaf, is_issued_by, read_certificate, requested_key
 
 Payload = TypeVar("Payload", bound=Message)
 Answered = TypeVar("Answered")
@@ -410,8 +411,8 @@ class CloudClient:
 
     def _require_issued(self, certificate: bytes, key: ec.EllipticCurvePublicKey) -> x509.Certificate:
         try:
-            issued = x509.load_der_x509_certificate(certificate)
-        except UNREADABLE as error:
+            issued = read_certificate(certificate)
+        except CertificateRejected as error:
             raise AnswerMismatch("what should be the certificate is none") from error  # tlsca.2
         roots = map(x509.load_der_x509_certificate, self._trust().content.tls_ca_certificates)
         if not any(is_issued_by(issued, root) for root in roots):

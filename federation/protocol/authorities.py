@@ -21,7 +21,8 @@ from federation.v1.statement_pb2 import CrlPin
 from keystore.errors import CertificateRejected
 from keystore.identities import DoctorId
 from keystore.transcript import digest
-from keystore.x509 import UNREADABLE, crl_number
+from keystore.x509 import crl_number, read_certificate
+from keystore.x509 import read_crl as crl_of
 
 EVERY = "*"
 Crls = tuple[x509.CertificateRevocationList, ...]
@@ -43,8 +44,8 @@ class Authority:
     def of(cls, stated: pb.MedicalAuthority) -> "Authority":
         """Read an authority of the trust bundle. Raises MalformedMessage."""
         try:
-            certificate = x509.load_der_x509_certificate(stated.certificate)
-        except UNREADABLE as error:
+            certificate = read_certificate(stated.certificate)
+        except CertificateRejected as error:
             raise MalformedMessage("a medical authority's certificate in the trust bundle is none") from error  # tb.10
         return cls(stated.authority_id, certificate, tuple(stated.doctor_ids), stated.crl_url or None)
 
@@ -71,14 +72,11 @@ def scopes_of(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_crl(der: bytes) -> x509.CertificateRevocationList:
-    """Read a CRL, all that is asked of it before its signature: pyca reads most parts late. Raises MalformedMessage."""
+    """Read a CRL that a node hands on. Raises MalformedMessage."""
     try:
-        crl = x509.load_der_x509_crl(der)
-        for part in ("issuer", "signature_algorithm_oid", "last_update_utc", "next_update_utc"):
-            getattr(crl, part)
-    except UNREADABLE as error:
+        return crl_of(der)
+    except CertificateRejected as error:
         raise MalformedMessage("an authority's revocation list is none") from error  # rl.3
-    return crl
 
 
 def pin_crl(certificate: bytes, number: int, crl: bytes) -> CrlPin:

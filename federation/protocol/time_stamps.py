@@ -34,8 +34,9 @@ from federation.errors import (
     TimeStampUsage,
 )
 from federation.protocol.time import Instant, milliseconds
+from keystore.errors import CertificateRejected
 from keystore.transcript import digest
-from keystore.x509 import UNREADABLE
+from keystore.x509 import read_certificate
 
 MOST_STAMP_BYTES = 16_384
 """Of an answer with its certificates: public authorities' have 3 to 7 kB."""
@@ -109,7 +110,7 @@ def _read(data: bytes) -> _Answer:
     try:
         said, signer = response.tst_info, _signer(response)
         latest = milliseconds(said.gen_time - _EPOCH + _accuracy(said))
-    except (*UNREADABLE, OverflowError) as error:
+    except (CertificateRejected, ValueError, OverflowError, KeyError) as error:
         raise TimeStampInvalid(
             "the stamp can't be read, or does not name one signer that is beside it"
         ) from error  # ts.3
@@ -118,7 +119,7 @@ def _read(data: bytes) -> _Answer:
 
 def _signer(response: TimeStampResponse) -> x509.Certificate:
     (signer,) = response.signed_data.signer_infos
-    beside = [x509.load_der_x509_certificate(it) for it in response.signed_data.certificates]
+    beside = [read_certificate(it) for it in response.signed_data.certificates]
     (found,) = [it for it in beside if (it.issuer, it.serial_number) == (signer.issuer, signer.serial_number)]
     return found
 

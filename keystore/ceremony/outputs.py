@@ -20,7 +20,6 @@ from keystore.errors import CertificateRejected
 from keystore.pem import read_certificate, read_crl
 from keystore.policies import IDENTITY, ISSUING, MEDICAL_AUTHORITY, POLICIES, TLS_CA
 from keystore.x509 import (
-    UNREADABLE,
     RevokedCertificate,
     create_authority,
     create_tls_ca,
@@ -30,6 +29,7 @@ from keystore.x509 import (
     issue_doctor_certificate,
     request_certificate,
 )
+from keystore.x509_lint import UNREADABLE
 
 
 def make(name: str, room: Room) -> bytes:

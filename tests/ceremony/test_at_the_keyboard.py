@@ -116,14 +116,17 @@ def test_another_officers_share_is_refused_by_name(hall: Halls) -> None:
 
 
 @pytest.mark.parametrize("columns", [30, 80, 200])
-def test_share_is_shown_a_word_a_cell_and_no_line_is_broken_or_left(hall: Halls, columns: int) -> None:
+def test_share_is_shown_a_word_a_cell_and_no_line_is_broken_or_left(
+    hall: Halls, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     medical = hall("medical-authority")
+    monkeypatch.setenv("COLUMNS", "200")  # of a window that was wider when its shell began
     people = players_of(medical)
     with terminal_of(medical, columns=columns) as terminal:
         assert people.play(terminal, lambda prompt: "Olga: compare each word" in prompt)
         shown = terminal.said.rpartition(OTHER_SCREEN)[2]
         rows = [row for row in re.split(r"[\r\n]+", shown) if re.match(r"\s*\d+ [a-z]+", row)]
-        assert all(len(row) < columns for row in rows)
+        assert not [row for row in rows if len(row) >= columns], shown
         assert len(people.papers["Olga"]) == 20
         terminal.type("")
         assert people.play(terminal, lambda prompt: "Olga, word 1" in prompt)

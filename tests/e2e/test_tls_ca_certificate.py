@@ -27,7 +27,7 @@ def tls_ca_of(directory: Path) -> bytes:
 def test_the_ceremonys_tls_ca_certificate_goes_into_the_trust_bundle(tmp_path: Path) -> None:
     first, again, anew = tmp_path / "first", tmp_path / "again", tmp_path / "anew"
     make_token(first, "cloud")
-    found(first, first)
+    found(first, first, "--make-keys")
     ceremonys = tmp_path / "tls-ca.der"
     ceremonys.write_bytes(tls_ca_of(first))
     assert "NEW certificate" in found(anew, first, "--keys-in-token")
@@ -40,7 +40,7 @@ def test_the_ceremonys_tls_ca_certificate_goes_into_the_trust_bundle(tmp_path: P
 def test_certificate_rejected_at_init_if_it_is_another_keys(tmp_path: Path) -> None:
     first = tmp_path / "first"
     make_token(first, "cloud")
-    found(first, first)
+    found(first, first, "--make-keys")
     other = tmp_path / "other.der"
     key = new_key()
     other.write_bytes(create_tls_ca(key, "keys", now=datetime.now(UTC)).public_bytes(Encoding.DER))

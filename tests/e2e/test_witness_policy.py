@@ -33,7 +33,7 @@ class Ward:
         """Read P:johnnie's record in an emergency; give H:a's log."""
         self.federation.put_on_duty(self.doctor, "b")
         said = run(
-            *("doctor", "emergency", "read", "--directory", self.doctor, "--on-duty-at", "H:b"),
+            *("doctor", "emergency", "read", "--directory", self.doctor, "--hospital", "H:b"),
             *("--address", self.federation.addresses["b"], "--patient", "P:johnnie"),
             *("--reason", "unconscious", "--note", "Found on the street.", "--yes"),
         )
@@ -64,7 +64,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
         made.add_patient("johnnie", "a")
         run(
             *("hospital", "import", "--directory", made.root / "a", "--patient", "P:johnnie"),
-            *("--department", "H:a/cardiology", RECORD),
+            *("--department", "cardiology", RECORD),
         )
         made.await_publication("a")
         yield Ward(made, made.add_doctor("house"))

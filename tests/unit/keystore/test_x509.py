@@ -1,6 +1,7 @@
 """Certificates: what may be issued, what is refused, and a chain that OpenSSL itself verifies."""
 
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -276,3 +277,20 @@ def test_a_list_that_is_signed_another_way_is_not_the_authoritys():
     assert issuing.crl_number(builder.sign(AUTHORITY_KEY, SHA256()), AUTHORITY) == 1
     with pytest.raises(CertificateRejected, match="not signed by this authority"):
         issuing.crl_number(builder.sign(AUTHORITY_KEY, SHA384()), AUTHORITY)
+
+
+def test_certificate_with_a_turned_bit_is_rejected_or_can_be_read_whole() -> None:
+    sound = AUTHORITY.public_bytes(Encoding.DER)
+    for position in range(8 * len(sound)):
+        turned = bytearray(sound)
+        turned[position // 8] ^= 1 << position % 8
+        with suppress(CertificateRejected):
+            read = issuing.read_certificate(bytes(turned))
+            assert all(map(str, (read.subject, read.issuer, read.extensions, read.public_key(), read.serial_number)))
+
+
+def test_certificate_rejected_if_its_serial_number_is_not_positive() -> None:
+    sound = AUTHORITY.public_bytes(Encoding.DER)
+    serial = sound.index(b"\x02\x01\x02\x02") + 5  # behind the version
+    with pytest.raises(CertificateRejected, match="not positive"):
+        issuing.read_certificate(sound[:serial] + bytes([sound[serial] | 0x80]) + sound[serial + 1 :])

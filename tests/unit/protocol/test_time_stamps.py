@@ -1,12 +1,11 @@
 """Time stamps of an authority that `openssl ts` makes: what each has to have, and the reason of each that has it not."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from federation.errors import (
     FederationError,
@@ -121,15 +120,10 @@ def test_what_a_stamp_says_is_read_without_trust_and_is_what_is_verified(
     assert peek_stamp(stamp) == verify_stamp(stamp, NOTE, authority.trusted)
 
 
-@given(data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_stamp_with_a_turned_bit_is_refused_or_says_the_same(
-    authority: TimeAuthority, stamp: bytes, data: st.DataObject
-) -> None:
-    turned = bytearray(stamp)
-    turned[data.draw(st.integers(0, len(stamp) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    try:
-        found = verify_stamp(bytes(turned), NOTE, authority.trusted)
-    except FederationError:
-        return
-    assert found == verify_stamp(stamp, NOTE, authority.trusted)
+def test_stamp_with_a_turned_bit_is_refused_or_says_the_same(authority: TimeAuthority, stamp: bytes) -> None:
+    said = verify_stamp(stamp, NOTE, authority.trusted)
+    for position in range(8 * len(stamp)):
+        turned = bytearray(stamp)
+        turned[position // 8] ^= 1 << position % 8
+        with suppress(FederationError):
+            assert verify_stamp(bytes(turned), NOTE, authority.trusted) == said
