@@ -2,7 +2,7 @@
 
 Every site has the subnet 10.77.N.0/24; its gateway, .1, is the wide-area network's leg there. A leg is an Ethernet pair into
 the site's bridge; on a bad line it is two TAP devices and a program between them. All of it lives in namespaces that are
-named here alone, under a /run of our own: nothing of it is left when the last process ends.
+named here alone, under a /run and a shared memory of our own: nothing of it is left when the last process ends.
 """
 
 import json
@@ -15,6 +15,7 @@ from lab.line import Conditions, Line
 
 NAMESPACES = Path("/run/netns")
 WAN = "medunion-wan"
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - of a mount namespace of our own
 
 
 class NetworkFault(AssertionError):
@@ -63,7 +64,6 @@ class Network:
 
     def make(self, names: Sequence[str]) -> None:
         """Make the wide-area network and these sites. Raises NetworkFault."""
-        _shell("mount", "-t", "tmpfs", "none", "/run")
         _namespace(WAN)
         _shell(*inside(WAN), "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
         for number, name in enumerate(names, start=1):
@@ -132,6 +132,23 @@ class Network:
 def inside(namespace: str) -> list[str]:
     """Return the command that runs what follows in a network namespace, under the same process id."""
     return ["nsenter", f"--net={NAMESPACES / namespace}", "--"]
+
+
+def separate_memory(root: Path) -> None:
+    """Give the lab a /run and a shared memory of its own, where `root` stays if it lies in it. Raises NetworkFault.
+
+    libfaketime leaves files in shared memory, named by process numbers; those of two labs would be the same.
+    """
+    _shell("mount", "-t", "tmpfs", "none", "/run")
+    if not root.is_relative_to(_SHARED_MEMORY):
+        _shell("mount", "-t", "tmpfs", "none", _SHARED_MEMORY)
+        return
+    aside = "/run/root"
+    _shell("mkdir", aside)
+    _shell("mount", "--bind", str(root), aside)
+    _shell("mount", "-t", "tmpfs", "none", _SHARED_MEMORY)
+    _shell("mkdir", "-p", str(root))
+    _shell("mount", "--move", aside, str(root))
 
 
 def _namespace(name: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from demo.stage import CLASS, CONSENT, Refused, ticket_in, write_pin
 from lab.hosts import SECONDS, Host, Process, Server, wait_until
-from lab.network import Network
+from lab.network import Network, separate_memory
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
 RECORD = DATA / "synthea-johnnie679.json"
@@ -126,6 +126,7 @@ class World:
         self.acknowledged |= {(hospital, handle) for handle in _KEPT.findall(said)}
 
     def _place(self) -> None:
+        separate_memory(self.root)
         self.network.make(SITES)
         for site in ("cloud", *HOSPITALS):
             host = self._host(f"medunion-{site}", site, _SERVER)
