@@ -40,7 +40,7 @@ from tests.promql import (
 from tests.waiting import until
 
 NODES = ("cloud", "a")
-DEPENDENCIES = {"cloud": {"token", "database", "log"}, "a": {"token", "database", "log", "peers"}}
+DEPENDENCIES = {"cloud": {"token", "database", "log"}, "a": {"token", "database", "log", "records", "peers"}}
 ISSUED = "medunion_revocation_list_issued_timestamp_seconds"
 
 pytestmark = pytest.mark.timeout(300)
