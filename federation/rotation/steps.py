@@ -128,7 +128,9 @@ class Rotation:
         try:
             successor = find(purpose, now)
         except KeyNotFound as missing:
-            raise KeyNotFound(f"{missing} A ceremony makes it (kind rotation), or --make-keys, before no witness.") from missing
+            raise KeyNotFound(
+                f"{missing} A ceremony makes it (kind rotation), or --make-keys, before no witness."
+            ) from missing
         public = use.public(successor)
         self._record(f"prepare {successor.label}")
         made = self._change(purpose, successor.number, lambda book: book.prepare(purpose, now, public))

@@ -292,7 +292,7 @@ def test_every_command_of_the_operators_page_works_at_a_node(stage: Observed, tm
         for kind in kinds or ["hospital", "public-cloud"]:
             published = next(tmp_path.glob("*.crl"), "")
             put_in = {"DIR": roots[kind], "FILE": published, "URL": tmp_path.as_uri(), "ROLE": kind}
-            words = [put_in.get(word, word) for word in words_of(command)]
+            words = [put_in.get(word, word.replace("DIR/", f"{roots[kind]}/")) for word in words_of(command)]
             if typed(words, environment()).returncode != 0:
                 time.sleep(5)  # on a machine that is busy with other tests a node's own probe may have been late
                 run(*words)
