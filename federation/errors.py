@@ -113,6 +113,11 @@ class Unavailable(FederationError):
     in_words = "The other side does not answer."
     to_do = "Look whether this computer is connected, and try again in a little while."
     in_visit = "Go on with what came; it is asked for again when you say so."
+    answered = "The other side answers, and can't do this now: something that it needs itself is away."
+    """What happened where a peer said so itself."""
+    to_do_answered = (
+        "Try again in a little while; if it stays so, tell whoever runs the other side the request's number."
+    )
     address = ""
     """Where a peer was dialled that does not answer."""
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from federation.clinical.errors import ClinicalError
 from federation.clinical.text import counted, printable
-from federation.errors import FederationError
+from federation.errors import FederationError, Unavailable
 from federation.settings import ConfigError
 from federation.store.errors import StoreError, StoreUnavailable
 from hsm.errors import HsmError
@@ -120,6 +120,8 @@ def happened(error: BaseException) -> str:
 
 def advice(error: BaseException, *, in_visit: bool = False) -> str:
     """Return what a person can do now; nothing where it is a fault of ours."""
+    if _is_answered(error) and not in_visit:
+        return Unavailable.to_do_answered
     if isinstance(error, FederationError):
         return error.advice(in_visit=in_visit)
     return _words_of(type(error))[1]
@@ -141,6 +143,8 @@ def _words_of(kind: type[BaseException]) -> tuple[str, str]:
 def _happened(error: BaseException) -> str:
     reason = str(getattr(error, "reason", ""))
     in_words = error.in_words if isinstance(error, FederationError) else _words_of(type(error))[0]
+    if _is_answered(error):
+        in_words = Unavailable.answered
     if not in_words:
         said = printable(str(error), MOST_SAID)
         return said if said.endswith((".", "?", "!")) else f"{said}."
@@ -159,6 +163,11 @@ def sentence(error: BaseException) -> str:
     reason, unknown = getattr(error, "reason", None), getattr(error, "unknown_reason", "")
     said = f"{error} {not_known(unknown)}" if unknown else printable(str(error), MOST_SAID)
     return f"{said}{_where(error)} [{reason}]{_request(error)}" if reason else said
+
+
+def _is_answered(error: BaseException) -> bool:
+    """Return whether a peer said itself that something is away: it is there, and no computer is to be connected."""
+    return type(error) is Unavailable and bool(error.request_id)
 
 
 def _where(error: BaseException) -> str:

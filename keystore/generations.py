@@ -146,7 +146,7 @@ class Generations:
         """
         waiting = self.prepared(purpose, now)
         if waiting is None:
-            raise RotationNotPrepared(f"{purpose!r} has no successor that could take over")
+            raise RotationNotPrepared(f"{purpose!r} has no successor that could take over: `rotate prepare` takes one")
         if waiting.active_from is not None:
             raise RotationAlreadyScheduled(f"generation {waiting.number} of {purpose!r} has its time of activation")
         if at < now or at <= (self.active(purpose, now).active_from or 0):

@@ -23,8 +23,8 @@ _ENTER = """#!/bin/sh
 host=$1; shift
 [ $# -gt 0 ] || set -- "${SHELL:-/bin/sh}"
 for process in /proc/[0-9]*; do
-  if tr '\\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q -- '^[^ ]*python[^ ]* -m lab.inside @ROOT@ '; then
-    exec nsenter --target "${process#/proc/}" @USER@ --mount -- nsenter --net="/run/netns/$host" -- "$@"
+  if { tr '\\0' ' ' <"$process/cmdline"; } 2>/dev/null | grep -q -- '^[^ ]*python[^ ]* -m lab.inside @ROOT@ '; then
+    exec nsenter --target "${process#/proc/}" @USER@ --mount --wd="$PWD" -- nsenter --net="/run/netns/$host" -- "$@"
   fi
 done
 echo "the lab at @ROOT@ is not up" >&2

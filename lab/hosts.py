@@ -100,9 +100,9 @@ class Host:
             raise Refused(f"medunion {' '.join(map(str, words))}: exit code {done.returncode}\n{said}")
         return said
 
-    def start(self, log: Path, *words: object) -> Process:
-        """Type a medunion command that goes on."""
-        keys, keyboard = os.pipe()
+    def start(self, log: Path, *words: object, at_terminal: bool = False) -> Process:
+        """Type a medunion command that goes on; at a terminal it is asked what a script must have said."""
+        keyboard, keys = os.openpty() if at_terminal else reversed(os.pipe())
         try:
             with log.open("ab") as output:
                 return Process(self._begun(words, keys, output), keyboard, log)

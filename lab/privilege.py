@@ -71,10 +71,18 @@ def faketime_library() -> Path | None:
     return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
+def database_program(name: str) -> str | None:
+    """Return where a program of the newest PostgreSQL here is: Debian keeps them out of the PATH."""
+    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[4]))
+    return str(installed[-1]) if installed else which(name)
+
+
 def _require_tools() -> None:
     missing = [name for name in _PROGRAMS if which(name) is None]
     if faketime_library() is None:
         missing.append("libfaketime")
+    if database_program("initdb") is None:
+        missing.append("PostgreSQL")
     if not os.access(TUN, os.R_OK | os.W_OK):
         missing.append(str(TUN))
     if missing:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from demo.stage import CLASS, CONSENT, Refused, ticket_in, write_pin
+from lab.database import Postgres
 from lab.hosts import SECONDS, Host, Process, Server, wait_until
 from lab.network import Network, separate_memory
 
@@ -21,6 +22,7 @@ CLOUD, AUTHORITY = "C:union", "M:board"
 HOSPITALS = ("a", "b", "c")
 DOCTORS = {"chen": "b", "okafor": "c"}
 PATIENTS = ("johnnie", "ada")
+_WITH_DATABASES = ("c",)
 SITES = ("cloud", *HOSPITALS, "home")
 
 _SERVER, _PERSON = 10, 20
@@ -58,6 +60,8 @@ class World:
     servers: dict[str, Server] = field(default_factory=dict)
     doctors: dict[str, Person] = field(default_factory=dict)
     patients: dict[str, Person] = field(default_factory=dict)
+    databases: dict[str, Postgres] = field(default_factory=dict)
+    """Of the hospitals that have one: the others keep everything in their directories."""
     acknowledged: set[tuple[str, str]] = field(default_factory=set)
     """Every encounter of P:johnnie that a hospital signed for: its label and the record's handle."""
 
@@ -172,7 +176,14 @@ class World:
     def _init_hospital(self, label: str) -> Callable[[], object]:
         server = self.servers[label]
         words = "--identity", f"H:{label}", "--trust", self.trust, "--listen", self.address(label)
-        return lambda: server.init(*words)
+
+        def act() -> None:
+            if label in _WITH_DATABASES:
+                self.databases[label] = Postgres(self.root / f"{label}-database")
+            database = self.databases.get(label)
+            server.init(*words, *(("--database", database.url) if database else ()))
+
+        return act
 
     def _register_hospital(self, label: str) -> Callable[[], None]:
         server = self.servers[label]
@@ -237,6 +248,12 @@ class Visit:
     patient: Process
     trace: Path
     saved: Path
+    come: Callable[[tuple[str, ...]], Process]
+    """What lets the patient in by the doctor's code, with this consent."""
+
+    def come_again(self, consent: tuple[str, ...]) -> None:
+        """Let the patient come once more by the same code, and consent to this."""
+        self.patient = self.come(consent)
 
     def until_read(self, seconds: float = SECONDS) -> str:
         """Wait until the doctor has read what there is, and give what its client said."""
@@ -306,12 +323,16 @@ def begin_visit(
     if not code_file.exists():
         raise Refused(consulting.said())
     device = world.patients[patient]
-    visiting = device.host.start(
-        place / "patient.log",
-        *("patient", "visit", "--directory", device.directory, code_file.read_text().strip(), "--ecg", ECG),
-        *("--trace", place / "patient.trace", *consent),
-    )
-    return Visit(world, hospital, consulting, visiting, trace, saved)
+
+    def come(consent: tuple[str, ...]) -> Process:
+        return device.host.start(
+            place / "patient.log",
+            *("patient", "visit", "--directory", device.directory, code_file.read_text().strip(), "--ecg", ECG),
+            *("--trace", place / "patient.trace", *consent),
+            at_terminal="--yes" not in consent,
+        )
+
+    return Visit(world, hospital, consulting, come(consent), trace, saved, come)
 
 
 def names_in(content: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -9,7 +10,7 @@ from cryptography import x509
 from federation.check.findings import Examined, Finding, Verdict
 from federation.cloud.directory import crls_and_pins
 from federation.cloud.revocation import Capacity
-from federation.errors import FutureDated, Rejected, StaleMessage, StaleRevocationList
+from federation.errors import FederationError, FutureDated, Rejected, StaleMessage, StaleRevocationList
 from federation.hospital.tls import TlsIdentity
 from federation.party.cloud_client import CloudClient
 from federation.party.epochs import as_signed
@@ -197,7 +198,7 @@ def _capacity_finding(capacity: Capacity, kinds: Mapping[RevocationKind, int], f
 
 
 def registration(examined: Examined) -> Iterator[Finding]:
-    """Look at this party's own registration, as others would."""
+    """Look at this party's own registration, as others would: by the newest list that is to be had."""
     if isinstance(examined.settings, CloudSettings):
         return
     member, now = examined.need_member(), examined.clock()
@@ -205,6 +206,8 @@ def registration(examined: Examined) -> Iterator[Finding]:
         do = f"medunion {examined.kind.role} register --directory {examined.directory.path}"
         yield Finding("registration", Verdict.WRONG, f"{examined.identity} is not registered", do)
         return
+    with suppress(FederationError), _cloud_of(examined) as cloud:
+        cloud.refresh(member)
     statement = peek_statement(KeyStatement, member.key_statement)
     credential = Credential.FromString(statement.credential)
     member.verifier().party(member.key_statement, statement.role, now=now)

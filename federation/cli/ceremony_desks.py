@@ -19,6 +19,7 @@ from typing import Final, Self
 import click
 
 from hsm import Pin, PinProvider, pin_from_file, pin_from_value
+from keystore.ceremony.console import PAUSE, STOP
 from keystore.ceremony.errors import AnswerMissing, CeremonyFileInvalid
 from keystore.ceremony.share_entry import ShareEntry
 from keystore.ceremony.transcript import write_new
@@ -69,7 +70,7 @@ class TerminalDesk:
         """Ask for a PIN without echo, when it is needed."""
 
         def ask() -> Pin:
-            while not (typed := _hidden(f"{text} (hidden){PROMPT}")):
+            while not (typed := _hidden(f"{text} (hidden), pause or stop{PROMPT}")):
                 self._say("Nothing was typed.")
             return Pin(typed)
 
@@ -92,6 +93,7 @@ class TerminalDesk:
             "The first four letters of a word do, as many words a line as you like. Type show to see what you type;"
         )
         self._say("hide hides it, anew begins again, 7 acid puts another word in place 7, Enter alone ends.")
+        self._say("pause and stop are as everywhere; what was typed of the share is forgotten then.")
         with _TypedShare(holder, self._mark) as typed:
             while not typed.is_over:
                 typed.take()
@@ -108,6 +110,7 @@ class _TypedShare:
         self._holder, self._mark = holder, mark
         self._entry = ShareEntry()
         self._seen = False
+        self._called = ""
         self.is_over = False
 
     def __enter__(self) -> Self:
@@ -118,7 +121,7 @@ class _TypedShare:
 
     @property
     def text(self) -> str:
-        return self._entry.text()
+        return self._called or self._entry.text()
 
     def take(self) -> None:
         """Take one line."""
@@ -139,6 +142,8 @@ class _TypedShare:
                 self._hide()
             case word if word == _ANEW:
                 self._entry = ShareEntry()
+            case word if word in {PAUSE, STOP}:
+                self._called, self.is_over = word, True
             case words:
                 self._entry.add(words)
                 self.is_over = self._entry.is_whole()

@@ -18,7 +18,15 @@ from federation.cli.terminal import say
 from federation.clinical.errors import ClinicalError
 from federation.clinical.report import Coding, Source, summarise
 from federation.clinical.text import counted
-from federation.errors import FederationError, Limit, NoSuchRoom, RecordCutShort, StaleMessage, Unavailable
+from federation.errors import (
+    Authentication,
+    FederationError,
+    Limit,
+    NoSuchRoom,
+    RecordCutShort,
+    StaleMessage,
+    Unavailable,
+)
 from federation.person.biosignals import describe_biosignal
 from federation.person.conclusion import NothingToSign, fault_of, report_of, sources_of
 from federation.person.consent_words import grant_lines
@@ -210,9 +218,12 @@ class Visit:
             try:
                 diagnosed = send(report, self.records)
             except (Unavailable, Limit) as error:  # the room stays, and the same report again is the same message again
-                say(f"\nNot sent. {plain(error, in_visit=True)}")
+                say(f"\nNot sent. {plain(error)}")
                 if not click.confirm("Send it again?", default=True):
                     raise
+            except Authentication:
+                say("\nNOT SENT: the patient has nothing of this diagnosis.")
+                raise
             else:
                 break
         say(f"\nSigned and sent to the patient: {summarise(report)}")

@@ -47,6 +47,9 @@ MARK = "emergency-"
 
 NOTICE = "READ-IN-AN-EMERGENCY.txt"
 
+_NOT_DECLARED = "No emergency is declared, and nobody is asked."
+_NOT_SECONDED = "You don't sign this emergency. The declaration alone opens records where one signature is enough."
+
 
 @click.group(cls=Group)
 def emergency() -> None:
@@ -279,7 +282,7 @@ def _declare(opened: OpenDoctor, declaration: Declaration, duty_at: HospitalId, 
     asker = opened.member.identity
     say(asked_words(asker, declaration.patient_id, declaration.hospital, declaration.reason_code))
     say(FOLLOWS)
-    terminal.confirm("Declare this emergency?", yes=yes)
+    terminal.confirm("Declare this emergency?", yes=yes, unless=_NOT_DECLARED)
     return opened.client.emergencies.declare(declaration, duty_at, address)
 
 
@@ -287,7 +290,7 @@ def _second(opened: OpenDoctor, declared: Declared, *, yes: bool) -> Declared:
     say(f"\n{opened.member.identity} is asked to sign, as the second clinician:")
     say(f"  {declared_words(declared)}")
     say(FOLLOWS)
-    terminal.confirm("Sign this emergency?", yes=yes)
+    terminal.confirm("Sign this emergency?", yes=yes, unless=_NOT_SECONDED)
     return opened.client.emergencies.second(declared)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 200
 """Of what a list says of a command: a sentence is shorter."""
+_NEAR, _AS_NEAR = 0.6, 0.1
+"""How alike a name is to what was typed if it may be meant, and by how much less than the one that is most so."""
 _OF_CLICK = click.ClickException, click.exceptions.Exit, click.Abort
 """What click itself raises and shows; help ends so, too."""
 
@@ -32,9 +34,11 @@ class Lazy(NamedTuple):
 
 def did_you_mean(typed: str, known: Iterable[str]) -> str:
     """Return a question about the names that are near to what was typed, or nothing if none is."""
-    from difflib import get_close_matches  # noqa: PLC0415 - needed by a fault alone
+    from difflib import SequenceMatcher  # noqa: PLC0415 - needed by a fault alone
 
-    near = get_close_matches(typed, list(known))
+    alike = {name: SequenceMatcher(None, name, typed).ratio() for name in known}
+    least = max(_NEAR, max(alike.values(), default=0.0) - _AS_NEAR)
+    near = [name for name in sorted(alike, key=alike.__getitem__, reverse=True) if alike[name] >= least]
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 

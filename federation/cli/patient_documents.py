@@ -75,7 +75,7 @@ def add(
         whose = "your record" if deputy_for is None else f"the record of {deputy_for}"
         say(f'"{printable(title)}", {new.media_type}, {size(len(new.content))}, goes into {whose}')
         say(f"at {hospital_id}, {department_class}, signed by you. {WHO_READS[sensitivity]}")
-        terminal.confirm("\nSend this?", yes=yes)
+        terminal.confirm("\nSend this?", yes=yes, unless="Nothing is signed, and nothing is sent.")
         receipt = client.add_document(hospital_id, address, department_class, new, held.shown if held else None)
     say(f"{hospital_id} keeps it: record {receipt.handle.hex()}.")
 

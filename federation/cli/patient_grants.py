@@ -125,7 +125,7 @@ def give(opened: Opened, deputy: str, names: tuple[str, ...], days: float, outpu
         say("In your name the deputy may")
         for power in powers:
             say(f"  - {POWERS[power]}.")
-        terminal.confirm("\nSign this?", yes=yes)
+        terminal.confirm("\nSign this?", yes=yes, unless="Nothing is signed.")
         handed = node.client.consents.appoint(PatientId(deputy), powers, life)
         safefiles.replace(output, handed.SerializeToString(deterministic=True))
         number = len(node.client.consents.mandates())

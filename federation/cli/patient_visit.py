@@ -11,6 +11,7 @@ from federation.clinical.errors import ClinicalError
 from federation.clinical.report import summarise
 from federation.clinical.text import printable
 from federation.clock import system_clock
+from federation.errors import Authentication, CredentialRevoked
 from federation.person.asked import Asked
 from federation.person.biosignals import Biosignal
 from federation.person.code import DoctorCode
@@ -25,6 +26,10 @@ from federation.v1.access_pb2 import Deputyship
 from federation.v1.statement_pb2 import POWER_GRANT
 from federation.words import duration, local_time, size
 from keystore.identities import PatientId
+
+_STAYS_OUT = (
+    "You don't go in: nothing is signed, nothing is sent. The doctor still waits; the same code lets you in again."
+)
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,13 @@ class Visit:
     revoke: str
 
     def run(self) -> None:
-        """Run it. Raises what the client raises, Abort where the patient says no."""
+        """Run it. Raises what the client raises, Exit where the patient says no."""
         view = self.client.look(self.plan.code)
         offer, held = self._offer(view)
         self.client.require_use(offer, view)
         self._show(view, offer, held)
-        terminal.confirm("\nGo in, and sign this?", yes=self.plan.yes)
-        with self._told_what_stands(offer):
+        terminal.confirm("\nGo in, and sign this?", yes=self.plan.yes, unless=_STAYS_OUT)
+        with self._told_what_stands(offer), self._told_who_fell(view):
             self._go_in(view, offer)
 
     def _offer(self, view: RoomView) -> tuple[Offer | None, HeldDeputyship | None]:
@@ -135,6 +140,19 @@ class Visit:
             return
         say("Waiting for the diagnosis ...")
         show_diagnosis(self.client.await_diagnosis(waiting, seconds=plan.patience_seconds))
+
+    @contextmanager
+    def _told_who_fell(self, view: RoomView) -> Iterator[None]:
+        """Say that it is the doctor whose registration was taken back: the hospital's refusal doesn't say whose it was."""
+        try:
+            yield
+        except CredentialRevoked:
+            try:
+                self.client.require_still_good(view)
+            except Authentication:
+                say(f"\n{view.called} WAS SHUT OUT OF THE FEDERATION during your visit, and sends you no diagnosis.")
+                say(f"  Ask {view.duty.hospital_id} for another doctor.")
+            raise
 
     @contextmanager
     def _told_what_stands(self, offer: Offer | None) -> Iterator[None]:

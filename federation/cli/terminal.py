@@ -13,6 +13,7 @@ import click
 import segno
 
 import safefiles
+from federation.cli.exit_codes import ExitCode
 from federation.cli.transfers import transfers
 from federation.clinical.text import counted, printable, without_control
 from federation.person.evidence import EvidenceBook
@@ -37,10 +38,11 @@ def require_answer(yes: bool) -> None:
         raise click.UsageError("What you are about to sign is shown first, and nobody can answer here: give --yes.")
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask, unless `--yes` has answered; no is the usual answer. Raises Abort for it."""
-    if not yes:
-        click.confirm(question, default=False, abort=True)
+def confirm(question: str, *, yes: bool, unless: str) -> None:
+    """Ask, unless `--yes` has answered; no is the usual answer. Raises Exit for it, once it is told what that leaves."""
+    if not yes and not click.confirm(question, default=False):
+        say(unless)
+        raise click.exceptions.Exit(ExitCode.REFUSED)
 
 
 yes_option = click.option("--yes", is_flag=True, help="Don't ask: sign what is shown. For scripts.")

@@ -130,7 +130,7 @@ class HospitalNode:
             kept = Settings(database)
             self.book = StoredGenerations(kept)
             self.keys = HospitalKeys(token, self.book, clock)
-            blobs = BlobStore(directory.shelf(self.settings.blobs))
+            self.blobs = blobs = BlobStore(directory.shelf(self.settings.blobs))
             member = Member(
                 self.settings.identity,
                 self.keys,

@@ -24,7 +24,7 @@ from federation.monitor.endpoint import is_local, worker_address
 from federation.party.node_directory import NodeDirectory
 from federation.settings import CloudSettings, ConfigError, HospitalSettings
 from federation.wire.channel import WITHOUT_PROXY
-from federation.wire.health import DATABASE, LOG, PEERS, TOKEN, Health
+from federation.wire.health import DATABASE, LOG, PEERS, RECORDS, TOKEN, Health
 from federation.wire.roles import ServicerContext
 
 LONGEST_SOCKET_BYTES = 107
@@ -39,7 +39,7 @@ _MOST_CALLS = 100
 _GRACE = timedelta(seconds=1)
 
 SERVER = ""
-DEPENDENCIES = (TOKEN, DATABASE, LOG, PEERS)
+DEPENDENCIES = (TOKEN, DATABASE, LOG, RECORDS, PEERS)
 _CHECK = "/grpc.health.v1.Health/Check"
 
 UNIX = "unix:"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter
 
 from federation.wire import operations
-from federation.wire.health import DATABASE, LOG, PEERS, TOKEN, TOKEN_MEMBER
+from federation.wire.health import DATABASE, LOG, PEERS, RECORDS, TOKEN, TOKEN_MEMBER
 
 CHORES = frozenset(
     {
@@ -79,7 +79,7 @@ OTHERS = frozenset(
         "successor-failed",
         *(
             f"{name}-{what}"
-            for name in (TOKEN, TOKEN_MEMBER, DATABASE, LOG, PEERS)
+            for name in (TOKEN, TOKEN_MEMBER, DATABASE, LOG, RECORDS, PEERS)
             for what in ("lost", "probe-failed")
         ),
     }

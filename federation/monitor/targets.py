@@ -22,7 +22,7 @@ from federation.protocol.verifier import Verifier
 from federation.store.inspection import Survey, Unreviewed, Waiting
 from federation.store.party import Settings
 from federation.v1.statement_pb2 import Credential
-from federation.wire.health import DATABASE, LOG, PEERS, TOKEN, TOKEN_MEMBER, Dependency
+from federation.wire.health import DATABASE, LOG, PEERS, RECORDS, TOKEN, TOKEN_MEMBER, Dependency
 from federation.wire.server import LeafRotation
 from federation.wire.workers import Workers
 from hsm import Token, TokenGroup
@@ -43,6 +43,9 @@ ASK_CLOUD_PATIENCE = timedelta(seconds=4)
 
 WRITE_EVERY = timedelta(seconds=5)
 """How often the database is asked to keep something: reading does not show that its disk is full."""
+
+KEEP_EVERY = timedelta(seconds=10)
+"""How often the records' shelf is asked to keep something and to give it up: a bucket is paid by the request."""
 
 COUNT_EVERY = timedelta(minutes=5)
 """How often what takes a walk over a table is counted."""
@@ -109,6 +112,7 @@ def hospital_target(node: "HospitalNode", workers: Workers, slot: WorkerSlot) ->
         credential = Credential.FromString(member.party(node.clock()).self_.credential)
         yield certificate_reading("credential", datetime.fromtimestamp(credential.not_after / 1000, UTC))
 
+    records = Dependency(RECORDS, node.blobs.keeps, every=KEEP_EVERY)
     cloud = Dependency(PEERS, node.cloud.answers, every=ASK_CLOUD_EVERY, patience=ASK_CLOUD_PATIENCE)
     return Target(
         role="hospital",
@@ -116,7 +120,7 @@ def hospital_target(node: "HospitalNode", workers: Workers, slot: WorkerSlot) ->
         settings=node.settings,
         token=member.keys.token,
         workers=workers,
-        dependencies=[*own_dependencies(member.keys.token, Settings(node.database), survey), cloud],
+        dependencies=[*own_dependencies(member.keys.token, Settings(node.database), survey), records, cloud],
         services=HOSPITAL_SERVICES,
         sources={
             "database": kept,

@@ -170,7 +170,7 @@ def peer_errors(method: object) -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         refusal = from_rpc_error(error)
-        if isinstance(refusal, Unavailable):
+        if isinstance(refusal, Unavailable) and not refusal.request_id:
             refusal.address = getattr(method, _ADDRESS, "")
         raise refusal from None
 

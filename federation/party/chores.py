@@ -6,14 +6,15 @@ lease's life may go on beside the next one. So each chore does no harm where two
 shorter, not void.
 """
 
+import math
 import random
 import secrets
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 from typing import Final
 
 from federation.clock import Clock
@@ -30,6 +31,9 @@ LEASE: Final = "chores"
 LIFE: Final = timedelta(seconds=30)
 JOIN: Final = timedelta(seconds=5)
 """How long a runner that stops waits for a chore under way."""
+
+TOLD_AGAIN: Final = timedelta(minutes=1)
+"""How long after a failure was told the next one of the same chore and cause is: what is away for long fills no disk."""
 
 _JITTER: Final = 0.1
 _FORM: Final = struct.Struct(">QQ16s")  # number, end (ms), holder
@@ -55,6 +59,15 @@ class Chore:
     at_once: bool = False
     event: str = "chore-failed"
     after_failure: timedelta | None = None
+
+
+@dataclass
+class _Told:
+    """A failure by one cause: when the operational log was told of it, and how often it came since."""
+
+    reason: str
+    at: float = -math.inf
+    since: int = 0
 
 
 class Lease:
@@ -110,6 +123,7 @@ class ChoreRunner:
         self._resigned = threading.Event()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._told: dict[str, _Told] = {}
 
     def start(self, chores: Iterable[Chore]) -> None:
         """Begin: one thread for each that the chores name."""
@@ -133,6 +147,7 @@ class ChoreRunner:
         except Exception as error:  # noqa: BLE001 - a thread that ends would leave its chores undone, silently
             self._tell(chore, error)
             return False
+        self._told.pop(chore.name, None)
         return True
 
     def leads(self) -> bool:
@@ -162,27 +177,37 @@ class ChoreRunner:
 
     def join(self, patience: timedelta = JOIN) -> None:
         """Wait for the threads of a runner that was stopped."""
-        give_up_at = time.monotonic() + patience.total_seconds()
+        give_up_at = monotonic() + patience.total_seconds()
         for thread in self._threads:
-            thread.join(max(0.0, give_up_at - time.monotonic()))
+            thread.join(max(0.0, give_up_at - monotonic()))
 
     def _run(self, chores: list[Chore]) -> None:
-        began = time.monotonic()
+        began = monotonic()
         due_at = [began + (0.0 if chore.at_once else _varied(chore.every)) for chore in chores]
-        while not self._stopping.wait(max(0.0, min(due_at) - time.monotonic())):
+        while not self._stopping.wait(max(0.0, min(due_at) - monotonic())):
             for index, chore in enumerate(chores):
-                if due_at[index] <= time.monotonic() and not self._stopping.is_set():
+                if due_at[index] <= monotonic() and not self._stopping.is_set():
                     wait = chore.every if self.do(chore) else chore.after_failure or chore.every
-                    due_at[index] = time.monotonic() + _varied(wait)
+                    due_at[index] = monotonic() + _varied(wait)
 
     def _tell(self, chore: Chore, error: Exception) -> None:
         if self._stopping.is_set():
             return
         if isinstance(error, FederationError | StoreError | HsmError):
             # What passes by itself, and what an operator can do something about.
-            operations.warning(chore.event, chore=chore.name, reason=error.reason)
+            self._warn(chore, error.reason)
         else:
             operations.failure(chore.event, error, chore=chore.name)
+
+    def _warn(self, chore: Chore, reason: str) -> None:
+        now, told = monotonic(), self._told.get(chore.name)
+        if told is None or told.reason != reason:
+            told = self._told[chore.name] = _Told(reason)
+        told.since += 1
+        if now - told.at >= TOLD_AGAIN.total_seconds():
+            times = {"times": told.since} if told.since > 1 else {}
+            operations.warning(chore.event, chore=chore.name, reason=reason, **times)
+            told.at, told.since = now, 0
 
 
 def _varied(period: timedelta) -> float:

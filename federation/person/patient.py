@@ -370,6 +370,12 @@ class PatientClient:
         follow(self._member, self._cloud, self._clock())
         self.acts.send()
 
+    def require_still_good(self, view: RoomView) -> None:
+        """Decide anew on a room's doctor, by the newest lists that are to be had. Raises Authentication, StaleRevocationList."""
+        with suppress(Unavailable):
+            self.refresh()
+        view.doctor.require_still_good(self._member.verifier(), now=self._clock())
+
     def _newest(self, diagnosed: PendingConsultation) -> Diagnosis:
         return next(found for found in self.diagnoses() if found.session_id == diagnosed.state.session_id)
 

@@ -8,6 +8,7 @@ from federation.clock import Clock, system_clock
 from federation.party.generations import REREAD_SECONDS, StoredGenerations
 from federation.party.reencryption import Pace, Progress, Tally, Walk, walked
 from federation.protocol.time import Instant, milliseconds
+from hsm.errors import KeyNotFound
 from keystore.errors import GenerationNeeded, GenerationUnknown, NothingToReseal, PurposeUnknown, RetiredJustNow
 from keystore.generations import Generation, Generations, State
 from keystore.party import PartyKeys, Successor
@@ -124,7 +125,12 @@ class Rotation:
         """
         use, now = self._use(purpose), self._clock()
         find = self._keys.generate_successor if generate else self._keys.successor
-        successor = find(purpose, now)
+        try:
+            successor = find(purpose, now)
+        except KeyNotFound as missing:
+            raise KeyNotFound(
+                f"{missing} A ceremony makes it (kind rotation), or --make-keys, before no witness."
+            ) from missing
         public = use.public(successor)
         self._record(f"prepare {successor.label}")
         made = self._change(purpose, successor.number, lambda book: book.prepare(purpose, now, public))
@@ -195,7 +201,7 @@ class Rotation:
 
 
 def _left(use: Use, number: int) -> dict[str, int]:
-    return {words: count(number) for words, count in use.left.items()}
+    return {words: int(count(number)) for words, count in use.left.items()}
 
 
 def _require_settled(book: Generations, purpose: str, number: int, now: Instant) -> None:
@@ -214,4 +220,5 @@ def _require_unneeded(use: Use, purpose: str, number: int, forgetting: Collectio
     kept = {words: count for words, count in _left(use, number).items() if count}
     needed = [f"{count} {words}" for words, count in kept.items() if words not in use.forgettable & set(forgetting)]
     if needed:
-        raise GenerationNeeded(f"generation {number} of {purpose!r} is needed: {', '.join(needed)}")
+        moves = f"; `rotate reseal {purpose}` brings what it can under the active key" if use.walk else ""
+        raise GenerationNeeded(f"generation {number} of {purpose!r} is needed: {', '.join(needed)}{moves}")

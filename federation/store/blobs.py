@@ -24,6 +24,9 @@ CHUNK_BYTES = 1024 * 1024
 TAG_BYTES = 16
 SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES
 _COUNTER_BYTES = 11
+_KEY_BYTES = 32
+_TRIED = bytes(1024)
+"""What is written to see whether a shelf keeps anything."""
 
 
 class BlobWriter:
@@ -99,6 +102,13 @@ class BlobStore:
     def remove(self, name: str) -> None:
         """Remove a blob; none there is no error. Raises StoreUnavailable."""
         self._shelf.remove(name)
+
+    def keeps(self) -> bool:
+        """Write a blob and take it away, as a deposit would. Raises StoreUnavailable, StoreFull."""
+        with self.writer(secrets.token_bytes(_KEY_BYTES)) as writer:
+            writer.write(_TRIED)
+        self.remove(writer.name)
+        return True
 
     def names(self) -> Iterator[str]:
         """Return the names of the blobs that are complete."""

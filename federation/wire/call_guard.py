@@ -25,6 +25,7 @@ from federation.errors import FederationError, Limit, Overdue, Rejected, SilentS
 from federation.party.audit import AuditEvent, refusal
 from federation.protocol.parties import reason_of
 from federation.settings import ServerSettings
+from federation.store.errors import StoreError
 from federation.wire import operations
 from federation.wire.call_reports import WRITTEN_OF_EACH, CallStart, CallWatch, RefusalTally, Watches
 from federation.wire.coarse import until_answer
@@ -320,6 +321,8 @@ class CallGuard(grpc.aio.ServerInterceptor):
         try:
             async with asyncio.timeout(AUDIT_PATIENCE.total_seconds()):
                 await self._workers.run_regardless(self._audit, event)
+        except StoreError as away:
+            operations.warning("audit-failed", method=event.method, reason=away.reason)
         except Exception as failure:  # noqa: BLE001 - the caller is refused all the same
             operations.failure("audit-failed", failure, method=event.method)
 

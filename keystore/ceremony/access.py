@@ -41,7 +41,7 @@ def open_asking(name: str, uri: TokenUri, room: Room, *, whose: str, by: str, on
 
     `on_record`: the transcript is not closed yet, and says that a PIN was refused. Raises what `open_checked` raises.
     """
-    provider = room.pins[name] = room.desk.pin(name, f"{by}: PIN of {whose}")
+    provider = room.pins[name] = room.pin(name, f"{by}: PIN of {whose}", by)
     try:
         return _connected(name, uri, provider, room, whose)
     except PinIncorrect as error:
@@ -106,7 +106,7 @@ def pin_provider(room: Room, name: str) -> PinProvider:
         room.pins[name] = lambda: pin
     else:
         lead = room.plan.roles.administrator
-        room.pins[name] = room.desk.pin(name, f"{lead}: PIN of {whose_token(name, room)}")
+        room.pins[name] = room.pin(name, f"{lead}: PIN of {whose_token(name, room)}", lead)
 
     def current() -> Pin:
         return room.pins[name]()
@@ -145,7 +145,7 @@ def _taken(room: Room, splitting: int | None) -> list[Share]:
 def _one(holder: str, given: list[Share], room: Room, splitting: int | None) -> Share | None:
     missing = (room.plan.threshold or 0) - len(given)
     while True:
-        typed = room.desk.take_share(holder, f"{missing} more needed; Enter alone gives none")
+        typed = room.share(holder, f"{missing} more needed; Enter alone gives none")
         if not typed:
             return None
         try:
@@ -187,7 +187,7 @@ def give_out(shares: list[Share], room: Room) -> list[Share]:
 def _written_down(shown: Share, room: Room) -> Share:
     room.desk.show_share(shown)
     while True:
-        typed = room.desk.take_share(shown.holder, "type it back from your paper; Enter alone shows it once more")
+        typed = room.share(shown.holder, "type it back from your paper; Enter alone shows it once more")
         if not typed:
             room.desk.try_again(f"share.{shown.holder}", TooFewShares(f"{shown.holder} did not type their share back."))
             room.desk.show_share(shown)

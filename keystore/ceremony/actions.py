@@ -278,7 +278,7 @@ def _change_pin(room: Room, name: str, new: Pin) -> None:
         _change(room, name, room.pins[name](), new)
         return
     lead, whose = room.plan.roles.administrator, whose_token(name, room)
-    old = room.desk.pin(name, f"{lead}, for the last time: PIN of {whose}")
+    old = room.pin(name, f"{lead}, for the last time: PIN of {whose}", lead)
     try:
         _change(room, name, old(), new)
     except PinIncorrect as error:

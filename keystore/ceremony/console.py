@@ -15,7 +15,7 @@ from hsm import Pin, PinProvider, Token
 from keystore.ceremony.errors import ConfirmationRefused
 from keystore.ceremony.openssl import OpenSsl
 from keystore.ceremony.plan import OWN, Plan
-from keystore.ceremony.steps import Step
+from keystore.ceremony.steps import SIGN, Step
 from keystore.ceremony.transcript import State, Transcript, spoken
 from keystore.quorum import Share
 
@@ -42,7 +42,7 @@ class Desk(Protocol):
         """Show a share to its holder alone, until they have written it down."""
 
     def take_share(self, holder: str, text: str) -> str:
-        """Take a share's words from its holder; none say that they are not giving one. `text` says what for."""
+        """Take a share's words from its holder, or pause or stop; none say that they are not giving one. `text` says what for."""
 
 
 YES: Final = "yes"
@@ -103,34 +103,64 @@ class Room:
 
     def _agree(self, step: Step, name: str) -> None:
         role, prompt = self.plan.roles.role_of(name), f"{step.id}.{name}"
-        while (typed := word(self.desk.ask(prompt, f"{name} ({role}): {step.question} Yes, pause or stop"))) != YES:
-            if typed == PAUSE:
-                self._pause(step, name)
-            elif typed == STOP:
-                self._stop(step, name)
-            else:
+        while word(typed := self.desk.ask(prompt, f"{name} ({role}): {step.question} Yes, pause or stop")) != YES:
+            if not self._heeds(typed, name):
                 unclear = f"{name} ({role}) typed something else than Yes, pause or stop at the step {step.id!r}"
                 self.desk.try_again(prompt, ConfirmationRefused(unclear))
         self.transcript.add("confirmed", name, step=step.id, role=role)
 
-    def _pause(self, step: Step, name: str) -> None:
-        self.transcript.add("paused", name, step=step.id)
+    def pin(self, name: str, text: str, by: str) -> PinProvider:
+        """Return how a token's PIN comes in; what it raises is what the desk raises, and ConfirmationRefused for a stop.
+
+        A PIN that is one of the two words can't be typed here.
+        """
+        asked = self.desk.pin(name, text)
+
+        def heard() -> Pin:
+            while self._heeds((pin := asked()).reveal(), by):
+                self._ask_again(f"pin.{name}", pin.reveal(), by)
+            return pin
+
+        return heard
+
+    def share(self, holder: str, text: str) -> str:
+        """Return a share's words from its holder; none say that they are not giving one. Raises ConfirmationRefused."""
+        while self._heeds(typed := self.desk.take_share(holder, text), holder):
+            self._ask_again(f"share.{holder}", typed, holder)
+        return typed
+
+    def _ask_again(self, prompt: str, typed: str, name: str) -> None:
+        self.desk.try_again(prompt, ConfirmationRefused(f"The ceremony goes on after {name}'s {word(typed)}."))
+
+    def _heeds(self, typed: str, name: str) -> bool:
+        """Pause or stop if somebody typed that, and return whether they did. Raises ConfirmationRefused."""
+        if word(typed) == PAUSE:
+            self._pause(name)
+        elif word(typed) == STOP:
+            self._stop(name)
+        return word(typed) in {PAUSE, STOP}
+
+    def _pause(self, name: str) -> None:
+        step, on_record = self.state.step, self.state.step != SIGN  # what comes after "closed" is signatures alone
+        if on_record:
+            self.transcript.add("paused", name, step=step)
         self.desk.say(
             "A pause. The tokens stay open: leave nobody alone with them. For a long one press Ctrl-C instead,"
         )
         self.desk.say("which closes them; --resume goes on from this step.")
         lead = self.plan.roles.administrator
-        self.desk.ask(f"{step.id}.go-on", f"{lead} presses Enter to go on")
-        self.transcript.add("continued", lead, step=step.id)
+        self.desk.ask(f"{step}.go-on", f"{lead} presses Enter to go on")
+        if on_record:
+            self.transcript.add("continued", lead, step=step)
 
-    def _stop(self, step: Step, name: str) -> None:
+    def _stop(self, name: str) -> None:
         """Stop the ceremony for good if a reason is given. Raises ConfirmationRefused."""
-        role = self.plan.roles.role_of(name)
+        step, role = self.state.step, self.plan.roles.role_of(name)
         text = f"{name}: why? It goes on record, and what was made is destroyed. Enter alone goes back"
-        why = self.desk.ask(f"{step.id}.{name}.why", text).strip()
+        why = self.desk.ask(f"{step}.{name}.why", text).strip()
         if why:
-            self.transcript.add("refused", name, step=step.id, role=role, why=why)
-            raise ConfirmationRefused(f"{name} ({role}) stopped it at the step {step.id!r}: {why}")
+            self.transcript.add("refused", name, step=step, role=role, why=why)
+            raise ConfirmationRefused(f"{name} ({role}) stopped it at the step {step!r}: {why}")
 
     def close(self) -> None:
         """Close every token."""

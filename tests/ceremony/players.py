@@ -59,6 +59,13 @@ class Terminal:
             self.said += piece
         return self.said[begun:]
 
+    def until_said(self, words: str) -> None:
+        """Read on until it has said something, while it asks nobody."""
+        while words not in self.said:
+            piece = self._read()
+            assert piece, self.said
+            self.said += piece
+
     def _read(self) -> str:
         ready, _, _ = select.select([self._here], [], [], PATIENCE_SECONDS)
         assert ready, f"it says nothing any more: {self.said[-500:]}"

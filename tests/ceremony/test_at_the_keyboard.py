@@ -168,6 +168,58 @@ def test_pause_is_on_record_and_the_ceremony_goes_on(hall: Halls) -> None:
     assert medical.verify().exit_code == 0
 
 
+@pytest.mark.parametrize("prompt", ["Ada: PIN of", "Ada, for the last time: PIN of", "Olga, word 1", "Olga, word 6"])
+def test_pause_is_taken_where_a_pin_or_a_share_is_typed_and_nothing_of_either_is_seen(hall: Halls, prompt: str) -> None:
+    medical = hall("medical-authority")
+    people = players_of(medical)
+    people.slips = [(prompt, "Pause")]
+    with terminal_of(medical) as terminal:
+        people.play(terminal)
+        assert terminal.end() == 0, terminal.said
+    assert people.slips == []
+    who = prompt.partition(",")[0].partition(":")[0]
+    assert f"The ceremony goes on after {who}'s pause. Once more." in terminal.said
+    paused = [(entry.event, entry.by) for entry in medical.entries() if entry.event in {"paused", "continued"}]
+    assert paused == [("paused", who), ("continued", "Ada")]
+    assert medical.verify().exit_code == 0
+    kept = terminal.said + medical.transcript.read_text()
+    assert medical.pin not in kept
+    typed = " ".join(word[:4] for word in people.papers["Olga"][:5])
+    assert typed not in kept
+
+
+def test_pause_at_the_signing_is_no_line_after_the_last_and_the_transcript_verifies(hall: Halls) -> None:
+    medical = hall("medical-authority")
+    people = players_of(medical)
+    people.slips = [("Wim: PIN of", "pause")]
+    with terminal_of(medical) as terminal:
+        people.play(terminal)
+        assert terminal.end() == 0, terminal.said
+    assert people.slips == []
+    assert "Ada presses Enter to go on" in terminal.said
+    assert "paused" not in [entry.event for entry in medical.entries()]
+    assert medical.verify().exit_code == 0
+
+
+@pytest.mark.parametrize("prompt", ["Ada: PIN of", "Olga, word 1", "Wim: PIN of"])
+def test_stop_where_a_pin_or_a_share_is_typed_takes_a_reason_and_undoes(hall: Halls, prompt: str) -> None:
+    medical = hall("medical-authority")
+    people = players_of(medical)
+    who = prompt.partition(",")[0].partition(":")[0]
+    people.slips = [(prompt, "STOP"), (f"{who}: why?", ""), (prompt, "stop"), (f"{who}: why?", "a camera is there")]
+    with terminal_of(medical) as terminal:
+        people.play(terminal)
+        assert terminal.end() == 1, terminal.said
+    assert people.slips == []
+    assert f"The ceremony goes on after {who}'s stop. Once more." in terminal.said
+    said = " ".join(terminal.said.split())
+    assert "stopped it at the step" in said
+    assert "a camera is there [CONFIRMATION_REFUSED]" in said
+    assert "refused" in [entry.event for entry in medical.entries()]
+    assert medical.last().event == "aborted"
+    assert medical.pin not in terminal.said + medical.transcript.read_text()
+
+
 def test_confirmation_refused_takes_a_word_and_a_reason_and_undoes(hall: Halls) -> None:
     medical = hall("medical-authority")
     medical.change("[quorum]\nthreshold = 2\n", "")

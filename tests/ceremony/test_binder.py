@@ -32,8 +32,8 @@ def text_of(pdf: bytes) -> str:
 def medical(hall: Halls) -> Hall:
     """Give the ceremony of a medical authority in a place, of people from somewhere."""
     prepared = hall("medical-authority")
-    prepared.change("[token]", 'place = "Łódź, <b>room 3</b>"\n[token]')
-    prepared.change("[participants.Wim]", '[participants.Wim]\naffiliation = "Chamber & Sons"')
+    prepared.change("Ceremony room, Beispielstadt", "Łódź, <b>room 3</b>")
+    prepared.change("Patients' Association", "Chamber & Sons")
     return prepared
 
 

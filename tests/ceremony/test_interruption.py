@@ -52,6 +52,26 @@ def interrupted(hall: Hall, monkeypatch: pytest.MonkeyPatch, error: type[BaseExc
     assert State.read(hall.state, hall.entries()[0].data["file_sha256"]).making == "medical-authority"
 
 
+def test_ctrl_c_while_a_step_works_and_asks_nobody_undoes_nothing(hall: Halls) -> None:
+    """Thousands of signatures for the look at the nonces take long enough to fall into, and nobody is asked meanwhile."""
+    root = hall("public-cloud-root")
+    root.change("[quorum]\nthreshold = 2\n", "")
+    people = Players({"PIN of": root.pin})
+    with Terminal(*run_words(root.file, root.transcript)) as terminal:
+        assert people.play(terminal, lambda prompt: "Wim (witness): is the serial number" in prompt)
+        terminal.type("yes")
+        terminal.until_said("1024 signatures")
+        assert ended_by(terminal, "ctrl-c") == 1, terminal.said
+    assert "[INTERRUPTED]" in terminal.said
+    assert f"{root.transcript} --resume" in " ".join(terminal.said.split())
+    assert (root.last().event, root.last().data["step"]) == ("interrupted", "nonces")
+    with Terminal(*run_words(root.file, root.transcript, "--resume")) as terminal:
+        people.play(terminal)
+        assert terminal.end() == 0, terminal.said
+    assert root.verify().exit_code == 0
+    assert root.labels() == {"issuer", "identity", "sealing", "index", "tls-ca"}
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Pulled])
 @pytest.mark.parametrize("made", [False, True])
 def test_interrupted_ceremony_goes_on_with_a_key_that_is_whole(

@@ -1,5 +1,6 @@
 """The contract of encrypted blobs on every shelf: what was written comes back or is refused, in bounded memory."""
 
+import errno
 import os
 import time
 import tracemalloc
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import safefiles
 from federation.store.blobs import CHUNK_BYTES, SEALED_CHUNK_BYTES, BlobStore
-from federation.store.errors import NotStored, StoredRecordCorrupt, StoreUnavailable
+from federation.store.errors import NotStored, StoredRecordCorrupt, StoreFull, StoreUnavailable
 from federation.store.shelves import open_shelf
 from tests.contract import s3_server
 from tests.contract.store_support import Worker
@@ -257,6 +259,24 @@ def bucket(monkeypatch):
         monkeypatch.setenv(name, value)
     server = s3_server.server()
     return server, server.new_bucket()
+
+
+def test_shelf_that_is_tried_keeps_something_and_nothing_stays(store):
+    kept = write(store, b"plaintext").name
+    assert store.keeps()
+    assert list(store.names()) == [kept]
+
+
+def test_shelf_that_cannot_keep_is_told_when_it_is_tried(tmp_path, monkeypatch):
+    store = BlobStore(open_shelf(f"file://{tmp_path}/blobs"))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(safefiles, "publish", full)
+    with pytest.raises(StoreFull):
+        store.keeps()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_bucket_that_is_not_there_is_unavailable(bucket):

@@ -113,6 +113,15 @@ def test_proxy_of_the_environment_is_named_and_changes_nothing(
     )
 
 
+def test_doctor_who_registered_again_is_looked_up_in_the_newest_list(served: Federation) -> None:
+    doctor = served.add_doctor("fallen")
+    run("public-cloud", "revoke", "--directory", served.root / "cloud", "D:fallen")
+    checked = ("check", "--directory", doctor)
+    until(lambda: "[CREDENTIAL_REVOKED]" in typed(checked, surroundings()).stdout, "its own check tells")
+    run("doctor", "register", "--directory", doctor, "--certificate", served.root / "fallen.der")
+    assert "the credential is good" in told(findings(doctor, expect=0), "registration", "ok")
+
+
 def test_way_that_the_settings_set_is_the_one_that_check_goes(served: Federation) -> None:
     settings = served.root / "house" / "medunion.toml"
     before = settings.read_text()

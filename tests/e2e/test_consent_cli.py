@@ -60,7 +60,7 @@ def test_patient_reads_who_what_and_how_long_and_says_no_or_yes(clinic: Clinic, 
     ):
         assert line in screen
     os.write(here, b"\n")
-    assert "Aborted!" in visit.wait(expect=1)
+    assert "nothing is sent. The doctor still waits; the same code lets you in again." in visit.wait(expect=1)
     assert "talking" not in visit.said()
     assert grants(clinic.mary) == []
 

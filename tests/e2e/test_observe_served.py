@@ -40,7 +40,7 @@ from tests.promql import (
 from tests.waiting import until
 
 NODES = ("cloud", "a")
-DEPENDENCIES = {"cloud": {"token", "database", "log"}, "a": {"token", "database", "log", "peers"}}
+DEPENDENCIES = {"cloud": {"token", "database", "log"}, "a": {"token", "database", "log", "records", "peers"}}
 ISSUED = "medunion_revocation_list_issued_timestamp_seconds"
 
 pytestmark = pytest.mark.timeout(300)
@@ -290,9 +290,9 @@ def test_every_command_of_the_operators_page_works_at_a_node(stage: Observed, tm
             continue
         kinds = [kind for kind in roots if kind in command.split()][:1]
         for kind in kinds or ["hospital", "public-cloud"]:
-            file = stage.root / "trust.json" if " trust " in command else next(tmp_path.glob("*.crl"), "")
-            put_in = {"DIR": roots[kind], "FILE": file, "URL": tmp_path.as_uri(), "ROLE": kind}
-            words = [put_in.get(word, word) for word in words_of(command)]
+            published = next(tmp_path.glob("*.crl"), "")
+            put_in = {"DIR": roots[kind], "FILE": published, "URL": tmp_path.as_uri(), "ROLE": kind}
+            words = [put_in.get(word, word.replace("DIR/", f"{roots[kind]}/")) for word in words_of(command)]
             if typed(words, environment()).returncode != 0:
                 time.sleep(5)  # on a machine that is busy with other tests a node's own probe may have been late
                 run(*words)

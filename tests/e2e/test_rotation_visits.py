@@ -103,11 +103,15 @@ def _tried(party: Party, purpose: str, *words: str) -> str:
 def test_a_hospital_rotates_all_its_keys_between_visits_and_serves_on(clinic: Clinic) -> None:
     hospital = clinic.hospital("a")
     clinic.visit(records=1)
+    assert "A ceremony makes it (kind rotation), or --make-keys" in hospital.rotate("prepare", "records", expect=1)
+    assert "`rotate prepare` takes one" in hospital.rotate("activate", "records", expect=1)
+    assert "under it: 1 registration" in hospital.rotate("status")
     for purpose in ("identity", "tls-ca", "sealing", "records", "index"):
         hospital.succeed(purpose)
     clinic.visit(records=2)
     hospital.await_second("index")
-    assert "GENERATION_NEEDED" in _refused(hospital, "records")
+    told = _refused(hospital, "records")
+    assert "`rotate reseal records` brings what it can under the active key [GENERATION_NEEDED]" in told
     for purpose in ("sealing", "records", "index"):
         hospital.rotate("reseal", purpose)
     end(hospital, "identity")

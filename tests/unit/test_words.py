@@ -90,6 +90,16 @@ def test_in_the_middle_of_a_visit_something_else_is_to_do_than_on_arrival() -> N
     assert plain(NoSuchRecord("x")) == plain(NoSuchRecord("x"), in_visit=True)
 
 
+def test_peer_that_says_itself_that_something_is_away_is_not_one_that_does_not_answer() -> None:
+    silent, answered = Unavailable("x"), Unavailable("x")
+    silent.address, answered.request_id = "a:1", "0123456789abcdef"
+    assert "The other side does not answer. It was dialled at a:1." in plain(silent)
+    assert "Look whether this computer is connected" in plain(silent)
+    assert "The other side answers, and can't do this now" in plain(answered)
+    assert "connected" not in plain(answered)
+    assert "Go on with what came" in plain(answered, in_visit=True)
+
+
 def test_words_for_a_visit_are_of_their_own_reason_alone() -> None:
     """What is to do where a peer does not answer is not what is to do where a list is old."""
     assert issubclass(StaleRevocationList, Unavailable)

@@ -179,6 +179,17 @@ def test_misspelt_word_is_answered_with_the_one_that_was_meant(typed: list[str],
     assert told in result.output
 
 
+@pytest.mark.parametrize("typed", ["vsit", "vist", "viit", "visti", "vissit"])
+def test_name_that_is_farther_than_another_is_not_asked_for(typed: str) -> None:
+    known = COMMANDS["patient visit"].parent.command.list_commands(COMMANDS["patient visit"].parent)
+    assert did_you_mean(typed, known) == " Did you mean visit?"
+
+
+def test_names_that_are_as_near_are_asked_for_together() -> None:
+    assert did_you_mean("lot", ["log", "lost", "list"]) == " Did you mean lost?"
+    assert did_you_mean("log-heas", ["log-heads", "log-head"]) == " Did you mean log-heads or log-head?"
+
+
 def test_nothing_near_is_no_question() -> None:
     assert did_you_mean("xyz", ["log", "list"]) == ""
     assert Choice(["all", "none"]).get_invalid_choice_message("zzzz", None).endswith("'all', 'none'.")

@@ -9,7 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from federation.errors import Unavailable
+from federation.errors import Limit, Unavailable
+from federation.party import chores
 from federation.party.chores import LIFE, Chore, ChoreRunner, Lease, LeaseLost
 from federation.store.database import Database
 from federation.store.party import Settings
@@ -107,6 +108,45 @@ def test_chore_that_failed_is_told_by_its_event_and_tried_again(caplog: pytest.L
     stopped(runner)
     told = [(record.levelno, record.msg, record.fields["chore"]) for record in caplog.records]
     assert told == [(logging.WARNING, "chore-failed", "count"), (logging.ERROR, "chore-failed", "count")]
+
+
+def test_chore_that_fails_again_and_again_by_one_cause_is_told_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is away all night fills no disk with ten lines a second."""
+    now = [0.0]
+    monkeypatch.setattr(chores, "monotonic", lambda: now[0])
+    runner, away = ChoreRunner(), Unavailable("no answer")
+    act = Attempts(away, away, away, Limit("full"), away, away)
+    for _ in range(4):
+        runner.do(Chore("count", SOON, act))
+        now[0] += 20
+    runner.do(Chore("count", SOON, act))
+    now[0] += 60
+    runner.do(Chore("count", SOON, act))
+    assert runner.do(Chore("count", SOON, act))
+    act.faults = [away]
+    runner.do(Chore("count", SOON, act))
+    told = [(record.fields["reason"], record.fields.get("times")) for record in caplog.records]
+    assert told == [
+        ("UNAVAILABLE", None),
+        ("LIMIT_REACHED", None),
+        ("UNAVAILABLE", None),
+        ("UNAVAILABLE", None),
+        ("UNAVAILABLE", None),
+    ]
+
+
+def test_chore_that_is_told_again_says_how_often_it_failed_meanwhile(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(chores, "monotonic", lambda: now[0])
+    runner, act = ChoreRunner(), Attempts(*[Unavailable("no answer")] * 7)
+    for _ in range(7):
+        runner.do(Chore("count", SOON, act))
+        now[0] += 20
+    assert [record.fields.get("times") for record in caplog.records] == [None, 3, 3]
 
 
 def test_chore_waits_as_long_as_it_says_after_a_failure() -> None:
