@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from federation.check import membership, own, peers
+from federation.check import membership, own, peers, witnessing
 from federation.check.findings import KINDS, Examined, Finding, Kind, NodeSettings, Verdict, failed, look
 from federation.clock import Clock, system_clock
 from federation.party.node_directory import NodeDirectory
@@ -21,6 +21,7 @@ _LOOKS = (
     ("emergencies", own.emergencies),
     ("serving", peers.serving),
     ("trust", membership.trust),
+    ("witnesses", witnessing.witnesses),
     ("revocations", membership.revocations),
     ("restrictions", membership.restrictions),
     ("registration", membership.registration),

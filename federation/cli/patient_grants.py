@@ -170,9 +170,13 @@ def list_command(opened: Opened, as_json: bool) -> None:
 def end(opened: Opened, number: int) -> None:
     """End a mandate, by its number as `list` shows it; what the deputy granted by it ends too."""
     with opened as node:
-        ended = node.client.consents.end(number)
-    say(f"{ended.mandate.deputy_id} is no longer your deputy by no. {number}.")
-    say(KNOWN_BY)
+        ended, is_known = node.client.acts.end_mandate(number)
+    if is_known:
+        say(f"{ended.mandate.deputy_id} is no longer your deputy by no. {number}.")
+        say(KNOWN_BY)
+    else:
+        say(f"{ended.mandate.deputy_id} is to be your deputy by no. {number} no longer.")
+        say(WAITS)
 
 
 @mandate.command()

@@ -48,11 +48,7 @@ def hide(
         raise click.UsageError("A record is named with its hospital: --record HANDLE --hospital H:NAME.")
     hidden = Hidden(hospital or ANY, department or ANY, record.hex() if record else ANY)
     with opened as node:
-        hiding = node.client.acts.hide(_whose(node, deputy_for), hidden, emergency_overrides)
-        if hiding is None:
-            say(WAITS)
-        else:
-            _show(hiding)
+        _show(node.client.acts.hide(_whose(node, deputy_for), hidden, emergency_overrides))
 
 
 @click.command("show-again", cls=Command)
@@ -65,7 +61,7 @@ def show_again(opened: Opened, numbers: tuple[int, ...], everything: bool, deput
     if bool(numbers) == everything:
         raise click.UsageError("Give numbers as `hidden` shows them, or --all.")
     with opened as node:
-        _show(node.client.hiding.show_again(_whose(node, deputy_for), None if everything else numbers))
+        _show(node.client.acts.show_again(_whose(node, deputy_for), None if everything else numbers))
 
 
 @click.command(cls=Command)
@@ -89,7 +85,10 @@ def hidden(opened: Opened, deputy_for: PatientId | None, as_json: bool) -> None:
     )
 
 
-def _show(hiding: Hiding) -> None:
+def _show(hiding: Hiding | None) -> None:
+    if hiding is None:
+        say(WAITS)
+        return
     for line in hiding_lines(hiding):
         say(line)
 

@@ -13,6 +13,7 @@ from federation.party.log_follower import Cosigning, Following
 from federation.party.log_peers import LogPeers
 from federation.party.witness import has_left
 from federation.protocol.access import AccessEvent
+from federation.protocol.anchors import Anchors
 from federation.settings import LogSettings
 
 UNWITNESSED = "EMERGENCY-UNWITNESSED"
@@ -23,11 +24,15 @@ def cosigning_of(hospital: Hospital, settings: LogSettings, peers: LogPeers) -> 
     """Return who has the log cosigned: by the public cloud, and by hospitals of the trust bundle's policy and the settings."""
 
     def witnesses() -> Sequence[str]:
-        anchors = hospital.member.anchors
-        named = [anchors.cloud_id, *anchors.witnesses.newest.named, *settings.witnesses]
-        return [it for it in dict.fromkeys(named) if it != hospital.identity]
+        return witnesses_of(hospital.member.anchors, settings, hospital.identity)
 
     return Cosigning(hospital.own_log, hospital.witness, peers, witnesses)
+
+
+def witnesses_of(anchors: Anchors, settings: LogSettings, hospital_id: str) -> Sequence[str]:
+    """Return whom a hospital asks for cosignatures, each once."""
+    named = [anchors.cloud_id, *anchors.witnesses.newest.named, *settings.witnesses]
+    return [it for it in dict.fromkeys(named) if it != hospital_id]
 
 
 def witnessed_hospital(hospital: Hospital, settings: LogSettings, cosigning: Cosigning) -> Hospital:

@@ -6,9 +6,11 @@ are kept too, for the moment in which the public cloud does not answer.
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 from federation.errors import (
     Authentication,
@@ -47,6 +49,9 @@ DIRECTORY = "directory"
 _SHARDS = "revocation-shards"
 _MOST_BESIDE = 4
 """Hospitals that are asked for shards: a list at hand that came from one is newer, perhaps, than what the next has."""
+BESIDE_SECONDS = 5.0
+"""How long hospitals are waited for where the cloud does not answer: somebody waits for what is done by their list."""
+
 _NO_LIST = -1
 """Below the sequence of every head."""
 
@@ -120,7 +125,7 @@ class ListKeeper:
         with suppress(FederationError):
             self.take(excerpt)
 
-    def hear_beside(self, entries: Iterable[bytes]) -> None:
+    def hear_beside(self, entries: Iterable[bytes], seconds: float = BESIDE_SECONDS) -> None:
         """Ask the hospitals that are dealt with for their head, and the shards of these entries: the cloud does not answer."""
 
     def take(self, excerpt: RevocationExcerpt) -> None:
@@ -175,12 +180,26 @@ class AskingLists(ListKeeper):
             others = {identity: other for identity, other in self._ask_beside.items() if identity != hospital_id}
             self._ask_beside = dict([(hospital_id, ask), *others.items()][:_MOST_BESIDE])
 
-    def hear_beside(self, entries: Iterable[bytes]) -> None:
-        """Ask the hospitals that are dealt with for their head, and the shards of these entries: the cloud does not answer."""
+    def hear_beside(self, entries: Iterable[bytes], seconds: float = BESIDE_SECONDS) -> None:
+        """Ask the hospitals that are dealt with for their head, and the shards of these entries: the cloud does not answer.
+
+        All at once, until one has a newer head, or for so long: those that are silent keep nobody waiting for the others.
+        """
         prefixes = sorted(set(map(prefix_of, entries)))[:MOST_SHARDS_ASKED]
-        for ask in self._beside():
-            with suppress(FederationError):
-                self.take(ask(prefixes, self.held_crls))
+        asks, held, at_hand = self._beside(), self.held_crls, self.current().sequence
+        answers: SimpleQueue[RevocationExcerpt | None] = SimpleQueue()
+        for ask in asks:
+            threading.Thread(target=_answer, args=(answers, ask, prefixes, held), daemon=True).start()
+        deadline = time.monotonic() + seconds
+        for _ in asks:
+            try:
+                excerpt = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                return
+            if excerpt is not None:
+                self.hear(excerpt)
+            if self.current().sequence > at_hand:
+                return
 
     def take(self, excerpt: RevocationExcerpt) -> None:
         """Take a head if it is newer, with the CRLs that came with it, and the shards that it proves.
@@ -284,6 +303,18 @@ class AskingLists(ListKeeper):
         for shard in stored.shards:
             require_proven(shard, root)
         return {shard.prefix: shard for shard in stored.shards}
+
+
+def _answer(
+    answers: "SimpleQueue[RevocationExcerpt | None]", ask: AskShards, prefixes: Sequence[int], held: Sequence[bytes]
+) -> None:
+    """Put what a hospital answers, or None where it does not; in a thread of its own."""
+    excerpt = None
+    try:
+        with suppress(FederationError):
+            excerpt = ask(prefixes, held)
+    finally:
+        answers.put(excerpt)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from federation.protocol.anchors import Anchors
 from federation.protocol.log_head import LogHead, Origin, sign_head
 from federation.protocol.merkle import consistency_proof, root
 from federation.protocol.time import Instant
-from federation.protocol.witness_policy import WitnessPolicy
+from federation.protocol.witness_policy import WitnessPolicies, WitnessPolicy
 from federation.store.errors import NotStored, StoredRecordCorrupt
 from federation.store.log import Log
 from federation.store.log_heads import LogHeads
@@ -145,7 +145,11 @@ class OwnLog:
     @property
     def policy(self) -> WitnessPolicy:
         """Return the witness policy of now."""
-        return self.anchors().witnesses.newest
+        return self.witness_policies().newest
+
+    def witness_policies(self) -> WitnessPolicies:
+        """Return the witness policies of the trust bundle at hand."""
+        return self.anchors().witnesses
 
     def is_believed(self, head: StoredHead) -> bool:
         """Return whether as many have cosigned a head as the policy asks for."""

@@ -3,6 +3,8 @@
 Nobody waits for the tree: an entry is durable when it is written, and who has to see every entry lets the tree grow itself.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 
 from federation.clock import Clock
@@ -10,6 +12,7 @@ from federation.party.audit import OK, Audit, AuditEvent
 from federation.party.chores import Chore
 from federation.protocol.log_head import cosigned_at
 from federation.protocol.time import Instant, milliseconds
+from federation.protocol.witness_policy import WitnessPolicies, WitnessPolicy
 from federation.settings import LogSettings
 from federation.store.database import Database
 from federation.store.log import Log
@@ -35,22 +38,27 @@ _MINUTE = timedelta(minutes=1)
 _YEAR = timedelta(days=365.25)
 
 
-def size_witnessed(heads: LogHeads, before: Instant) -> int:
-    """Return how many entries there were before a time, as this node's clock and a witness's say it; 0 where none does.
+def size_witnessed(heads: LogHeads, policy: WitnessPolicy, before: Instant) -> int:
+    """Return how many entries there were before a time, by this node's clock and by as many witnesses' as a policy asks for.
 
-    One clock alone that is wrong, ahead or behind, moves this nowhere.
+    0 where too few say so. One clock alone that is wrong, ahead or behind, moves this nowhere.
     """
-    return max((size for size, line in heads.cosigned_before(before) if cosigned_at(line) < before), default=0)
+    lines = heads.cosigned_before(before, policy.hospitals, policy.cloud_id)
+    told = Counter((number, size) for number, size, line in lines if cosigned_at(line) < before)
+    return max((size for (_, size), there in told.items() if there >= policy.cosignatures), default=0)
 
 
-def log_upkeep(database: Database, audit: Audit, settings: LogSettings, clock: Clock) -> list[Chore]:
-    """Return the chores, which one process alone does."""
+def log_upkeep(
+    database: Database, audit: Audit, settings: LogSettings, policies: Callable[[], WitnessPolicies], clock: Clock
+) -> list[Chore]:
+    """Return the chores, which one process alone does; `policies` are the witness policies of the trust bundle at hand."""
     log, heads = Log(database), LogHeads(database)
 
     def sweep() -> None:
         heads.sweep(before=clock() - milliseconds(HEADS_KEPT))
         before = clock() - milliseconds(settings.retention_years * _YEAR)
-        if shredded := audit.shred(before=before, now=clock(), witnessed=size_witnessed(heads, before)):
+        witnessed = size_witnessed(heads, policies().at(before), before)
+        if shredded := audit.shred(before=before, now=clock(), witnessed=witnessed):
             operations.info("log-shredded", number=shredded)
         Evidence(database).forget(REQUEST, before=before)
 

@@ -48,6 +48,9 @@ MOST_FILE_BYTES = 64 * 1024
 AT_ONCE = field_rule(Revocation, "statements").max_items
 """Statements that one rev takes back."""
 
+Stated: TypeAlias = access.Grant | access.Deputyship
+"""What a patient may take back."""
+
 Revoked: TypeAlias = tuple[str, SignedStatement]
 """A kind of statement ("grant", "mandate"), and the statement."""
 
@@ -111,7 +114,7 @@ class Consents:
         member: Member,
         cloud: CloudClient,
         book: EvidenceBook,
-        is_waiting: Callable[[access.Grant], bool] = lambda _grant: False,
+        is_waiting: Callable[[Stated], bool] = lambda _stated: False,
         *,
         clock: Clock,
         entropy: Entropy,
@@ -184,13 +187,16 @@ class Consents:
         self._book.keep(exhibits.of_mandate(signed, party.self_), mandate_id, now=now)
         return Deputyship(mandate=signed, key_statement=party.self_.key_statement)
 
-    def end(self, number: int) -> KeptMandate:
-        """Take a mandate back, and what the deputy granted by it with it. Raises NoSuchMandate, the cloud's refusal."""
+    def mandate(self, number: int) -> KeptMandate:
+        """Return the mandate of this number. Raises NoSuchMandate."""
         for kept in self.mandates():
             if kept.number == number:
-                self._cloud.revoke(self._member, [("mandate", kept.signed)])
                 return kept
         raise NoSuchMandate(f"You gave no mandate of the number {number} from here.")
+
+    def end(self, kept: KeptMandate) -> None:
+        """Take a mandate back, and what the deputy granted by it with it. Raises the cloud's refusal."""
+        self._cloud.revoke(self._member, [("mandate", kept.signed)])
 
     def accept(self, data: bytes) -> HeldDeputyship:
         """Verify what makes this patient a deputy, as another patient or a hospital's desk handed it over, and keep it.
@@ -260,7 +266,8 @@ class Consents:
         signed = SignedStatement(statement=kept.exhibit.message, signature=kept.exhibit.signature)
         shown = Deputyship(mandate=signed, key_statement=kept.exhibit.key_statement)
         mandate = peek_deputyship(shown)
-        return KeptMandate(number, mandate, signed, shown, self._is_taken_back(mandate))
+        is_revoked = self._is_taken_back(mandate) or self._is_waiting(mandate)
+        return KeptMandate(number, mandate, signed, shown, is_revoked)
 
     def _held(self, kept: KeptExhibit) -> HeldDeputyship:
         exhibit = kept.exhibit

@@ -1,10 +1,13 @@
 """What a patient hides, from the client's side. The public cloud is asked each time what stands: any device goes on from it.
 
-Numbers count what is hidden as it stands: the first is 1, and they move up when one is shown again.
+Numbers count what is hidden as it stands: the first is 1, and they move up when one is shown again. What was shown last is
+kept, sealed: where the cloud does not answer a number means that.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
 
 from federation.clinical.text import counted
 from federation.clock import Clock
@@ -12,11 +15,18 @@ from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
 from federation.person.consents import Consents
 from federation.person.errors import NoSuchHiding
+from federation.person.sealed_files import SealedFiles
 from federation.protocol.access import Hidden
-from federation.protocol.restriction import Restriction, Stating, make_restriction
+from federation.protocol.restriction import Restriction, Standings, Stating, make_restriction
 from federation.v1.access_pb2 import Deputyship
 from federation.v1.statement_pb2 import POWER_RESTRICT
 from keystore.identities import ANY, PatientId
+from keystore.transcript import digest, text, transcript
+
+HIDDEN = "hidden"
+"""What these files are called in their seals."""
+
+_NAME_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,11 @@ class HidingBook:
     Each method raises NoDeputy, the cloud's refusal, and Rejected for an answer that does not hold.
     """
 
-    def __init__(self, member: Member, cloud: CloudClient, consents: Consents, *, clock: Clock) -> None:
-        """State it at this cloud; `consents` know for whom the member stands."""
+    def __init__(
+        self, directory: Path, member: Member, cloud: CloudClient, consents: Consents, *, clock: Clock
+    ) -> None:
+        """State it at this cloud; `consents` know for whom the member stands. What was shown last is kept in this directory."""
+        self._files = SealedFiles(directory, member, HIDDEN)
         self._member = member
         self._cloud = cloud
         self._consents = consents
@@ -43,8 +56,10 @@ class HidingBook:
 
     def look(self, patient_id: PatientId) -> Hiding:
         """Return what stands."""
-        standings, restriction = self._cloud.restrict(self._member, patient_id, deputyship=self._deputyship(patient_id))
-        return Hiding(restriction, standings.hospitals_with, standings.hospitals_without)
+        return self._seen(
+            patient_id,
+            *self._cloud.restrict(self._member, patient_id, deputyship=self._deputyship(patient_id)),
+        )
 
     def hide(self, patient_id: PatientId, hidden: Hidden, emergency_overrides: bool | None = None) -> Hiding:
         """Hide more; None leaves as it stands whether an emergency opens what is hidden.
@@ -62,14 +77,19 @@ class HidingBook:
     def show_again(self, patient_id: PatientId, numbers: Sequence[int] | None) -> Hiding:
         """Hide these no longer, by their numbers, or nothing at all where they are None. Raises NoSuchHiding."""
 
-        def fewer(stands: Restriction) -> Restriction:
-            for number in numbers or ():
-                if not 1 <= number <= len(stands.hidden):
-                    raise NoSuchHiding(f"You hide nothing of the number {number}.")
-            left = [] if numbers is None else [it for n, it in enumerate(stands.hidden, start=1) if n not in numbers]
-            return replace(stands, hidden=tuple(left))
+        return self._change(patient_id, lambda stands: _without(stands, _numbered(stands.hidden, numbers)))
 
-        return self._change(patient_id, fewer)
+    def show(self, patient_id: PatientId, shown: Sequence[Hidden]) -> Hiding:
+        """Hide none of these any longer, whatever their numbers are by now."""
+        return self._change(patient_id, lambda stands: _without(stands, shown))
+
+    def known(self, patient_id: PatientId, numbers: Sequence[int] | None) -> Sequence[Hidden] | None:
+        """Return what these numbers, or all, meant when it was shown here last; None where it never was.
+
+        Raises NoSuchHiding, SealBroken.
+        """
+        kept = self._files.get(_name(patient_id))
+        return None if kept is None else _numbered([Hidden(*it) for it in json.loads(kept)], numbers)
 
     def _change(self, patient_id: PatientId, change: Callable[[Restriction], Restriction]) -> Hiding:
         deputyship = self._deputyship(patient_id)
@@ -79,13 +99,32 @@ class HidingBook:
             self._member.party(now), change(stands), above=stands.number, now=now, deputyship=deputyship
         )
         stating = Stating(signed, stands.number)
-        standings, restriction = self._cloud.restrict(self._member, patient_id, stating, deputyship)
-        return Hiding(restriction, standings.hospitals_with, standings.hospitals_without)
+        return self._seen(patient_id, *self._cloud.restrict(self._member, patient_id, stating, deputyship))
+
+    def _seen(self, patient_id: PatientId, standings: Standings, stands: Restriction) -> Hiding:
+        self._files.put(_name(patient_id), json.dumps([astuple(it) for it in stands.hidden]).encode())
+        return Hiding(stands, standings.hospitals_with, standings.hospitals_without)
 
     def _deputyship(self, patient_id: PatientId) -> Deputyship | None:
         if patient_id == self._member.identity:
             return None
         return self._consents.acting_for(patient_id, POWER_RESTRICT).shown
+
+
+def _numbered(hidden: Sequence[Hidden], numbers: Sequence[int] | None) -> Sequence[Hidden]:
+    """Return those of these numbers, all of them for None. Raises NoSuchHiding."""
+    for number in numbers or ():
+        if not 1 <= number <= len(hidden):
+            raise NoSuchHiding(f"You hide nothing of the number {number}.")
+    return hidden if numbers is None else [hidden[number - 1] for number in numbers]
+
+
+def _without(stands: Restriction, shown: Sequence[Hidden]) -> Restriction:
+    return replace(stands, hidden=tuple(it for it in stands.hidden if it not in shown))
+
+
+def _name(patient_id: PatientId) -> bytes:
+    return digest(transcript("hidden-kept", text(patient_id)))[:_NAME_BYTES]
 
 
 def hidden_words(hidden: Hidden) -> str:

@@ -22,6 +22,7 @@ from federation.person.doctor import DoctorClient
 from federation.person.drafts import DRAFT, DraftStore
 from federation.person.emergencies import EMERGENCY
 from federation.person.errors import ProfileUnusable
+from federation.person.hiding import HIDDEN
 from federation.person.known_logs import KNOWN_LOG
 from federation.person.maintenance import maintain
 from federation.person.patient import PatientClient
@@ -264,6 +265,7 @@ def _sealed_files(profile: Profile) -> Iterator[tuple[str, Path]]:
     yield DRAFT, profile.drafts
     yield KNOWN_LOG, profile.known_logs
     yield PLACES, profile.places
+    yield HIDDEN, profile.hidden
     yield WAITING, profile.waiting
 
 

@@ -168,7 +168,7 @@ class PatientClient:
         self.pending = PendingStore(profile.pending, member)
         waiting = WaitingActs(profile.waiting, member)
         self.consents = Consents(member, cloud, self.book, waiting.is_taken_back, clock=clock, entropy=entropy)
-        self.hiding = HidingBook(member, cloud, self.consents, clock=clock)
+        self.hiding = HidingBook(profile.hidden, member, cloud, self.consents, clock=clock)
         self._opener = SessionOpener(member, self._connect, self.book, trace, clock, entropy)
         self._fetcher = RecordFetcher(self._opener, open_spool(profile.spool, now=clock()), pause)
         self._finder = RecordFinder(member, cloud, self.book, clock)

@@ -9,7 +9,8 @@ helper.bin      of a patient: the fuzzy extractor's helper data
 pending/        of a patient: consultations that wait for a diagnosis, sealed under the token's key
 logs/           of a patient: the head of each log of accesses as it was checked, and what was told, sealed under the token's key
 places/         of a patient: where it has records, as the cloud signed it, sealed under the token's key
-waiting/        of a patient: what it took back or hid while the cloud did not answer, sealed under the token's key
+hidden/         of a patient: what it hides, as it was shown last, sealed under the token's key
+waiting/        of a patient: what it took back, hid or showed while the cloud did not answer, sealed under the token's key
 emergencies/    of a doctor: the emergencies that it declared, with its notes, sealed under the token's key
 drafts/         of a doctor: conclusions that it began to write at its desk, sealed under the token's key
 spool/          records on their way in, encrypted under a key that is only in memory
@@ -85,6 +86,11 @@ class Profile:
     def places(self) -> Path:
         """Return the directory of where a patient has records."""
         return self.directory / "places"
+
+    @property
+    def hidden(self) -> Path:
+        """Return the directory of what a patient hides."""
+        return self.directory / "hidden"
 
     @property
     def waiting(self) -> Path:

@@ -1,4 +1,4 @@
-"""What a patient took back or hid while the public cloud did not answer: kept sealed on its device, and sent when it answers.
+"""What a patient took back, hid or showed again while the public cloud did not answer: kept sealed, and sent when it answers.
 
 Until then nobody else knows of it, and whoever does it is told so. What waits to be taken back is offered to no doctor from here.
 What the cloud refuses when it answers is not done and waits no more: it is kept until the person was told why.
@@ -6,20 +6,19 @@ What the cloud refuses when it answers is not done and waits no more: it is kept
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from federation.clock import Clock
 from federation.errors import FederationError, Limit, Unavailable
 from federation.party.member import Member
-from federation.person.consents import Consents, KeptGrant
-from federation.person.errors import NoSuchGrant
+from federation.person.consents import Consents, KeptGrant, KeptMandate, Stated
+from federation.person.errors import NoSuchGrant, NoSuchMandate
 from federation.person.hiding import Hiding, HidingBook
 from federation.person.places import PlacesBook
 from federation.person.sealed_files import SealedFiles
 from federation.person.visit_words import refused_act_words
-from federation.protocol import access
 from federation.protocol.access import Hidden
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant
@@ -29,7 +28,12 @@ from keystore.identities import PatientId
 WAITING = "waiting"
 """What these files are called in their seals."""
 
-_REVOKE, _SWEEP, _HIDE = "revoke", "sweep", "hide"
+_REVOKE, _END, _SWEEP, _HIDE, _SHOW = "revoke", "end", "sweep", "hide", "show"
+_CALLED = {
+    _SWEEP: "Taking back everything",
+    _HIDE: "Hiding records",
+    _SHOW: "Showing records again",
+}
 _NAME_BYTES = 16
 
 
@@ -71,11 +75,11 @@ class WaitingActs:
         found = [(name, WaitingAct(**json.loads(content))) for name, content in self._files.all()]
         return sorted(found, key=lambda it: it[1].at)
 
-    def is_taken_back(self, grant: access.Grant) -> bool:
-        """Return whether a consent waits to be taken back, by itself or with everything."""
+    def is_taken_back(self, stated: Stated) -> bool:
+        """Return whether a consent or a mandate waits to be taken back, by itself or with everything."""
         return any(
-            (act.kind == _REVOKE and act.said["grant"] == grant.id.hex())
-            or (act.kind == _SWEEP and act.patient_id == grant.patient_id and grant.stated_at <= act.at)
+            (act.kind in (_REVOKE, _END) and act.said["id"] == stated.id.hex())
+            or (act.kind == _SWEEP and act.patient_id == stated.patient_id and stated.stated_at <= act.at)
             for _, act in self.all()
         )
 
@@ -106,6 +110,12 @@ class PatientActs:
         known = [self._revoked(kept) for kept in grants]
         return all(known)
 
+    def end_mandate(self, number: int) -> tuple[KeptMandate, bool]:
+        """End a mandate; return it, and whether the cloud knows. Raises NoSuchMandate, the cloud's refusal."""
+        kept = self._consents.mandate(number)
+        act = WaitingAct(_END, kept.mandate.patient_id, self._clock(), {"id": kept.mandate.id.hex()})
+        return kept, self._done(act, lambda: self._consents.end(kept))
+
     def sweep(self, patient_id: PatientId) -> bool:
         """Take everything back that was signed in a patient's name until now; as `revoke`."""
         act = WaitingAct(_SWEEP, patient_id, self._clock(), {})
@@ -114,11 +124,26 @@ class PatientActs:
     def hide(self, patient_id: PatientId, hidden: Hidden, emergency_overrides: bool | None = None) -> Hiding | None:
         """Hide more; return what stands, or None where it waits. Raises the cloud's refusal, NoDeputy."""
         self._places.hide(patient_id, hidden)
-        said = {"hidden": list(vars(hidden).values()), "emergency_overrides": emergency_overrides}
+        said = {"hidden": astuple(hidden), "emergency_overrides": emergency_overrides}
         found: list[Hiding] = []
         act = WaitingAct(_HIDE, patient_id, self._clock(), said)
         self._done(act, lambda: found.append(self._hiding.hide(patient_id, hidden, emergency_overrides)))
         return found[0] if found else None
+
+    def show_again(self, patient_id: PatientId, numbers: Sequence[int] | None) -> Hiding | None:
+        """Hide these no longer, or nothing; return what stands, or None where it waits: what they were when they were shown last.
+
+        Raises NoSuchHiding, the cloud's refusal, NoDeputy; Unavailable where nothing here says what they are.
+        """
+        try:
+            return self._hiding.show_again(patient_id, numbers)
+        except Unavailable:
+            shown = self._hiding.known(patient_id, numbers)
+            if shown is None:
+                raise
+        act = WaitingAct(_SHOW, patient_id, self._clock(), {"shown": [astuple(it) for it in shown]})
+        self._acts.put(self._entropy(_NAME_BYTES), act)
+        return None
 
     def waiting(self) -> int:
         """Return how much waits."""
@@ -152,16 +177,14 @@ class PatientActs:
 
     def _called(self, act: WaitingAct) -> str:
         if act.kind == _REVOKE:
-            numbers = [it.number for it in self._consents.grants() if it.grant.id.hex() == act.said["grant"]]
+            numbers = [it.number for it in self._consents.grants() if it.grant.id.hex() == act.said["id"]]
             return f"Taking back your consent{f' no. {numbers[0]}' if numbers else ''}"
-        return (
-            f"Taking back everything of {act.patient_id}"
-            if act.kind == _SWEEP
-            else f"Hiding records of {act.patient_id}"
-        )
+        if act.kind == _END:
+            return f"Ending your mandate for {self._mandate(act).mandate.deputy_id}"
+        return f"{_CALLED[act.kind]} of {act.patient_id}"
 
     def _revoked(self, kept: KeptGrant) -> bool:
-        act = WaitingAct(_REVOKE, kept.grant.patient_id, self._clock(), {"grant": kept.grant.id.hex()})
+        act = WaitingAct(_REVOKE, kept.grant.patient_id, self._clock(), {"id": kept.grant.id.hex()})
         return self._done(act, lambda: self._consents.revoke([kept]))
 
     def _done(self, act: WaitingAct, do: Callable[[], object]) -> bool:
@@ -174,14 +197,24 @@ class PatientActs:
 
     def _send(self, act: WaitingAct) -> None:
         if act.kind == _REVOKE:
-            self._consents.revoke([self._grant(act.said["grant"])])
+            self._consents.revoke([self._grant(act)])
+        elif act.kind == _END:
+            self._consents.end(self._mandate(act))
         elif act.kind == _SWEEP:
             self._consents.sweep(act.patient_id, act.at + 1)
-        else:
+        elif act.kind == _HIDE:
             self._hiding.hide(act.patient_id, Hidden(*act.said["hidden"]), act.said["emergency_overrides"])
+        else:
+            self._hiding.show(act.patient_id, [Hidden(*it) for it in act.said["shown"]])
 
-    def _grant(self, grant_id: str) -> KeptGrant:
+    def _grant(self, act: WaitingAct) -> KeptGrant:
         for kept in self._consents.grants():
-            if kept.grant.id.hex() == grant_id:
+            if kept.grant.id.hex() == act.said["id"]:
                 return kept
         raise NoSuchGrant("The consent that waits to be taken back is not kept here any more.")
+
+    def _mandate(self, act: WaitingAct) -> KeptMandate:
+        for kept in self._consents.mandates():
+            if kept.mandate.id.hex() == act.said["id"]:
+                return kept
+        raise NoSuchMandate("The mandate that waits to be ended is not kept here any more.")

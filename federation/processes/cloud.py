@@ -186,7 +186,8 @@ def _chores(node: PublicCloudNode, feed: DirectoryFeed) -> list[Chore]:
 
 
 def _log_upkeep(node: PublicCloudNode) -> list[Chore]:
-    return log_upkeep(node.database, node.cloud.audit, node.settings.log, node.cloud.clock)
+    cloud = node.cloud
+    return log_upkeep(node.database, cloud.audit, node.settings.log, cloud.own_log.witness_policies, cloud.clock)
 
 
 def _refresh(node: PublicCloudNode, announce: Callable[[], None]) -> None:

@@ -117,7 +117,8 @@ async def serve(
             await monitored.enter_async_context(monitor.running())
             await asyncio.to_thread(maintenance.prepare, runner)
             await listening.server.start()
-            upkeep = log_upkeep(node.database, node.hospital.audit, node.settings.log, node.clock)
+            log = node.hospital.own_log
+            upkeep = log_upkeep(node.database, node.hospital.audit, node.settings.log, log.witness_policies, node.clock)
             public = public_chores(hospital.own_log, node.settings.log, node.settings.dialling)
             beside = [_fetch_crls(node), *upkeep, *log_chores(hospital, cosigning), *stamping, *public]
             runner.start([*maintenance.chores(follows=slot.number == 0), *beside])

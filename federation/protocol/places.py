@@ -111,5 +111,6 @@ def _digest_of(place: KeptPlace) -> bytes:
     """Return H(place), of one that is shown or not."""
     if not place.HasField("hospital_id"):
         return place.digest
-    departments = [it.digest if it.HasField("digest") else department_digest(it.shown) for it in place.departments]
+    # What is shown is what is signed, whatever digest stands beside it.
+    departments = [department_digest(it.shown) if it.HasField("shown") else it.digest for it in place.departments]
     return place_digest(place.hospital_id, place.address, place.digest, departments)

@@ -46,14 +46,28 @@ class LogHeads:
         largest = sa.select(sa.func.max(c.size)).where(c.number == number, c.witness_id == witness_id)
         return self._database.look(lambda connection: connection.scalar(largest)) or 0
 
-    def cosigned_before(self, before: int) -> Sequence[tuple[int, bytes]]:
-        """Return sizes and lines of witnesses, where head and line are of before a time by this node; the largest first."""
+    def cosigned_before(
+        self, before: int, hospitals: Collection[str] | None, cloud_id: str | None
+    ) -> Sequence[tuple[int, int, bytes]]:
+        """Return a head's number, its size and a line, where both are of before a time by this node; the largest first.
+
+        Lines of these hospitals, None for any, and of this cloud.
+        """
         heads, lines = log_heads.c, log_cosignatures.c
         both = sa.and_(heads.number == lines.number, heads.size == lines.size)
-        query = sa.select(heads.size, lines.line).select_from(log_heads.join(log_cosignatures, both))
-        newest = query.where(heads.at < before, lines.at < before).order_by(heads.size.desc()).limit(_LOOKED_AT)
+        query = sa.select(heads.number, heads.size, lines.line).select_from(log_heads.join(log_cosignatures, both))
+        old = query.where(heads.at < before, lines.at < before, _counts(hospitals, cloud_id))
+        newest = old.order_by(heads.size.desc()).limit(_LOOKED_AT)
         rows = self._database.look(lambda connection: connection.execute(newest).all())
-        return [(row.size, row.line) for row in rows]
+        return [(row.number, row.size, row.line) for row in rows]
+
+    def first_after(self, head: StoredHead | None) -> StoredHead | None:
+        """Return the first head that is kept after one, the first of all for None."""
+        c = log_heads.c
+        query = sa.select(log_heads).order_by(c.number, c.size)
+        if head is not None:
+            query = query.where(sa.tuple_(c.number, c.size) > sa.tuple_(head.number, head.size))
+        return self._first(query)
 
     def all(self) -> Iterator[StoredHead]:
         """Return every head, by number and size."""
@@ -102,15 +116,19 @@ class LogHeads:
         return None if row is None else StoredHead(**row)
 
 
-def _cosignatures(hospitals: Collection[str] | None, cloud_id: str | None) -> sa.ScalarSelect[int]:
-    """Return how many lines under a head count; none is kept of the log's own node."""
+def _counts(hospitals: Collection[str] | None, cloud_id: str | None) -> sa.ColumnElement[bool]:
+    """Return whether a line is of these hospitals, None for any, or of this cloud; none is kept of the log's own node."""
     c = log_cosignatures.c
     is_hospital = c.witness_id.startswith("H:", autoescape=True)
     counts = is_hospital if hospitals is None else c.witness_id.in_(hospitals)
-    if cloud_id is not None:
-        counts |= c.witness_id == cloud_id
+    return counts if cloud_id is None else sa.or_(counts, c.witness_id == cloud_id)
+
+
+def _cosignatures(hospitals: Collection[str] | None, cloud_id: str | None) -> sa.ScalarSelect[int]:
+    """Return how many lines under a head count."""
+    c = log_cosignatures.c
     of_head = c.number == log_heads.c.number, c.size == log_heads.c.size
-    return sa.select(sa.func.count()).where(*of_head, counts).scalar_subquery()
+    return sa.select(sa.func.count()).where(*of_head, _counts(hospitals, cloud_id)).scalar_subquery()
 
 
 def _superseded(heads: Iterable[StoredHead], cosigned: Mapping[tuple[int, int], int]) -> Iterator[StoredHead]:

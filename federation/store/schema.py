@@ -163,6 +163,7 @@ evidence = _table(
     _bytes("sealed"),
     _u64("at"),
     sa.Index("evidence_at", "at", "entry_id"),
+    sa.Index("evidence_kind", "kind", "at", "entry_id"),
     clustered=False,
 )
 

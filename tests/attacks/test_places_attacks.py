@@ -13,7 +13,7 @@ from federation.protocol.access import Hidden
 from federation.protocol.consent import peek_grant
 from federation.protocol.index import Location
 from federation.protocol.places import PLACES_LIFE, KnownPlaces, narrowed, read_places
-from federation.protocol.search import Answer
+from federation.protocol.search import Answer, department_digest
 from federation.v1.search_pb2 import KeptPlaces, PlacesPage
 from federation.v1.statement_pb2 import SignedStatement
 from keystore.identities import DepartmentId, PatientId
@@ -112,7 +112,16 @@ def asked_by_another(page: PlacesPage) -> None:
     page.asker_id = LIN
 
 
-@pytest.mark.parametrize("change", [readdressed, renamed, rehandled, shortened, renewed, asked_by_another])
+def shown_otherwise(page: PlacesPage) -> None:
+    """The digest that the cloud signed stays beside what is made up."""
+    department = page.places[0].departments[0]
+    department.digest = department_digest(department.shown)
+    department.shown.handles[0] = bytes(16)
+
+
+@pytest.mark.parametrize(
+    "change", [readdressed, renamed, rehandled, shortened, renewed, asked_by_another, shown_otherwise]
+)
 def test_places_that_were_changed_are_refused(
     federation: Federation, page: PlacesPage, change: Callable[[PlacesPage], None]
 ) -> None:

@@ -267,3 +267,22 @@ def test_other_persons_reading_is_refused(clinic: Clinic, tmp_path: Path) -> Non
     stranger.touch(mode=0o600)
     stranger.write_bytes(bytes(32))
     assert visit_as(clinic, stranger, code, expect=1)["reason"] == "REFUSED_BY_PEER"
+
+
+def test_doctor_goes_where_a_python_patient_says_while_the_cloud_is_silent(clinic: Clinic) -> None:
+    stage, patient = clinic.stage, clinic.python_patient
+    run("patient", "records", "list", "--directory", patient)  # which keeps where they are
+    doctor, code = consult(clinic, "dark")
+    served = next(running for running in stage.running if running.log == stage.root / "cloud" / "serve.log")
+    served.stop()
+    stage.running.remove(served)
+    try:
+        biosignal = observation(stage, f"P:{patient.name}")
+        said = run("patient", "visit", "--directory", patient, code, "--observation", biosignal, *CONSENT)
+        told = doctor.wait()
+    finally:
+        (stage.root / "cloud" / "ready").unlink(missing_ok=True)
+        stage.serve("public-cloud", stage.root / "cloud")
+    assert "goes to the doctor: H:a" in said
+    assert told["receipt"] is True
+    assert "H:a" in {record["hospital"] for record in told["records"]}

@@ -19,11 +19,13 @@ from tests.vectors import (
     collected,
     curve,
     forms,
+    graces,
     granted,
     layers,
     logs,
     logs_replayed,
     one_sided,
+    placed,
     revocations,
     scenario,
     seals,
@@ -132,6 +134,8 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
         "derived": {"vectors": collected.derived(world, steps, shown)},
         "told": {"vectors": told.vectors(world)},
         "one_sided": {"vectors": one_sided.vectors(world.now)},
+        "grace": {"vectors": graces.vectors()},
+        "places": {"vectors": placed.vectors(data["cloud"])},
     }
     for phase, prefixes in PHASES.items():
         files[phase] = {"vectors": [v for v in recorder.vectors if v["name"].startswith(prefixes)]}
@@ -144,6 +148,8 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
     _require_judged(files["certificates"]["vectors"], certificates.outcome)
     _require_judged(files["log"]["vectors"], logs_replayed.outcome)
     _require_judged(files["revocations"]["vectors"], revocations.outcome)
+    _require_judged(files["grace"]["vectors"], graces.outcome)
+    _require_judged(files["places"]["vectors"], lambda vector: placed.outcome(vector, world.verifier))
     return files
 
 

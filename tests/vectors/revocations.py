@@ -119,6 +119,9 @@ def _bent_shards() -> Iterator[Json]:
     yield _shard("a prefix of 13 bits", prefix, invalid, prefix=prefix + SHARDS)
     yield _shard("a path of eleven digests", prefix, invalid, path=path[:-1])
     yield _shard("a path of eleven digests, to a node", prefix, invalid, path=path[1:])
+    yield _shard("a path of thirteen digests", prefix, invalid, path=[*path, path[0]])
+    last = [it.hex() for it in SET.path(SHARDS - 1)]
+    yield _shard("a path of eleven digests, of the last shard", SHARDS - 1, invalid, path=last[:-1])
     yield _shard("a path in another order", prefix, invalid, path=[path[1], path[0], *path[2:]])
     yield _shard("no path", prefix, invalid, path=[])
     yield _shard("a shard of an older head", prefix, invalid, root=other.root.hex())

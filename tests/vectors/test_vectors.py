@@ -45,7 +45,18 @@ from keystore.keyring import AgreementPrf, KeyRing, MacPrf, Prf, TokenSealing
 from keystore.policies import PERSON_POLICIES, POLICIES, REGISTRATION_PREFIX, SEALING
 from keystore.signatures import VerifyingKey
 from keystore.transcript import transcript
-from tests.vectors import bundles, certificates, logs_replayed, one_sided, revocations, scenario, spec, told
+from tests.vectors import (
+    bundles,
+    certificates,
+    graces,
+    logs_replayed,
+    one_sided,
+    placed,
+    revocations,
+    scenario,
+    spec,
+    told,
+)
 from tests.vectors.describe import describe, plaintext_of
 from tests.vectors.draws import Json, Stream
 from tests.vectors.generate import PHASES, ROLES
@@ -142,6 +153,16 @@ def test_what_one_side_alone_has_is_said(vector: Json) -> None:
 @named("told")
 def test_what_a_log_tells_is_taken_or_refused(vector: Json) -> None:
     assert told.outcome(vector, Cast(FILES["parties"]).verifier())[0] == vector["expect"]
+
+
+@named("grace")
+def test_every_head_that_is_over_counts_as_long_as_it_may(vector: Json) -> None:
+    assert graces.outcome(vector) == vector["expect"]
+
+
+@named("places")
+def test_every_page_of_places_is_taken_or_refused(vector: Json) -> None:
+    assert placed.outcome(vector, Cast(FILES["parties"]).verifier()) == vector["expect"]
 
 
 def test_the_live_key_signed_the_renewal() -> None:

@@ -24,7 +24,7 @@ func (a *Allowed) Classes(asked string, published []string) (covered []string, e
 		wanted = slices.Sorted(slices.Values(published))
 	}
 	for _, class := range wanted {
-		if covers(a.DepartmentClasses, class) {
+		if Covers(a.DepartmentClasses, class) {
 			covered = append(covered, class)
 		}
 	}
@@ -36,13 +36,13 @@ func (a *Allowed) Classes(asked string, published []string) (covered []string, e
 
 // Shows says whether a record is on file for who asks.
 func (a *Allowed) Shows(hospitalID, departmentClass, handle string, sensitivity pb.Sensitivity) bool {
-	return covers(a.Hospitals, hospitalID) && covers(a.DepartmentClasses, departmentClass) &&
+	return Covers(a.Hospitals, hospitalID) && Covers(a.DepartmentClasses, departmentClass) &&
 		pb.Sensitivity_SENSITIVITY_UNSPECIFIED < sensitivity && sensitivity <= a.HighestSensitivity &&
 		!slices.ContainsFunc(a.Hidden, func(one Hidden) bool { return one.hides(hospitalID, departmentClass, handle) })
 }
 
-// covers says whether a list of an access covers a value; asking for Any needs Any.
-func covers(allowed []string, value string) bool {
+// Covers says whether a list of an access covers a value; asking for Any needs Any.
+func Covers(allowed []string, value string) bool {
 	return slices.Contains(allowed, Any) || slices.Contains(allowed, value)
 }
 
@@ -218,10 +218,10 @@ func (r rule) requireScope(grant Grant) error {
 	if question.Right != NoRight && !(slices.Contains(given, question.Right) && grant.Gives(question.Right)) {
 		return refusal.New(refusal.GrantScope, "the grant does not give this right")
 	}
-	if question.HospitalID != "" && !covers(grant.Hospitals, question.HospitalID) {
+	if question.HospitalID != "" && !Covers(grant.Hospitals, question.HospitalID) {
 		return refusal.New(refusal.GrantScope, "the grant is not for this hospital")
 	}
-	if question.DepartmentClass != "" && !covers(grant.DepartmentClasses, question.DepartmentClass) {
+	if question.DepartmentClass != "" && !Covers(grant.DepartmentClasses, question.DepartmentClass) {
 		return refusal.New(refusal.GrantScope, "the grant is not for this department class")
 	}
 	return nil

@@ -41,10 +41,17 @@ type state struct {
 	Next         *epochState  `json:"next,omitempty"` // made, and the cloud's receipt for it has not come yet
 	UnderWay     []byte       `json:"under_way,omitempty"`
 	Grants       [][]byte     `json:"grants,omitempty"` // that a patient gave, in the order of giving
+	LateList     lateList     `json:"late_list,omitzero"`
 	// KnownLogs are the newest heads of logs that a patient checked, by whose they are, as their authors signed them.
 	KnownLogs map[string][]byte `json:"known_logs,omitempty"`
 	// LogForks are pairs of heads of which the second does not follow the first: evidence.
 	LogForks [][2][]byte `json:"log_forks,omitempty"`
+}
+
+// lateList is the latest moment at which a revocation list was used though it was over, and the list's number.
+type lateList struct {
+	Sequence uint64           `json:"sequence"`
+	UsedAt   protocol.Instant `json:"used_at"`
 }
 
 // Home is the directory of one party: its keys or the token's URI, its state, a patient's device secret, a doctor's replay memory. One

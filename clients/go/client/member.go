@@ -15,6 +15,14 @@ import (
 	"medunion.example/clients/go/transcript"
 )
 
+// DefaultGrace is for how long after the end of the newest list a client goes on by what stood before it.
+const DefaultGrace = time.Hour
+
+// LongestGrace is the most that may be asked for.
+const LongestGrace = 72 * time.Hour
+
+const lateKept = protocol.Instant(60_000) // ms between two moments that are written down: who starts later knows of the last one
+
 // Member is one party as it acts: the trust that it follows, its credential, its epochs.
 type Member struct {
 	home    *Home
@@ -23,19 +31,25 @@ type Member struct {
 	dialing Dialing
 	bundle  *protocol.TrustedBundle
 	lists   protocol.Lists
+	grace   time.Duration
+	late    lateList
 
 	shards    protocol.Shards // of the root of the head at hand
 	askCloud  askShards
 	askBeside []beside // the latest first
 }
 
-// NewMember gives who is at home, and what its addresses may lead to. Refuses as protocol.Pin.
-func NewMember(home *Home, dialing Dialing) (*Member, error) {
-	return newMember(home, dialing, systemClock)
+// NewMember gives who is at home, what its addresses may lead to, and for how long it goes on by a list that is over. Refuses as protocol.Pin.
+func NewMember(home *Home, dialing Dialing, grace time.Duration) (*Member, error) {
+	member, err := newMember(home, dialing, systemClock)
+	if err == nil {
+		member.grace = min(grace, LongestGrace)
+	}
+	return member, err
 }
 
 func newMember(home *Home, dialing Dialing, clock func() protocol.Instant) (*Member, error) {
-	member := &Member{home: home, clock: clock, entropy: curve.SystemEntropy, dialing: dialing}
+	member := &Member{home: home, clock: clock, entropy: curve.SystemEntropy, dialing: dialing, grace: DefaultGrace, late: home.state.LateList}
 	signed := &pb.SignedStatement{}
 	if err := proto.Unmarshal(home.state.TrustBundle, signed); err != nil {
 		return nil, refusal.Because(err, refusal.ProfileUnusable, "the kept trust bundle is none")
@@ -58,7 +72,25 @@ func (m *Member) Anchors() *protocol.Anchors { return m.bundle.Anchors }
 
 // Verifier gives the checks with the newest lists.
 func (m *Member) Verifier() protocol.Verifier {
-	return protocol.Verifier{Anchors: m.bundle.Anchors, Lists: m.lists, Freshness: protocol.DefaultFreshness}
+	grace := protocol.Grace{Length: protocol.Instant(m.grace.Milliseconds())}
+	if m.late.Sequence == m.lists.Sequence() { // another list begins anew: a clock that once ran ahead bars no grace for ever
+		grace.Seen = m.late.UsedAt
+	}
+	return protocol.Verifier{Anchors: m.bundle.Anchors, Lists: m.lists, Freshness: protocol.DefaultFreshness, Grace: grace}
+}
+
+// noteLate takes note that it is now, where the list at hand is over, so that a clock that is set back stretches no grace.
+func (m *Member) noteLate(now protocol.Instant) error {
+	sequence := m.lists.Sequence()
+	if !m.lists.IsLate(now) || m.late.Sequence == sequence && now <= m.late.UsedAt {
+		return nil
+	}
+	m.late = lateList{sequence, now}
+	if kept := m.home.state.LateList; kept.Sequence == sequence && now < kept.UsedAt+lateKept {
+		return nil
+	}
+	m.home.state.LateList = m.late
+	return m.home.save()
 }
 
 // Party gives the party to act as. Refuses with NOT_REGISTERED, BUNDLE_STALE, and as Verifier.Party if the party's own credential fell.
@@ -68,6 +100,9 @@ func (m *Member) Party() (*protocol.Party, error) {
 		return nil, err
 	}
 	if err := m.bundle.RequireUsable(m.lists.Head(), now); err != nil {
+		return nil, err
+	}
+	if err := m.noteLate(now); err != nil {
 		return nil, err
 	}
 	signed, err := m.keyStatement()

@@ -83,6 +83,9 @@ func (d *Doctor) Records(ctx context.Context, present *protocol.InConsultation) 
 		return protocol.ByConsent(present.Shown.PatientID, present.Shown.Consent(), d.onDuty(ctx))
 	}
 	locations, err := d.find(ctx, shown, classes)
+	if refusal.Is(err, refusal.Unavailable) && present.Places() != nil {
+		locations, err = d.brought(ctx, present)
+	}
 	if err != nil {
 		d.Tell("The public cloud gave no whole answer. RECORDS FROM ELSEWHERE MAY BE MISSING: " + err.Error())
 	}

@@ -121,6 +121,7 @@ func TestRoomGoesOnThroughWhatPassesOrIsAnothersFault(t *testing.T) {
 	if !refusal.Is(err, refusal.NoSuchRoom) || len(room.sessions) != 1 || len(p.said) != 1 || !strings.Contains(p.said[0], "SEAL_INVALID") {
 		t.Errorf("%v; %d sessions; said %q", err, len(room.sessions), p.said)
 	}
+	p.doctor.Member.grace = 0
 	p.said, p.now, p.silence = nil, p.now+2000, []error{refused(codes.Unavailable, "UNAVAILABLE")}
 	p.doctor.refreshAt = time.Time{}
 	at = &relay{frames: []*pb.RelayFrame{p.anybodys()}}
@@ -141,7 +142,7 @@ func TestRoomIsClosedWhenNoListIsCurrentAnyMore(t *testing.T) {
 	p := newPractice(t)
 	at := &relay{}
 	room := p.room(at)
-	p.now, p.away = p.now+hour, true
+	p.now, p.away = p.now+2*hour, true
 	room.Close()
 	if at.closed != 1 || len(p.said) > 0 {
 		t.Errorf("closed %d times; said %q", at.closed, p.said)

@@ -39,6 +39,15 @@ func (a *Asker) openSession(ctx context.Context, address, hospitalID string, hos
 			return opened, err
 		}
 	}
+	hospital, err := a.address(ctx, address, hospitalID)
+	if err != nil {
+		return nil, err
+	}
+	return a.openWith(ctx, address, hospital, intent)
+}
+
+// address asks a hospital for its statements, and verifies them.
+func (a *Asker) address(ctx context.Context, address, hospitalID string) (*protocol.Peer, error) {
 	connection, err := a.Member.dialHospital(address, hospitalID)
 	if err != nil {
 		return nil, err
@@ -49,10 +58,7 @@ func (a *Asker) openSession(ctx context.Context, address, hospitalID string, hos
 		return nil, err
 	}
 	a.Member.hear(answer.GetRevocations())
-	if hospital, err = protocol.AddressHospital(hospitalID, answer, a.Member.Verifier(), a.Member.clock()); err != nil {
-		return nil, err
-	}
-	return a.openWith(ctx, address, hospital, intent)
+	return protocol.AddressHospital(hospitalID, answer, a.Member.Verifier(), a.Member.clock())
 }
 
 func (a *Asker) openWith(ctx context.Context, address string, hospital *protocol.Peer, intent protocol.Intent) (*session, error) {

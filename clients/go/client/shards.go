@@ -15,6 +15,7 @@ import (
 
 const (
 	shardsTime    = 10 * time.Second
+	besideTime    = 5 * time.Second // that hospitals are waited for where the cloud does not answer: somebody waits for what is done then
 	mostKeptParts = 128
 	mostBeside    = 4
 )
@@ -77,13 +78,29 @@ func (m *Member) asked() (asks []askShards) {
 	return asks
 }
 
-// hearBeside takes the newer list of a hospital that is dealt with: the cloud does not answer.
+// hearBeside asks the hospitals that are dealt with for a newer list, for the cloud does not answer: all at once, until one has it. Those that
+// are silent keep nobody waiting for the others.
 func (m *Member) hearBeside(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, shardsTime)
+	ctx, cancel := context.WithTimeout(ctx, besideTime)
 	defer cancel()
+	answers, held, atHand := make(chan *pb.RevocationExcerpt, len(m.askBeside)), m.heldCRLs(), m.lists.Sequence()
 	for _, other := range m.askBeside {
-		if excerpt, err := other.ask(ctx, []uint32{0}, m.heldCRLs()); err == nil { // whichever shard: it is for the head
-			m.hear(excerpt)
+		go func() {
+			excerpt, _ := other.ask(ctx, []uint32{0}, held) // whichever shard: it is for the head
+			answers <- excerpt
+		}()
+	}
+	for range m.askBeside {
+		select {
+		case excerpt := <-answers:
+			if excerpt != nil {
+				m.hear(excerpt)
+			}
+		case <-ctx.Done():
+			return
+		}
+		if m.lists.Sequence() > atHand {
+			return
 		}
 	}
 }

@@ -50,7 +50,12 @@ func TestNewerListOfAHospitalIsTaken(t *testing.T) {
 	away := func(context.Context, []uint32, [][]byte) (*pb.RevocationExcerpt, error) {
 		return nil, refused(codes.Unavailable, "UNAVAILABLE")
 	}
+	silent := func(ctx context.Context, _ []uint32, _ [][]byte) (*pb.RevocationExcerpt, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	member.askBeside = []beside{
+		{"H:silent", silent},
 		{"H:alpha", func(_ context.Context, prefixes []uint32, _ [][]byte) (*pb.RevocationExcerpt, error) {
 			return c.listed.Excerpt(c.head(), prefixes...), nil
 		}},

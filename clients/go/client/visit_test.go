@@ -119,6 +119,7 @@ func (c *treated) await(room *relay) error {
 func TestDiagnosisIsHeldOnToUntilTheCloudHasACurrentList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTreated(t)
+		c.cloud.member.grace = 0
 		c.now += 2000 // the list at hand has run out
 		c.silence = []error{refused(codes.Unavailable, "UNAVAILABLE"), refused(codes.Internal, "INTERNAL"), refused(codes.Unavailable, "UNAVAILABLE")}
 		must(t, c.await(&relay{frames: []*pb.RelayFrame{c.forged(), c.d5}}))

@@ -122,6 +122,10 @@ type InConsultation struct {
 	delivery *pb.BiosignalDelivery
 }
 
+// Places gives where the patient says that its records are, for where the public cloud does not answer; nothing of it is verified yet. Nil
+// where it brought nothing.
+func (c *InConsultation) Places() *pb.KeptPlaces { return c.delivery.GetPlaces() }
+
 // Diagnose makes D5 (eq. 49), signed over the biosignal's and the records' signatures that it rests on. It is to be made once: a second one
 // would use its nonce again, and a further one amends it. Refuses with SESSION_EXPIRED after 12 hours.
 func (c *InConsultation) Diagnose(diagnosis []byte, recordSignatures [][]byte, now Instant) (*AwaitingReceipt, *pb.SessionFrame, error) {

@@ -70,15 +70,39 @@ func (l Lists) Head() *pb.RevocationHead { return l.head }
 // Sequence gives the head's number, or 0 without one.
 func (l Lists) Sequence() uint64 { return l.head.GetSequence() }
 
-func (l Lists) requireCurrent(freshness Freshness, now Instant) error {
-	if l.head == nil || now >= l.head.GetNextUpdate() {
+// Grace is for how many ms a head counts that is over, and the latest moment at which it was used so; none where it is empty. Seen keeps who
+// sets a clock back from stretching it.
+type Grace struct {
+	Length, Seen Instant
+}
+
+func (l Lists) requireCurrent(freshness Freshness, grace Grace, now Instant) error {
+	if l.head == nil || now >= l.head.GetNextUpdate()+grace.Length {
 		return refusal.New(refusal.RevocationListStale, "no current revocation list is at hand")
+	}
+	if l.isLate(grace, now) && now+milliseconds(freshness.Skew) < grace.Seen {
+		return refusal.New(refusal.RevocationListStale, "the list at hand is over, and this clock has gone back since")
 	}
 	if !freshness.Begun(l.head.GetThisUpdate(), now) {
 		return refusal.New(refusal.RevocationListStale, "the revocation list is from the future")
 	}
 	return nil
 }
+
+func (l Lists) isLate(grace Grace, now Instant) bool {
+	return l.head != nil && max(now, grace.Seen) >= l.head.GetNextUpdate()
+}
+
+// requireStood refuses with NEWER_THAN_LIST what somebody stated after the head at hand, where that is over.
+func (l Lists) requireStood(statedAt Instant, grace Grace, now Instant) error {
+	if l.isLate(grace, now) && statedAt > l.head.GetThisUpdate() {
+		return refusal.New(refusal.NewerThanList, "what is shown is newer than the revocation list at hand, and that is over")
+	}
+	return nil
+}
+
+// IsLate says whether the head at hand is over, now.
+func (l Lists) IsLate(now Instant) bool { return l.isLate(Grace{}, now) }
 
 func (l Lists) find(entry []byte) (Instant, bool, error) {
 	if l.listed == nil {

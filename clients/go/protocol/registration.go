@@ -150,7 +150,7 @@ func (w *AwaitingCredential) accept(reply *pb.SealedReply, anchors *Anchors, crl
 	if err != nil {
 		return nil, err
 	}
-	party, err := Verifier{anchors, lists, freshness}.Party(answer.GetKeyStatement(), w.applicant.Role, now)
+	party, err := Verifier{Anchors: anchors, Lists: lists, Freshness: freshness}.Party(answer.GetKeyStatement(), w.applicant.Role, now)
 	if err != nil {
 		return nil, err
 	}

@@ -233,33 +233,58 @@ func answerTranscript(c *pb.SearchAnswer, d2 *pb.SearchQuery, asker *VerifiedPar
 	for _, hospital := range c.GetHospitals() {
 		var departments [][]byte
 		for _, department := range hospital.GetDepartments() {
-			departments = append(departments, transcript.Digest(transcript.T("row",
-				transcript.Text(department.GetDepartmentId()),
-				transcript.List(department.GetHandles()...))))
+			departments = append(departments, departmentDigest(department))
 		}
 		statements := transcript.T("row",
 			hospital.GetKeyStatement().GetStatement(),
 			hospital.GetEncryptionKeyStatement().GetStatement())
-		places = append(places, transcript.Digest(transcript.T("row",
-			transcript.Text(hospital.GetHospitalId()),
-			transcript.Text(hospital.GetAddress()),
-			transcript.Digest(statements),
-			transcript.List(departments...))))
+		places = append(places, placeDigest(hospital.GetHospitalId(), hospital.GetAddress(), transcript.Digest(statements), departments))
 	}
+	page := &pb.PlacesPage{
+		DepartmentClass:   d2.DepartmentClass,
+		Proof:             c.GetProof(),
+		RegistrationPoint: asker.RegistrationPoint,
+		Serial:            asker.Serial,
+		AskerId:           d2.AskerId,
+		QueryDigest:       transcript.Digest(d2.GetSignature()),
+		SentAt:            c.SentAt,
+		Next:              c.GetNext(),
+	}
+	outcome := ofSearch(c.GetOutcome()).name
+	return pageTranscript(page, outcome, d2.GetPatientId(), places, accessesDigest(c.GetAccesses()), headDigest(c.GetLogHead()))
+}
+
+// pageTranscript is what Sig_C covers, of a page as it is kept and the digests of its places.
+func pageTranscript(page *pb.PlacesPage, outcome, patientID string, places [][]byte, accesses, head []byte) []byte {
 	return transcript.T("C",
-		transcript.Text(ofSearch(c.GetOutcome()).name),
-		transcript.Text(d2.GetPatientId()),
-		transcript.Text(d2.GetDepartmentClass()),
-		c.GetProof(),
-		asker.RegistrationPoint,
-		asker.Serial,
+		transcript.Text(outcome),
+		transcript.Text(patientID),
+		transcript.Text(page.GetDepartmentClass()),
+		page.GetProof(),
+		page.GetRegistrationPoint(),
+		page.GetSerial(),
 		transcript.List(places...),
-		transcript.U64(c.GetSentAt()),
-		transcript.Text(d2.GetAskerId()),
-		transcript.Digest(d2.GetSignature()),
-		c.GetNext(),
-		accessesDigest(c.GetAccesses()),
-		headDigest(c.GetLogHead()))
+		transcript.U64(page.GetSentAt()),
+		transcript.Text(page.GetAskerId()),
+		page.GetQueryDigest(),
+		page.GetNext(),
+		accesses,
+		head)
+}
+
+// placeDigest gives H(place), of the digests of a hospital's statements and of its departments.
+func placeDigest(hospitalID, address string, statements []byte, departments [][]byte) []byte {
+	return transcript.Digest(transcript.T("row",
+		transcript.Text(hospitalID),
+		transcript.Text(address),
+		statements,
+		transcript.List(departments...)))
+}
+
+func departmentDigest(department *pb.IndexDepartment) []byte {
+	return transcript.Digest(transcript.T("row",
+		transcript.Text(department.GetDepartmentId()),
+		transcript.List(department.GetHandles()...)))
 }
 
 // knownSize gives the field of D2 and D4: absent where no head is remembered.

@@ -38,13 +38,14 @@ type Verifier struct {
 	Anchors   *Anchors
 	Lists     Lists
 	Freshness Freshness
+	Grace     Grace
 }
 
 // Party makes CRED(X) for a key statement. Refuses with REVOCATION_LIST_STALE, SIGNATURE_INVALID, CREDENTIAL_INVALID,
-// CREDENTIAL_EXPIRED, CREDENTIAL_REVOKED, ISSUER_UNKNOWN, ISSUER_REVOKED, INVALID_POINT, and as rules.Parse.
+// CREDENTIAL_EXPIRED, CREDENTIAL_REVOKED, ISSUER_UNKNOWN, ISSUER_REVOKED, INVALID_POINT, NEWER_THAN_LIST, and as rules.Parse.
 func (v Verifier) Party(signed *pb.SignedStatement, role pb.Role, now Instant) (*VerifiedParty, error) {
-	if err := v.Lists.requireCurrent(v.Freshness, now); err != nil {
-		return nil, err
+	if err := v.Lists.requireCurrent(v.Freshness, v.Grace, now); err != nil {
+		return nil, err // cred.1
 	}
 	statement, credential := &pb.KeyStatement{}, &pb.Credential{}
 	if err := v.Anchors.open("ks", statement, signed); err != nil {
@@ -73,6 +74,9 @@ func (v Verifier) Party(signed *pb.SignedStatement, role pb.Role, now Instant) (
 	public, err := curve.PublicPoint(statement.GetRegistrationPoint(), issuer, issued)
 	if err != nil {
 		return nil, err
+	}
+	if err := v.Lists.requireStood(statement.GetStatedAt(), v.Grace, now); err != nil {
+		return nil, err // cred.14
 	}
 	return &VerifiedParty{
 		Role:              role,

@@ -174,7 +174,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.verifier = Verifier{bundle.Anchors, lists, DefaultFreshness}
+	w.verifier = Verifier{Anchors: bundle.Anchors, Lists: lists, Freshness: DefaultFreshness}
 	return w
 }
 

@@ -20,6 +20,7 @@ export type Said = Record<string, unknown>;
 /** What a terminal could take for something else than text: control characters, and those that turn or hide it. */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
+const LONGEST_GRACE_HOURS = 72;
 const MEGABYTE = 1_000_000;
 const MOST_FETCHED_MEGABYTES = 10_000_000;
 
@@ -42,6 +43,7 @@ const NAMES = [
   "fetch-at-most",
   "pin-file",
   "token",
+  "grace-hours",
 ];
 
 /** What may be given again for more. */
@@ -115,7 +117,7 @@ export function hoursOf(values: Values): number | undefined {
 
 /** The home that a command acts from. */
 export function openHome(values: Values): Home {
-  return Home.open(needed(values, "home"), needed(values, "pin-file"), networksOf(values));
+  return Home.open(needed(values, "home"), needed(values, "pin-file"), networksOf(values), graceOf(values));
 }
 
 /** How many bytes of records a visit takes, said in megabytes. */
@@ -134,6 +136,14 @@ function numberOf(values: Values, name: string, otherwise: number, most: number,
   if (!(value > 0 && value >= least && value <= most))
     throw new UsageError(`--${name} lies between ${least} and ${most}`);
   return value;
+}
+
+/** For how many milliseconds a revocation list that is over counts on. */
+export function graceOf(values: Values): bigint {
+  const hours = Number(optional(values, "grace-hours") ?? 1);
+  if (!(hours >= 0 && hours <= LONGEST_GRACE_HOURS))
+    throw new UsageError(`--grace-hours lies between 0 and ${LONGEST_GRACE_HOURS}`);
+  return BigInt(Math.round(hours * Number(HOUR)));
 }
 
 /** The networks that alone may be dialled; none where all may be. */

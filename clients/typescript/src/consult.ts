@@ -16,14 +16,16 @@ import {
 import { refusalOf } from "./client/calls.js";
 import { deposit } from "./client/deposit.js";
 import { DoctorRoom, search } from "./client/doctor.js";
-import { grantLines } from "./client/consents.js";
+import { grantLines, moment } from "./client/consents.js";
 import { MOST_BYTES, MOST_RECORDS } from "./client/fetch.js";
 import type { Home } from "./client/home.js";
+import { brought } from "./client/places.js";
 import type { FetchedRecord } from "./client/records.js";
 import { diagnosticReport, requireConclusion } from "./client/report.js";
 import { maintain } from "./client/maintenance.js";
 import { described, fetchAll, said } from "./fetched.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
+import type { KeptPlaces } from "./gen/federation/v1/search_pb.js";
 import { Right } from "./gen/federation/v1/statement_pb.js";
 import { replaceFile } from "./keys/files.js";
 import { hex, sha256 } from "./protocol/bytes.js";
@@ -119,25 +121,49 @@ async function end(room: DoctorRoom, diagnosed: AwaitingReceipt, { keeps, depart
 /** Look for records, fetch and save them, as far as the consent goes. */
 async function readRecords(
   { currentHome, duty }: DoctorRoom,
-  { grant, shown }: InConsultation,
+  { grant, shown, delivery }: InConsultation,
   { mostBytes, save }: Plan,
 ): Promise<FetchedRecord[]> {
   if (![Right.INDEX, Right.READ].every((right) => grant?.rights.includes(right))) {
     tell("Without consent to look for records, none is looked for.");
     return [];
   }
-  const locations = await locationsOf(currentHome.last, grant!, await duty.on(shown));
+  const locations = await locationsOf(currentHome.last, grant!, await duty.on(shown), delivery.places);
   const bounds = { mostBytes, mostRecords: MOST_RECORDS };
   return (await fetchAll(currentHome, () => duty.on(shown), locations, bounds, save)).records;
 }
 
-async function locationsOf(home: Home, grant: Grant, shown: Shown): Promise<RecordLocation[]> {
+async function locationsOf(
+  home: Home,
+  grant: Grant,
+  shown: Shown,
+  places: KeptPlaces | undefined,
+): Promise<RecordLocation[]> {
   try {
-    return await search(home, grant, shown);
+    return await found(home, grant, shown, places);
   } catch (error) {
     tell(`The public cloud did not say where records are. RECORDS MAY BE MISSING: ${said(refusalOf(error))}`);
     return [];
   }
+}
+
+/** Ask the public cloud; where it does not answer, and only then, what the patient brought takes its place. */
+async function found(
+  home: Home,
+  grant: Grant,
+  shown: Shown,
+  places: KeptPlaces | undefined,
+): Promise<RecordLocation[]> {
+  try {
+    return await search(home, grant, shown);
+  } catch (error) {
+    if (places === undefined || refusalOf(error).reason !== "UNAVAILABLE") throw error;
+  }
+  const { asOf, locations, missing } = await brought(home, places, shown.patientId, grant);
+  tell("The public cloud does not answer. The patient's device says where records are, as of " + moment(asOf) + ".");
+  tell("SOME MAY BE MISSING.");
+  for (const [hospital, refusal] of missing) tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`);
+  return locations;
 }
 
 async function deposited(

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import {
   needed,
   neededForm,
+  graceOf,
   networksOf,
   openHome,
   optional,
@@ -56,6 +57,7 @@ records of one visit, or of one's own, have at most 1000 MB together, for they a
 a certificate is DER or PEM, whatever text stands before it
 every command needs --pin-file FILE, mode 0600
 --token URI (RFC 7512) puts the keys into a PKCS#11 token, as pkcs11:token=LABEL?module-path=/PATH; the PIN is then the token's
+every command takes --grace-hours N: it goes on for so long after the end of the newest revocation list, by what stood before it: 1, at most 72
 every command takes --dial-only NETWORK, as 10.0.0.0/8 and again for more, and then dials nothing else; no proxy is asked
 `;
 
@@ -105,7 +107,7 @@ async function openOrCreate(values: Values, identity: string): Promise<Home> {
     const place = { pinFile, token: optional(values, "token") };
     return Home.create(directory, identity, needed(values, "trust"), place, entropy, clock(), networksOf(values));
   }
-  const home = Home.open(directory, pinFile, networksOf(values));
+  const home = Home.open(directory, pinFile, networksOf(values), graceOf(values));
   require(home.identity === identity, "PROFILE_UNUSABLE", `${home.identity} is at home there`);
   return home;
 }

@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { hoursOf, networksOf, spoken, UsageError } from "../src/arguments.js";
+import { graceOf, hoursOf, networksOf, spoken, UsageError } from "../src/arguments.js";
 import { formatCode } from "../src/client/code.js";
 import { diagnosticReport, requireConclusion } from "../src/client/report.js";
 import { planOf } from "../src/consult.js";
@@ -55,6 +55,9 @@ test("what a consultation is told is looked at whole", (context) => {
   for (const changes of wrong) assert.throws(() => planOf(told(changes)), UsageError, JSON.stringify(changes));
   for (const network of ["everywhere", "10.0.0.0/33", "10.0.0.1/8", ""])
     assert.throws(() => networksOf({ "dial-only": [network] }), UsageError, network);
+  for (const hours of ["73", "-1", "long", ""])
+    assert.throws(() => graceOf({ "grace-hours": hours }), UsageError, hours);
+  assert.deepEqual([{}, { "grace-hours": "0" }, { "grace-hours": "72" }].map(graceOf), [HOUR, 0n, 72n * HOUR]);
   for (const conclusion of [" \n\t", "Sinus\u0007rhythm"])
     assert.throws(() => planOf(told({ conclusion })), { reason: "FHIR_INVALID" });
   const file = join(directory, "code");

@@ -108,9 +108,11 @@ def end(client: AppClient, number: int) -> Command:
 
     def work(app: App) -> App:
         try:
-            ended = client.client.consents.end(number)
+            ended, is_known = client.client.acts.end_mandate(number)
         except FederationError as error:
             return app.at(f"{CONSENTS}/mandates/{number}", told(error))
+        if not is_known:
+            return app.at(CONSENTS, Notice("warn", WAITS), kept=client.kept())
         client.refreshed()
         words = f"{ended.mandate.deputy_id} is no longer your deputy by no. {number}."
         return app.at(CONSENTS, Notice("ok", words, KNOWN_BY), kept=client.kept())

@@ -164,10 +164,10 @@ def hide(client: AppClient, deputy_for: PatientId | None, hidden: Hidden, emerge
 def show_again(client: AppClient, deputy_for: PatientId | None, number: str) -> Command:
     """Hide something no longer."""
 
-    def change(patient_id: PatientId) -> Hiding:
+    def change(patient_id: PatientId) -> Hiding | None:
         if not (number.isascii() and number.isdigit()):
             raise NoSuchHiding("Nothing is hidden under that number.")
-        return client.client.hiding.show_again(patient_id, [int(number[:9])])
+        return client.client.acts.show_again(patient_id, [int(number[:9])])
 
     return _hiding(client, deputy_for, change, "Shown again: doctors see it as far as you consented.")
 

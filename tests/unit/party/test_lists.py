@@ -1,6 +1,7 @@
 """What a party has of the revocation list: a person's shards, asked for; a hospital's whole set, followed."""
 
 from collections.abc import Sequence
+from threading import Event
 
 import pytest
 
@@ -120,6 +121,51 @@ def test_hospitals_list_is_taken_where_it_is_newer(own_federation: Federation) -
     assert lists.current().sequence > before.sequence
     lists.ask_beside("H:alpha", away)
     assert lists.find(ENTRY) == 0
+
+
+def test_hospitals_that_are_silent_keep_nobody_from_a_newer_list(own_federation: Federation) -> None:
+    """Those that were dealt with last are silent, as long as this test likes: a fourth is heard all the same."""
+    cloud, lists, over = own_federation.cloud, asking(own_federation), Event()
+    lists.update(cloud.directory(), None, away)
+    before = lists.current().sequence
+
+    def silent(*_: object) -> RevocationExcerpt:
+        over.wait()
+        raise Unavailable("it never answered")
+
+    cloud.revoked_serials.append(SERIAL)
+    cloud.directory()
+    lists.ask_beside("H:alpha", cloud.shards)
+    for identity in ("H:1", "H:2", "H:3"):
+        lists.ask_beside(identity, silent)
+    try:
+        lists.hear_beside([ENTRY])
+        assert lists.current().sequence > before
+        lists.ask_beside("H:4", silent)  # which puts H:alpha off: nobody answers now
+        lists.hear_beside([ENTRY], seconds=0)
+    finally:
+        over.set()
+
+
+def test_hospital_that_answers_first_and_has_nothing_newer_ends_no_asking(own_federation: Federation) -> None:
+    cloud, lists, answered = own_federation.cloud, asking(own_federation), Event()
+    lists.update(cloud.directory(), None, away)
+    behind, before = cloud.excerpt(ENTRY), lists.current().sequence
+    cloud.revoked_serials.append(SERIAL)
+    newer = cloud.excerpt(ENTRY)
+
+    def first(*_: object) -> RevocationExcerpt:
+        answered.set()
+        return behind
+
+    def second(*_: object) -> RevocationExcerpt:
+        answered.wait()
+        return newer
+
+    lists.ask_beside("H:alpha", second)
+    lists.ask_beside("H:beta", first)
+    lists.hear_beside([ENTRY])
+    assert lists.current().sequence > before
 
 
 def test_what_is_wrong_with_a_peers_shards_does_not_count(own_federation: Federation) -> None:

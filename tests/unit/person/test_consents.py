@@ -138,9 +138,10 @@ def test_mandate_that_ended_makes_no_deputy_and_ends_its_grants(
 ) -> None:
     patient = surgery.patient()
     give(surgery, room, deputy, appointed(surgery, deputy, POWER_GRANT))
-    assert patient.consents.end(1).mandate.deputy_id == "P:lin"
+    ended, is_known = patient.acts.end_mandate(1)
+    assert (ended.mandate.deputy_id, is_known) == ("P:lin", True)
     with pytest.raises(NoSuchMandate):
-        patient.consents.end(2)
+        patient.acts.end_mandate(2)
     deputy.refresh()
     assert [one.is_revoked for one in deputy.consents.held()] == [True]
     assert [kept.is_revoked for kept in deputy.consents.grants()] == [True]
@@ -218,7 +219,7 @@ def test_deputyship_over_or_taken_back_is_not_accepted(surgery: Surgery, deputy:
     with pytest.raises(DeputyExpired):
         deputy.consents.accept(short.SerializeToString())
     handed = patient.consents.appoint("P:lin", [POWER_READ], YEAR)
-    patient.consents.end(2)
+    patient.acts.end_mandate(2)
     deputy.refresh()
     with pytest.raises(DeputyRevoked):
         deputy.consents.accept(handed.SerializeToString())

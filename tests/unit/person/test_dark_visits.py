@@ -18,6 +18,7 @@ from federation.errors import (
 )
 from federation.party.crls import MOST_CRL_BYTES
 from federation.person.doctor import DoctorRoom
+from federation.person.errors import NoSuchHiding
 from federation.person.patient import PatientClient
 from federation.person.places import Brought, Handed
 from federation.person.records import Allowance, no_progress
@@ -25,7 +26,7 @@ from federation.protocol.access import AccessEvent, EmergencyPolicy, Hidden
 from federation.protocol.consent import Declaration, Terms
 from federation.protocol.consultation import InConsultation
 from federation.protocol.index import Location
-from federation.v1.statement_pb2 import RevocationExcerpt
+from federation.v1.statement_pb2 import POWER_READ, RevocationExcerpt
 from federation.wire.fetching import Fetcher
 from hsm import Token
 from keystore.identities import PatientId
@@ -289,6 +290,65 @@ def test_what_is_to_be_hidden_waits_and_is_handed_to_nobody_meanwhile(dark: Dark
     dark.returns()
     assert patient.acts.send() == 1
     assert [it.hospital for it in dark.surgery.cloud.hidden["P:wang"].hidden] == ["H:alpha"]
+
+
+def test_mandate_that_is_ended_waits_and_gives_no_power_from_here(dark: Dark) -> None:
+    patient = known(dark)
+    patient.consents.appoint(PatientId("P:lin"), [POWER_READ], timedelta(days=30))
+    dark.falls()
+    ended, is_known = patient.acts.end_mandate(1)
+    assert (ended.mandate.deputy_id, is_known) == ("P:lin", False)
+    again = dark.surgery.patient()
+    assert [kept.is_revoked for kept in again.consents.mandates()] == [True]
+    dark.returns()
+    assert (again.acts.send(), again.acts.waiting()) == (1, 0)
+    assert dark.surgery.cloud.revocations == [("P:wang", None)]
+    dark.federation.refresh()
+    assert [kept.is_revoked for kept in again.consents.mandates()] == [True]
+
+
+def test_mandates_wait_with_everything_that_is_taken_back(dark: Dark) -> None:
+    patient = known(dark)
+    patient.consents.appoint(PatientId("P:lin"), [POWER_READ], timedelta(days=30))
+    dark.falls()
+    assert not patient.acts.sweep(WANG)
+    assert [kept.is_revoked for kept in patient.consents.mandates()] == [True]
+
+
+def test_what_is_to_be_shown_again_waits_by_what_it_is_and_not_by_its_number(dark: Dark) -> None:
+    """Another device shows the first one meanwhile: its number is the second one's then, which stays hidden."""
+    patient = known(dark)
+    for hospital in ("H:alpha", "H:beta"):
+        patient.acts.hide(WANG, Hidden(hospital=hospital))
+    dark.falls()
+    again = dark.surgery.patient()
+    assert again.acts.show_again(WANG, [1]) is None
+    with refused(NoSuchHiding):
+        again.acts.show_again(WANG, [3])
+    dark.returns()
+    dark.surgery.patient().hiding.show_again(WANG, [1])
+    assert again.acts.send() == 1
+    assert [it.hospital for it in dark.surgery.cloud.hidden["P:wang"].hidden] == ["H:beta"]
+
+
+def test_all_that_is_shown_again_is_what_was_hidden_by_then(dark: Dark) -> None:
+    patient = known(dark)
+    patient.acts.hide(WANG, Hidden(hospital="H:alpha"))
+    dark.falls()
+    assert patient.acts.show_again(WANG, None) is None
+    dark.returns()
+    dark.surgery.patient().hiding.hide(WANG, Hidden(hospital="H:beta"))
+    assert patient.acts.send() == 1
+    assert [it.hospital for it in dark.surgery.cloud.hidden["P:wang"].hidden] == ["H:beta"]
+
+
+def test_nothing_waits_to_be_shown_again_where_nobody_here_knows_what_is_hidden(dark: Dark) -> None:
+    patient = dark.surgery.patient()
+    dark.falls()
+    for numbers in ([1], None):
+        with pytest.raises(Unavailable):
+            patient.acts.show_again(WANG, numbers)
+    assert patient.acts.waiting() == 0
 
 
 def test_what_waited_and_is_refused_is_told_once_with_its_reason_and_waits_no_more(dark: Dark) -> None:

@@ -10,7 +10,7 @@ from federation.party.audit import LOG_SHREDDED, OK, SHREDDED, Audit, AuditEvent
 from federation.party.log_upkeep import HEARTBEAT, REQUEST, log_upkeep, size_witnessed
 from federation.party.signed_heads import SignedHeads, verify_log
 from federation.protocol.log_head import LogHead, Origin, cosign, sign_head
-from federation.protocol.witness_policy import WitnessPolicy
+from federation.protocol.witness_policy import WitnessPolicies, WitnessPolicy
 from federation.settings import LogSettings
 from federation.store.database import Database
 from federation.store.errors import StoredRecordCorrupt
@@ -28,6 +28,11 @@ WHERE = "H:north"
 HOUR = 3_600_000
 ANY_ONE = WitnessPolicy.read(stated(), "C:cloud")
 ANY_TWO = WitnessPolicy.read(stated(2), "C:cloud")
+
+
+def policies() -> WitnessPolicies:
+    """Give those of a trust bundle that asks for one of anybody."""
+    return WitnessPolicies((ANY_ONE,))
 
 
 def event(detail: str = "") -> AuditEvent:
@@ -148,15 +153,17 @@ def test_entry_past_its_time_is_shredded_and_the_log_says_so_and_holds(audit, ke
     assert Log(database).root(3) == kept.root
 
 
-def shred(audit: Audit, database: Database, *, before: int) -> int:
+def shred(audit: Audit, database: Database, policy: WitnessPolicy = ANY_ONE, *, before: int) -> int:
     """Shred as the chore of a server does."""
-    return audit.shred(before=before, now=9_000, witnessed=size_witnessed(LogHeads(database), before))
+    return audit.shred(before=before, now=9_000, witnessed=size_witnessed(LogHeads(database), policy, before))
 
 
-def cosigned(database: Database, head: StoredHead, key: SigningKey, *, at: int, noted_at: int) -> None:
+def cosigned(
+    database: Database, head: StoredHead, key: SigningKey, *, at: int, noted_at: int, by: str = "H:south"
+) -> None:
     """Let a witness cosign a head at a time by its clock, of which this node has the line at one by its own."""
-    line = cosign(head.note, key, "H:south", at)
-    LogHeads(database).cosign(StoredCosignature(head.number, head.size, "H:south", line, noted_at))
+    line = cosign(head.note, key, by, at)
+    LogHeads(database).cosign(StoredCosignature(head.number, head.size, by, line, noted_at))
 
 
 @pytest.fixture
@@ -190,9 +197,32 @@ def test_entry_is_not_shredded_early_by_one_clock_that_is_behind(
     assert Log(database).shredded() == 1
 
 
+@pytest.mark.parametrize("second", ["H:west", "C:cloud"])
+def test_entry_is_not_shredded_by_fewer_witnesses_than_the_policy_asks_for(
+    dated_ahead, keys, database, second: str
+) -> None:
+    """One witness on its side rids nobody of anything; nor does a second of the public, or one who says a later time."""
+    head = signed(database, keys, 4, at=100)
+    cosigned(database, head, keys.signing_key, at=100, noted_at=100)
+    cosigned(database, head, keys.signing_key, at=100, noted_at=100, by="public w.example/w")
+    assert shred(dated_ahead, database, ANY_TWO, before=2_000) == 1
+    cosigned(database, signed(database, keys, 3, at=100), keys.signing_key, at=100, noted_at=100, by=second)
+    cosigned(database, head, keys.signing_key, at=5_000, noted_at=100, by="H:east")
+    assert shred(dated_ahead, database, ANY_TWO, before=2_000) == 0
+    cosigned(database, head, keys.signing_key, at=100, noted_at=100, by=second)
+    assert shred(dated_ahead, database, ANY_TWO, before=2_000) > 0
+    assert Log(database).shredded() == 4
+
+
+def test_line_of_a_witness_that_the_policy_does_not_name_shreds_nothing(dated_ahead, keys, database) -> None:
+    named = WitnessPolicy.read(stated(1, ["H:west"], public_cloud=True), "C:cloud")
+    cosigned(database, signed(database, keys, 4, at=100), keys.signing_key, at=100, noted_at=100)
+    assert shred(dated_ahead, database, named, before=2_000) == 1
+
+
 def beat(audit: Audit, database: Database, now: int) -> list[str]:
     """Let a server's chore look, and sign what there is then; return the kinds of all entries."""
-    upkeep = {it.name: it for it in log_upkeep(database, audit, LogSettings(), lambda: now)}
+    upkeep = {it.name: it for it in log_upkeep(database, audit, LogSettings(), policies, lambda: now)}
     upkeep["heartbeat"].act()
     return [it.event.kind for it in audit.entries()]
 
@@ -218,7 +248,7 @@ def test_evidence_of_who_asked_goes_with_the_entries_of_its_time(audit, database
     year, evidence = 365 * 24 * HOUR, Evidence(database)
     for kind, at in ((REQUEST, 0), (REQUEST, 3 * year), ("puback", 0)):
         evidence.add(kind, b"session", b"sealed", at=at)
-    upkeep = log_upkeep(database, audit, LogSettings(retention_years=2), lambda: 4 * year)
+    upkeep = log_upkeep(database, audit, LogSettings(retention_years=2), policies, lambda: 4 * year)
     {it.name: it for it in upkeep}["sweep-log"].act()
     assert [(kind, at) for kind, _, _, at in evidence.all()] == [("puback", 0), (REQUEST, 3 * year)]
 

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"strconv"
+	"time"
 
 	"medunion.example/clients/go/client"
 	pb "medunion.example/clients/go/federationv1"
@@ -25,14 +27,16 @@ type arguments struct {
 	home    string
 	pinFile string
 	dialing client.Dialing
+	grace   time.Duration
 }
 
 func newArguments(name string) *arguments {
-	given := &arguments{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
+	given := &arguments{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), grace: client.DefaultGrace}
 	given.SetOutput(io.Discard)
 	given.StringVar(&given.home, "home", "", "the party's directory")
 	given.StringVar(&given.pinFile, "pin-file", "", "file (mode 0600) whose line opens the party's keys")
 	given.Func("dial-only", "network that may be dialled, as 10.0.0.0/8; again for more", given.allow)
+	given.Func("grace-hours", "for how many hours a revocation list that is over counts on, 0 to 72", given.goOn)
 	given.BoolVar(&given.dialing.Proxy, "proxy", false, "ask the proxy of HTTPS_PROXY")
 	return given
 }
@@ -46,6 +50,15 @@ func (a *arguments) allow(text string) error {
 		return fmt.Errorf("%s has bits beyond its prefix", text)
 	}
 	a.dialing.Networks = append(a.dialing.Networks, network)
+	return nil
+}
+
+func (a *arguments) goOn(text string) error {
+	hours, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(hours >= 0 && hours <= client.LongestGrace.Hours()) {
+		return fmt.Errorf("%s is no number of hours between 0 and 72", text)
+	}
+	a.grace = time.Duration(hours * float64(time.Hour))
 	return nil
 }
 
@@ -68,7 +81,7 @@ func (a *arguments) read(words int, optional ...string) error {
 	missing := map[string]bool{}
 	a.VisitAll(func(option *flag.Flag) { missing[option.Name] = true })
 	a.Visit(func(option *flag.Flag) { delete(missing, option.Name) })
-	for _, name := range append(optional, "dial-only", "proxy") {
+	for _, name := range append(optional, "dial-only", "proxy", "grace-hours") {
 		delete(missing, name)
 	}
 	for name := range missing {
@@ -130,7 +143,7 @@ func (a *arguments) begin(home *client.Home, err error) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	member, err := client.NewMember(home, a.dialing)
+	member, err := client.NewMember(home, a.dialing, a.grace)
 	if err != nil {
 		home.Close()
 		return nil, err

@@ -38,6 +38,7 @@ const usage = `medunion, the reference client in Go
 
 With every command that calls a server:
   --dial-only NETWORK  dial this network only, as 10.0.0.0/8, whatever a name leads to; again for more
+  --grace-hours N      go on for so long after the end of the newest revocation list, by what stood before it: 1, at most 72
   --proxy              ask the proxy of HTTPS_PROXY, which is passed over otherwise
 
 visit shows who is there, what is sent and what you are about to sign, and asks, unless --yes has answered. Unless you say otherwise the

@@ -191,6 +191,6 @@ function slices<T>(all: readonly T[], size: number): T[][] {
   );
 }
 
-function classOf(departmentId: string): string {
+export function classOf(departmentId: string): string {
   return departmentId.split("/")[1]!.split(".")[0]!;
 }

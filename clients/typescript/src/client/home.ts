@@ -29,6 +29,7 @@ import { BundleLease, pin, type TrustedBundle } from "../protocol/bundle.js";
 import { readCertificate } from "../protocol/certificate.js";
 import { newestCrls } from "../protocol/crl.js";
 import { type Entropy, equal, hkdf, type Instant, text, u64, concat, hex, sha256 } from "../protocol/bytes.js";
+import { isLate, NO_GRACE } from "../protocol/grace.js";
 import { Lists } from "../protocol/lists.js";
 import { peekHead } from "../protocol/log.js";
 import type { Party } from "../protocol/party.js";
@@ -68,6 +69,15 @@ export interface KeyPlace {
   readonly token?: string | undefined;
 }
 
+/** The number of a list, and a moment. */
+interface LateList {
+  readonly sequence: string;
+  readonly usedAt: string;
+}
+
+/** For how long after the end of the newest list a client goes on by what stood before it, unless more or less is said. */
+export const USUAL_GRACE = 3_600_000n;
+
 /** What a home directory keeps in the clear, byte strings in base64. */
 interface State {
   identity: string;
@@ -81,6 +91,8 @@ interface State {
   certificate?: string;
   revocationHead?: string;
   crls?: string[];
+  /** The latest moment at which a list was used though it was over, and its number. */
+  lateList?: LateList;
   /** The newest heads of logs that were checked, by whose they are. */
   knownLogs?: Record<string, string>;
   /** Pairs of heads of which the second does not follow the first: evidence. */
@@ -100,6 +112,7 @@ export class Home {
     keys: KeyFile,
     readonly networks?: Networks,
     readonly shards: ShardKeeper = new ShardKeeper(),
+    readonly graceMs: Instant = USUAL_GRACE,
   ) {
     this.#state = state;
     this.keys = keys;
@@ -142,12 +155,12 @@ export class Home {
     return existsSync(join(directory, STATE));
   }
 
-  /** Open a home. Whoever acts from it dials in these networks only, if there are any. */
-  static open(directory: string, pinFile: string, networks?: Networks): Home {
+  /** Open a home. Whoever acts from it dials in these networks only, if there are any, and goes on for so long by a list that is over. */
+  static open(directory: string, pinFile: string, networks?: Networks, graceMs = USUAL_GRACE): Home {
     require(Home.exists(directory), "PROFILE_UNUSABLE", `nobody is at home in ${directory}`);
     const state = readState(directory);
     const keys = KeyFile.open(join(directory, "keys.sealed"), storeAt({ pinFile, token: state.token }));
-    return new Home(directory, state, keys, networks);
+    return new Home(directory, state, keys, networks, new ShardKeeper(), graceMs);
   }
 
   /** Let go of the party's keys. */
@@ -272,7 +285,7 @@ export class Home {
       revocationHead: encode(SignedStatementSchema, head),
       crls: crls.map((crl) => Buffer.from(crl).toString("base64")),
     });
-    return new Home(this.directory, this.#state, this.keys, this.networks, this.shards);
+    return new Home(this.directory, this.#state, this.keys, this.networks, this.shards, this.graceMs);
   }
 
   /**
@@ -351,7 +364,21 @@ export class Home {
   verifier(now: Instant): Verifier {
     const lists = this.lists;
     require(lists !== undefined, "REVOCATION_LIST_STALE", "no revocation list is at hand");
-    return new Verifier(this.lease.usable(now), lists);
+    const grace = { length: this.graceMs, seen: this.#usedLate(lists) };
+    return new Verifier(this.lease.usable(now), lists, grace);
+  }
+
+  /** When this list was used last though it was over. Another begins anew: a clock that once ran ahead bars no grace for ever. */
+  #usedLate({ head }: Lists): Instant {
+    const { lateList: late } = this.#state;
+    return late?.sequence === String(head.sequence!) ? BigInt(late.usedAt) : 0n;
+  }
+
+  /** Take note that it is now, where the list at hand is over, so that a clock that is set back stretches no grace. */
+  noteLate(now: Instant): void {
+    const { lists } = this;
+    if (lists === undefined || !isLate(lists.head, NO_GRACE, now) || now <= this.#usedLate(lists)) return;
+    this.#write({ lateList: { sequence: String(lists.head.sequence!), usedAt: String(now) } });
   }
 
   /** The party to act as, its own CRED checked: one that was revoked stops acting. */
@@ -364,6 +391,7 @@ export class Home {
     require(epoch !== undefined, "CREDENTIAL_EXPIRED", "the encryption key has ended, and must be renewed first");
     const der = new Uint8Array(Buffer.from(this.#state.certificate ?? "", "base64"));
     const verifier = this.verifier(now);
+    this.noteLate(now);
     const isDoctor = this.identity.startsWith("D:");
     const self = isDoctor
       ? await verifier.doctor(keyStatement, der, now)

@@ -425,7 +425,7 @@ export function isLife({ notBefore, notAfter }: Validity, longest: bigint): bool
 }
 
 /** Whether a list of an access covers a value; asking for ANY needs ANY. */
-function covers(allowed: readonly string[], value: string): boolean {
+export function covers(allowed: readonly string[], value: string): boolean {
   return allowed.includes(ANY) || allowed.includes(value);
 }
 

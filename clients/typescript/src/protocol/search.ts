@@ -4,7 +4,9 @@ import { create } from "@bufbuild/protobuf";
 import { type AccessEntry, AccessGround, AccessKind, type ProvedHead } from "../gen/federation/v1/access_pb.js";
 import type { SealedOpening, SealedReply } from "../gen/federation/v1/envelope_pb.js";
 import {
+  type IndexDepartment,
   type IndexHospital,
+  type PlacesPage,
   type SearchAnswer,
   SearchAnswerSchema,
   type SearchQuery,
@@ -178,22 +180,71 @@ function queryTranscript(query: SearchQuery, asker: VerifiedParty, shown: Shown,
 
 /** What Sig_C covers: eq. 30, bound to the question (C2). */
 function answerTranscript(answer: SearchAnswer, query: SearchQuery, asker: VerifiedParty): Uint8Array {
+  const page = {
+    departmentClass: query.departmentClass,
+    proof: answer.proof,
+    registrationPoint: asker.registrationPoint,
+    serial: asker.serial,
+    askerId: query.askerId,
+    queryDigest: sha256(query.signature!),
+    sentAt: answer.sentAt,
+    next: answer.next,
+  };
+  const places = answer.hospitals.map((hospital) => {
+    const statements = [hospital.keyStatement!.statement!, hospital.encryptionKeyStatement!.statement!] as const;
+    const departments = hospital.departments.map(departmentDigest);
+    return placeDigest(hospital.hospitalId!, hospital.address!, sha256(transcript("row", ...statements)), departments);
+  });
+  const accesses = sha256(listing(answer.accesses.map(entryTranscript)));
+  const head = answer.logHead === undefined ? EMPTY : sha256(headTranscript(answer.logHead));
+  return pageTranscript(page, ofSearch(answer.outcome!).name, query.patientId!, places, accesses, head);
+}
+
+/** The fields of a page that stand in what Sig_C covers as they are. */
+type PageFields = Pick<
+  PlacesPage,
+  "departmentClass" | "proof" | "registrationPoint" | "serial" | "askerId" | "queryDigest" | "sentAt" | "next"
+>;
+
+/** What Sig_C covers, of a page as it is kept and the digests of its places. */
+export function pageTranscript(
+  page: PageFields,
+  outcome: string,
+  patientId: string,
+  places: readonly Uint8Array[],
+  accesses: Uint8Array,
+  head: Uint8Array,
+): Uint8Array {
   return transcript(
     "C",
-    text(ofSearch(answer.outcome!).name),
-    text(query.patientId!),
-    text(query.departmentClass!),
-    answer.proof!,
-    asker.registrationPoint,
-    asker.serial,
-    listing(answer.hospitals.map((hospital) => sha256(placeTranscript(hospital)))),
-    u64(answer.sentAt!),
-    text(query.askerId!),
-    sha256(query.signature!),
-    answer.next ?? EMPTY,
-    sha256(listing(answer.accesses.map(entryTranscript))),
-    answer.logHead === undefined ? EMPTY : sha256(headTranscript(answer.logHead)),
+    text(outcome),
+    text(patientId),
+    text(page.departmentClass!),
+    page.proof!,
+    page.registrationPoint!,
+    page.serial!,
+    listing(places),
+    u64(page.sentAt!),
+    text(page.askerId!),
+    page.queryDigest!,
+    page.next ?? EMPTY,
+    accesses,
+    head,
   );
+}
+
+/** H(place), of the digests of a hospital's statements and of its departments. */
+export function placeDigest(
+  hospitalId: string,
+  address: string,
+  statements: Uint8Array,
+  departments: readonly Uint8Array[],
+): Uint8Array {
+  return sha256(transcript("row", text(hospitalId), text(address), statements, listing(departments)));
+}
+
+export function departmentDigest({ departmentId, handles }: IndexDepartment): Uint8Array {
+  return sha256(transcript("row", text(departmentId!), listing(handles)));
 }
 
 /** What an access was for, as a transcript has it. */
@@ -233,15 +284,6 @@ function entryTranscript(entry: AccessEntry): Uint8Array {
 function headTranscript(head: ProvedHead): Uint8Array {
   const statements = head.witnessKeyStatements.map(({ statement }) => statement!);
   return transcript("row", head.note!, listing(head.consistency), listing(statements));
-}
-
-function placeTranscript(hospital: IndexHospital): Uint8Array {
-  const statements = transcript("row", hospital.keyStatement!.statement!, hospital.encryptionKeyStatement!.statement!);
-  const departments = hospital.departments.map((one) =>
-    sha256(transcript("row", text(one.departmentId!), listing(one.handles))),
-  );
-  const where = [text(hospital.hospitalId!), text(hospital.address!)] as const;
-  return transcript("row", ...where, sha256(statements), listing(departments));
 }
 
 /** Require each hospital, each department of it and each record of that to be there once, and none without a record. */

@@ -15,6 +15,7 @@ import { equal, type Instant, sha256 } from "./bytes.js";
 import { verifyCertificate } from "./certificate.js";
 import { hasBegun, SKEW } from "./freshness.js";
 import { publicPoint } from "./curve.js";
+import { type Grace, NO_GRACE, requireCurrent, requireStood } from "./grace.js";
 import { KEM_ID, keyIdOf, requireEncryptionKey } from "./hpke.js";
 import type { Lists } from "./lists.js";
 import { require } from "./refusal.js";
@@ -49,16 +50,17 @@ export interface EncryptionKey {
 
 const PREFIXES: Partial<Record<Role, string>> = { [Role.PATIENT]: "P:", [Role.DOCTOR]: "D:", [Role.HOSPITAL]: "H:" };
 
-/** A receiver's checks at one moment: what it trusts, and the lists. */
+/** A receiver's checks at one moment: what it trusts, the lists, and for how long one counts that is over. */
 export class Verifier {
   constructor(
     readonly bundle: TrustedBundle,
     readonly lists: Lists,
+    readonly grace: Grace = NO_GRACE,
   ) {}
 
   /** CRED(X) for a key statement. */
   party(signed: SignedStatement, role: Role, now: Instant): VerifiedParty {
-    this.lists.requireCurrent(now);
+    requireCurrent(this.lists.head, this.grace, now); // cred.1
     const key = this.bundle.cloudKeyAt(peekStatement(KeyStatementSchema, signed).statedAt!);
     const statement = openStatement("ks", KeyStatementSchema, signed, key);
     const credential = parse(CredentialSchema, statement.credential!);
@@ -69,6 +71,8 @@ export class Verifier {
     requireValid(credential.notBefore!, credential.notAfter!, now);
     this.lists.requireSerialGood(credential.serial!);
     const issuer = this.bundle.issuerAt(credential.notBefore!);
+    const point = publicPoint(statement.registrationPoint!, issuer, statement.credential!);
+    requireStood(this.lists.head, statement.statedAt!, this.grace, now); // cred.14
     return {
       role,
       identity: statement.identity!,
@@ -76,7 +80,7 @@ export class Verifier {
       attribute: credential.attribute!,
       credential: statement.credential!,
       registrationPoint: statement.registrationPoint!,
-      publicPoint: publicPoint(statement.registrationPoint!, issuer, statement.credential!),
+      publicPoint: point,
       verifyingKey: statement.verifyingKey!,
       issuer,
       keyStatement: signed,

@@ -31,6 +31,7 @@ def upgrade() -> None:
     _hospital()
     _restrictions()
     _witnessed()
+    index("evidence", "kind", "at", "entry_id")
 
 
 def _log() -> None:

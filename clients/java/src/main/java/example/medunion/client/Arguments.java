@@ -1,5 +1,6 @@
 package example.medunion.client;
 
+import example.medunion.client.calls.Home;
 import example.medunion.client.calls.Networks;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Rules;
@@ -8,6 +9,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -35,7 +37,8 @@ final class Arguments {
               Set.of("hospital", "address", "department", "conclusion", "amend", "code-file", "save", "fetch-at-most", "deposit")),
           Map.entry("doctor renew", Set.of()));
 
-  private static final Set<String> EVERYWHERE = Set.of("home", "pin-file", "dial-only");
+  private static final Set<String> EVERYWHERE = Set.of("home", "pin-file", "dial-only", "grace-hours");
+  private static final double LONGEST_GRACE_HOURS = 72;
   private static final Set<String> FLAGS = Set.of("deposit", "no-keep", "restricted", "yes", "last", "all");
 
   private final Map<String, List<String>> values = new HashMap<>();
@@ -152,6 +155,19 @@ final class Arguments {
     } catch (Refusal refusal) {
       throw new UsageException("--dial-only: " + refusal.getMessage());
     }
+  }
+
+  /** For how long a revocation list that is over counts on. */
+  Duration grace() {
+    if (!has("grace-hours")) {
+      return Home.USUAL_GRACE;
+    }
+    String written = needed("grace-hours");
+    double hours = written.matches("[0-9]{1,2}([.][0-9]{1,6})?") ? Double.parseDouble(written) : -1;
+    if (hours < 0 || hours > LONGEST_GRACE_HOURS) {
+      throw new UsageException("--grace-hours lies between 0 and 72");
+    }
+    return Duration.ofMillis(Math.round(hours * Duration.ofHours(1).toMillis()));
   }
 
   /** A number above 0, of at most so many digits before the point. */

@@ -16,6 +16,7 @@ import example.medunion.federation.v1.EncryptionKeyStatement;
 import example.medunion.federation.v1.Kind;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
@@ -50,6 +51,7 @@ public final class Main {
       --read here, everywhere or H:name: records there may be found and read; --department: of that class only; --restricted: restricted ones, too
       --fetch-at-most is how many megabytes of records one visit takes: 256, for they are held in memory
       --stay: so long after a diagnosis, for one that amends it; --amend: what is signed in the place of --conclusion, once that is answered
+      --grace-hours with any command: going on so long after the end of the newest revocation list, by what stood before it: 1, at most 72
       --dial-only 10.0.0.0/8 with any command, again for more: nothing outside them is dialled
       renew begins the next epoch of the encryption key; visit and consult do so a day before the present one ends
       """;
@@ -207,12 +209,14 @@ public final class Main {
     String token = arguments.has("token") ? arguments.needed("token") : null;
     Path pin = arguments.path("pin-file");
     return kept(Home.create(home, identity, arguments.path("trust"), pin, token, entropy, System.currentTimeMillis()))
-        .within(arguments.networks());
+        .within(arguments.networks())
+        .goingOnFor(arguments.grace());
   }
 
   private Home open() {
     Networks allowed = arguments.networks();
-    return kept(Home.open(arguments.path("home"), arguments.path("pin-file"))).within(allowed);
+    Duration grace = arguments.grace();
+    return kept(Home.open(arguments.path("home"), arguments.path("pin-file"))).within(allowed).goingOnFor(grace);
   }
 
   private Home kept(Home home) {

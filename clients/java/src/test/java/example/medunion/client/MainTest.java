@@ -70,6 +70,8 @@ class MainTest {
     assertEquals(2, run(consult("cardiology", "H:b", "localhost:99999", "well")));
     assertEquals(2, run(consult("cardiology", "H:b", "localhost:1", "well"), "--fetch-at-most", "0"));
     assertEquals(2, run(consult("cardiology", "H:b", "localhost:1", "well"), "--dial-only", "10.0.0.0"));
+    assertEquals(2, run(consult("cardiology", "H:b", "localhost:1", "well"), "--grace-hours", "72.5"));
+    assertEquals(2, run(consult("cardiology", "H:b", "localhost:1", "well"), "--grace-hours", "-1"));
   }
 
   @Test

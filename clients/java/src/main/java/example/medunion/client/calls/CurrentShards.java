@@ -7,6 +7,8 @@ import example.medunion.client.protocol.Shards;
 import example.medunion.federation.v1.RevocationExcerpt;
 import java.util.List;
 import java.util.OptionalLong;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.function.Consumer;
 import java.util.function.IntFunction;
 import java.util.function.Supplier;
@@ -49,15 +51,30 @@ final class CurrentShards implements Listed {
     beside = Stream.concat(Stream.of(new Beside(hospitalId, asked)), others).limit(MOST_BESIDE).toList();
   }
 
-  /** Takes the newer list of a hospital that is dealt with: the cloud does not answer. */
+  /** Takes the newer list of a hospital that is dealt with: the cloud does not answer. All are asked at once: none waits for a silent one. */
   void hearBeside() {
-    for (Beside each : beside) {
+    List<CompletableFuture<RevocationExcerpt>> answers =
+        beside.stream()
+            // Whichever shard: it is for the head.
+            .map(each -> CompletableFuture.supplyAsync(() -> each.asked().apply(0), CurrentShards::inItsOwnThread))
+            .toList();
+    for (CompletableFuture<RevocationExcerpt> answer : answers) {
       try {
-        take.accept(each.asked().apply(0)); // whichever shard: it is for the head
+        take.accept(answer.join());
       } catch (Refusal refusal) {
-        // The next may answer, or have a newer one.
+        // The next may have a newer one.
+      } catch (CompletionException failure) {
+        if (!(failure.getCause() instanceof Refusal)) {
+          throw failure;
+        }
       }
     }
+  }
+
+  private static void inItsOwnThread(Runnable work) {
+    Thread thread = new Thread(work, "medunion-beside");
+    thread.setDaemon(true);
+    thread.start();
   }
 
   @Override

@@ -128,16 +128,25 @@ public final class DoctorClient implements AutoCloseable {
         .orElseThrow(() -> new Refusal("NO_ANSWER", "no patient came to the room in time"));
   }
 
-  /** Asks the public cloud where the patient's records are, in all classes that the access covers; it has to allow INDEX. */
+  /**
+   * Asks the public cloud where the patient's records are, in all classes that the access covers; it has to allow INDEX. Where it does not
+   * answer, and only then, what the patient brought takes its place, and that is told.
+   */
   public List<Search.RecordLocation> search(DoctorSide.InConsultation consultation, Consumer<String> tell) {
-    List<String> classes = consultation.shown().claimedGrant().orElseThrow().departmentClasses();
+    Access.Grant grant = consultation.shown().claimedGrant().orElseThrow();
+    List<String> classes = grant.departmentClasses();
     List<Search.RecordLocation> locations = new ArrayList<>();
     try (Cloud cloud = new Cloud(home)) {
       for (String name : classes.contains("*") ? List.of("*") : classes) {
         locations.addAll(cloud.search(home, name, consultation.shown(duty.get()), entropy, tell));
       }
+      return locations;
+    } catch (Refusal refusal) {
+      if (!refusal.reason().equals("UNAVAILABLE") || consultation.places().isEmpty()) {
+        throw refusal;
+      }
     }
-    return locations;
+    return new Brought(home, grant, tell).locations(consultation.places().get(), consultation.patientId());
   }
 
   /** Fetches what these locations hold, all together of at most so many bytes. What can't be had stops nothing else. */

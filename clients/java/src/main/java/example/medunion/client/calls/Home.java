@@ -16,6 +16,7 @@ import example.medunion.client.protocol.AccessLog;
 import example.medunion.client.protocol.BundleLease;
 import example.medunion.client.protocol.Bytes;
 import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.Grace;
 import example.medunion.client.protocol.Hpke;
 import example.medunion.client.protocol.Lists;
 import example.medunion.client.protocol.Party;
@@ -43,6 +44,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Base64;
 import java.util.List;
 import java.util.Optional;
@@ -56,6 +58,9 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * behind B_P. Several processes may use it: what one changes, the others leave.
  */
 public final class Home implements AutoCloseable {
+  /** For how long after the end of the newest list a client goes on by what stood before it, unless more or less is said. */
+  public static final Duration USUAL_GRACE = Duration.ofHours(1);
+
   private static final String REGISTRATION = "registration.sealed";
   private static final String KEYS = "keys.sealed";
   private static final String TOKEN = "token.json";
@@ -67,6 +72,7 @@ public final class Home implements AutoCloseable {
   private TrustedBundle bundle;
   private Keys keys;
   private Networks networks = Networks.ANY;
+  private Duration grace = USUAL_GRACE;
 
   private Home(Path directory, HomeState state, Keys keys) {
     this.directory = directory;
@@ -121,6 +127,12 @@ public final class Home implements AutoCloseable {
   /** Keeps to these networks from now on, whatever address a peer names. */
   public Home within(Networks networks) {
     this.networks = networks;
+    return this;
+  }
+
+  /** Goes on for so long by a list that is over, from now on. */
+  public Home goingOnFor(Duration grace) {
+    this.grace = grace;
     return this;
   }
 
@@ -378,6 +390,17 @@ public final class Home implements AutoCloseable {
     }
   }
 
+  /** Takes a newer head of the same set; of another set its shards could not be asked for, and nobody would be verified. */
+  void hearHead(SignedStatement signed) {
+    RevocationHead head = Statements.peek(RevocationHead.getDefaultInstance(), signed);
+    Lists kept = lists();
+    if (kept != null
+        && head.getRoot().equals(kept.head().getRoot())
+        && head.getSequence() > kept.head().getSequence()) {
+      hear(RevocationExcerpt.newBuilder().setHead(signed).build());
+    }
+  }
+
   /** Whether the list at hand is not over. */
   boolean holdsCurrentList(long now) {
     Lists kept = lists();
@@ -434,7 +457,20 @@ public final class Home implements AutoCloseable {
   public Verifier verifier(long now) {
     Lists lists = lists();
     require(lists != null, "REVOCATION_LIST_STALE", "no revocation list is at hand");
-    return new Verifier(lease().usable(now), lists);
+    return new Verifier(lease().usable(now), lists, new Grace(grace.toMillis(), usedLate(lists)));
+  }
+
+  /** When this list was used last though it was over. Another begins anew: a clock that once ran ahead bars no grace for ever. */
+  private long usedLate(Lists lists) {
+    HomeState.LateList late = state.lateList;
+    return late != null && late.sequence() == lists.head().getSequence() ? late.usedAt() : 0;
+  }
+
+  /** Takes note that it is now, where the list at hand is over, so that a clock that is set back stretches no grace. */
+  private void noteLate(Lists lists, long now) {
+    if (Grace.NONE.isLate(lists.head(), now) && now > usedLate(lists)) {
+      update(() -> state.lateList = new HomeState.LateList(lists.head().getSequence(), now));
+    }
   }
 
   /** The party to act as, its own CRED checked: one that was revoked stops acting. */
@@ -442,6 +478,7 @@ public final class Home implements AutoCloseable {
     SignedStatement statement = keyStatement();
     byte[] certificate = Base64.getDecoder().decode(state.certificate);
     Verifier verifier = verifier(now);
+    noteLate(verifier.lists(), now);
     boolean doctor = state.identity.startsWith("D:");
     VerifiedParty self =
         doctor ? verifier.doctor(statement, certificate, now) : verifier.party(statement, Role.ROLE_PATIENT, now);

@@ -39,6 +39,9 @@ final class HomeState {
   String certificate;
   String revocationHead;
   List<String> crls;
+
+  /** The latest moment at which a list was used though it was over, and its number; null for none. */
+  LateList lateList;
   /** The consents that were given from here, in the order of giving: a patient's numbers for them count from 1. */
   List<String> grants = new ArrayList<>();
 
@@ -46,6 +49,8 @@ final class HomeState {
   Map<String, String> knownLogs = new TreeMap<>();
   /** Pairs of heads of which the second does not follow the first: evidence. */
   List<List<String>> logForks = new ArrayList<>();
+
+  record LateList(long sequence, long usedAt) {}
 
   static boolean exists(Path directory) {
     return Files.exists(directory.resolve(FILE));

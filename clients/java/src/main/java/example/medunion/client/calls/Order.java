@@ -50,7 +50,7 @@ record Order(Search.RecordLocation location, String departmentClass, List<ByteSt
   }
 
   /** The class of ID_HPC/class[.local]. */
-  private static String classOf(String departmentId) {
+  static String classOf(String departmentId) {
     String department = departmentId.substring(departmentId.indexOf('/') + 1);
     int local = department.indexOf('.');
     return local < 0 ? department : department.substring(0, local);

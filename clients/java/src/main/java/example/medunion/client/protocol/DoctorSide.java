@@ -7,6 +7,7 @@ import example.medunion.federation.v1.BiosignalDelivery;
 import example.medunion.federation.v1.CloseRoomRequest;
 import example.medunion.federation.v1.Deposit;
 import example.medunion.federation.v1.DiagnosisDelivery;
+import example.medunion.federation.v1.KeptPlaces;
 import example.medunion.federation.v1.DiagnosisReceipt;
 import example.medunion.federation.v1.GetDutyRequest;
 import example.medunion.federation.v1.OpenRoomRequest;
@@ -176,6 +177,11 @@ public final class DoctorSide {
     /** ID_P, whose visit it is: of who came, or of whom that one stands for. */
     public String patientId() {
       return shown.patientId();
+    }
+
+    /** Where the patient says that its records are, for where the public cloud does not answer; nothing of it is verified yet. */
+    public Optional<KeptPlaces> places() {
+      return delivery.hasPlaces() ? Optional.of(delivery.getPlaces()) : Optional.empty();
     }
 
     /** Whether the consent gives a right; servers decide this for themselves. */

@@ -63,13 +63,6 @@ public final class Lists {
         .toList();
   }
 
-  public void requireCurrent(long now) {
-    boolean current = !Freshness.hasEnded(head.getNextUpdate(), now);
-    require(current, "REVOCATION_LIST_STALE", "no current revocation list is at hand");
-    boolean begun = Freshness.hasBegun(head.getThisUpdate(), now);
-    require(begun, "REVOCATION_LIST_STALE", "the revocation list is from the future");
-  }
-
   public void requireSerialGood(ByteString serial) {
     byte[] entry = Transcript.of("serial").add(serial).digest();
     require(listed.find(entry).isEmpty(), "CREDENTIAL_REVOKED", "the credential is revoked");

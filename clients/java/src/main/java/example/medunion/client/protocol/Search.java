@@ -8,6 +8,7 @@ import example.medunion.federation.v1.AccessGround;
 import example.medunion.federation.v1.AccessKind;
 import example.medunion.federation.v1.IndexDepartment;
 import example.medunion.federation.v1.IndexHospital;
+import example.medunion.federation.v1.PlacesPage;
 import example.medunion.federation.v1.ProvedHead;
 import example.medunion.federation.v1.Right;
 import example.medunion.federation.v1.Role;
@@ -192,23 +193,45 @@ public final class Search {
 
   /** What Sig_C covers: eq. 30, bound to the question (C2). */
   private static byte[] answerTranscript(SearchAnswer answer, SearchQuery query, VerifiedParty asker) {
-    List<byte[]> places =
-        answer.getHospitalsList().stream().map(it -> placeTranscript(it).digest()).toList();
+    PlacesPage page =
+        PlacesPage.newBuilder()
+            .setDepartmentClass(query.getDepartmentClass())
+            .setProof(answer.getProof())
+            .setRegistrationPoint(ByteString.copyFrom(asker.registrationPoint()))
+            .setSerial(ByteString.copyFrom(asker.serial()))
+            .setAskerId(query.getAskerId())
+            .setQueryDigest(ByteString.copyFrom(Bytes.sha256(query.getSignature())))
+            .setSentAt(answer.getSentAt())
+            .setNext(answer.getNext())
+            .build();
+    List<byte[]> places = answer.getHospitalsList().stream().map(Search::placeDigest).toList();
     List<byte[]> entries = answer.getAccessesList().stream().map(Search::entryTranscript).toList();
+    return pageTranscript(
+        page,
+        Outcome.of(answer.getOutcome()).words(),
+        query.getPatientId(),
+        places,
+        Bytes.sha256(Transcript.listing(entries)),
+        answer.hasLogHead() ? headTranscript(answer.getLogHead()).digest() : Bytes.EMPTY);
+  }
+
+  /** What Sig_C covers, of a page as it is kept and the digests of its places. */
+  static byte[] pageTranscript(
+      PlacesPage page, String outcome, String patientId, List<byte[]> places, byte[] accesses, byte[] head) {
     return Transcript.of("C")
-        .add(Outcome.of(answer.getOutcome()).words())
-        .add(query.getPatientId())
-        .add(query.getDepartmentClass())
-        .add(answer.getProof())
-        .add(asker.registrationPoint())
-        .add(asker.serial())
+        .add(outcome)
+        .add(patientId)
+        .add(page.getDepartmentClass())
+        .add(page.getProof())
+        .add(page.getRegistrationPoint())
+        .add(page.getSerial())
         .add(Transcript.listing(places))
-        .add(answer.getSentAt())
-        .add(query.getAskerId())
-        .add(Bytes.sha256(query.getSignature()))
-        .add(answer.getNext())
-        .add(Bytes.sha256(Transcript.listing(entries)))
-        .add(answer.hasLogHead() ? headTranscript(answer.getLogHead()).digest() : Bytes.EMPTY)
+        .add(page.getSentAt())
+        .add(page.getAskerId())
+        .add(page.getQueryDigest())
+        .add(page.getNext())
+        .add(accesses)
+        .add(head)
         .bytes();
   }
 
@@ -263,20 +286,21 @@ public final class Search {
     };
   }
 
-  private static Transcript placeTranscript(IndexHospital hospital) {
-    List<byte[]> departments = hospital.getDepartmentsList().stream().map(Search::departmentDigest).toList();
+  private static byte[] placeDigest(IndexHospital hospital) {
     Transcript statements =
         Transcript.of("row")
             .add(hospital.getKeyStatement().getStatement())
             .add(hospital.getEncryptionKeyStatement().getStatement());
-    return Transcript.of("row")
-        .add(hospital.getHospitalId())
-        .add(hospital.getAddress())
-        .add(statements.digest())
-        .add(Transcript.listing(departments));
+    List<byte[]> departments = hospital.getDepartmentsList().stream().map(Search::departmentDigest).toList();
+    return placeDigest(hospital.getHospitalId(), hospital.getAddress(), statements.digest(), departments);
   }
 
-  private static byte[] departmentDigest(IndexDepartment department) {
+  /** H(place), of the digests of a hospital's statements and of its departments. */
+  static byte[] placeDigest(String hospitalId, String address, byte[] statements, List<byte[]> departments) {
+    return Transcript.of("row").add(hospitalId).add(address).add(statements).add(Transcript.listing(departments)).digest();
+  }
+
+  static byte[] departmentDigest(IndexDepartment department) {
     List<byte[]> handles = department.getHandlesList().stream().map(ByteString::toByteArray).toList();
     return Transcript.of("row").add(department.getDepartmentId()).add(Transcript.listing(handles)).digest();
   }

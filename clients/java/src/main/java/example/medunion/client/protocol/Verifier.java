@@ -10,14 +10,22 @@ import example.medunion.federation.v1.SignedStatement;
 import java.util.List;
 import java.util.Map;
 
-/** CRED(X) and its company: the checks that every receiver makes (docs/protocol.md, 2), by what it trusts and the lists. */
-public record Verifier(TrustedBundle bundle, Lists lists) {
+/**
+ * CRED(X) and its company: the checks that every receiver makes (docs/protocol.md, 2), by what it trusts and the lists, and for how long one
+ * counts that is over.
+ */
+public record Verifier(TrustedBundle bundle, Lists lists, Grace grace) {
   private static final Map<Role, String> PREFIXES =
       Map.of(Role.ROLE_PATIENT, "P:", Role.ROLE_DOCTOR, "D:", Role.ROLE_HOSPITAL, "H:");
 
+  /** By lists that count as long as they are current. */
+  public Verifier(TrustedBundle bundle, Lists lists) {
+    this(bundle, lists, Grace.NONE);
+  }
+
   /** CRED(X) for a key statement. */
   public VerifiedParty party(SignedStatement signed, Role role, long now) {
-    lists.requireCurrent(now);
+    grace.requireCurrent(lists.head(), now); // cred.1
     KeyStatement type = KeyStatement.getDefaultInstance();
     byte[] key = bundle.cloudKeyAt(Statements.peek(type, signed).getStatedAt());
     KeyStatement statement = Statements.open("ks", type, signed, key);
@@ -31,6 +39,8 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
     lists.requireSerialGood(credential.getSerial());
     byte[] issuer = bundle.issuerAt(credential.getNotBefore());
     byte[] registrationPoint = statement.getRegistrationPoint().toByteArray();
+    var point = Curve.publicPoint(registrationPoint, issuer, credentialTranscript(issuer, encoded));
+    grace.requireStood(lists.head(), statement.getStatedAt(), now); // cred.14
     return new VerifiedParty(
         role,
         statement.getIdentity(),
@@ -38,7 +48,7 @@ public record Verifier(TrustedBundle bundle, Lists lists) {
         credential.getAttribute().toByteArray(),
         encoded,
         registrationPoint,
-        Curve.publicPoint(registrationPoint, issuer, credentialTranscript(issuer, encoded)),
+        point,
         statement.getVerifyingKey().toByteArray(),
         issuer,
         signed,

@@ -28,6 +28,7 @@ import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -88,6 +89,32 @@ final class CurrentShardsTest {
     home.shards().dealWith("H:beta", CurrentShardsTest::away);
     home.shards().hearBeside();
     assertEquals(sequence() + 1, home.verifier(NOW).lists().head().getSequence());
+  }
+
+  @Test
+  void hospitalsAreAskedForNewerListsAtOnce() {
+    CountDownLatch both = new CountDownLatch(2);
+    for (String hospital : List.of("H:alpha", "H:beta")) {
+      home.shards()
+          .dealWith(
+              hospital,
+              prefix -> {
+                both.countDown();
+                awaited(both);
+                throw new Refusal("UNAVAILABLE", "away");
+              });
+    }
+    home.shards().hearBeside();
+    assertEquals(0, both.getCount());
+  }
+
+  /** Each waits for the other: one after the other would never end. */
+  private static void awaited(CountDownLatch both) {
+    try {
+      both.await();
+    } catch (InterruptedException interrupted) {
+      throw new IllegalStateException(interrupted);
+    }
   }
 
   @Test

@@ -209,6 +209,17 @@ class HomeTest {
   }
 
   @Test
+  void listThatIsOverCountsForTheGraceAndAClockThatIsSetBackStretchesNothing() {
+    home.install(patient(), secret(), new byte[0], ENTROPY);
+    long end = home.verifier(NOW).lists().head().getNextUpdate();
+    long grace = Home.USUAL_GRACE.toMillis();
+    assertEquals("P:wang", home.party(end).self().identity());
+    assertEquals("P:wang", home.party(end + grace - 1).self().identity());
+    assertEquals("REVOCATION_LIST_STALE", assertThrows(Refusal.class, () -> home.party(end + grace)).reason());
+    assertEquals("REVOCATION_LIST_STALE", assertThrows(Refusal.class, () -> open().party(end)).reason());
+  }
+
+  @Test
   void relaysListsLeaveTheOtherAuthoritiesCrlsAtHand() {
     ByteString crl = ByteString.copyFrom(Vectors.bytes(CAST.getAsJsonObject("authority"), "crl"));
     SignedStatement head = Vectors.signed(CAST.get("revocation_head"));

@@ -32,7 +32,7 @@ class ToldLogTest {
         .toList();
   }
 
-  private static Verifier verifier() {
+  static Verifier verifier() {
     TrustedBundle bundle = null;
     for (JsonElement statement : CAST.getAsJsonArray("trust_bundles")) {
       SignedStatement signed = Vectors.signed(statement);
