@@ -23,22 +23,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from federation.errors import NoteMalformed
-from federation.party.epochs import Lifetimes
-from federation.protocol.access import EmergencyPolicy
-from federation.protocol.parsing import is_identity
-from federation.protocol.public_witness import PublicWitness
-from federation.protocol.time import Freshness
-from federation.store.database import CONNECTIONS, require_address
+from federation.protocol.addresses import is_address
+from federation.protocol.emergency_policy import EmergencyPolicy
+from federation.protocol.time import Freshness, Lifetimes
 from federation.store.errors import StoreUnavailable
 from federation.store.shelves import require_shelf
-from federation.v1 import rules_pb2 as rules
-from keystore.identities import ANY
+from keystore.identities import ANY, is_identity
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from federation.protocol.public_witness import PublicWitness
+
 N = TypeVar("N", int, float)
 T = TypeVar("T")
+
+SETTINGS_FILE = "medunion.toml"
+"""In a node's directory."""
 
 _WIDTH = 118
 _OTHER_KIND = "; is this the directory of another kind of node?"
@@ -76,6 +77,8 @@ def _require_credential_name(name: str) -> None:
 
 
 def _require_database(url: str) -> None:
+    from federation.store.database import require_address  # noqa: PLC0415 - SQLAlchemy is a fifth of a command's start
+
     try:
         place = require_address(url)
     except StoreUnavailable as error:
@@ -107,12 +110,12 @@ def _require_reason_codes(codes: tuple[str, ...]) -> None:
 
 def _require_classes(classes: tuple[str, ...]) -> None:
     for name in classes:
-        if name != ANY and not is_identity(rules.KIND_DEPARTMENT_CLASS, name):
+        if name != ANY and not is_identity("department class", name):
             raise ConfigError(f"{name!r} is no department class")
 
 
 def _require_dialled(address: str) -> None:
-    if not is_identity(rules.KIND_ADDRESS, address):
+    if not is_address(address):
         raise ConfigError(f"{address} is not an address, host:port")
 
 
@@ -197,7 +200,7 @@ class DatabaseSettings:
             check=_require_credential_name,
         ),
     )
-    connections: int = between(1, 1_000, CONNECTIONS, "Most connections of one process to PostgreSQL.")
+    connections: int = between(1, 1_000, 8, "Most connections of one process to PostgreSQL.")
 
 
 @dataclass(frozen=True)
@@ -436,7 +439,7 @@ class EmergencySettings:
 
 def _require_witnesses(names: tuple[str, ...]) -> None:
     for name in names:
-        if not name.startswith("H:") or not is_identity(rules.KIND_HOSPITAL_ID, name):
+        if not is_identity("hospital", name):
             raise ConfigError(f"{name!r} is no hospital")
     if len(set(names)) != len(names):
         raise ConfigError("a witness is named twice")
@@ -450,8 +453,10 @@ def _require_stamps_url(url: str) -> None:
 MOST_PUBLIC_WITNESSES = 4
 
 
-def public_witness_of(words: str) -> tuple[str, PublicWitness]:
+def public_witness_of(words: str) -> "tuple[str, PublicWitness]":
     """Return the URL and the key of a public witness, of both with a space between them. Raises ConfigError."""
+    from federation.protocol.public_witness import PublicWitness  # noqa: PLC0415 - with it come curves and signatures
+
     url, _, vkey = words.partition(" ")
     if not url.startswith(("https://", "http://")):
         raise ConfigError(f"{url!r} is no URL of https or http")

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from federation.party.budgets import ServerBudgets
 from federation.party.member import Member
-from federation.protocol.access import LONGEST_EMERGENCY, EmergencyPolicy
+from federation.protocol.access import LONGEST_EMERGENCY
 from federation.protocol.consent import Declaration, make_emergency, second
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.protocol.record import Intent
 from federation.protocol.shown import Shown
 from federation.settings import BudgetSettings

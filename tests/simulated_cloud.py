@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from federation.errors import Authorization
-from federation.party.epochs import EpochKeeper, Lifetimes
+from federation.party.epochs import EpochKeeper
 from federation.party.lists import FollowedLists
 from federation.party.member import Member
 from federation.protocol import search
@@ -20,6 +20,7 @@ from federation.protocol.index import BlindIndex, Location
 from federation.protocol.registration import LiveRegistration, TicketTerms, receive_request, restate
 from federation.protocol.revocations import Change, WholeSet, prefix_of
 from federation.protocol.statements import peek_statement, sign_statement
+from federation.protocol.time import Lifetimes
 from federation.protocol.verifier import EncryptionKey, Verifier
 from federation.store.party import ReplayMemory
 from federation.v1 import search_pb2

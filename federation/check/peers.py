@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from federation.check.findings import Examined, Finding, Verdict, remedy_of
 from federation.check.membership import tls_identity
 from federation.errors import FieldInvalid, Unavailable
-from federation.monitor.admin import conditions
+from federation.monitor.conditions import conditions
 from federation.protocol.statements import ROLE_NAMES
 from federation.settings import CloudSettings, HospitalSettings
 from federation.store.registrations import Registrations
@@ -39,7 +39,7 @@ def serving(examined: Examined) -> Iterator[Finding]:
     if not isinstance(examined.settings, CloudSettings | HospitalSettings):
         return
     try:
-        found = conditions(examined.directory, PATIENCE)
+        found = conditions(examined.directory.path, PATIENCE)
     except Unavailable:
         command = f"medunion {examined.kind.role} serve --directory {examined.directory.path}"
         yield Finding("serving", Verdict.NOTE, "nobody serves from this directory now", command)

@@ -14,6 +14,7 @@ from federation.cli import terminal
 from federation.cli.biosignals import save_biosignal
 from federation.cli.exit_codes import ExitCode
 from federation.cli.fetched_records import ToChart, fetched, require_empty, show_record
+from federation.cli.qr import qr_code
 from federation.cli.terminal import say
 from federation.clinical.errors import ClinicalError
 from federation.clinical.report import Coding, Source, summarise
@@ -348,7 +349,7 @@ class Desk:
         )
         say(f"\n{duty_words(room.duty)}.")
         say(f"Show this code to {whom} (or read it out); whoever has it may ask for you:\n")
-        say(terminal.qr(code))
+        say(qr_code(code))
         say(f"{code}\n")
         say(f"The room is open until {local_time(room.expires_at)}.")
         if self.plan.code_file is not None:

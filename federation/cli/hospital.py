@@ -1,6 +1,5 @@
 """`medunion hospital`: make, register and run a hospital; its roster, its enrolment desk, its outbox, its log, its keys."""
 
-import asyncio
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-import segno
 
 from federation.cli.groups import Command
 from federation.cli.options import (
@@ -22,9 +20,9 @@ from federation.cli.options import (
     show_json,
     ticket_option,
 )
+from federation.cli.qr import qr_code
 from federation.cli.rotation import pace_option, rotate_group, told
 from federation.cli.server_log import ServerLog, log_commands
-from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.clock import system_clock
 from federation.hospital.node import HospitalNode
 from federation.hospital.outbox import publish_again as walk_again
@@ -33,12 +31,9 @@ from federation.party.node_directory import read_trust, require_digest
 from federation.party.reencryption import Pace, walked
 from federation.party.registration import parse_ticket, ticket_text
 from federation.party.signed_heads import SignedHeads
-from federation.processes.hospital import serve
-from federation.processes.worker import WorkerSlot
 from federation.protocol.bundle import TrustedBundle
 from federation.rotation.hospital import FORGETTABLE, PURPOSES, hospital_rotation
 from federation.settings import HospitalSettings, TokenSettings
-from hsm import PinProvider
 
 Opened = AbstractContextManager[HospitalNode]
 hospital_node = node_options(HospitalNode, HospitalSettings)
@@ -120,29 +115,6 @@ def register(opened: Opened, ticket_file: TextIO | None, licence: Path) -> None:
         click.echo(f"{node.settings.identity} is registered.")
 
 
-@click.command("serve", cls=Command)
-@serve_options
-def serve_command(serving: Serving) -> None:
-    """Serve doctors and patients until SIGTERM or SIGINT; at SIGUSR2 a successor takes over."""
-    settings = serving.directory.settings(HospitalSettings)
-
-    async def serve_here(pin: PinProvider, slot: WorkerSlot, stop: asyncio.Event, ready: Ready) -> None:
-        with HospitalNode(serving.directory, pin) as node:
-            await serve(node, stop, lambda address: ready({"address": address}), slot)
-
-    run(
-        serving,
-        Server(
-            kind="hospital",
-            listen=(settings.listen,),
-            settings=settings.server,
-            token=settings.token,
-            serve=serve_here,
-            words=lambda ready: f"{settings.identity} serves at {ready['address']}",
-        ),
-    )
-
-
 @click.command(cls=Command)
 @hospital_node
 @click.argument("patient_id", metavar="P:ID")
@@ -154,7 +126,7 @@ def ticket(opened: Opened, patient_id: str, qr: bool) -> None:
     text = ticket_text(issued.ticket)
     click.echo(f"Ticket for {patient_id}, good once, until {moment(issued.expires_at)}:\n\n    {text}\n")
     if qr:
-        segno.make(text, micro=False).terminal(compact=True)
+        click.echo(qr_code(text), nl=False)
 
 
 @click.command(cls=Command)

@@ -10,7 +10,8 @@ from federation.cli.groups import CeremonyGroup, ClientGroup, Lazy, LazyGroup
 _HOSPITAL, _CLOUD = "federation.cli.hospital", "federation.cli.public_cloud"
 _MEMBERS = "federation.cli.cloud_members"
 _DOCTOR, _PATIENT = "federation.cli.doctor", "federation.cli.patient"
-_TOKEN, _CEREMONY = "federation.cli.token", "federation.cli.ceremony"
+_TOKEN, _HAND_OVER = "federation.cli.token", "federation.cli.token_hand_over"
+_CEREMONY = "federation.cli.ceremony"
 _LOG_ANEW = "Begin the log anew under the next number, after a restore."
 _LOG_ARCHIVE = "Write the log's tree and its sealed entries to files."
 _LOG_HEADS = "Show the log's head, who cosigned it, and others' heads."
@@ -45,7 +46,9 @@ _EVIDENCE = "What you could show a judge."
         "records": Lazy("federation.cli.records:records", "See what is on file; keep, hold, withdraw, erase it."),
         "register": Lazy(f"{_HOSPITAL}:register", "Register with the public cloud, and get a TLS identity."),
         "rotate": Lazy(f"{_HOSPITAL}:rotate", _ROTATE),
-        "serve": Lazy(f"{_HOSPITAL}:serve_command", "Serve doctors and patients until SIGTERM or SIGINT."),
+        "serve": Lazy(
+            "federation.cli.hospital_serve:serve_command", "Serve doctors and patients until SIGTERM or SIGINT."
+        ),
         "ticket": Lazy(f"{_HOSPITAL}:ticket", "Get a ticket for a patient whom the enrolment desk has identified."),
     },
 )
@@ -77,7 +80,9 @@ def hospital() -> None:
         "revoke": Lazy(f"{_CLOUD}:revoke", "Revoke every credential of an identity, or one."),
         "revoke-guardian": Lazy(f"{_CLOUD}:revoke_guardian", "Take a guardianship back that a hospital stated."),
         "rotate": Lazy(f"{_CLOUD}:rotate", _ROTATE),
-        "serve": Lazy(f"{_CLOUD}:serve", "Serve until SIGTERM or SIGINT; calls under way may end first."),
+        "serve": Lazy(
+            "federation.cli.cloud_serve:serve", "Serve until SIGTERM or SIGINT; calls under way may end first."
+        ),
         "tickets": Lazy(f"{_MEMBERS}:tickets", "List the tickets that are good, and for whom."),
         "trust": Lazy(f"{_CLOUD}:trust", "Return the trust bundle that every member pins."),
         "witness-policy": Lazy("federation.cli.witness_policy:witness_policy", "Say whose cosignatures of logs count."),
@@ -138,12 +143,12 @@ def patient() -> None:
     lazy={
         "change-pin": Lazy(f"{_TOKEN}:change_pin", "Change a token's user PIN."),
         "check": Lazy(f"{_TOKEN}:check", "Try whether a token can do what a role needs: nothing stays on it."),
-        "hand-over": Lazy(f"{_TOKEN}:hand_over", "Write the registration secret for a token's maker's own tool."),
+        "hand-over": Lazy(f"{_HAND_OVER}:hand_over", "Write the registration secret for a token's maker's own tool."),
         "init": Lazy(f"{_TOKEN}:init", "Initialise a token and print its URI."),
         "init-softhsm": Lazy(f"{_TOKEN}:init_softhsm", "Make a SoftHSM token, which `init` of a node then uses."),
         "keys": Lazy(f"{_TOKEN}:keys", "List a token's objects, and name each that breaks its policy."),
         "list": Lazy(f"{_TOKEN}:list_tokens", "List modules, slots and tokens, with the PINs' counters."),
-        "taken-over": Lazy(f"{_TOKEN}:taken_over", "Test the secret that the maker's tool put into the token."),
+        "taken-over": Lazy(f"{_HAND_OVER}:taken_over", "Test the secret that the maker's tool put into the token."),
     },
 )
 def token() -> None:

@@ -19,9 +19,8 @@ from typing import Any, Protocol, TextIO, TypeVar, cast
 import click
 
 import safefiles
-from federation.party.key_provisioning import is_unfinished
 from federation.party.node_directory import NodeDirectory, stored_pin
-from federation.protocol.parsing import is_address
+from federation.protocol.addresses import is_address
 from federation.settings import BlobSettings, ConfigError, DatabaseSettings, TokenSettings
 from hsm import Pin, PinProvider, TokenUri, pin_from_fd, pin_from_file, pin_from_prompt
 from hsm.softhsm import SoftHsm
@@ -175,7 +174,7 @@ pin_credential_option = click.option(
 
 def tell_unfinished(directory: NodeDirectory) -> None:
     """Say so if an `init` here was cut off after it began to make keys."""
-    if is_unfinished(directory):
+    if directory.is_unfinished:
         click.echo("An init in this directory was cut off: it goes on with the keys that it made in the token.")
 
 

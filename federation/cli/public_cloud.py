@@ -1,6 +1,5 @@
 """`medunion public-cloud`: found a federation, serve it, and look after it: its members, its keys, what it keeps."""
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import segno
 
 import safefiles
 from federation.cli.groups import Choice, Command, Group
@@ -27,9 +25,9 @@ from federation.cli.options import (
     operator,
     reason_option,
 )
+from federation.cli.qr import qr_code
 from federation.cli.rotation import rotate_group
 from federation.cli.server_log import ServerLog, log_commands
-from federation.cli.serving import Ready, Server, Serving, run, serve_options
 from federation.cli.terminal import is_answered
 from federation.clock import system_clock
 from federation.cloud.index_rows import count_rows_of, purge_rows_of
@@ -38,14 +36,11 @@ from federation.party.certificates import read_certificate, read_crl
 from federation.party.node_directory import trust_to_json
 from federation.party.registration import ticket_text
 from federation.party.signed_heads import SignedHeads
-from federation.processes.cloud import serve as serve_public_cloud
-from federation.processes.worker import WorkerSlot
 from federation.protocol.identities import require_identity
 from federation.protocol.time import milliseconds
 from federation.rotation.cloud import FORGETTABLE, PURPOSES, cloud_rotation
 from federation.settings import CloudSettings
 from federation.store.registrations import ExpiredRows
-from hsm import PinProvider
 from keystore.party import TLS_CA
 
 Opened = AbstractContextManager[PublicCloudNode]
@@ -103,31 +98,6 @@ log, log_archive, log_heads, log_settle, log_anew, accesses = log_commands(
 
 
 @click.command(cls=Command)
-@serve_options
-def serve(serving: Serving) -> None:
-    """Serve until SIGTERM or SIGINT; calls under way may end first. At SIGUSR2 a successor takes over."""
-    settings = serving.directory.settings(CloudSettings)
-
-    async def serve_here(pin: PinProvider, slot: WorkerSlot, stop: asyncio.Event, ready: Ready) -> None:
-        with open_public_cloud(serving.directory, pin) as node:
-            await serve_public_cloud(node, stop, lambda ports: ready(vars(ports)), slot)
-
-    run(
-        serving,
-        Server(
-            kind="public-cloud",
-            listen=(settings.public_listen, settings.peer_listen),
-            settings=settings.server,
-            token=settings.token,
-            serve=serve_here,
-            words=lambda ready: (
-                f"{settings.identity} serves at port {ready['public']}, hospitals at port {ready['peer']}"
-            ),
-        ),
-    )
-
-
-@click.command(cls=Command)
 @cloud_node
 @click.argument("hospital", metavar="H:ID")
 def invite(opened: Opened, hospital: str) -> None:
@@ -135,7 +105,7 @@ def invite(opened: Opened, hospital: str) -> None:
     with opened as node:
         ticket, expires_at = node.invite(hospital)
     click.echo(f"Ticket for {hospital}, good until {moment(expires_at)}:\n\n    {ticket_text(ticket)}\n")
-    segno.make(ticket_text(ticket), micro=False).terminal(compact=True)
+    click.echo(qr_code(ticket_text(ticket)), nl=False)
 
 
 @click.group("authority", cls=Group)

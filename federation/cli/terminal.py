@@ -1,6 +1,5 @@
 """What the doctor's and the patient's commands say, and how: refusals in plain words, codes, progress, tables."""
 
-import io
 import ipaddress
 import math
 import sys
@@ -10,11 +9,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
-import segno
 
 import safefiles
 from federation.cli.exit_codes import ExitCode
-from federation.cli.transfers import transfers
 from federation.clinical.text import counted, printable, without_control
 from federation.person.evidence import EvidenceBook
 from federation.person.records import Progress as OnProgress
@@ -58,16 +55,11 @@ def going_on(what: str) -> Iterator[None]:
         say(f"  {what[0].upper()}{what[1:]} CAN'T BE SHOWN OR SAVED. ({printable(said)})")
 
 
-def qr(text: str) -> str:
-    """Draw a text as a QR code (ISO/IEC 18004) in half blocks, for a terminal."""
-    drawing = io.StringIO()
-    segno.make(text, error="l", micro=False).terminal(drawing, compact=True)
-    return drawing.getvalue()
-
-
 @contextmanager
 def transfer(words: str) -> Iterator[OnProgress]:
     """Show what comes from hospitals as it comes; how large it is, is known once its manifest came."""
+    from federation.cli.transfers import transfers  # noqa: PLC0415 - rich draws bars, and nothing else here
+
     with transfers() as show:
         yield lambda hospital_id, received, size: show(f"{words} {hospital_id}", received, size)
 

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from hmac import compare_digest
 from pathlib import Path
@@ -11,31 +10,19 @@ from typing import Any
 
 import click
 
-import safefiles
-from federation.check.findings import KINDS, NodeSettings
 from federation.cli.exit_codes import ExitCode
 from federation.cli.groups import Choice, Command
 from federation.cli.options import (
     TOKEN_URI_FILE,
     F,
-    OutputFile,
-    PinChoice,
     TokenChoice,
     directory_option,
     json_option,
     make_development_token,
-    pin_options,
     token_options,
 )
 from federation.clinical.text import counted
-from federation.clock import system_clock
-from federation.errors import NotRegistered
-from federation.party.audit import OK, Audit, AuditEvent
-from federation.party.cloud_client import CloudClient
-from federation.party.database_owner import require_owner
-from federation.party.generations import StoredGenerations
-from federation.party.member import Member
-from federation.party.node_directory import NodeDirectory, open_node_token, use_softhsm
+from federation.party.node_directory import NodeDirectory, use_softhsm
 from federation.party.tokens import (
     CONSEQUENCES,
     NEEDED,
@@ -50,15 +37,10 @@ from federation.party.tokens import (
     try_token,
 )
 from federation.settings import ConfigError, TokenSettings
-from federation.store.log import Log
-from federation.store.party import Epochs, Settings
-from federation.store.revocations import KeptShards
-from federation.wire.channel import dialling_of
 from hsm import Pin, PinProvider, TokenUri, Trial, pin_from_fd, pin_from_file, pin_from_prompt
 from hsm.errors import TokenExists, TokenNotFound
 from hsm.survey import FoundToken, known_modules
 from hsm.token import change_user_pin, initialise_token
-from keystore.registration_secret import encrypted_pkcs8
 
 _PIN_SENTENCES = {
     "USER_PIN_LOCKED": "the PIN is locked",
@@ -71,11 +53,7 @@ _PIN_SENTENCES = {
     "SO_PIN_TO_BE_CHANGED": "the security officer's PIN has to be changed before it is used",
 }
 
-_HANDED_OVER_TO = {"H", "D"}
-"""Who may have such a token, by the first letter of its identity: a patient's is a software token, which takes S_X by itself."""
-_LEAST_PASSWORD_BYTES = 12
-
-_PIN_FILE = click.Path(dir_okay=False, path_type=Path)
+PIN_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def _softhsm_option(command: F) -> F:
@@ -108,7 +86,7 @@ def _settings_of(choice: TokenChoice, directory: NodeDirectory | None) -> TokenS
     return choice.settings(directory)
 
 
-def _new_pin(file: Path | None, descriptor: int | None, what: str) -> Pin:
+def new_pin(file: Path | None, descriptor: int | None, what: str) -> Pin:
     """Get a PIN that is to be set: from a file, a descriptor, or typed twice. Raises ConfigError, PinUnavailable."""
     if file is not None or descriptor is not None:
         return _present_pin(file, descriptor, what)
@@ -294,13 +272,13 @@ def _show_key(key: AuditedKey) -> None:
 
 
 @click.command("init", cls=Command)
-@click.option("--module", required=True, type=_PIN_FILE, help="The PKCS#11 module, by absolute path.")
+@click.option("--module", required=True, type=PIN_FILE, help="The PKCS#11 module, by absolute path.")
 @click.option("--label", required=True, help="The label that the token gets.")
 @click.option("--token-serial", "serial", help="Serial number of the token; without it, the module's first blank one.")
 @click.option("--erase", is_flag=True, help="Make an initialised token anew: EVERYTHING ON IT IS GONE.")
-@click.option("--pin-file", type=_PIN_FILE, help="File with the user's new PIN, mode 0600.")
+@click.option("--pin-file", type=PIN_FILE, help="File with the user's new PIN, mode 0600.")
 @click.option("--pin-fd", type=int, help="Open file descriptor to read the user's new PIN from.")
-@click.option("--so-pin-file", type=_PIN_FILE, help="File with the security officer's PIN, mode 0600.")
+@click.option("--so-pin-file", type=PIN_FILE, help="File with the security officer's PIN, mode 0600.")
 @click.option("--so-pin-fd", type=int, help="Open file descriptor to read the security officer's PIN from.")
 @_softhsm_option
 def init(
@@ -324,8 +302,8 @@ def init(
         _confirm_erasure(module, serial, erase=erase)
     elif erase:
         raise ConfigError("--erase needs --token-serial: it has to be said which token is erased")
-    so_pin = (_present_pin if erase else _new_pin)(so_pin_file, so_pin_fd, "the security officer")
-    pin = _new_pin(pin_file, pin_fd, f"the user of {label}")
+    so_pin = (_present_pin if erase else new_pin)(so_pin_file, so_pin_fd, "the security officer")
+    pin = new_pin(pin_file, pin_fd, f"the user of {label}")
     click.echo(str(initialise_token(module, label, pin=pin, so_pin=so_pin, serial=serial, erase=erase)))
 
 
@@ -353,7 +331,7 @@ def _of_serial(module: Path, serial: str) -> FoundToken:
 @click.command("change-pin", cls=Command)
 @_optional_directory
 @token_options
-@click.option("--new-pin-file", type=_PIN_FILE, help="File with the new PIN, mode 0600.")
+@click.option("--new-pin-file", type=PIN_FILE, help="File with the new PIN, mode 0600.")
 @click.option("--new-pin-fd", type=int, help="Open file descriptor to read the new PIN from.")
 def change_pin(
     directory: NodeDirectory | None, token: TokenChoice, new_pin_file: Path | None, new_pin_fd: int | None
@@ -366,7 +344,7 @@ def change_pin(
     use_softhsm(settings.softhsm_configuration)
     uri = TokenUri.parse(settings.uri)
     old = token.pin.provider(settings)()
-    new = _new_pin(new_pin_file, new_pin_fd, f"the user of {uri.token or uri.serial}, new")
+    new = new_pin(new_pin_file, new_pin_fd, f"the user of {uri.token or uri.serial}, new")
     change_user_pin(uri, old=old, new=new)
     click.echo("the PIN was changed")
     kept = settings.pin_file or uri.pin_source
@@ -377,98 +355,10 @@ def change_pin(
 @click.command("init-softhsm", cls=Command)
 @directory_option
 @click.option("--label", required=True, help="The token's label.")
-@click.option("--pin-file", type=_PIN_FILE, required=True, help="File with its PIN.")
+@click.option("--pin-file", type=PIN_FILE, required=True, help="File with its PIN.")
 def init_softhsm(directory: NodeDirectory, label: str, pin_file: Path) -> None:
     """Make a SoftHSM token in DIRECTORY/tokens, which `init` then uses, and print its URI.
 
     If the PIN file is not there, a random PIN is written to it. SoftHSM protects keys from mistakes, not from its machine.
     """
     click.echo(make_development_token(directory, label, pin_file))
-
-
-@click.command("hand-over", cls=Command)
-@directory_option
-@pin_options
-@click.option("--output", required=True, type=OutputFile(), help="The new file for the maker's tool.")
-@click.option("--password-file", type=_PIN_FILE, help="File with the password to encrypt it under, mode 0600.")
-@click.option("--password-fd", type=int, help="Open file descriptor to read that password from.")
-def hand_over(
-    directory: NodeDirectory, pin: PinChoice, output: Path, password_file: Path | None, password_fd: int | None
-) -> None:
-    """Write the registration secret that a token takes by its maker's own tool alone, as PKCS#8 under a password.
-
-    `register` says when it waits. The password comes from a file, a descriptor or the prompt.
-    """
-    with _opened_member(directory, pin) as (member, audit, _):
-        awaited = member.hand_over
-        if awaited is None:
-            raise ConfigError("no registration secret waits to be put into the token by hand")
-        with safefiles.creating(output) as file:  # first: whatever stands there is not written over
-            password = _new_pin(password_file, password_fd, str(output)).reveal().encode()
-            if len(password) < _LEAST_PASSWORD_BYTES:
-                raise ConfigError(f"the password needs {_LEAST_PASSWORD_BYTES} bytes at least: it guards the file")
-            audit.record(AuditEvent("SECRET-HANDED-OVER", OK, detail=awaited.serial.hex()), now=system_clock())
-            file.write(encrypted_pkcs8(awaited.registration_secret, password))
-    click.echo(
-        f"{output} holds {member.identity}'s registration secret, a P-256 private key, as PKCS#8 under the password."
-    )
-    click.echo("Import it by the token's maker's tool, alone, without its public key:")
-    click.echo(f"  label {awaited.label}, any id")
-    click.echo("  private, sensitive, not extractable, not modifiable, not copyable; for DERIVE and no other use")
-    click.echo(f"Then destroy {output}, and go on:")
-    click.echo(f"  medunion token taken-over --directory {directory.path}")
-
-
-@click.command("taken-over", cls=Command)
-@directory_option
-@pin_options
-def taken_over(directory: NodeDirectory, pin: PinChoice) -> None:
-    """Test the registration secret that the maker's tool put into the token, and finish the registration.
-
-    A wrong key is refused and changes nothing. What was cut short goes on when this is typed again.
-    """
-    with _opened_member(directory, pin) as (member, audit, settings):
-        if member.hand_over is None:
-            if not member.is_registered:
-                raise NotRegistered(f"no registration of {member.identity} waits: `register` comes first")
-            click.echo(f"{member.identity} is registered; nothing waits.")
-            return
-        with CloudClient(member.trust.newest, dialling=dialling_of(settings.dialling)) as cloud:
-            cloud.refresh(member)
-            now = system_clock()
-            party = member.take_over(now)  # which asks for the shard of its credential
-        if party is not None:
-            audit.record(AuditEvent("SECRET-TAKEN-OVER", OK, detail=party.serial.hex()), now=now)
-    click.echo(
-        f"{member.identity}'s registration secret is in the token, tested. Destroy the file if it is still there."
-    )
-    if directory.letter == "H":
-        click.echo(f"Go on: medunion hospital register --directory {directory.path} --licence FILE")
-
-
-@contextmanager
-def _opened_member(directory: NodeDirectory, pin: PinChoice) -> Iterator[tuple[Member, Audit, NodeSettings]]:
-    """Open a hospital or doctor without the chores of its own commands. Raises ConfigError, HsmError, StoreError."""
-    if directory.letter not in _HANDED_OVER_TO:
-        raise ConfigError("a registration secret is handed over to a hospital's or a doctor's token")
-    kind = KINDS[directory.letter]
-    settings = directory.settings(kind.settings)
-    with (
-        open_node_token(settings.token, pin.provider(settings.token)) as opened,
-        directory.database(getattr(settings, "database", None)) as database,
-    ):
-        if directory.letter == "H":
-            require_owner(database, settings.identity)
-        kept, protocol = Settings(database), settings.protocol
-        keys = kind.keys(opened, StoredGenerations(kept))
-        member = Member(
-            settings.identity,
-            keys,
-            kept,
-            Epochs(database),
-            directory.trust(),
-            protocol.freshness,
-            protocol.lifetimes,
-            KeptShards(database) if directory.letter == "H" else None,
-        )
-        yield member, Audit(Log(database), member.sealing, where=member.identity), settings

@@ -19,8 +19,9 @@ from federation.party.epochs import EpochKeeper, as_signed
 from federation.party.log_heads import OwnLog
 from federation.party.restrictions import RestrictionBook
 from federation.party.witness import Witness
-from federation.protocol.access import AccessEvent, EmergencyPolicy
+from federation.protocol.access import AccessEvent
 from federation.protocol.calls import Call
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.protocol.index import BlindIndex
 from federation.protocol.parties import Pending
 from federation.protocol.sealing import Opened, after_opening

@@ -13,7 +13,7 @@ from federation.party.log_heads import OwnLog
 from federation.party.member import Member
 from federation.party.restrictions import RestrictionBook
 from federation.party.witness import Witness
-from federation.protocol.access import EmergencyPolicy
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.protocol.parties import Entropy
 from federation.protocol.time import Instant
 from federation.store.emergencies import Emergencies

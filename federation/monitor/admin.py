@@ -7,7 +7,6 @@ checks of containers and operators ask it how the node is.
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,15 +19,9 @@ from grpc_reflection.v1alpha import reflection
 
 import safefiles
 from federation.errors import NotFound, Unavailable
-from federation.monitor.endpoint import is_local, worker_address
-from federation.party.node_directory import NodeDirectory
-from federation.settings import CloudSettings, ConfigError, HospitalSettings
-from federation.wire.channel import WITHOUT_PROXY
-from federation.wire.health import DATABASE, LOG, PEERS, RECORDS, TOKEN, Health
+from federation.monitor.addresses import UNIX, require_admin_address
+from federation.wire.health import Health
 from federation.wire.roles import ServicerContext
-
-LONGEST_SOCKET_BYTES = 107
-"""Of a Unix socket's path on Linux (unix(7))."""
 
 SERVICES = (
     health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
@@ -37,13 +30,6 @@ SERVICES = (
 )
 _MOST_CALLS = 100
 _GRACE = timedelta(seconds=1)
-
-SERVER = ""
-DEPENDENCIES = (TOKEN, DATABASE, LOG, RECORDS, PEERS)
-_CHECK = "/grpc.health.v1.Health/Check"
-
-UNIX = "unix:"
-ADMIN_LISTEN = "admin.listen"
 
 
 @asynccontextmanager
@@ -62,31 +48,6 @@ async def admin_server(listen: str, health: Health) -> AsyncIterator[str]:
             yield listen if socket is not None else f"{listen.rpartition(':')[0]}:{port}"
         finally:
             await server.stop(_GRACE.total_seconds())
-
-
-def require_admin_address(listen: str) -> None:
-    """Raise ConfigError unless an address is of this machine alone."""
-    if not is_local(listen, ADMIN_LISTEN):
-        raise ConfigError(
-            f"{ADMIN_LISTEN}: {listen} can be reached from elsewhere; give a Unix socket or a loopback address"
-        )
-    if not listen.startswith(UNIX):
-        return
-    path = listen.removeprefix(UNIX)
-    if not path.startswith("/"):
-        raise ConfigError(f"{ADMIN_LISTEN}: {listen} is not unix:/path/of/a/socket")
-    if not fits(path):
-        raise ConfigError(f"{ADMIN_LISTEN}: the path of a Unix socket has at most {LONGEST_SOCKET_BYTES} bytes: {path}")
-
-
-def own_socket(directory: NodeDirectory) -> str:
-    """Return where the admin server listens unless the settings say otherwise."""
-    return f"{UNIX}{directory.path.resolve() / 'admin.sock'}"
-
-
-def fits(socket: str | Path) -> bool:
-    """Return whether a Unix socket can have that path."""
-    return len(os.fsencode(socket)) <= LONGEST_SOCKET_BYTES
 
 
 class _Clear(HealthServicer):
@@ -141,48 +102,3 @@ def _owned(socket: Path) -> Iterator[None]:
         if not file.try_acquire():
             raise Unavailable(f"the admin server can't listen at {socket}: another process serves there")
         yield
-
-
-@dataclass(frozen=True)
-class Condition:
-    """How one part of one process of a node is: "" is the server itself."""
-
-    process: int
-    service: str
-    is_serving: bool
-
-
-def conditions(directory: NodeDirectory, patience: timedelta) -> list[Condition]:
-    """Ask every process for its server and for what that depends on. Raises ConfigError, Unavailable if one doesn't answer."""
-    settings = _settings(directory)
-    listen = settings.admin.listen or own_socket(directory)
-    found: list[Condition] = []
-    others = settings.token.others
-    members = [f"{TOKEN}-{number}" for number in range(1, len(others) + 2)] if others else []
-    for process in range(settings.server.processes):
-        address = worker_address(listen, process, ADMIN_LISTEN)
-        with grpc.insecure_channel(address, options=[WITHOUT_PROXY]) as channel:
-            for service in (SERVER, *DEPENDENCIES, *members):
-                status = _status(channel, service, patience)
-                if status is not None:
-                    found.append(Condition(process, service, status == HealthCheckResponse.SERVING))
-    return found
-
-
-def _status(channel: grpc.Channel, service: str, patience: timedelta) -> int | None:
-    """Return the status of a service; None where this kind of node does not depend on it."""
-    check = channel.unary_unary(_CHECK, HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString)
-    try:
-        # While a node is handed over, its admin server is for a moment nobody's.
-        answer = check(HealthCheckRequest(service=service), timeout=patience.total_seconds(), wait_for_ready=True)
-        return int(answer.status)
-    except grpc.RpcError as error:
-        if error.code() is grpc.StatusCode.NOT_FOUND:
-            return None
-        raise Unavailable("nobody answers at the admin server of this node; does it serve?") from error
-
-
-def _settings(directory: NodeDirectory) -> HospitalSettings | CloudSettings:
-    if directory.letter == "C":
-        return directory.settings(CloudSettings)
-    return directory.settings(HospitalSettings)

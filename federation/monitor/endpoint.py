@@ -9,36 +9,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from federation.errors import Unavailable
-from federation.settings import ConfigError
+from federation.monitor.addresses import host_and_port
 
 METRICS_LISTEN = "metrics.listen"
 PATIENCE_SECONDS = 10.0
 MOST_AT_ONCE = 8
 _THREADS = 2
 _MOST_REQUEST_BYTES = 8 * 1024
-_LAST_PORT = 65535
-_LOCAL = ("127.0.0.1", "::1", "localhost")
-
-
-def is_local(listen: str, key: str) -> bool:
-    """Return whether only this machine can reach an address, the setting `key`. Raises ConfigError if it is none."""
-    return listen.startswith("unix:") or host_and_port(listen, key)[0] in _LOCAL
-
-
-def worker_address(listen: str, worker: int, key: str) -> str:
-    """Return the address of one of several workers: the port that many behind the set one, or a socket of its own.
-
-    Each worker is a target of its own: Prometheus adds them up, and sees the one that hangs (docs/adr/0019). Raises ConfigError.
-    """
-    if worker == 0:
-        return listen
-    if listen.startswith("unix:"):
-        return f"{listen}.{worker}"
-    host, port = host_and_port(listen, key)
-    written = f"[{host}]" if ":" in host else host
-    if port + worker > _LAST_PORT:
-        raise ConfigError(f"{key}: behind {listen} there are not enough ports for all processes")
-    return f"{written}:{port + worker if port else 0}"
 
 
 @asynccontextmanager
@@ -91,11 +68,3 @@ async def _page(request: str, registry: CollectorRegistry, threads: Executor) ->
 def _response(status: str, body: bytes) -> bytes:
     head = f"HTTP/1.1 {status}\r\nContent-Type: {CONTENT_TYPE_LATEST}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     return head.encode() + body
-
-
-def host_and_port(listen: str, key: str) -> tuple[str, int]:
-    """Read `host:port`, the setting `key`. Raises ConfigError."""
-    host, colon, port = listen.rpartition(":")
-    if not (colon and host and port.isdecimal() and int(port) <= _LAST_PORT):
-        raise ConfigError(f"{key}: {listen} is not host:port")
-    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter
 
 from federation.wire import operations
-from federation.wire.health import DATABASE, LOG, PEERS, RECORDS, TOKEN, TOKEN_MEMBER
+from federation.wire.parts import DATABASE, LOG, PEERS, RECORDS, TOKEN, TOKEN_MEMBER
 
 CHORES = frozenset(
     {

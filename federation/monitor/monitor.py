@@ -13,9 +13,19 @@ from typing import TYPE_CHECKING, Protocol
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from federation.errors import Unavailable
-from federation.monitor.admin import ADMIN_LISTEN, UNIX, admin_server, fits, own_socket, require_admin_address
+from federation.monitor.addresses import (
+    ADMIN_LISTEN,
+    UNIX,
+    fits,
+    host_and_port,
+    is_local,
+    own_socket,
+    require_admin_address,
+    worker_address,
+)
+from federation.monitor.admin import admin_server
 from federation.monitor.calls import CallMetrics
-from federation.monitor.endpoint import METRICS_LISTEN, host_and_port, is_local, metrics_endpoint, worker_address
+from federation.monitor.endpoint import METRICS_LISTEN, metrics_endpoint
 from federation.monitor.events import counted_events
 from federation.monitor.readings import (
     Reading,
@@ -152,7 +162,7 @@ class Monitor:
 def _admin_address(target: Target) -> str | None:
     """Return where the admin server of this process listens; None where the default socket's path is too long."""
     set_to = target.settings.admin.listen
-    listen = worker_address(set_to or own_socket(target.directory), target.worker, ADMIN_LISTEN)
+    listen = worker_address(set_to or own_socket(target.directory.path), target.worker, ADMIN_LISTEN)
     if set_to is None and not fits(listen.removeprefix(UNIX)):
         operations.warning("admin-not-served", cause="the path of its socket is too long; set admin.listen")
         return None

@@ -22,7 +22,8 @@ from federation.protocol.verifier import Verifier
 from federation.store.inspection import Survey, Unreviewed, Waiting
 from federation.store.party import Settings
 from federation.v1.statement_pb2 import Credential
-from federation.wire.health import DATABASE, LOG, PEERS, RECORDS, TOKEN, TOKEN_MEMBER, Dependency
+from federation.wire.health import Dependency
+from federation.wire.parts import DATABASE, LOG, PEERS, RECORDS, TOKEN, TOKEN_MEMBER
 from federation.wire.server import LeafRotation
 from federation.wire.workers import Workers
 from hsm import Token, TokenGroup

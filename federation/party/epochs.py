@@ -6,11 +6,10 @@ is stated by one verifying key of the party: when that one is replaced, the next
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from federation.protocol.statements import peek_statement, sign_statement
-from federation.protocol.time import Instant, milliseconds
+from federation.protocol.time import Instant, Lifetimes, milliseconds
 from federation.store.party import Epochs
 from federation.store.rows import StoredEpoch, StoredStatement
 from federation.v1.statement_pb2 import EncryptionKeyStatement, SignedStatement
@@ -21,19 +20,9 @@ from keystore.signatures import SigningKey
 from keystore.transcript import digest
 from remembered import Memory
 
-EPOCH_LIFE = timedelta(days=7)
 EPOCHS = "epochs"
 """What is remembered of them (remembered.py)."""
-RENEW_BEFORE_END = timedelta(days=1)
 KEPT_AFTER_END = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class Lifetimes:
-    """How long an epoch lasts, and how long before its end the next one begins."""
-
-    epoch: timedelta = EPOCH_LIFE
-    renew_before_end: timedelta = RENEW_BEFORE_END
 
 
 class EpochKeeper:

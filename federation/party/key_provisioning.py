@@ -10,7 +10,6 @@ Keys that a ceremony made are in the token already: its transcript is checked, a
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from cryptography import x509
@@ -37,19 +36,16 @@ _PUBLIC_KEYS = {"verifying_key": IDENTITY, "issuer_public_key": ISSUING}
 """Outputs of ceremonies, PEM, and the purpose of each one's private half."""
 
 
-def is_unfinished(directory: NodeDirectory) -> bool:
-    """Return whether an `init` in this directory began to make keys and did not come to its end."""
-    return _note(directory).exists() and not directory.is_initialised
-
-
 def make_keys(directory: NodeDirectory, token: Token, kind: type[K]) -> K:
     """Make a node's keys, those that an attempt before has not made. Raises ConfigError, KeyExists, KeyPolicyViolation."""
-    if is_unfinished(directory):
+    if directory.is_unfinished:
         made = _made_before(directory, token, kind)
     else:
         made = set()
         _require_none(token, kind)
-        safefiles.replace(_note(directory), json.dumps({"token": token.label, "serial": token.serial}).encode())
+        safefiles.replace(
+            directory.unfinished_file, json.dumps({"token": token.label, "serial": token.serial}).encode()
+        )
     for purpose in kind.purposes:
         if purpose not in made:
             generate(token, purpose, kind.policies[purpose])
@@ -58,11 +54,7 @@ def make_keys(directory: NodeDirectory, token: Token, kind: type[K]) -> K:
 
 def finish(directory: NodeDirectory) -> None:
     """Forget the note: the directory has its settings, and is a node."""
-    _note(directory).unlink(missing_ok=True)
-
-
-def _note(directory: NodeDirectory) -> Path:
-    return directory.path / "unfinished.json"
+    directory.unfinished_file.unlink(missing_ok=True)
 
 
 def _require_none(token: Token, kind: type[PartyKeys]) -> None:
@@ -76,7 +68,7 @@ def _require_none(token: Token, kind: type[PartyKeys]) -> None:
 
 def _made_before(directory: NodeDirectory, token: Token, kind: type[PartyKeys]) -> set[str]:
     """Return the purposes whose keys are whole, after half a pair is gone."""
-    noted = json.loads(_note(directory).read_text(encoding="utf-8"))
+    noted = json.loads(directory.unfinished_file.read_text(encoding="utf-8"))
     if noted["serial"] != token.serial:
         raise ConfigError(
             f"an init in this directory was cut off after it began to make keys in the token {noted['token']!r}, serial"

@@ -11,7 +11,7 @@ from cryptography import x509
 
 from federation.errors import Authentication, NotRegistered
 from federation.party.crls import FetchedCrls
-from federation.party.epochs import EpochKeeper, Lifetimes
+from federation.party.epochs import EpochKeeper
 from federation.party.grace import LateClock
 from federation.party.hand_over import HandOver, HandOverAwaited
 from federation.party.lists import AskingLists, AskShards, FollowedLists
@@ -23,7 +23,7 @@ from federation.protocol.identities import Identified
 from federation.protocol.parties import Party
 from federation.protocol.registration import Applicant, Registered
 from federation.protocol.statements import peek_statement
-from federation.protocol.time import Freshness, Instant
+from federation.protocol.time import Freshness, Instant, Lifetimes
 from federation.protocol.verifier import VerifiedParty, Verifier
 from federation.store.party import Epochs, Settings
 from federation.store.revocations import KeptShards

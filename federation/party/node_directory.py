@@ -6,7 +6,7 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf import json_format
 
@@ -14,6 +14,7 @@ import safefiles
 from federation.errors import BundleUnpinned, FederationError
 from federation.protocol.bundle import TrustedBundle, pin
 from federation.settings import (
+    SETTINGS_FILE,
     BlobSettings,
     ConfigError,
     DatabaseSettings,
@@ -23,11 +24,13 @@ from federation.settings import (
     read_settings,
     to_toml,
 )
-from federation.store.database import Database, open_database
 from federation.store.shelves import Shelf, open_shelf
 from federation.v1.directory_pb2 import TrustBundle
 from federation.v1.statement_pb2 import SignedStatement
 from hsm import PinProvider, Token, TokenUri, open_group, open_token, pin_from_credential, pin_from_file, softhsm
+
+if TYPE_CHECKING:
+    from federation.store.database import Database
 
 T = TypeVar("T")
 
@@ -47,7 +50,7 @@ class NodeDirectory:
     @property
     def settings_file(self) -> Path:
         """Return the path of `medunion.toml`."""
-        return self.path / "medunion.toml"
+        return self.path / SETTINGS_FILE
 
     @property
     def trust_file(self) -> Path:
@@ -63,6 +66,16 @@ class NodeDirectory:
     def is_initialised(self) -> bool:
         """Return whether settings are there."""
         return self.settings_file.exists()
+
+    @property
+    def unfinished_file(self) -> Path:
+        """Return the path of the note that keys are being made (federation/party/key_provisioning.py)."""
+        return self.path / "unfinished.json"
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Return whether an `init` in this directory began to make keys and did not come to its end."""
+        return self.unfinished_file.exists() and not self.is_initialised
 
     def create(self) -> None:
         """Make the directory, mode 0700."""
@@ -89,11 +102,13 @@ class NodeDirectory:
         """Write `trust.json`."""
         safefiles.replace(self.trust_file, trust_to_json(bundle).encode())
 
-    def database(self, settings: DatabaseSettings | None = None) -> Database:
+    def database(self, settings: DatabaseSettings | None = None) -> "Database":
         """Open the database of the settings, or `store.sqlite`, made and migrated as needed.
 
         Raises ConfigError, StoreUnavailable.
         """
+        from federation.store.database import open_database  # noqa: PLC0415 - SQLAlchemy is a fifth of a command's start
+
         chosen = settings or DatabaseSettings()
         return open_database(
             self.database_url(chosen), password_file=password_file(chosen), connections=chosen.connections

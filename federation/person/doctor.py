@@ -11,6 +11,7 @@ from federation.party.audit import Audit, refusal
 from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
 from federation.party.member import Member
+from federation.person.broken_records import BrokenRecords
 from federation.person.code import DoctorCode
 from federation.person.dealing import Connect, dealing
 from federation.person.deposits import DepositStore, PreparedDeposit, prepare_deposit, send_deposit
@@ -23,7 +24,7 @@ from federation.person.hospital_session import SessionOpener
 from federation.person.maintenance import follow
 from federation.person.places import OnBrought, locations_brought
 from federation.person.profile import Profile
-from federation.person.records import Allowance, FetchedRecord, Pause, Progress, RecordFetcher, no_progress, open_spool
+from federation.person.records import Allowance, FetchedRecord, Pause, Progress, RecordFetcher, no_progress
 from federation.person.relay import Mailbox
 from federation.person.trace import Trace
 from federation.protocol import access, exhibits
@@ -152,7 +153,7 @@ class DoctorClient:
         self.book = EvidenceBook(member, evidence)
         self._sessions = SessionOpener(member, self._connect, self.book, trace, clock, entropy)
         self._deposits = DepositStore(profile.deposits, member)
-        self._fetcher = RecordFetcher(self._sessions, open_spool(profile.spool, now=clock()), pause)
+        self._fetcher = RecordFetcher(self._sessions, BrokenRecords(profile, member, clock), pause)
         self._finder = RecordFinder(member, cloud, self.book, clock)
         self._duties = Duties(member, self._connect, trace, clock, entropy)
         self._lists_read_at = 0

@@ -16,6 +16,7 @@ from federation.party.cloud_client import CloudClient
 from federation.party.generations import StoredGenerations
 from federation.party.member import Member
 from federation.party.node_directory import NodeDirectory, open_node_token, read_trust
+from federation.person.broken_records import BROKEN_RECORD
 from federation.person.deposits import DEPOSIT
 from federation.person.device import Unlocked, create_person, enrol_device, unlock
 from federation.person.doctor import DoctorClient
@@ -267,6 +268,7 @@ def _sealed_files(profile: Profile) -> Iterator[tuple[str, Path]]:
     yield PLACES, profile.places
     yield HIDDEN, profile.hidden
     yield WAITING, profile.waiting
+    yield BROKEN_RECORD, profile.broken
 
 
 def _label(identity: str) -> str:

@@ -21,6 +21,7 @@ from federation.party.cloud_client import CloudClient
 from federation.party.log_peers import ask_for_stamp
 from federation.party.member import Member
 from federation.person.access_log import ReadAccess, joined
+from federation.person.broken_records import BrokenRecords
 from federation.person.code import DoctorCode
 from federation.person.consents import Consents, KeptGrant, NewGrant, consent_of
 from federation.person.dealing import Connect, dealing
@@ -37,7 +38,7 @@ from federation.person.maintenance import follow
 from federation.person.pending import PendingConsultation, PendingStore
 from federation.person.places import Handed, PlacesBook
 from federation.person.profile import Profile
-from federation.person.records import Allowance, FetchedRecord, Pause, Progress, RecordFetcher, no_progress, open_spool
+from federation.person.records import Allowance, FetchedRecord, Pause, Progress, RecordFetcher, no_progress
 from federation.person.relay import Mailbox, open_mailbox
 from federation.person.room_view import RoomView
 from federation.person.trace import Trace
@@ -170,7 +171,7 @@ class PatientClient:
         self.consents = Consents(member, cloud, self.book, waiting.is_taken_back, clock=clock, entropy=entropy)
         self.hiding = HidingBook(profile.hidden, member, cloud, self.consents, clock=clock)
         self._opener = SessionOpener(member, self._connect, self.book, trace, clock, entropy)
-        self._fetcher = RecordFetcher(self._opener, open_spool(profile.spool, now=clock()), pause)
+        self._fetcher = RecordFetcher(self._opener, BrokenRecords(profile, member, clock), pause)
         self._finder = RecordFinder(member, cloud, self.book, clock)
         self.known_logs = KnownLogs(profile.known_logs, member)
         self._checker = LogChecker(member, self.known_logs, self.book)

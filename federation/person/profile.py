@@ -13,7 +13,8 @@ hidden/         of a patient: what it hides, as it was shown last, sealed under 
 waiting/        of a patient: what it took back, hid or showed while the cloud did not answer, sealed under the token's key
 emergencies/    of a doctor: the emergencies that it declared, with its notes, sealed under the token's key
 drafts/         of a doctor: conclusions that it began to write at its desk, sealed under the token's key
-spool/          records on their way in, encrypted under a key that is only in memory
+spool/          records on their way in, each encrypted under a key that is only in memory
+broken/         the keys of those in the spool whose session broke, sealed under the token's key
 """
 
 from dataclasses import dataclass, field
@@ -101,6 +102,11 @@ class Profile:
     def spool(self) -> Path:
         """Return the directory of records on their way in."""
         return self.directory / "spool"
+
+    @property
+    def broken(self) -> Path:
+        """Return the directory of the keys of records that broke."""
+        return self.directory / "broken"
 
     @property
     def deposits(self) -> Path:

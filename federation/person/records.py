@@ -5,8 +5,8 @@ a whole; the sizes and digests of the manifest say that it is what it claims to 
 manifest (at most 1 MiB), and what comes by an allowance: a manifest that says more ends its record before the bytes come.
 
 A record whose session breaks goes on in another, behind the last whole slice that came (docs/protocol.md, D4): at once, after
-pauses, and after that when it is asked for again by this program. What came lies in the spool until then, and nothing of it is
-shown; nobody has its key when the program ends.
+pauses, and after that when it is asked for again, by this program or a later one (federation/person/broken_records.py). What
+came lies in the spool until then, and nothing of it is shown.
 """
 
 import hashlib
@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 
 from federation.clinical.strictjson import BUNDLE
 from federation.errors import (
@@ -32,6 +31,7 @@ from federation.errors import (
     Unavailable,
     UnknownKeyId,
 )
+from federation.person.broken_records import Broken, BrokenRecords, PlaceOf, kept_until
 from federation.person.errors import RecordTooLarge
 from federation.person.hospital_session import SessionOpener, SessionStream, address_hospital
 from federation.protocol import exhibits
@@ -42,9 +42,8 @@ from federation.protocol.search import RecordLocation
 from federation.protocol.shown import Shown
 from federation.protocol.time import Instant
 from federation.protocol.verifier import Peer, VerifiedParty
-from federation.store.blobs import BlobStore, BlobWriter
+from federation.store.blobs import CHUNK_BYTES, BlobStore, BlobWriter
 from federation.store.errors import StoreError
-from federation.store.file_shelf import FileShelf
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.record_pb2 import (
     PART_KIND_FHIR_BUNDLE,
@@ -158,7 +157,6 @@ def verify_record(chunks: Iterator[bytes]) -> RecordManifest:
 
 KEY_BYTES = 32
 MOST_HANDLES = 64
-SPOOL_KEPT_MS = 12 * 3_600_000
 
 Progress = Callable[[str, int, int | None], None]
 """Told, at each slice, whose record comes, how many bytes of it came so far, and of how many: None before its manifest came."""
@@ -169,9 +167,6 @@ BROKEN = (RecordCutShort, Limit, Unavailable)
 
 PAUSES = tuple(timedelta(seconds=it) for it in (1, 2, 4, 8, 15, 30))
 """Before a broken record is gone on with; whenever more of it came they begin anew, and after the last it is given up for now."""
-
-MOST_BROKEN = 4
-"""Records of which what came is kept; each takes no more than a visit may."""
 
 Pause = Callable[[float], None]
 """Waits for so many seconds."""
@@ -213,52 +208,39 @@ class _Order:
     known_size: int = 0
     before: int | None = None
 
-    def place(self, shown: Shown) -> "_PlaceOf":
-        """Return by what a record that broke is found again: of whom, of which hospital, and which."""
+    def place(self, shown: Shown) -> PlaceOf:
+        """Return by what a record that broke is found again."""
         return shown.patient_id, self.hospital.identity, self.scope.SerializeToString(deterministic=True)
-
-
-_PlaceOf = tuple[str, str, bytes]
-
-
-@dataclass(frozen=True)
-class _Broken:
-    """What came of a record before its session broke: so many bytes of the blob can be gone on behind."""
-
-    blob: str
-    size_bytes: int
-    of_bytes: int | None
 
 
 @dataclass
 class _Arriving:
-    """How far a record is."""
+    """How far a record is, what it is written to under which key, and until when that may be kept if it breaks."""
 
-    incoming: IncomingRecord = field(default_factory=IncomingRecord)
+    blob: BlobWriter
+    key: bytes = field(repr=False)
+    until: Instant
+    incoming: IncomingRecord
 
-    def goes_on_after(self, error: Exception) -> bool:
+    @property
+    def broken(self) -> Broken:
+        """Return what of it can be gone on behind."""
+        return Broken(self.blob.name, self.key, self.until, self.incoming.resumable, self.incoming.size_bytes)
+
+    def goes_on_after(self, error: BaseException) -> bool:
         """Return whether another session can go on: what came is whole slices, and nobody refused it, nor the disk."""
         is_refused = isinstance(error, FederationError) and not isinstance(error, BROKEN)
         return self.incoming.resumable > 0 and not is_refused and not isinstance(error, StoreError)
 
 
-def open_spool(directory: Path, *, now: Instant) -> BlobStore:
-    """Open the directory of records on their way in, and remove what a program that crashed left: nobody has its key any more."""
-    spool = BlobStore(FileShelf(directory))
-    spool.remove_orphans(lambda _: frozenset(), older_than=now - SPOOL_KEPT_MS)
-    return spool
-
-
 class RecordFetcher:
-    """Fetches records for one asker. The spool's key is made here, lives in memory, and is never written."""
+    """Fetches records for one asker. A record's key is made here, and leaves memory only if its session breaks."""
 
-    def __init__(self, opener: SessionOpener, spool: BlobStore, pause: Pause = time.sleep) -> None:
-        """Fetch with these sessions, into this spool."""
+    def __init__(self, opener: SessionOpener, broken: BrokenRecords, pause: Pause = time.sleep) -> None:
+        """Fetch with these sessions, behind what came before."""
         self._opener = opener
-        self._spool = spool
+        self._broken = broken
         self._pause = pause
-        self._key = opener.entropy(KEY_BYTES)
-        self._broken: dict[_PlaceOf, _Broken] = {}
 
     def fetch(
         self,
@@ -305,11 +287,11 @@ class RecordFetcher:
             try:
                 return self._fetch_with_current_key(shown, order, progress, allowance)
             except RecordChanged:
-                if order.place(shown) not in self._broken:
+                if self._broken.find(order.place(shown)) is None:
                     raise
-                self._forget(order.place(shown))
+                self._broken.forget(order.place(shown))
             except BROKEN:
-                broken = self._broken.get(order.place(shown))
+                broken = self._broken.find(order.place(shown))
                 if broken is None:
                     raise
                 if broken.size_bytes > came:
@@ -324,17 +306,6 @@ class RecordFetcher:
         for _ in range(int(pause.total_seconds())):
             tell()
             self._pause(1.0)
-
-    def _keep(self, place: "_PlaceOf", broken: "_Broken") -> None:
-        """Keep what came of a record, and of few others: who breaks off on purpose fills no disk."""
-        self._broken[place] = broken
-        while len(self._broken) > MOST_BROKEN:
-            self._forget(next(iter(self._broken)))
-
-    def _forget(self, place: "_PlaceOf") -> None:
-        broken = self._broken.pop(place, None)
-        if broken is not None:
-            self._spool.remove(broken.blob)
 
     def _fetch_with_current_key(
         self, shown: Shown, order: _Order, progress: Progress, allowance: Allowance
@@ -356,14 +327,15 @@ class RecordFetcher:
         allowance: Allowance,
     ) -> FetchedRecord:
         intent = Intent(shown, order.scope, self._opener.entropy(32))
-        place, arriving, broke = order.place(shown), _Arriving(), None
+        place, key, broke = order.place(shown), self._opener.entropy(KEY_BYTES), None
+        until = kept_until(shown, now=self._opener.clock())
         try:
             opened = self._opener.open(order.address, hospital, intent)
-            with opened as (stream, session), self._spool.writer(self._key) as blob:
-                arriving.incoming = self._kept(place, blob)
+            with opened as (stream, session), self._broken.spool.writer(key) as blob:
+                arriving = _Arriving(blob, key, until, self._broken.copied(place, blob))
                 try:
-                    received = self._receive(stream, session, blob, arriving, order, progress, allowance)
-                except Exception as error:
+                    received = self._receive(stream, session, arriving, order, place, progress, allowance)
+                except (Exception, KeyboardInterrupt) as error:
                     if not arriving.goes_on_after(error):
                         raise
                     # What came is kept: the blob ends well.
@@ -372,16 +344,16 @@ class RecordFetcher:
             raise
         except (FederationError, StoreError):
             # It was refused, is not what it should be, or can't be kept: nothing of it stays.
-            self._forget(place)
+            self._broken.forget(place)
             raise
-        self._forget(place)
         if broke is not None:
-            self._keep(place, _Broken(blob.name, arriving.incoming.resumable, arriving.incoming.size_bytes))
+            self._broken.keep(place, arriving.broken)
             raise broke
+        self._broken.release(place, blob.name)
         try:
-            record = self._verified(order, session, received, blob)
+            record = self._verified(order, session, received, arriving)
         except Exception:
-            self._spool.remove(blob.name)
+            self._broken.spool.remove(blob.name)
             raise
         allowance.take(record.size_bytes)
         return record
@@ -390,9 +362,9 @@ class RecordFetcher:
         self,
         stream: SessionStream,
         established: Established,
-        blob: BlobWriter,
-        arriving: "_Arriving",
+        arriving: _Arriving,
         order: _Order,
+        place: PlaceOf,
         progress: Progress,
         allowance: Allowance,
     ) -> Received:
@@ -409,29 +381,20 @@ class RecordFetcher:
             incoming = awaiting.incoming
             if incoming.manifest is not None and incoming.size_bytes is not None:
                 allowance.require_room(incoming.manifest, incoming.size_bytes)
-            blob.write(outcome.content)
+            arriving.blob.write(outcome.content)
             arriving.incoming = incoming
-            progress(hospital_id, blob.size_bytes, incoming.size_bytes)
-
-    def _kept(self, place: "_PlaceOf", blob: BlobWriter) -> IncomingRecord:
-        """Return what came of a record before its session broke, and write it into the blob that goes on: whole slices of it."""
-        incoming, broken = IncomingRecord(), self._broken.get(place)
-        if broken is None:
-            return incoming
-        left = broken.size_bytes
-        for chunk in self._spool.reader(broken.blob, self._key):
-            incoming, content = incoming.take(chunk[:left])
-            blob.write(content)
-            left -= len(content)
-            if not left:
-                break
-        return incoming
+            if arriving.blob.size_bytes >= CHUNK_BYTES and incoming.resumable:
+                self._broken.keep(place, arriving.broken)  # now: who kills this program does not ask it first
+            progress(hospital_id, arriving.blob.size_bytes, incoming.size_bytes)
 
     def _taken(self, awaiting: AwaitingRecord, frame: SessionFrame) -> tuple[AwaitingRecord, Slice | Received]:
         return awaiting.receive(frame, self._opener.member.verifier(), now=self._opener.clock())
 
-    def _verified(self, order: _Order, established: Established, received: Received, blob: BlobWriter) -> FetchedRecord:
-        manifest = verify_record(self._spool.reader(blob.name, self._key))
+    def _verified(
+        self, order: _Order, established: Established, received: Received, arriving: _Arriving
+    ) -> FetchedRecord:
+        blob, spool = arriving.blob, self._broken.spool
+        manifest = verify_record(spool.reader(blob.name, arriving.key))
         _require_asked(manifest, established.intent, order)
         session = established.session
         exhibit = exhibits.of_record(session, established.intent, received)
@@ -442,8 +405,8 @@ class RecordFetcher:
             record_digest=received.record_digest,
             end=received.end,
             size_bytes=blob.size_bytes,
-            _spool=self._spool,
-            _key=self._key,
+            _spool=spool,
+            _key=arriving.key,
             _blob=blob.name,
         )
 

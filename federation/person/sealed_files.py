@@ -9,7 +9,7 @@ from federation.party.member import Member
 from keystore.errors import SealBroken
 from keystore.transcript import text, transcript
 
-_SUFFIX = ".sealed"
+SUFFIX = ".sealed"
 
 
 class SealedFiles:
@@ -42,7 +42,7 @@ class SealedFiles:
 
     def all(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield name and content of those that this token opens, in no order that means anything."""
-        for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
+        for path in sorted(self._directory.glob(f"*{SUFFIX}")):
             with suppress(ValueError, SealBroken):
                 name = bytes.fromhex(path.stem)
                 content = self.get(name)
@@ -65,7 +65,7 @@ class SealedFiles:
         return sum(self._member.sealing.generation_of(sealed) == generation for _, sealed in self._sealed())
 
     def _sealed(self) -> Iterator[tuple[Path, bytes]]:
-        for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
+        for path in sorted(self._directory.glob(f"*{SUFFIX}")):
             with suppress(FileNotFoundError):
                 yield path, path.read_bytes()
 
@@ -77,7 +77,7 @@ class SealedFiles:
             yield
 
     def _path(self, name: bytes) -> Path:
-        return self._directory / (name.hex() + _SUFFIX)
+        return self._directory / (name.hex() + SUFFIX)
 
     def _context(self, name: bytes) -> bytes:
         return transcript("kept", text(self._kind), text(self._member.identity), name)

@@ -31,6 +31,7 @@ from federation.errors import (
     GrantScope,
     NotOwnRecord,
 )
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.protocol.time import Instant, milliseconds
 from federation.v1 import statement_pb2 as pb
 from keystore.identities import ANY, DoctorId, HospitalId, PatientId
@@ -214,15 +215,6 @@ class Standing:
     hidden: Sequence[Hidden] = ()
     emergency_overrides: bool = False
     exhausted: Collection[str] = ()
-
-
-@dataclass(frozen=True)
-class EmergencyPolicy:
-    """When an emergency is let in: for which reasons, of doctors on duty in which classes (ANY: in any, or none), by how many."""
-
-    reasons: Collection[str]
-    duty_classes: Collection[str] = (ANY,)
-    second_clinician: bool = False
 
 
 @dataclass(frozen=True)

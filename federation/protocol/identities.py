@@ -3,7 +3,7 @@
 from typing import Literal, Protocol, overload
 
 from federation.errors import FieldInvalid
-from federation.protocol.parsing import is_address
+from federation.protocol.addresses import is_address
 from keystore.identities import DepartmentId, DoctorId, HospitalId, PatientId, is_identity
 
 

@@ -6,8 +6,6 @@ depth. Received points are checked here too, so no later step can forget (B6).
 What a type's rules ask is compiled once, to one function for each field, and only run for each message.
 """
 
-import ipaddress
-import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -17,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from federation.errors import FieldInvalid, MalformedMessage, MessageTooLarge, MissingField, PointInvalid, UnknownField
+from federation.protocol.addresses import is_address
 from federation.v1 import rules_pb2 as rules
 from keystore.curve import require_point, require_registration_point, verifying_point
 from keystore.errors import InvalidPoint
@@ -226,30 +225,3 @@ def _size_check(field: FieldDescriptor, rule: rules.FieldRule) -> Callable[[byte
             raise FieldInvalid(f"{field.full_name} has {len(value)} bytes")
 
     return check_size
-
-
-_DNS_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-# The last label begins with a letter, so that no half-written IPv4 address is a name (RFC 6943, section 3.1.1).
-_DNS_NAME = re.compile(rf"({_DNS_LABEL}\.)*(?=[A-Za-z]){_DNS_LABEL}")
-_ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[1-9][0-9]{0,4})")
-_MOST_NAME_CHARACTERS = 253
-_LAST_PORT = 65535
-
-
-def is_address(value: str) -> bool:
-    """Return whether this is an address: a DNS name, an IPv4 address or an IPv6 address in brackets, and a port.
-
-    And so nothing that a resolver would take for another scheme, another host or a local socket.
-    """
-    found = _ADDRESS.fullmatch(value)
-    return found is not None and int(found["port"]) <= _LAST_PORT and _is_host(found["host"])
-
-
-def _is_host(host: str) -> bool:
-    if len(host) <= _MOST_NAME_CHARACTERS and _DNS_NAME.fullmatch(host):
-        return True
-    try:
-        ipaddress.IPv6Address(host[1:-1]) if host.startswith("[") else ipaddress.IPv4Address(host)
-    except ValueError:
-        return False
-    return True

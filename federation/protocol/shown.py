@@ -11,7 +11,6 @@ from federation.protocol import access
 from federation.protocol.access import (
     Allowed,
     Asker,
-    EmergencyPolicy,
     Policy,
     Question,
     Receiver,
@@ -29,6 +28,7 @@ from federation.protocol.consent import (
     open_grant,
     peek_grant,
 )
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.protocol.sealing import after_opening
 from federation.protocol.statements import certificate_digest, digest_or_empty, signed_digest_or_empty
 from federation.protocol.time import Instant, milliseconds

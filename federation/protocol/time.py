@@ -5,6 +5,9 @@ from datetime import timedelta
 
 from federation.errors import FutureDated, StaleMessage, TimeMismatch
 
+EPOCH_LIFE = timedelta(days=7)
+RENEW_BEFORE_END = timedelta(days=1)
+
 Instant = int
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -50,3 +53,11 @@ def require_same_time(inside: Instant, outside: Instant) -> None:
     """Raise TimeMismatch unless the T inside the seal is the T in clear (B2)."""
     if inside != outside:
         raise TimeMismatch("the time inside the seal is not the time outside")
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """How long an epoch of an encryption key lasts (B5), and how long before its end the next one begins."""
+
+    epoch: timedelta = EPOCH_LIFE
+    renew_before_end: timedelta = RENEW_BEFORE_END

@@ -17,9 +17,6 @@ from federation.store.errors import StoreUnavailable
 from federation.store.prepared import Prepared
 from federation.store.transactions import CommitUnknown, Engines, look, persistent, transact
 
-CONNECTIONS = 8
-"""Of a process to a shared database, unless the settings say otherwise."""
-
 T = TypeVar("T")
 
 
@@ -79,7 +76,7 @@ class Database:
         self.close()
 
 
-def open_database(url: str, *, password_file: Path | None = None, connections: int = CONNECTIONS) -> Database:
+def open_database(url: str, *, password_file: Path | None = None, connections: int = 8) -> Database:
     """Open the database at a URL, made and migrated as needed.
 
     `sqlite:////var/lib/medunion/hospital.sqlite` is a file of this machine; `postgresql://medunion@db.example/hospital` is

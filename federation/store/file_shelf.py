@@ -65,6 +65,13 @@ class FileShelf:
             with file:
                 yield file
 
+    def salvage(self, name: str) -> None:
+        """Give what a program left unfinished its name, as far as it came: its reader says where it ends."""
+        path = self._path(name)
+        partial = path.with_suffix(_PARTIAL)
+        with translated(), suppress(FileNotFoundError), partial.open("r+b") as file:
+            safefiles.publish(file, partial, path)
+
     def remove(self, name: str) -> None:
         """Remove a blob; none there is no error. Raises StoreUnavailable."""
         with translated():

@@ -6,11 +6,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 from federation.store.database import Database
-from federation.store.prepared import insert_unless_there
+from federation.store.prepared import insert_for, insert_unless_there
 from federation.store.transactions import sqlstate_of
 
 PAGE_ROWS = 256
@@ -73,15 +72,11 @@ def upsert(
     `give_way` says of the new values when the row that is there does. Returns whether anything was written.
     """
     key = table.primary_key.columns.keys()
-    statement = _insert(connection, table).values(values)
+    statement = insert_for(connection.dialect, table).values(values)
     changed = {name: statement.excluded[name] for name in values if name not in key}
     merged = statement.on_conflict_do_update(index_elements=key, set_=changed, where=give_way(statement.excluded))
     # SQLAlchemy keeps the number of rows of UPDATE and DELETE alone unless it is asked.
     return connection.execute(merged, execution_options={"preserve_rowcount": True}).rowcount == 1
-
-
-def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def pages(

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any, Final, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 Statement = sa.Select[Any] | sa.UpdateBase | sa.CompoundSelect[Any]
@@ -62,8 +62,28 @@ class Prepared:
     def _of(self, connection: sa.Connection) -> "_Composed":
         dialect = connection.dialect
         if dialect.name not in self._composed:
-            self._composed[dialect.name] = _composed(self._statements[dialect.name], dialect, self._columns)
+            self._composed[dialect.name] = _composed(self._statement(dialect), dialect, self._columns)
         return self._composed[dialect.name]
+
+    def _statement(self, dialect: sa.Dialect) -> Statement:
+        return self._statements[dialect.name]
+
+
+class _InsertUnlessThere(Prepared):
+    """An INSERT that does nothing where the row's primary key is taken: each database has words of its own for it."""
+
+    def __init__(self, table: sa.Table, columns: Sequence[str]) -> None:
+        super().__init__(sa.insert(table), columns=columns)
+        self._table = table
+
+    def _statement(self, dialect: sa.Dialect) -> Statement:
+        unless: Statement = insert_for(dialect, self._table).on_conflict_do_nothing()
+        return unless
+
+
+def insert_for(dialect: sa.Dialect, table: sa.Table) -> Any:  # noqa: ANN401 - either database's own class
+    """Return the INSERT that can say what becomes of a row that is there; of a database that nobody uses nothing is read."""
+    return import_module(f"sqlalchemy.dialects.{dialect.name}").insert(table)
 
 
 @dataclass(frozen=True)
@@ -143,11 +163,7 @@ def as_everywhere(connection: sa.Connection, error: Exception, words: str) -> DB
 @cache
 def insert_unless_there(table: sa.Table, *columns: str) -> Prepared:
     """Return the INSERT of these columns of a row, which does nothing where its primary key is taken."""
-    return Prepared(
-        sqlite.insert(table).on_conflict_do_nothing(),
-        postgresql.insert(table).on_conflict_do_nothing(),
-        columns=columns,
-    )
+    return _InsertUnlessThere(table, columns)
 
 
 def always() -> sa.ColumnElement[bool]:

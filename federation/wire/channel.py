@@ -14,6 +14,7 @@ import grpc
 from federation.errors import Unavailable
 from federation.protocol.identities import require_identity
 from federation.settings import DiallingSettings
+from federation.wire.parts import WITHOUT_PROXY
 from federation.wire.roles import METHODS, MethodRule
 from keystore.x509 import TlsLeaf, tls_name
 
@@ -27,9 +28,6 @@ SERVER_HEAD_START_SECONDS = 5.0
 
 PING_SECONDS = 20.0
 """How long a server may take to answer a ping: on a slow line the answer waits behind a whole slice of a record."""
-
-WITHOUT_PROXY: tuple[str, str | int] = ("grpc.enable_http_proxy", 0)
-"""The option by which a channel asks no proxy that the environment names."""
 
 
 class NetworkForbidden(Unavailable):

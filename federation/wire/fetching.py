@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from federation.errors import FieldInvalid, Unavailable
-from federation.protocol.parsing import is_address
+from federation.protocol.addresses import is_address
 from federation.wire.channel import ANYWHERE, Dialling, written
 from federation.wire.connecting import connected
 

@@ -21,10 +21,6 @@ from federation.wire import operations
 from federation.wire.roles import ServicerContext
 
 Status = Literal[0, 1, 2, 3]
-TOKEN, DATABASE, LOG, RECORDS, PEERS = "token", "database", "log", "records", "peers"
-"""What a server depends on, as names of the health service. A hospital has records, and its peer is the public cloud."""
-TOKEN_MEMBER = f"{TOKEN}-member"
-"""One of several tokens that hold the same keys; each is a name of the health service, too: `token-1`, `token-2`."""
 
 EVERY = timedelta(seconds=2)
 PATIENCE = timedelta(seconds=2)

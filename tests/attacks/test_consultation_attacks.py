@@ -18,10 +18,10 @@ from federation.errors import (
     TimeMismatch,
     UnknownKeyId,
 )
-from federation.party.epochs import EPOCH_LIFE
 from federation.protocol import consultation
 from federation.protocol.frames import Direction
 from federation.protocol.handshake import derive
+from federation.protocol.time import EPOCH_LIFE
 from federation.v1.statement_pb2 import EncryptionKeyStatement
 from keystore.curve import point_over, x_of
 from keystore.errors import EpochKeyUnknown, SealBroken

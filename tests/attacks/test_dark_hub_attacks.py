@@ -21,7 +21,8 @@ from federation.hospital.outbox import Outbox
 from federation.party.crls import MOST_CRL_BYTES
 from federation.party.grace import LateClock
 from federation.party.member import Member
-from federation.protocol.access import AccessEvent, EmergencyPolicy, ToHospital
+from federation.protocol.access import AccessEvent, ToHospital
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.protocol.record import Intent
 from federation.protocol.shown import Shown
 from federation.protocol.verifier import VerifiedParty

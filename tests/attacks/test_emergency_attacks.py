@@ -9,8 +9,8 @@ import pytest
 from federation.errors import BudgetExhausted, DutyMissing, EmergencyRefused, FederationError, Rejected
 from federation.hospital.emergencies import emergencies
 from federation.party.member import Member
-from federation.protocol.access import EmergencyPolicy
 from federation.protocol.consent import second
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.protocol.record import Intent
 from federation.protocol.shown import Shown
 from federation.protocol.statements import peek_statement, sign_statement

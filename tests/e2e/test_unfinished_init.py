@@ -9,7 +9,7 @@ import pytest
 
 from demo.stage import environment as surroundings
 from demo.stage import make_token, run
-from federation.party.key_provisioning import is_unfinished, make_keys
+from federation.party.key_provisioning import make_keys
 from federation.party.node_directory import NodeDirectory
 from federation.settings import ConfigError
 from hsm import Token
@@ -86,7 +86,7 @@ def cut_off(node: NodeDirectory, token: Token, monkeypatch: pytest.MonkeyPatch) 
         patch.setattr(Token, "generate_agreement", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             make_keys(node, token, PartyKeys)
-    assert is_unfinished(node)
+    assert node.is_unfinished
     return compressed(token.signing("identity").public_key())
 
 
@@ -113,7 +113,7 @@ def test_key_exists_if_somebody_else_made_one_and_nothing_is_made_beside_it(node
     with pytest.raises(KeyExists, match="tls-ca already"):
         make_keys(node, token, CloudKeys)
     assert {info.label for info in token.objects()} == {"tls-ca"}
-    assert not is_unfinished(node)
+    assert not node.is_unfinished
 
 
 def test_another_token_is_refused_while_one_is_half_full(

@@ -11,10 +11,10 @@ import pytest
 
 from federation.backup.make import Reporter, make_backup
 from federation.check.whole import settings_of
-from federation.monitor.admin import conditions
+from federation.monitor.conditions import conditions
 from federation.party.node_directory import NodeDirectory
 from federation.party.tokens import token_settings_of
-from federation.protocol.access import EmergencyPolicy
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.settings import (
     CloudSettings,
     ConfigError,
@@ -270,7 +270,7 @@ def _values_of(settings: object) -> Iterator[tuple[str, object]]:
     [
         token_settings_of,
         lambda node: make_backup(node, None, node.path / "backup", Reporter(print, print)),
-        lambda node: conditions(node, timedelta(seconds=1)),
+        lambda node: conditions(node.path, timedelta(seconds=1)),
         settings_of,
     ],
     ids=["token", "backup", "health", "check"],

@@ -31,7 +31,7 @@ from federation.hospital.emergencies import (
     review_emergency,
 )
 from federation.party.node_directory import NodeDirectory
-from federation.protocol.access import EmergencyPolicy
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.protocol.shown import Shown
 from federation.protocol.statements import open_statement
 from federation.store import schema

@@ -14,7 +14,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from federation.errors import Unavailable
-from federation.monitor.admin import LONGEST_SOCKET_BYTES, admin_server
+from federation.monitor.addresses import LONGEST_SOCKET_BYTES
+from federation.monitor.admin import admin_server
 from federation.settings import ConfigError
 from federation.wire.health import Health
 

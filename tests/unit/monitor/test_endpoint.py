@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from federation.errors import Unavailable
-from federation.monitor.endpoint import MOST_AT_ONCE, is_local, metrics_endpoint, worker_address
+from federation.monitor.addresses import is_local, worker_address
+from federation.monitor.endpoint import MOST_AT_ONCE, metrics_endpoint
 from federation.monitor.readings import Reading, Readings
 from federation.settings import ConfigError
 from tests.waiting import until, until_async

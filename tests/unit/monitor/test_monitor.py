@@ -12,7 +12,8 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from federation.monitor.admin import LONGEST_SOCKET_BYTES, admin_server
+from federation.monitor.addresses import LONGEST_SOCKET_BYTES
+from federation.monitor.admin import admin_server
 from federation.monitor.monitor import Monitor, Target
 from federation.party.node_directory import NodeDirectory
 from federation.settings import AdminSettings, ConfigError, MetricsSettings, TracingSettings

@@ -1,6 +1,6 @@
 """Records on a bad line, a real TCP proxy: one that breaks in the middle goes on, one on a slow line takes its time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,10 +10,12 @@ import pytest
 
 from federation.errors import GrantRevoked, Unavailable
 from federation.hospital.records_administration import OperatorAction, correct_record
+from federation.person.broken_records import KEPT_MS, MOST_BROKEN
 from federation.person.doctor import DoctorClient
 from federation.person.hospital_session import SILENCE_SECONDS
-from federation.person.records import MOST_BROKEN, PAUSES, Allowance
+from federation.person.records import PAUSES, Allowance
 from federation.protocol.access import AccessEvent
+from federation.protocol.consent import peek_grant
 from federation.protocol.consultation import InConsultation
 from federation.protocol.frames import MOST_SLICE_BYTES, SLICE_BYTES
 from federation.protocol.search import RecordLocation
@@ -41,6 +43,7 @@ class Ward:
     consultation: InConsultation
     location: RecordLocation
     content: bytes
+    directory: Path
     waited: list[float] = field(default_factory=list)
     seen: list[tuple[int, int | None]] = field(default_factory=list)
 
@@ -50,6 +53,15 @@ class Ward:
         _, attachment = (b"".join(content) for _, _, content in record.parts())
         record.close()
         return attachment
+
+    def begin_anew(self, *, first_has_ended: bool = True) -> None:
+        """Have the doctor's client as another program opens it, after the first has ended or beside it."""
+        if first_has_ended:
+            self.doctor._fetcher._broken.close()
+        self.doctor = make_doctor(
+            self.lab.federation, self.directory, lambda *_: self.channel, pause=self.waited.append
+        )
+        self.seen.clear()
 
     def sent(self) -> list[str]:
         """What the hospital's log says went out, of each session that ended."""
@@ -79,7 +91,9 @@ def _ward(federation: Federation, directory: Path, slices: int) -> Iterator[Ward
         doctor = make_doctor(federation, directory, lambda *_: client.channel, pause=waited.append)
         _, consultation = federation.consult(ecg())
         try:
-            yield Ward(lab, lines[0], client.channel, doctor, consultation, location, scan.read_bytes(), waited)
+            yield Ward(
+                lab, lines[0], client.channel, doctor, consultation, location, scan.read_bytes(), directory, waited
+            )
         finally:
             lines[0].close()
 
@@ -149,12 +163,14 @@ def test_what_is_kept_of_broken_records_is_bounded(ward: Ward, tmp_path: Path) -
     ward.doctor._fetcher._pause = lambda _: setattr(ward.line, "is_down", True)
     with pytest.raises(Unavailable):
         ward.fetch()
-    (place, kept), fetcher = next(iter(ward.doctor._fetcher._broken.items())), ward.doctor._fetcher
+    broken = ward.doctor._fetcher._broken
+    ((place, kept),) = broken._kept.items()
     for number in range(MOST_BROKEN):
-        fetcher._keep((*place[:2], bytes([number])), replace(kept, blob="0" * 32))
-    assert len(fetcher._broken) == MOST_BROKEN
-    assert place not in fetcher._broken
+        broken.keep((*place[:2], bytes([number])), replace(kept, blob=bytes([number] * 16).hex()))
+    assert len(broken._kept) == MOST_BROKEN
+    assert place not in broken._kept
     assert not list((tmp_path / "spool").glob("*/*"))
+    assert len(list((tmp_path / "broken").iterdir())) == 2 * MOST_BROKEN
 
 
 def test_grant_taken_back_while_the_line_was_cut_is_told_and_nothing_stays(ward: Ward, tmp_path: Path) -> None:
@@ -168,6 +184,100 @@ def test_grant_taken_back_while_the_line_was_cut_is_told_and_nothing_stays(ward:
     with pytest.raises(GrantRevoked):
         ward.fetch()
     assert not list((tmp_path / "spool").glob("*/*"))
+    assert not list((tmp_path / "broken").iterdir())
+
+
+def _stopped_by(error: type[BaseException]) -> Callable[[str, int, int | None], None]:
+    def stop(_hospital: str, received: int, _of: int | None) -> None:
+        if received > 6 * SLICE_BYTES:
+            raise error
+
+    return stop
+
+
+def _broken_off(ward: Ward, error: type[BaseException] = KeyboardInterrupt) -> None:
+    with pytest.raises(error):
+        list(ward.doctor.fetch(ward.consultation, [ward.location], _stopped_by(error), Allowance()))
+
+
+def test_record_goes_on_in_a_later_program_whose_user_pressed_ctrl_c(ward: Ward) -> None:
+    _broken_off(ward)
+    ward.begin_anew()
+    assert ward.fetch() == ward.content
+    assert ward.seen[0][0] > 6 * SLICE_BYTES
+    assert "from byte" in ward.sent()[-1]
+
+
+def test_record_goes_on_in_a_later_program_after_a_kill(ward: Ward, tmp_path: Path) -> None:
+    """A kill leaves what was written so far under its temporary name, and no end of it."""
+    killed = tmp_path / "killed"
+
+    def kill(_hospital: str, received: int, _of: int | None) -> None:
+        if received > 6 * SLICE_BYTES:
+            (partial,) = (tmp_path / "spool").glob("*/*.partial")
+            killed.write_bytes(partial.read_bytes()[:-1000])
+            partials.append(partial)
+            raise SystemExit
+
+    partials: list[Path] = []
+    with pytest.raises(SystemExit):
+        list(ward.doctor.fetch(ward.consultation, [ward.location], kill, Allowance()))
+    killed.rename(partials[0])
+    ward.begin_anew()
+    assert ward.fetch() == ward.content
+    assert ward.seen[0][0] > 2 * SLICE_BYTES
+
+
+def test_record_that_broke_is_on_the_disk_under_seal_and_for_its_user_alone(ward: Ward, tmp_path: Path) -> None:
+    _broken_off(ward)
+    kept = [path for name in ("spool", "broken") for path in (tmp_path / name).rglob("*") if path.is_file()]
+    assert len(kept) == 3  # what came, its key under seal, its lock
+    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
+    (key,) = (it.key for it in ward.doctor._fetcher._broken._kept.values())
+    for path in kept:
+        content = path.read_bytes()
+        assert key not in content
+        assert key.hex().encode() not in content
+        assert ward.content[:64] not in content
+        assert b"P:wang" not in content
+
+
+def test_record_that_another_program_fetches_is_not_taken_from_it(ward: Ward) -> None:
+    _broken_off(ward)
+    first = ward.doctor
+    ward.begin_anew(first_has_ended=False)
+    assert ward.fetch() == ward.content
+    assert ward.seen[0][0] == SLICE_BYTES
+    ward.doctor = first
+    ward.seen.clear()
+    assert ward.fetch() == ward.content
+    assert ward.seen[0][0] > 6 * SLICE_BYTES
+
+
+@pytest.mark.parametrize("where", ["spool", "broken"])
+def test_record_that_was_altered_on_the_disk_is_begun_anew(ward: Ward, tmp_path: Path, where: str) -> None:
+    _broken_off(ward)
+    (altered,) = (it for it in (tmp_path / where).rglob("*") if it.is_file() and it.suffix != ".lock")
+    content = bytearray(altered.read_bytes())
+    content[100] ^= 1
+    altered.write_bytes(content)
+    ward.begin_anew()
+    assert ward.fetch() == ward.content
+    assert ward.seen[0][0] == SLICE_BYTES
+
+
+def test_record_is_kept_no_longer_than_the_consent(ward: Ward, tmp_path: Path) -> None:
+    _broken_off(ward)
+    fetcher, clock = ward.doctor._fetcher, ward.lab.federation.clock
+    ((place, kept),) = fetcher._broken._kept.items()
+    consent = ward.consultation.shown.consent
+    assert consent is not None
+    assert kept.until == min(clock.now + KEPT_MS, peek_grant(consent.grant).validity.not_after)
+    ward.begin_anew()
+    clock.now = kept.until
+    assert ward.doctor._fetcher._broken.find(place) is None
+    assert not list((tmp_path / "spool").glob("*/*"))
+    assert not list((tmp_path / "broken").iterdir())
 
 
 def test_record_that_was_corrected_while_the_line_was_cut_is_fetched_from_its_beginning(ward: Ward) -> None:

@@ -22,9 +22,10 @@ from federation.person.errors import NoSuchHiding
 from federation.person.patient import PatientClient
 from federation.person.places import Brought, Handed
 from federation.person.records import Allowance, no_progress
-from federation.protocol.access import AccessEvent, EmergencyPolicy, Hidden
+from federation.protocol.access import AccessEvent, Hidden
 from federation.protocol.consent import Declaration, Terms
 from federation.protocol.consultation import InConsultation
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.protocol.index import Location
 from federation.v1.statement_pb2 import POWER_READ, RevocationExcerpt
 from federation.wire.fetching import Fetcher

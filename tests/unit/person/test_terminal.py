@@ -10,6 +10,7 @@ import pytest
 
 from federation import errors
 from federation.cli import terminal
+from federation.cli.qr import qr_code
 from federation.clinical.text import printable
 from federation.errors import FederationError
 from federation.person import errors as client_errors
@@ -81,7 +82,7 @@ def test_text_of_a_stranger_is_one_line_of_bounded_length_without_control(hostil
 
 
 def test_code_is_drawn_for_a_terminal() -> None:
-    drawing = terminal.qr("medunion://localhost:1/b/" + "A" * 66)
+    drawing = qr_code("medunion://localhost:1/b/" + "A" * 66)
     assert len(drawing.splitlines()) < 40
     assert max(map(len, drawing.splitlines())) < 60
 

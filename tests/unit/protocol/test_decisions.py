@@ -14,7 +14,6 @@ from federation.protocol.access import (
     Deputyship,
     Duty,
     Emergency,
-    EmergencyPolicy,
     Grant,
     Grantee,
     Hidden,
@@ -29,6 +28,7 @@ from federation.protocol.access import (
     Validity,
     decide,
 )
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.protocol.rules import RULES
 from federation.protocol.statements import POWER_NAMES, RIGHT_NAMES, ROLE_NAMES, SENSITIVITY_NAMES
 from keystore.identities import DoctorId, HospitalId, PatientId

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 
 from federation.errors import CredentialRevoked, NotRegistered, Rejected, StaleRevocationList, UnknownKeyId
-from federation.party.epochs import EPOCH_LIFE, EpochKeeper
+from federation.party.epochs import EpochKeeper
 from federation.party.member import Member
 from federation.protocol.parties import reason_of
 from federation.protocol.statements import peek_statement
+from federation.protocol.time import EPOCH_LIFE
 from federation.store.database import Database
 from federation.store.party import Epochs, Settings
 from federation.v1.statement_pb2 import ROLE_DOCTOR, EncryptionKeyStatement

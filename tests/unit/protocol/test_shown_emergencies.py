@@ -9,13 +9,8 @@ from federation.errors import (
     EmergencyRefused,
 )
 from federation.protocol import access, consent
-from federation.protocol.access import (
-    EmergencyPolicy,
-    Policy,
-    Question,
-    Refused,
-    Standing,
-)
+from federation.protocol.access import Policy, Question, Refused, Standing
+from federation.protocol.emergency_policy import EmergencyPolicy
 from federation.protocol.shown import Shown, asker_of
 from federation.v1.access_pb2 import Access, DeclaredEmergency
 from federation.v1.statement_pb2 import (
