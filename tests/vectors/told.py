@@ -205,6 +205,7 @@ def _wrong(hospital: Writer, cloud: Writer, read: NodeReader) -> list[tuple[str,
         ("another text below the signature", "SIGNATURE_INVALID", _head(_larger)),
         ("the oldest first", "FIELD_INVALID", lambda answer: replace(answer, entries=answer.entries[::-1])),
         ("an entry twice", "FIELD_INVALID", lambda answer: replace(answer, entries=answer.entries[:1] * 2)),
+        ("numbers that go up where leaves do not", "FIELD_INVALID", _renumbered),
         ("another doctor", "LEAF_MISMATCH", _entry(asker_id="D:roe")),
         ("another time", "LEAF_MISMATCH", _entry(at=hospital.now)),
         ("another kind", "LEAF_MISMATCH", _entry(kind=ACCESS_KIND_STORE)),
@@ -296,6 +297,15 @@ def _entry(**fields: Any) -> Change:
         return replace(answer, entries=(entry, answer.entries[1]))
 
     return change
+
+
+def _renumbered(answer: Answer) -> Answer:
+    """The older entry first, under the newer one's number: no leaf says its number."""
+    newest, oldest = AccessEntry(), AccessEntry()
+    newest.CopyFrom(answer.entries[1])
+    oldest.CopyFrom(answer.entries[0])
+    newest.number, oldest.number = oldest.number, newest.number
+    return replace(answer, entries=(newest, oldest))
 
 
 def _proof(bend: Callable[[Any], Any]) -> Change:

@@ -467,7 +467,7 @@ public final class Home implements AutoCloseable {
   }
 
   /** Takes note that it is now, where the list at hand is over, so that a clock that is set back stretches no grace. */
-  private void noteLate(Lists lists, long now) {
+  void noteLate(Lists lists, long now) {
     if (Grace.NONE.isLate(lists.head(), now) && now > usedLate(lists)) {
       update(() -> state.lateList = new HomeState.LateList(lists.head().getSequence(), now));
     }

@@ -210,13 +210,18 @@ class HomeTest {
 
   @Test
   void listThatIsOverCountsForTheGraceAndAClockThatIsSetBackStretchesNothing() {
-    home.install(patient(), secret(), new byte[0], ENTROPY);
+    SignedStatement patient = patient().keyStatement();
     long end = home.verifier(NOW).lists().head().getNextUpdate();
-    long grace = Home.USUAL_GRACE.toMillis();
-    assertEquals("P:wang", home.party(end).self().identity());
-    assertEquals("P:wang", home.party(end + grace - 1).self().identity());
-    assertEquals("REVOCATION_LIST_STALE", assertThrows(Refusal.class, () -> home.party(end + grace)).reason());
-    assertEquals("REVOCATION_LIST_STALE", assertThrows(Refusal.class, () -> open().party(end)).reason());
+    long over = end + Home.USUAL_GRACE.toMillis();
+    home.verifier(over - 1).party(patient, Role.ROLE_PATIENT, over - 1);
+    assertEquals("REVOCATION_LIST_STALE", refusal(home, patient, over));
+    home.noteLate(home.verifier(end).lists(), end + MINUTE);
+    assertEquals("REVOCATION_LIST_STALE", refusal(home, patient, end));
+    assertEquals("REVOCATION_LIST_STALE", refusal(open(), patient, end));
+  }
+
+  private static String refusal(Home home, SignedStatement statement, long now) {
+    return assertThrows(Refusal.class, () -> home.verifier(now).party(statement, Role.ROLE_PATIENT, now)).reason();
   }
 
   @Test
