@@ -9,6 +9,7 @@ still there when she goes, goes with her.
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -246,6 +247,8 @@ def main() -> None:
     """Be the mother."""
     for module in sys.argv[2:]:
         importlib.import_module(module)
+    # What was read is never garbage: a child that looked through it would copy the pages of it.
+    gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as orders:
         _Mother(orders).work()
 

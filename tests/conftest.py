@@ -4,6 +4,8 @@ import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from demo import stage
 from demo.forks import Forks
 from hsm import Pin, Token, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm
-from tests.log_watch import watch
+from tests.log_watch import prune, watch
 from tests.simulator import Federation, lent, simulated
 
 USER_PIN = "user-pin-4711"
@@ -48,10 +50,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     tests = config.rootpath / "tests"
     long = [tests / name for name in _LONG]
 
-    def place(item: pytest.Item) -> int:
-        return next((n for n, directory in enumerate(long) if item.path.is_relative_to(directory)), len(long))
+    @cache
+    def place(path: Path) -> int:
+        return next((n for n, directory in enumerate(long) if path.is_relative_to(directory)), len(long))
 
-    items.sort(key=place)
+    items.sort(key=lambda item: place(item.path))
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Give the test's directory. It is emptied after a test that passed: what all of them leave would fill a memory."""
+    yield tmp_path
+    prune(request.config, tmp_path)
 
 
 @pytest.fixture(scope="session", autouse=True)

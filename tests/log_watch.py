@@ -4,8 +4,10 @@ Logs are what test processes log, what the files of their temporary directories 
 that they ran wrote to pipes. Each xdist worker watches its own and tells the one that started it.
 """
 
+import contextlib
 import json
 import logging
+import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,6 +23,9 @@ DATA = Path(__file__).parent / "data"
 RECORDS = (DATA / "synthea-johnnie679.json",)
 PINS = ("user-pin-4711", "officer-pin-0815", "hunter2 of PostgreSQL")
 OPERATIONS = "medunion.operations"
+PIN_FILES = "pin", "*.pin"
+LOG_FILES = ("*.log",)
+_NAME = "log-watch"
 _FINDINGS = "log_watch"
 _LARGEST_LOG_BYTES = 50_000_000
 _SHORTEST_SECRET = 6
@@ -30,7 +35,19 @@ _MOST_SHOWN = 20
 
 def watch(config: pytest.Config) -> None:
     """Watch the run of this configuration."""
-    config.pluginmanager.register(LogWatch(config), "log-watch")
+    config.pluginmanager.register(LogWatch(config), _NAME)
+
+
+def prune(config: pytest.Config, directory: Path) -> None:
+    """Remove what a test left there that passed, but for what is looked at in the end."""
+    watching: LogWatch = config.pluginmanager.get_plugin(_NAME)
+    if watching.has_failed:
+        return
+    for parent, _, named in os.walk(directory):
+        for path in (Path(parent) / name for name in named):
+            if not any(path.match(pattern) for pattern in (*PIN_FILES, *LOG_FILES)):
+                with contextlib.suppress(OSError):  # another user's, or gone already
+                    path.unlink()
 
 
 def names() -> Iterator[str]:
@@ -47,6 +64,7 @@ class LogWatch:
 
     def __init__(self, config: pytest.Config) -> None:
         self.findings: list[str] = []
+        self.has_failed = False
         self._config = config
         self._test = "before the first test"
         self._secrets = {*PINS, *names()}
@@ -80,10 +98,11 @@ class LogWatch:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self._test = item.nodeid
+        self._test, self.has_failed = item.nodeid, False
         return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.has_failed |= report.failed
         for title, content in report.sections:
             if title.startswith(("Captured stdout", "Captured stderr")):
                 self.note(disclosures(content, self._secrets), report.nodeid)
@@ -131,9 +150,9 @@ class LogWatch:
 
     def _see_files(self, root: Path) -> None:
         """Look at what servers wrote to files, for the PINs in files beside them too."""
-        pins = {path.read_text(errors="replace").strip() for path in files(root, ("pin", "*.pin"))}
+        pins = {path.read_text(errors="replace").strip() for path in files(root, PIN_FILES)}
         pins = {pin for pin in pins if len(pin) >= _SHORTEST_SECRET}
-        for path in files(root, ("*.log",)):
+        for path in files(root, LOG_FILES):
             if path.stat().st_size < _LARGEST_LOG_BYTES:
                 found = disclosures(path.read_text(errors="replace"), self._secrets | pins)
                 self.note(found, str(path.relative_to(root)))

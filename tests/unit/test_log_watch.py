@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo.disclosures import disclosure, disclosures
-from tests.log_watch import names
+from tests.log_watch import names, prune
 
 ROOT = Path(__file__).parents[2]
 CONFTEST = "from tests.log_watch import watch as pytest_configure\n"
@@ -114,3 +114,22 @@ def test_what_a_server_writes_beside_its_log_is_log() -> None:
 
 def test_run_of_this_suite_is_watched(request: pytest.FixtureRequest) -> None:
     assert request.config.pluginmanager.has_plugin("log-watch")
+
+
+@pytest.mark.parametrize(
+    ("failed", "kept"), [(False, {"pin", "a.pin", "serve.log"}), (True, {"pin", "a.pin", "serve.log", "db"})]
+)
+def test_of_a_test_that_passed_what_is_looked_at_is_kept(
+    failed: bool, kept: set[str], tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("not of the test")
+    left = tmp_path / "left"
+    (left / "cloud").mkdir(parents=True)
+    for name in ("pin", "a.pin", "serve.log", "db"):
+        (left / "cloud" / name).touch()
+    (left / "link").symlink_to(elsewhere)
+    monkeypatch.setattr(request.config.pluginmanager.get_plugin("log-watch"), "has_failed", failed)
+    prune(request.config, left)
+    assert {path.name for path in (left / "cloud").iterdir()} == kept
+    assert elsewhere.exists()
