@@ -157,7 +157,6 @@ def _is_of_library(called: Any) -> bool:
 
 def forget_all() -> None:
     """Empty every memory of this process: the table's, and functions that keep their results."""
-    gc.unfreeze()  # a command freezes what it has read, and what is frozen is not listed
     for one in gc.get_objects():
         if isinstance(one, Memory):
             one.forget()

@@ -11,6 +11,7 @@ from federation.protocol.witness_policy import WitnessPolicy
 from federation.settings import CloudSettings, HospitalSettings
 from federation.store.log_heads import LogHeads
 from federation.store.registrations import Registrations
+from keystore.identities import CLOUD
 
 COSIGNED_WITHIN = timedelta(minutes=10)
 """As long as the alarm waits (docs/operations.md)."""
@@ -37,14 +38,14 @@ def held_to(policy: WitnessPolicy, author_id: str, asked: Iterable[str], heads: 
     """Return what is to be said of a log whose node can ask these."""
     can, wanted = policy.counted(asked, author_id), policy.cosignatures
     if len(can) < wanted:
-        is_founded = not can and author_id.startswith("C:")
+        is_cloud = author_id.startswith(CLOUD)
         says = f"the policy asks for {counted(wanted, 'cosignature')} of this log, and can get {len(can)}"
         do = (
             "register hospitals, or state another policy: medunion public-cloud witness-policy"
-            if author_id.startswith("C:")
+            if is_cloud
             else "name more hospitals in [log] witnesses, and restart: medunion trust show says who counts"
         )
-        return Finding("witnesses", Verdict.NOTE if is_founded else Verdict.WRONG, says, do)
+        return Finding("witnesses", Verdict.NOTE if is_cloud and not can else Verdict.WRONG, says, do)
     newest = heads.newest()
     believed = heads.newest_cosigned(wanted, policy.hospitals, policy.cloud_id)
     if newest is not None and believed == newest:
