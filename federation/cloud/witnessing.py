@@ -11,6 +11,7 @@ from federation.party.log_follower import Cosigning, Following
 from federation.party.log_peers import LogPeers
 from federation.party.log_rpc import KnownNode
 from federation.settings import LogSettings
+from keystore.identities import HOSPITAL
 
 WITNESSES_UNLESS_NAMED = 3
 """Hospitals that a public cloud asks where neither the policy nor its settings name any; more where the policy asks for more."""
@@ -20,7 +21,7 @@ def known_in(cloud: Cloud) -> Callable[[str], KnownNode | None]:
     """Return what a cloud says of a hospital: where it is dialled, and its KS, if it has a live registration."""
 
     def known(node_id: str) -> KnownNode | None:
-        live = cloud.live(node_id, now=cloud.clock()) if node_id.startswith("H:") else None
+        live = cloud.live(node_id, now=cloud.clock()) if node_id.startswith(HOSPITAL) else None
         if live is None or live.address is None:
             return None
         return KnownNode(live.address, as_signed(live.key_statement))

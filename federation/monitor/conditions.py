@@ -11,6 +11,7 @@ from federation.errors import Unavailable
 from federation.monitor.addresses import ADMIN_LISTEN, own_socket, worker_address
 from federation.settings import SETTINGS_FILE, CloudSettings, HospitalSettings, read_identity, read_settings
 from federation.wire.parts import DATABASE, LOG, PEERS, RECORDS, TOKEN, WITHOUT_PROXY
+from keystore.identities import CLOUD
 
 SERVER = ""
 DEPENDENCIES = (TOKEN, DATABASE, LOG, RECORDS, PEERS)
@@ -58,6 +59,6 @@ def _status(channel: grpc.Channel, service: str, patience: timedelta) -> int | N
 
 def _settings(directory: Path) -> HospitalSettings | CloudSettings:
     file = directory / SETTINGS_FILE
-    if read_identity(file).startswith("C:"):
+    if read_identity(file).startswith(CLOUD):
         return read_settings(file, CloudSettings)
     return read_settings(file, HospitalSettings)

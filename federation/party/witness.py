@@ -34,6 +34,7 @@ from federation.store.witnessed import LogFinding, LogFindings, Witnessed, Witne
 from federation.v1.log_pb2 import CosignRequest, CosignResponse
 from federation.v1.statement_pb2 import ROLE_HOSPITAL, SignedStatement
 from federation.wire import operations
+from keystore.identities import HOSPITAL
 from keystore.signatures import SigningKey, VerifyingKey
 
 FORK = "fork"
@@ -98,7 +99,7 @@ def keys_of(
     """
     if node_id == verifier.anchors.cloud_id:
         return verifier.anchors.log_keys(now=now)
-    if not node_id.startswith("H:") or key_statement is None:
+    if not node_id.startswith(HOSPITAL) or key_statement is None:
         raise WitnessIneligible("only the public cloud and hospitals with their key statement have witnesses")  # logs.2
     party = verifier.party(key_statement, ROLE_HOSPITAL, now=now)  # logs.3
     if party.identity != node_id:

@@ -14,6 +14,7 @@ import grpc
 
 from federation.errors import IdentityMismatch, MethodNotServed, RoleForbidden
 from federation.protocol.sealing import after_opening
+from keystore.identities import HOSPITAL
 from keystore.x509 import identity_of_tls_name
 
 LONGEST_SINGLE = timedelta(seconds=30)
@@ -146,7 +147,7 @@ def calling_hospital(context: ServicerContext) -> str | None:
     entries: Any = context.auth_context().get("peer_dns", ())
     names = [identity_of_tls_name(entry.decode("ascii", "replace")) for entry in entries]
     identity = names[0] if len(names) == 1 else None
-    return identity if identity is not None and identity.startswith("H:") else None
+    return identity if identity is not None and identity.startswith(HOSPITAL) else None
 
 
 def require_caller(rule: MethodRule, hospital: str | None) -> None:
