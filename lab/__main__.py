@@ -12,11 +12,13 @@ from pathlib import Path
 from types import FrameType
 
 import safefiles
+from federation.monitor.addresses import LONGEST_SOCKET_BYTES, fits
 from lab.privilege import LACKING, WAYS, PrivilegeLacking, Way, choose
 from lab.scenarios import SCENARIOS
 
 PREFIX = "medunion-lab-"
 LOCK = "lock"
+_LONGEST_SOCKET = "c-database/.s.PGSQL.5432"
 _STOP_SECONDS = 10
 _ENTER = """#!/bin/sh
 # enter HOST [COMMAND...]: a shell, or a command, at a host of the lab.
@@ -50,6 +52,10 @@ def main() -> int:
         return 0
     remove_leftovers(way)
     with _root(way, options.directory) as (root, lock):
+        if not fits(root / _LONGEST_SOCKET):
+            room = LONGEST_SOCKET_BYTES - len(f"/{_LONGEST_SOCKET}")
+            print(f"{root} is too long for the sockets in it: {room} bytes at most. Give --directory.", file=sys.stderr)
+            return 1
         print(f"The lab runs by way of {way.name}, in {root}.", flush=True)
         _write_enter(root, way)
         return _run(way, root, lock, options)

@@ -21,7 +21,7 @@ class Postgres:
     def __init__(self, directory: Path) -> None:
         """Make it there, and start it. Raises Refused."""
         directory.mkdir(parents=True)
-        self._directory, self._data = directory, directory / "data"
+        self._directory, self._data, self._log = directory, directory / "data", directory / "server.log"
         words = ("-D", self._data, "-U", "medunion", "-E", "UTF8", "--no-sync", "-A", "trust")
         environment = os.environ | {"LC_ALL": "C.UTF-8"}
         made = subprocess.run(self._command("initdb", *words), capture_output=True, env=environment, check=False)
@@ -38,10 +38,10 @@ class Postgres:
         """Start it, and wait until it takes connections. Raises Refused."""
         settings = _SETTINGS | {"unix_socket_directories": str(self._directory)}
         words = [f"-c{name}={value}" for name, value in settings.items()]
-        with (self._directory / "server.log").open("ab") as log:
+        with self._log.open("ab") as log:
             command = self._command("postgres", "-D", self._data, *words)
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_until(self._takes_connections, "PostgreSQL takes connections")
+        wait_until(self._takes_connections, f"PostgreSQL takes connections ({self._log})")
 
     def stop(self) -> None:
         """End it at once: whoever is connected is cut off, and it recovers when it is started again."""
@@ -49,6 +49,8 @@ class Postgres:
         self._process.wait()
 
     def _takes_connections(self) -> bool:
+        if self._process.poll() is not None:
+            raise Refused(f"PostgreSQL ended:\n{self._log.read_text(errors='replace')}")
         asked = self._command("pg_isready", "-q", "-h", self._directory)
         return subprocess.run(asked, check=False).returncode == 0
 

@@ -290,7 +290,10 @@ class Visit:
 
     def await_words(self, words: str) -> None:
         """Wait until one of the terminals has said something, or the doctor's has ended. Raises Refused."""
-        wait_until(lambda: words in self.said() or not self.doctor.lives, words)
+        try:
+            wait_until(lambda: words in self.said() or not self.doctor.lives, repr(words))
+        except Refused as fault:
+            raise Refused(f"{fault}; they said\n{self.said()}") from None
 
     def abandon(self) -> None:
         """End both sides at once, if they have not ended."""

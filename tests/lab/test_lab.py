@@ -6,6 +6,8 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,13 @@ from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 BRIEF = ("visit", "hospital-away", "patient-cut-off")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Where a lab's directory may be: under the name of a test, its sockets' paths would be too long."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")) as directory:
+        yield Path(directory)
 
 
 def lab(directory: Path, *words: str) -> subprocess.Popen[str]:
@@ -52,44 +61,44 @@ def all_ended(directory: Path) -> bool:
 
 @pytest.mark.lab
 @pytest.mark.timeout(400)
-def test_visits_hold_across_hosts_and_cut_links(tmp_path: Path) -> None:
+def test_visits_hold_across_hosts_and_cut_links(place: Path) -> None:
     names = [word for name in BRIEF for word in ("--scenario", name)]
-    running = lab(tmp_path, *names)
+    running = lab(place, *names)
     said, _ = running.communicate()
     assert running.returncode == 0, said
     assert f"{len(BRIEF)} of {len(BRIEF)} scenarios held" in said
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 @pytest.mark.lab
-def test_interrupted_lab_leaves_nothing(tmp_path: Path) -> None:
-    running = lab(tmp_path)
-    until(lambda: set_up_began(tmp_path))
+def test_interrupted_lab_leaves_nothing(place: Path) -> None:
+    running = lab(place)
+    until(lambda: set_up_began(place))
     running.send_signal(signal.SIGINT)
     said, _ = running.communicate(timeout=30)
     assert running.returncode == 130, said
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 @pytest.mark.lab
 def test_killed_lab_ends_all_its_processes_and_the_next_run_removes_its_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = lab(tmp_path)
-    until(lambda: set_up_began(tmp_path))
+    running = lab(place)
+    until(lambda: set_up_began(place))
     running.kill()
     running.communicate(timeout=10)
-    until(lambda: all_ended(tmp_path), seconds=10)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    until(lambda: all_ended(place), seconds=10)
+    monkeypatch.setattr("tempfile.tempdir", str(place))
     remove_leftovers(choose())
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 @pytest.mark.lab
-def test_files_of_a_lab_that_runs_are_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = tmp_path / f"{PREFIX}other"
+def test_files_of_a_lab_that_runs_are_not_removed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = place / f"{PREFIX}other"
     directory.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(place))
     with (directory / LOCK).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         remove_leftovers(choose())
@@ -97,13 +106,13 @@ def test_files_of_a_lab_that_runs_are_not_removed(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.lab
-def test_machine_that_gives_no_namespaces_is_told_plainly(tmp_path: Path) -> None:
+def test_machine_that_gives_no_namespaces_is_told_plainly(place: Path) -> None:
     """In a user namespace that may make no network namespaces, as a container's host may have it."""
     command = f"echo 0 > /proc/sys/user/max_net_namespaces && exec {sys.executable} -m lab"
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "sh", "-c", command],
         cwd=ROOT,
-        env=environment() | {"TMPDIR": str(tmp_path)},
+        env=environment() | {"TMPDIR": str(place)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -112,6 +121,14 @@ def test_machine_that_gives_no_namespaces_is_told_plainly(tmp_path: Path) -> Non
     assert done.returncode == LACKING, done.stderr
     assert "The lab needs network namespaces, and this machine gives none" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.lab
+def test_directory_too_long_for_sockets_is_said(place: Path) -> None:
+    running = lab(place, "--directory", str(place / ("long" * 30)))
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "is too long for the sockets in it: 82 bytes at most" in said
 
 
 def test_program_missing_is_named(tmp_path: Path) -> None:
