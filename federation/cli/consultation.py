@@ -25,7 +25,6 @@ from federation.errors import (
     Limit,
     NoSuchRoom,
     RecordCutShort,
-    StaleMessage,
     Unavailable,
 )
 from federation.person.biosignals import describe_biosignal
@@ -382,9 +381,7 @@ def _tell_more() -> None:
 
 
 def _tell_refused(reason: str) -> None:
-    # Who came while somebody else was there asks anew by itself.
-    if reason != StaleMessage.reason:
-        say(refused_words(reason))
+    say(refused_words(reason))
 
 
 def _tell_receipt(patient_id: str, receipt: DiagnosisReceipt) -> None:

@@ -6,7 +6,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from federation.clock import Clock
-from federation.errors import FederationError, GrantMissing, Limit, OutOfOrder, Rejected, SealInvalid, Unavailable
+from federation.errors import (
+    FederationError,
+    GrantMissing,
+    Limit,
+    OutOfOrder,
+    Rejected,
+    SealInvalid,
+    StaleMessage,
+    Unavailable,
+)
 from federation.party.audit import Audit, refusal
 from federation.party.channels import call
 from federation.party.cloud_client import CloudClient
@@ -91,13 +100,15 @@ class DoctorRoom:
     """A room that is open, its code, and who is between P1 and P2 in it: of several patients one after the other.
 
     `diagnosed` are the diagnoses of each session, the newest last; `owed` those of them that lie in the room and are not
-    signed for yet, by `receipt_key`; `set_aside` came while the doctor waited for something else.
+    signed for yet, by `receipt_key`; `set_aside` came while the doctor waited for something else. `unattended` is from when to
+    when nobody was last waited for: what was sent then may have lain too long, by no fault of its sender's.
     """
 
     code: DoctorCode
     expires_at: Instant
     mailbox: Mailbox
     duty: access.Duty
+    unattended: tuple[Instant, Instant | None]
     sessions: dict[bytes, AwaitingBiosignal] = field(default_factory=dict, repr=False)
     diagnosed: dict[bytes, list[SentDiagnosis]] = field(default_factory=dict, repr=False)
     owed: dict[tuple[bytes, int], SentDiagnosis] = field(default_factory=dict, repr=False)
@@ -113,6 +124,16 @@ class DoctorRoom:
     def is_worn(self) -> bool:
         """Return whether the next patient had better get another room: the relay's holds so much, and no more."""
         return self.mailbox.next_read >= WORN_FRAMES or self.taken_bytes >= WORN_BYTES
+
+    def attend(self, now: Instant) -> None:
+        """Note that somebody is waited for from now on."""
+        since, until = self.unattended
+        self.unattended = (since, now if until is None else until)
+
+    def lay_unattended(self, frame: RelayFrame) -> bool:
+        """Return whether this asked while nobody was waited for, by its sender's clock; who did asks anew by itself."""
+        since, until = self.unattended
+        return frame.HasField("opening") and until is not None and since <= frame.opening.sent_at <= until
 
     def follow(self, *, seconds: float) -> Iterator[RelayFrame]:
         """Yield the patients' frames, first those that were set aside. Raises NoSuchRoom."""
@@ -180,7 +201,7 @@ class DoctorClient:
         statement = request.key_statement
         digest = code_digest(statement.statement, statement.signature, party.certificate)
         code = DoctorCode(address, hospital_id, answer.room_id, digest)
-        return DoctorRoom(code, answer.expires_at, mailbox, duty)
+        return DoctorRoom(code, answer.expires_at, mailbox, duty, unattended=(now, None))
 
     def close_room(self, room: DoctorRoom) -> None:
         """Close a room that nobody needs any more. Raises NoSuchRoom, Unavailable: then it goes by itself, hours later."""
@@ -205,18 +226,22 @@ class DoctorClient:
     ) -> InConsultation:
         """Answer who asks in the room until one patient is present: P1, D1, P2. Raises NoAnswer, NoSuchRoom.
 
-        Who is refused gets a SessionRefusal, and the room goes on waiting.
+        Who is refused gets a SessionRefusal, and the room goes on waiting. `on_refusal` is not told of who asked while nobody
+        was waited for, and is out of date for that alone.
         """
+        room.attend(self._clock())
         for frame in room.follow(seconds=seconds):
             began = time.monotonic()
             try:
                 present = self._take(room, frame, on_receipt)
             except (FederationError, KeystoreError) as error:
                 self._audit.record(refusal(error, "await_patient", ""), now=self._clock())
-                on_refusal(reason_of(error))
+                if not (isinstance(error, StaleMessage) and room.lay_unattended(frame)):
+                    on_refusal(reason_of(error))
                 self._refuse(room, frame, began)
                 continue
             if present is not None:
+                room.unattended = (self._clock(), None)
                 return present
         raise NoAnswer("No patient came to the room in time.")
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from federation.clinical.errors import ClinicalError
 from federation.clinical.report import summarise
-from federation.errors import FederationError, Limit, NoSuchRoom, StaleMessage, Unavailable
+from federation.errors import FederationError, Limit, NoSuchRoom, Unavailable
 from federation.pages.desk.practice import Practice, Shelf, Told, send_waiting
 from federation.pages.desk.sources import ByConsent
 from federation.pages.desk.standing import Desk, Keeping, Written, close_quietly, fault_words
@@ -148,13 +148,11 @@ class RoomOpen(Room):
                 self.room, seconds=seconds, on_refusal=refused.append, on_receipt=on_receipt
             )
         except NoAnswer:
-            # Who came while somebody else was there asks anew by itself.
-            told = tuple(reason for reason in refused if reason != StaleMessage.reason)
             asking = len(self.room.sessions)
-            if not told and not receipts and asking == self.asking:
+            if not refused and not receipts and asking == self.asking:
                 return None
             return replace(
-                self, asking=asking, refused=(*self.refused, *told), receipts=(*self.receipts, *receipts), told=()
+                self, asking=asking, refused=(*self.refused, *refused), receipts=(*self.receipts, *receipts), told=()
             )
         return arrived(self.practice, self.room, consultation)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from federation.clock import Clock
 from federation.errors import FederationError, Unavailable
 from federation.party.audit import Audit
 from federation.party.member import Member
@@ -117,7 +118,9 @@ class Surgery:
     def connect(self, _address: str, _identity: str) -> grpc.Channel:
         return self.channel
 
-    def patient(self, member: Member | None = None, password: bytes = BIOMETRIC_PASSWORD) -> PatientClient:
+    def patient(
+        self, member: Member | None = None, password: bytes = BIOMETRIC_PASSWORD, clock: Clock | None = None
+    ) -> PatientClient:
         member = member or self.federation.patient
         name = member.identity.replace(":", "-")
         return PatientClient(
@@ -128,7 +131,7 @@ class Surgery:
             Profile(self.directory / name),
             BiometricPassword(password),
             Trace(None, lambda: 0),
-            clock=lambda: self.federation.clock.now,
+            clock=clock or (lambda: self.federation.clock.now),
             entropy=self.federation.entropy,
         )
 
