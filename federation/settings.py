@@ -729,13 +729,24 @@ def _section(table: dict[str, object], kind: type[T], prefix: str) -> T:
     hints = typing.get_type_hints(kind)
     for name in table:
         if name not in known:
-            raise ConfigError(f"{prefix}{name}: there is no such setting{_OTHER_KIND}")
+            raise ConfigError(f"{prefix}{name}: there is no such setting{_meant(name, hints)}")
     values = {name: _value(value, hints[name], known[name], prefix + name) for name, value in table.items()}
     for name, item in known.items():
         required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
         if required and name not in values:
             raise ConfigError(f"{prefix}{name}: this setting is missing{_OTHER_KIND}")
     return kind(**values)
+
+
+def _meant(name: str, hints: Mapping[str, object]) -> str:
+    """Return what was meant by a setting that is none: the same in a table that is there, or one whose name is near."""
+    for table, kind in hints.items():
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and name in {it.name for it in fields(kind)}:
+            return f" here; it belongs under [{table}]"
+    from difflib import get_close_matches  # noqa: PLC0415 - needed by a fault alone
+
+    near = get_close_matches(name, hints, 1)
+    return f". Did you mean {near[0]}?" if near else _OTHER_KIND
 
 
 def _value(value: object, hint: object, item: "dataclasses.Field[Any]", name: str) -> object:

@@ -283,3 +283,25 @@ def test_wrong_setting_is_named_whatever_kind_of_node_the_command_takes(
     node.settings_file.write_text(node.settings_file.read_text().replace("[protocol]", "[protocol]\ncolour = 1"))
     with pytest.raises(ConfigError, match=r"protocol\.colour: there is no such setting"):
         look(node)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            "freshness_seconds = 30\n",
+            r"^freshness_seconds: there is no such setting here; it belongs under \[protocol\]",
+        ),
+        (
+            "[protocol]\nfreshnes_seconds = 30\n",
+            r"freshnes_seconds: there is no such setting\. Did you mean freshness_seconds\?",
+        ),
+        ("[protocol]\nq = 30\n", "is this the directory of another kind of node"),
+    ],
+    ids=["in another table", "misspelt", "unlike any"],
+)
+def test_setting_that_was_meant_is_named(tmp_path: Path, wrong: str, said: str) -> None:
+    file = tmp_path / "medunion.toml"
+    file.write_text(wrong)
+    with pytest.raises(ConfigError, match=said):
+        read_settings(file, HospitalSettings)
