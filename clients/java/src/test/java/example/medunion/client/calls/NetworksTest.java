@@ -79,7 +79,10 @@ final class NetworksTest {
       RelayServiceGrpc.RelayServiceBlockingStub relay =
           RelayServiceGrpc.newBlockingStub(channel).withDeadlineAfter(5, TimeUnit.MINUTES);
       return assertThrows(
-              Refusal.class, () -> Calls.repeated(channel, () -> relay.getRoom(GetRoomRequest.getDefaultInstance())))
+              Refusal.class,
+              () ->
+                  Calls.repeated(
+                      channel, Calls.Patience.ONCE, () -> relay.getRoom(GetRoomRequest.getDefaultInstance())))
           .reason();
     } finally {
       channel.shutdownNow();
