@@ -27,7 +27,7 @@ import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { writeNew } from "./keys/files.js";
 import { hex } from "./protocol/bytes.js";
 import { listGrants, ownAccesses, ownRecords, revokeGrants } from "./own.js";
-import { preciseReason, Refusal, require } from "./protocol/refusal.js";
+import { plain, Refusal, require } from "./protocol/refusal.js";
 import { visitDoctor } from "./visit.js";
 
 const USAGE = `usage:
@@ -148,7 +148,8 @@ function failed(error: unknown): number {
     return 2;
   }
   const refusal = refusalOf(error);
-  `${refusal.message} (${preciseReason(refusal)})`.split("\n").forEach(tell);
+  const isOurFault = refusal !== error && refusal.reason === "INTERNAL";
+  (isOurFault ? refusal.message : plain(refusal)).split("\n").forEach(tell);
   process.stdout.write(spoken({ reason: refusal.reason }) + "\n");
   return 1;
 }

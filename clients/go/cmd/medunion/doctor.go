@@ -238,7 +238,7 @@ func (p plan) end(
 func (p plan) keep(ctx context.Context, doctor *client.Doctor, awaiting *protocol.AwaitingReceipt) (*string, error) {
 	receipt, err := doctor.Deposit(ctx, awaiting, p.hospital, p.address, p.department)
 	if err != nil {
-		tell("The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: " + err.Error())
+		tell("The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: " + refusal.Plain(err))
 		return nil, err
 	}
 	handle := hex.EncodeToString(receipt.GetHandle())

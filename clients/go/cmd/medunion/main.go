@@ -97,7 +97,7 @@ func run(ctx context.Context, words []string) int {
 		fmt.Fprintf(os.Stderr, "medunion %s: %v\n%s", name, err, usage)
 		return 2
 	case err != nil:
-		tell(fmt.Sprintf("medunion %s: %v", name, err))
+		tell(fmt.Sprintf("medunion %s: %s", name, refusal.Plain(err)))
 		return say(map[string]refusal.Reason{"reason": refusal.Precise(err)}, 1)
 	default:
 		return say(told, 0)

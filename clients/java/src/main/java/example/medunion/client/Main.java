@@ -87,7 +87,7 @@ public final class Main {
       System.err.print(USAGE);
       return 2;
     } catch (Refusal refusal) {
-      tell(said(refusal));
+      tell(refusal.plain());
       say(Map.of("reason", refusal.reason()));
       return 1;
     } catch (UncheckedIOException error) {
@@ -222,10 +222,6 @@ public final class Main {
   private Home kept(Home home) {
     opened.add(home);
     return home;
-  }
-
-  static String said(Refusal refusal) {
-    return refusal.getMessage() + " (" + refusal.preciseReason() + ")";
   }
 
   static String hex(byte[] data) {
