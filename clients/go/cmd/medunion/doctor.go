@@ -31,7 +31,7 @@ const (
 
 func initDoctor(_ context.Context, given *arguments) (any, error) {
 	trust := given.String("trust", "", "the federation's trust.json")
-	identity := given.String("id", "", "who you are: D:name")
+	identity := given.String("identity", "", "who you are: D:name")
 	token := given.String("token", "", "RFC 7512 URI of the token that holds the keys, in place of a file")
 	if err := given.read(0, "token"); err != nil {
 		return nil, err
