@@ -1,4 +1,4 @@
-"""What follows from the commands: the list that TAB is answered from, the shells' scripts, and the man pages."""
+"""What follows from the commands and their words: what TAB is answered from, shells' scripts, man pages, clients' words."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
+from ci import client_words
 from federation.cli.examples import examples_of
 from federation.cli.exit_codes import MEANINGS
 from federation.cli.groups import Group
@@ -164,12 +165,14 @@ def _text(words: str) -> str:
 def files() -> dict[str, str]:
     """Return everything that is made, by its path from the root."""
     pages = {f"{MAN}/{name}.1": page for name, page in manual()}
-    return {str(LIST): word_list(), **{path: script(shell) for path, shell in SCRIPTS.items()}, **pages}
+    scripts = {path: script(shell) for path, shell in SCRIPTS.items()}
+    return {str(LIST): word_list(), **scripts, **pages, **client_words.files()}
 
 
 def stale(made: dict[str, str]) -> list[str]:
     """Return the paths of what is not there as it is made, or is there and made no more."""
-    there = {str(path.relative_to(ROOT)) for path in (ROOT / "share").rglob("*") if path.is_file()} | {str(LIST)}
+    share = {str(path.relative_to(ROOT)) for path in (ROOT / "share").rglob("*") if path.is_file()}
+    there = share | {path for path in made if (ROOT / path).is_file()}
     same = {path for path in there & set(made) if (ROOT / path).read_text(encoding="utf-8") == made[path]}
     return sorted((there | set(made)) - same)
 
@@ -177,11 +180,11 @@ def stale(made: dict[str, str]) -> list[str]:
 def run(arguments: list[str]) -> int:
     """Make it, or say what is stale; return the exit code."""
     parser = argparse.ArgumentParser(prog="ci/words", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="say what is not as the commands are, and change nothing")
+    parser.add_argument("--check", action="store_true", help="say what is not as they are, and change nothing")
     is_check, made = parser.parse_args(arguments).check, files()
     for path in stale(made):
         if is_check:
-            print(f"{path} is not as the commands are: run ci/words and commit")
+            print(f"{path} is not as the commands and their words are: run ci/words and commit")
         elif path in made:
             (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
             (ROOT / path).write_text(made[path], encoding="utf-8")

@@ -129,10 +129,13 @@ def advice(error: BaseException, *, in_visit: bool = False) -> str:
 
 def words_of(kind: type[BaseException]) -> tuple[str, str]:
     """Return what an error of this class means for a person, in general, and what to do."""
-    if issubclass(kind, FederationError):
-        return kind.in_words, kind.advice()
-    what, to_do = _words_of(kind)
+    what, to_do = told_of(kind)
     return what or inspect.getdoc(kind) or "", to_do
+
+
+def told_of(kind: type[BaseException]) -> tuple[str, str]:
+    """Return what a person is told of an error of this class, nothing where the error says that itself, and what to do."""
+    return (kind.in_words, kind.advice()) if issubclass(kind, FederationError) else _words_of(kind)
 
 
 def _words_of(kind: type[BaseException]) -> tuple[str, str]:

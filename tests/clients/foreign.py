@@ -43,7 +43,7 @@ class Party:
             CLIENTS / self.language / "run",
             self.role,
             words[0],
-            "--home",
+            "--directory",
             self.home,
             "--pin-file",
             self.pin_file,
@@ -120,8 +120,10 @@ def register_patient(
     federation: Federation, party: Party, ticket: str, *words: object, expect: int = 0
 ) -> dict[str, Any]:
     """Register a patient with a ticket."""
-    names = "--trust", federation.trust, "--id", party.identity, "--sensor", sensor(party), "--ticket", ticket
-    return party.run("register", *names, *words, expect=expect)
+    names = "--trust", federation.trust, "--identity", party.identity, "--simulated-sensor", sensor(party)
+    written = party.home.with_suffix(".ticket")
+    written.write_text(f"{ticket}\n")
+    return party.run("register", *names, "--ticket-file", written, *words, expect=expect)
 
 
 def sensor(party: Party) -> Path:
@@ -135,7 +137,7 @@ def sensor(party: Party) -> Path:
 
 def certify_doctor(federation: Federation, doctor: Party, *words: object) -> Party:
     """Make a doctor's keys, have the authority certify them, and register it."""
-    request = doctor.run("init", "--trust", federation.trust, "--id", doctor.identity, *words)["request"]
+    request = doctor.run("init", "--trust", federation.trust, "--identity", doctor.identity, *words)["request"]
     certificate = doctor.home.with_suffix(".der")
     run(
         *("authority", "issue", "--directory", federation.root / "authority", "--doctor", doctor.identity),

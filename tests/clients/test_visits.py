@@ -74,7 +74,9 @@ def visit_as(clinic: Clinic, person: Path, code: str, *words: object, expect: in
     """Let whoever that reading is of use the patient's device."""
     biosignal = observation(clinic.stage, clinic.patient.identity)
     words = words or CONSENT
-    return clinic.patient.run("visit", "--sensor", person, "--observation", biosignal, *words, code, expect=expect)
+    return clinic.patient.run(
+        "visit", "--simulated-sensor", person, "--observation", biosignal, *words, code, expect=expect
+    )
 
 
 def observation(stage: Federation, patient_id: str) -> Path:
@@ -254,7 +256,7 @@ def test_wrong_pin_opens_nothing(clinic: Clinic) -> None:
     wrong = write_pin(root / f"{clinic.language}-wrong.pin")
     stranger = Party(patient.language, patient.role, patient.identity, patient.home, wrong)
     biosignal = observation(clinic.stage, patient.identity)
-    given = "--sensor", sensor(patient), "--observation", biosignal, "--yes"
+    given = "--simulated-sensor", sensor(patient), "--observation", biosignal, "--yes"
     told = stranger.run("visit", *given, "medunion://x", expect=1)
     assert told["reason"] == "PIN_INCORRECT"
 

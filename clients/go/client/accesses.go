@@ -106,7 +106,7 @@ func (p *Patient) remarks(found *Accesses, askedAt protocol.Instant) ([]protocol
 }
 
 func (p *Patient) missing(missing map[string]refusal.Reason, partyID string, err error) {
-	p.Tell("WHO ASKED AT " + partyID + " IS MISSING: " + err.Error())
+	p.Tell("WHO ASKED AT " + partyID + " IS MISSING: " + refusal.Plain(err))
 	missing[partyID] = refusal.Precise(err)
 }
 

@@ -131,7 +131,8 @@ func TestNoWordOfAPeersRefusalIsShown(t *testing.T) {
 			&errdetails.ErrorInfo{Reason: reason, Domain: domain})
 		must(t, err)
 		got := fromStatus(phishing.Err(), nil)
-		if text := got.Error(); text != "NO_SUCH_ROOM: "+words[refusal.NoSuchRoom] && text != "NOT_FOUND: "+words[refusal.NotFound] {
+		room, other := refusal.WordsOf(refusal.NoSuchRoom).Happened, refusal.WordsOf(refusal.NotFound).Happened
+		if text := got.Error(); text != "NO_SUCH_ROOM: "+room && text != "NOT_FOUND: "+other {
 			t.Errorf("reason %q: %q", reason, text)
 		}
 		if known := reason == "NO_SUCH_ROOM"; refusal.Is(got, refusal.NoSuchRoom) != known {
@@ -141,7 +142,7 @@ func TestNoWordOfAPeersRefusalIsShown(t *testing.T) {
 }
 
 func TestRefusalEndsWithHowThePeerCallsTheCall(t *testing.T) {
-	const sentence = "NO_SUCH_ROOM: there is no such room, or it is closed"
+	sentence := "NO_SUCH_ROOM: " + refusal.WordsOf(refusal.NoSuchRoom).Happened
 	for named, want := range map[string]string{
 		"0123456789abcdef":      sentence + " (request 0123456789abcdef)",
 		"0123456789ABCDEF":      sentence,
@@ -157,11 +158,11 @@ func TestRefusalEndsWithHowThePeerCallsTheCall(t *testing.T) {
 
 func TestEveryReasonThatACodeStandsForHasWords(t *testing.T) {
 	for code, reason := range reasonOfCode {
-		if words[reason] == "" {
+		if !refusal.WordsOf(reason).IsTold {
 			t.Errorf("%s: nothing is said of %s", code, reason)
 		}
 	}
-	if words[refusal.Internal] == "" {
+	if !refusal.WordsOf(refusal.Internal).IsTold {
 		t.Error("nothing is said of what is unforeseen")
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
 )
 
 // Doctor is a registered doctor at work.
@@ -102,7 +103,7 @@ func (d *Doctor) send(ctx context.Context, room *Room, frame *pb.RelayFrame) err
 		if !IsPassing(err) || ctx.Err() != nil {
 			return err
 		}
-		d.Tell("The diagnosis is not sent yet, and is sent again: " + err.Error())
+		d.Tell("The diagnosis is not sent yet, and is sent again: " + refusal.Plain(err))
 		if stopped := sleep(ctx, longestPause, err); stopped != nil {
 			return stopped
 		}
@@ -114,7 +115,7 @@ func (d *Doctor) AwaitReceipt(ctx context.Context, room *Room, present *protocol
 	for {
 		frame, err := room.mailbox.next(ctx)
 		if err != nil {
-			d.Tell("No receipt came: " + err.Error())
+			d.Tell("No receipt came: " + refusal.Plain(err))
 			return false
 		}
 		if frame.GetFrame() == nil || !bytes.Equal(sessionOf(frame), present.ID) {

@@ -7,6 +7,7 @@ import (
 	"medunion.example/clients/go/access"
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
 )
 
 // leftToShow is how long a duty has to hold yet to be shown: what it is shown for takes its time.
@@ -72,7 +73,7 @@ func (d *Doctor) onDuty(ctx context.Context) *pb.ShownDuty {
 	if isOver && !time.Now().Before(d.duty.askAt) {
 		d.duty.askAt = time.Now().Add(leftToShow)
 		if err := d.askForDuty(ctx); err != nil {
-			d.Tell("Your hospital states no duty of yours now: " + err.Error())
+			d.Tell("Your hospital states no duty of yours now: " + refusal.Plain(err))
 		}
 	}
 	return d.duty.shown

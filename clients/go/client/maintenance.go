@@ -46,7 +46,7 @@ func settled(err error, tell func(line string), done, waits string) error {
 	case err == nil:
 		tell(done)
 	case IsPassing(err):
-		tell(waits + err.Error())
+		tell(waits + refusal.Plain(err))
 	default:
 		return err
 	}

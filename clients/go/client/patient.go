@@ -161,7 +161,7 @@ func (p *Patient) acknowledgeAll(ctx context.Context, mailbox *mailbox, sessionI
 		var err error
 		if diagnosed, err = p.amendment(ctx, mailbox, sessionID, following, stay); err != nil {
 			if !refusal.Is(err, refusal.NoAnswer, refusal.NoSuchRoom) {
-				p.Tell("What may have amended the diagnosis was not taken: " + err.Error())
+				p.Tell("What may have amended the diagnosis was not taken: " + refusal.Plain(err))
 			}
 			break
 		}
@@ -276,7 +276,7 @@ func (p *Patient) acknowledge(ctx context.Context, mailbox *mailbox, diagnosed *
 		err = mailbox.put(ctx, &pb.RelayFrame{Content: &pb.RelayFrame_Frame{Frame: receipt}})
 	}
 	if err != nil {
-		p.Tell("The receipt could not be sent: " + err.Error())
+		p.Tell("The receipt could not be sent: " + refusal.Plain(err))
 	}
 	return following
 }

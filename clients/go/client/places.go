@@ -8,6 +8,7 @@ import (
 	"medunion.example/clients/go/access"
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
+	"medunion.example/clients/go/refusal"
 )
 
 // brought gives where records are by what the patient brought, for the public cloud does not answer: each hospital that the grant covers is
@@ -26,7 +27,7 @@ func (d *Doctor) brought(ctx context.Context, present *protocol.InConsultation) 
 		}
 		hospital, err := onceMore(ctx, func() (*protocol.Peer, error) { return d.address(ctx, place.Address, place.ID) })
 		if err != nil {
-			d.Tell("RECORDS AT " + place.ID + " ARE MISSING: " + err.Error())
+			d.Tell("RECORDS AT " + place.ID + " ARE MISSING: " + refusal.Plain(err))
 			continue
 		}
 		for _, department := range place.Departments {

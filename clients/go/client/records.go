@@ -87,7 +87,7 @@ func (d *Doctor) Records(ctx context.Context, present *protocol.InConsultation) 
 		locations, err = d.brought(ctx, present)
 	}
 	if err != nil {
-		d.Tell("The public cloud gave no whole answer. RECORDS FROM ELSEWHERE MAY BE MISSING: " + err.Error())
+		d.Tell("The public cloud gave no whole answer. RECORDS FROM ELSEWHERE MAY BE MISSING: " + refusal.Plain(err))
 	}
 	d.fetchAll(ctx, shown, locations, mostRecordSessions, func(record *Record) { records = append(records, record) })
 	return records
@@ -106,7 +106,7 @@ func (a *Asker) fetchAll(ctx context.Context, shown show, locations []protocol.R
 		})
 		if err != nil {
 			hospital := order.location.Hospital.Identity
-			a.Tell("RECORDS AT " + hospital + " ARE MISSING: " + err.Error())
+			a.Tell("RECORDS AT " + hospital + " ARE MISSING: " + refusal.Plain(err))
 			missing[hospital] = refusal.Precise(err)
 			continue
 		}

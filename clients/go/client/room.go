@@ -46,7 +46,7 @@ func (r *Room) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), callTime) // also of a program that was told to end
 	defer cancel()
 	if err := r.closeAtRelay(ctx); err != nil {
-		r.doctor.Tell("The room was not closed: " + err.Error())
+		r.doctor.Tell("The room was not closed: " + refusal.Plain(err))
 	}
 }
 

@@ -5,6 +5,7 @@ package refusal
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Reason is a word of docs/errors.md, or one of a client's own.
@@ -178,6 +179,35 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("%s: %s (%v)", e.Reason, e.Sentence, e.cause)
 	}
 	return fmt.Sprintf("%s: %s", e.Reason, e.Sentence)
+}
+
+// WordsOf gives what a person reads of a reason; nothing where it is none of the vocabulary.
+func WordsOf(reason Reason) Words { return wordsOf[reason] }
+
+// Plain gives an error for a person: what happened, what else is known of it, what to do, and the reason for who helps.
+func Plain(err error) string {
+	var found *Error
+	if !errors.As(err, &found) {
+		return err.Error()
+	}
+	var cause *Error
+	if found.Reason == Rejected && errors.As(found.cause, &cause) {
+		return Plain(cause)
+	}
+	words, said := wordsOf[found.Reason], found.Sentence
+	if found.cause != nil {
+		said = fmt.Sprintf("%s: %v", said, found.cause)
+	}
+	switch {
+	case words.Happened == "" && !strings.HasSuffix(said, "."):
+		said += "."
+	case !strings.HasPrefix(said, words.Happened):
+		said = fmt.Sprintf("%s (%s)", words.Happened, said)
+	}
+	if words.ToDo != "" && !strings.Contains(said, words.ToDo) {
+		said += " " + words.ToDo
+	}
+	return fmt.Sprintf("%s [%s]", said, found.Reason)
 }
 
 // Unwrap gives what led to the refusal.

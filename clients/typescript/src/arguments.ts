@@ -1,6 +1,6 @@
 /** What a command is given, looked at before anything is done with it, and how it speaks to people. */
 
-import { accessSync, constants, mkdirSync, readFileSync, statSync } from "node:fs";
+import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Home } from "./client/home.js";
@@ -21,15 +21,16 @@ export type Said = Record<string, unknown>;
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
 const LONGEST_GRACE_HOURS = 72;
+const MOST_LINE = 1024;
 const MEGABYTE = 1_000_000;
 const MOST_FETCHED_MEGABYTES = 10_000_000;
 
 const NAMES = [
-  "home",
+  "directory",
   "trust",
-  "id",
-  "sensor",
-  "ticket",
+  "identity",
+  "simulated-sensor",
+  "ticket-file",
   "observation",
   "for",
   "hours",
@@ -117,7 +118,7 @@ export function hoursOf(values: Values): number | undefined {
 
 /** The home that a command acts from. */
 export function openHome(values: Values): Home {
-  return Home.open(needed(values, "home"), needed(values, "pin-file"), networksOf(values), graceOf(values));
+  return Home.open(needed(values, "directory"), needed(values, "pin-file"), networksOf(values), graceOf(values));
 }
 
 /** How many bytes of records a visit takes, said in megabytes. */
@@ -179,6 +180,17 @@ export function readBounded(path: string, mostBytes: number, what: string): Uint
   if (size > mostBytes)
     throw new Refusal("LIMIT_REACHED", `${what} has at most ${mostBytes} bytes, ${path} has ${size}`);
   return new Uint8Array(readFileSync(path));
+}
+
+/** The first line of a file, or of standard input for `-`: whoever lists processes sees what they were given. */
+export function readLine(path: string): string {
+  const line = Buffer.alloc(MOST_LINE);
+  const source = path === "-" ? 0 : openSync(path, "r");
+  let size = 0;
+  for (let read = -1; read !== 0 && size < MOST_LINE && !line.includes("\n"); size += read)
+    read = readSync(source, line, size, MOST_LINE - size, null);
+  if (source !== 0) closeSync(source);
+  return line.subarray(0, size).toString().split("\n", 1)[0]!;
 }
 
 /** Say something to people, on one line. Whatever reaches their terminal, a peer's words among it, goes through here or `spoken`. */

@@ -23,7 +23,7 @@ import { brought } from "./client/places.js";
 import type { FetchedRecord } from "./client/records.js";
 import { diagnosticReport, requireConclusion } from "./client/report.js";
 import { maintain } from "./client/maintenance.js";
-import { described, fetchAll, said } from "./fetched.js";
+import { described, fetchAll } from "./fetched.js";
 import { Kind } from "./gen/federation/v1/rules_pb.js";
 import type { KeptPlaces } from "./gen/federation/v1/search_pb.js";
 import { Right } from "./gen/federation/v1/statement_pb.js";
@@ -31,7 +31,7 @@ import { replaceFile } from "./keys/files.js";
 import { hex, sha256 } from "./protocol/bytes.js";
 import type { AwaitingReceipt, InConsultation } from "./protocol/doctor.js";
 import type { Grant } from "./protocol/access.js";
-import { preciseReason } from "./protocol/refusal.js";
+import { plain, preciseReason } from "./protocol/refusal.js";
 import type { RecordLocation } from "./protocol/search.js";
 import type { Shown } from "./protocol/shown.js";
 
@@ -114,7 +114,7 @@ export async function consultIn(room: DoctorRoom, plan: Plan): Promise<Said> {
 async function end(room: DoctorRoom, diagnosed: AwaitingReceipt, { keeps, department }: Plan) {
   const [kept] = await Promise.allSettled([keeps ? deposited(room, diagnosed, department) : null]);
   if (kept.status === "rejected")
-    tell(`The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: ${said(refusalOf(kept.reason))}`);
+    tell(`The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: ${plain(refusalOf(kept.reason))}`);
   return { kept, receipt: await room.awaitReceipt(diagnosed, RECEIPT_MS, tell) };
 }
 
@@ -142,7 +142,7 @@ async function locationsOf(
   try {
     return await found(home, grant, shown, places);
   } catch (error) {
-    tell(`The public cloud did not say where records are. RECORDS MAY BE MISSING: ${said(refusalOf(error))}`);
+    tell(`The public cloud did not say where records are. RECORDS MAY BE MISSING: ${plain(refusalOf(error))}`);
     return [];
   }
 }
@@ -162,7 +162,7 @@ async function found(
   const { asOf, locations, missing } = await brought(home, places, shown.patientId, grant);
   tell("The public cloud does not answer. The patient's device says where records are, as of " + moment(asOf) + ".");
   tell("SOME MAY BE MISSING.");
-  for (const [hospital, refusal] of missing) tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`);
+  for (const [hospital, refusal] of missing) tell(`RECORDS AT ${hospital} ARE MISSING: ${plain(refusal)}`);
   return locations;
 }
 

@@ -6,7 +6,7 @@ import { type Bounds, fetch } from "./client/fetch.js";
 import type { CurrentHome } from "./client/maintenance.js";
 import { type FetchedRecord, saveRecord } from "./client/records.js";
 import { hex } from "./protocol/bytes.js";
-import { preciseReason, type Refusal } from "./protocol/refusal.js";
+import { plain, preciseReason, type Refusal } from "./protocol/refusal.js";
 import type { RecordLocation } from "./protocol/search.js";
 import type { Shown } from "./protocol/shown.js";
 
@@ -21,15 +21,11 @@ export async function fetchAll(
   const missing: Record<string, string> = {};
   const lacks = (hospital: string, refusal: Refusal) => {
     missing[hospital] = preciseReason(refusal);
-    tell(`RECORDS AT ${hospital} ARE MISSING: ${said(refusal)}`);
+    tell(`RECORDS AT ${hospital} ARE MISSING: ${plain(refusal)}`);
   };
   const records = await fetch(currentHome, shown, locations, lacks, bounds);
   if (directory !== undefined) for (const record of records) save(record, directory);
   return { records, missing };
-}
-
-export function said(refusal: Refusal): string {
-  return `${refusal.message} (${preciseReason(refusal)})`;
 }
 
 /** What a command says of a record. */
@@ -51,6 +47,6 @@ function save(record: FetchedRecord, directory: string): void {
   try {
     saveRecord(record, directory);
   } catch (error) {
-    tell(`THE RECORD FROM ${record.manifest.hospitalId} IS NOT SAVED WHOLE: ${said(refusalOf(error))}`);
+    tell(`THE RECORD FROM ${record.manifest.hospitalId} IS NOT SAVED WHOLE: ${plain(refusalOf(error))}`);
   }
 }

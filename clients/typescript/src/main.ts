@@ -11,6 +11,7 @@ import {
   optional,
   read,
   readBounded,
+  readLine,
   type Said,
   spoken,
   tell,
@@ -27,25 +28,25 @@ import { Kind } from "./gen/federation/v1/rules_pb.js";
 import { writeNew } from "./keys/files.js";
 import { hex } from "./protocol/bytes.js";
 import { listGrants, ownAccesses, ownRecords, revokeGrants } from "./own.js";
-import { preciseReason, Refusal, require } from "./protocol/refusal.js";
+import { plain, Refusal, require } from "./protocol/refusal.js";
 import { visitDoctor } from "./visit.js";
 
 const USAGE = `usage:
-  medunion-client patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT
+  medunion-client patient register --directory DIR --trust FILE --identity P:name --simulated-sensor FILE --ticket-file FILE|-
                                    [--token URI]
-  medunion-client patient visit    --home DIR --sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
+  medunion-client patient visit    --directory DIR --simulated-sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
                                    [--department CLASS]... [--restricted] [--hours N] [--yes]
                                    [--stay SECONDS] CODE
-  medunion-client patient grants   --home DIR
-  medunion-client patient revoke   --home DIR NUMBER... | --last | --all
-  medunion-client patient records  --home DIR [--save DIR] [--fetch-at-most N]
-  medunion-client patient accesses --home DIR
-  medunion-client patient renew    --home DIR
-  medunion-client doctor init      --home DIR --trust FILE --id D:name [--token URI]
-  medunion-client doctor register  --home DIR --certificate FILE
-  medunion-client doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
+  medunion-client patient grants   --directory DIR
+  medunion-client patient revoke   --directory DIR NUMBER... | --last | --all
+  medunion-client patient records  --directory DIR [--save DIR] [--fetch-at-most N]
+  medunion-client patient accesses --directory DIR
+  medunion-client patient renew    --directory DIR
+  medunion-client doctor init      --directory DIR --trust FILE --identity D:name [--token URI]
+  medunion-client doctor register  --directory DIR --certificate FILE
+  medunion-client doctor consult   --directory DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
                                    [--amend TEXT] [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
-  medunion-client doctor renew     --home DIR
+  medunion-client doctor renew     --directory DIR
 a visit and a consultation renew the encryption key by themselves on its last day; renew does at any time
 an observation has at most 16 MiB
 a visit shows who is there and what you are about to sign, and asks, unless --yes has answered; unless you say otherwise, the
@@ -92,16 +93,16 @@ const COMMANDS: Record<string, (values: Values, rest: string[]) => Promise<Said>
 };
 
 async function registerPatient(values: Values): Promise<Said> {
-  const identity = neededForm(values, "id", Kind.PATIENT_ID, "P:name");
-  const ticket = parseTicket(needed(values, "ticket"));
-  const fuzzyKey = readSensor(needed(values, "sensor"));
+  const identity = neededForm(values, "identity", Kind.PATIENT_ID, "P:name");
+  const ticket = parseTicket(readLine(needed(values, "ticket-file")));
+  const fuzzyKey = readSensor(needed(values, "simulated-sensor"));
   const home = await openOrCreate(values, identity);
   return { identity, serial: hex(await register(home, home.biometricPassword(fuzzyKey), ticket)) };
 }
 
 /** The home of a patient whose earlier registration was cut off, or a new one. */
 async function openOrCreate(values: Values, identity: string): Promise<Home> {
-  const directory = needed(values, "home");
+  const directory = needed(values, "directory");
   const pinFile = needed(values, "pin-file");
   if (!Home.exists(directory)) {
     const place = { pinFile, token: optional(values, "token") };
@@ -113,8 +114,8 @@ async function openOrCreate(values: Values, identity: string): Promise<Home> {
 }
 
 async function initDoctor(values: Values): Promise<Said> {
-  const directory = needed(values, "home");
-  const identity = neededForm(values, "id", Kind.DOCTOR_ID, "D:name");
+  const directory = needed(values, "directory");
+  const identity = neededForm(values, "identity", Kind.DOCTOR_ID, "D:name");
   const home = await Home.create(
     directory,
     identity,
@@ -148,7 +149,8 @@ function failed(error: unknown): number {
     return 2;
   }
   const refusal = refusalOf(error);
-  `${refusal.message} (${preciseReason(refusal)})`.split("\n").forEach(tell);
+  const isOurFault = refusal !== error && refusal.reason === "INTERNAL";
+  (isOurFault ? refusal.message : plain(refusal)).split("\n").forEach(tell);
   process.stdout.write(spoken({ reason: refusal.reason }) + "\n");
   return 1;
 }

@@ -18,14 +18,14 @@ import { fetchLog, MOST_BYTES } from "./client/fetch.js";
 import type { Home, KeptGrant } from "./client/home.js";
 import { CurrentHome, maintain } from "./client/maintenance.js";
 import { withShards } from "./client/shards.js";
-import { described, fetchAll, said } from "./fetched.js";
+import { described, fetchAll } from "./fetched.js";
 import { type AccessEntry, AccessGround, AccessKind } from "./gen/federation/v1/access_pb.js";
 import { Right } from "./gen/federation/v1/statement_pb.js";
 import { ANY, type Grant } from "./protocol/access.js";
 import { hex, type Instant } from "./protocol/bytes.js";
 import { peekGrant } from "./protocol/consent.js";
 import { type PartyLog, type Remark, remarks, UNSEARCHED } from "./protocol/onesided.js";
-import { preciseReason, require } from "./protocol/refusal.js";
+import { plain, preciseReason, require } from "./protocol/refusal.js";
 import { MOST_STATEMENTS, type TakenBack } from "./protocol/revocation.js";
 import { Shown } from "./protocol/shown.js";
 import { isWitnessed, type ToldLog, untoldOf } from "./protocol/told.js";
@@ -58,7 +58,7 @@ export async function ownAccesses(values: Values): Promise<Said> {
     } catch (error) {
       const refusal = refusalOf(error);
       missing[where] = preciseReason(refusal);
-      tell(`WHO ASKED AT ${where} IS MISSING: ${said(refusal)}`);
+      tell(`WHO ASKED AT ${where} IS MISSING: ${plain(refusal)}`);
     }
   };
   const cloudId = home.bundle.content.cloudId!;

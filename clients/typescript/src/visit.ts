@@ -51,7 +51,7 @@ export async function visitDoctor(values: Values, [written]: string[]): Promise<
   const opened = openHome(values);
   const code = parseCode(written ?? "");
   const observation = observationIn(values);
-  const biometricPassword = opened.biometricPassword(readSensor(needed(values, "sensor")));
+  const biometricPassword = opened.biometricPassword(readSensor(needed(values, "simulated-sensor")));
   let looked = await look(await maintain(opened, tell), code);
   const { home, doctor, duty } = looked;
   requirePublished(asked, home.bundle.content.departmentClasses);

@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { graceOf, hoursOf, networksOf, spoken, UsageError } from "../src/arguments.js";
+import { graceOf, hoursOf, networksOf, readLine, spoken, UsageError } from "../src/arguments.js";
 import { formatCode } from "../src/client/code.js";
 import { diagnosticReport, requireConclusion } from "../src/client/report.js";
 import { planOf } from "../src/consult.js";
@@ -72,29 +72,52 @@ test("what a consultation is told is looked at whole", (context) => {
 test("wrong usage is said before anything else is done", (context) => {
   const home = join(madeDirectory(context), "nobody");
   const consult = (changes: Record<string, string> = {}) => {
-    const options = { ...told(changes), home, "pin-file": home };
+    const options = { ...told(changes), directory: home, "pin-file": home };
     return run("doctor", "consult", ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]));
   };
   assert.equal(consult({ address: "unix:/tmp/s" }).status, 2);
   assert.equal(consult().said, '{"reason":"PROFILE_UNUSABLE"}');
 });
 
+test("a ticket is the first line of a file or of standard input, and of so many bytes", (context) => {
+  const file = join(madeDirectory(context), "ticket");
+  const ticket = "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA3U";
+  for (const [written, line] of [
+    [`${ticket}\nof tomorrow\n`, ticket],
+    [ticket, ticket],
+    ["", ""],
+    ["\n", ""],
+    ["A".repeat(5000), "A".repeat(1024)],
+  ] as const) {
+    writeFileSync(file, written);
+    assert.equal(readLine(file), line);
+  }
+  assert.throws(() => readLine(`${file}.none`), { syscall: "open" });
+  const register = ["patient", "register", "--identity", "P:wang", "--ticket-file", "-"];
+  const registered = (input: string) =>
+    spawnSync(process.execPath, [PROGRAM, ...register], { encoding: "utf8", input }).stderr;
+  assert.match(registered(`${ticket}\n`), /^--simulated-sensor is missing/);
+  assert.match(registered("AAAA\n"), /\[TICKET_INVALID\]/);
+});
+
 test("who registers has an identity of its role, and a reading, before a home is made", (context) => {
   const directory = madeDirectory(context);
   const home = [
-    "--home",
+    "--directory",
     join(directory, "home"),
     "--pin-file",
     join(directory, "pin"),
     "--trust",
     join(directory, "t"),
   ];
-  const ticket = ["--ticket", "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA3U", "--sensor", join(directory, "sensor")];
-  assert.equal(run("patient", "register", ...home, ...ticket, "--id", "D:chen").status, 2);
-  assert.equal(run("doctor", "init", ...home, "--id", "P:wang").status, 2);
-  assert.equal(run("doctor", "init", ...home, "--id", "D:").status, 2);
+  const written = join(directory, "ticket");
+  writeFileSync(written, "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA3U\nof tomorrow\n");
+  const ticket = ["--ticket-file", written, "--simulated-sensor", join(directory, "sensor")];
+  assert.equal(run("patient", "register", ...home, ...ticket, "--identity", "D:chen").status, 2);
+  assert.equal(run("doctor", "init", ...home, "--identity", "P:wang").status, 2);
+  assert.equal(run("doctor", "init", ...home, "--identity", "D:").status, 2);
   writeFileSync(join(directory, "sensor"), "short", { mode: 0o600 });
-  const said = run("patient", "register", ...home, ...ticket, "--id", "P:wang").said;
+  const said = run("patient", "register", ...home, ...ticket, "--identity", "P:wang").said;
   assert.equal(said, '{"reason":"BIOMETRIC_MISMATCH"}');
   assert.equal(existsSync(join(directory, "home")), false);
 });
@@ -105,7 +128,7 @@ async function patient(context: TestContext) {
   const [sensor, observation] = [join(directory, "sensor"), join(directory, "observation")];
   writeFileSync(sensor, new Uint8Array(32), { mode: 0o600 });
   writeFileSync(observation, "{}");
-  const own = ["--home", home.directory, "--pin-file", join(directory, "pin"), "--sensor", sensor];
+  const own = ["--directory", home.directory, "--pin-file", join(directory, "pin"), "--simulated-sensor", sensor];
   const unanswered = () => run("patient", "visit", ...own, CODE);
   const visit = (...more: string[]) => run("patient", "visit", ...own, "--yes", ...more);
   return { sensor, observation, visit, unanswered };
@@ -137,7 +160,7 @@ test("a patient contacts nobody with a biosignal, reading, code or consent that 
 test("who takes a consent back says which", async (context) => {
   const { sensor } = await patient(context);
   const directory = join(sensor, "..");
-  const own = ["--home", join(directory, "home"), "--pin-file", join(directory, "pin")];
+  const own = ["--directory", join(directory, "home"), "--pin-file", join(directory, "pin")];
   for (const words of [[], ["--last", "--all"], ["1", "--last"], ["first"], ["0"]])
     assert.equal(run("patient", "revoke", ...own, ...words).status, 2, words.join(" "));
 });
@@ -173,7 +196,7 @@ test("what is said holds nothing that a terminal obeys, and is the same JSON", (
 });
 
 test("what is told is one line of plain text, whatever stands in it", () => {
-  const { told, status } = run("doctor\u001b[2J", "consult", "--home\u202e", "x");
+  const { told, status } = run("doctor\u001b[2J", "consult", "--directory\u202e", "x");
   assert.equal(status, 2);
   // eslint-disable-next-line no-control-regex
   assert.doesNotMatch(told, /[\u001b\u202e]/);

@@ -11,12 +11,12 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { called, passes, refusalOf, repeated, transportTo } from "../src/client/calls.js";
 import { eachPage, MOST_PAGES } from "../src/client/cloud.js";
 import { Networks } from "../src/client/networks.js";
-import { WORDS } from "../src/client/words.js";
 import { RelayService } from "../src/gen/federation/v1/consultation_pb.js";
 import { GetDirectoryResponseSchema } from "../src/gen/federation/v1/directory_pb.js";
 import type { TrustedBundle } from "../src/protocol/bundle.js";
 import { fromHex } from "../src/protocol/bytes.js";
 import { check, checkOuter } from "../src/protocol/rules.js";
+import { wordsOf } from "../src/protocol/words.js";
 import * as x509 from "../src/protocol/x509.js";
 import { cast, cloud, signed } from "./cast.js";
 import { listening } from "./servers.js";
@@ -49,7 +49,7 @@ test("a peer's own words are shown to nobody, whether a sentence or a reason tha
     rude.details = [{ type: "google.rpc.ErrorInfo", value: errorInfo(word) }];
     const refusal = refusalOf(rude);
     assert.equal(refusal.reason, word === "NO_SUCH_ROOM" ? word : "INTERNAL");
-    assert.equal(refusal.message, WORDS[refusal.reason]);
+    assert.equal(refusal.message, wordsOf(refusal.reason)!.happened);
   }
 });
 
@@ -61,7 +61,7 @@ test("a refusal ends with how the server calls the call, and with nothing of ano
   ] as const) {
     const refused = failure(Code.Unavailable, readable);
     refused.metadata.set("medunion-request-id", named);
-    assert.equal(refusalOf(refused).message, `${WORDS[reason]}${said}`);
+    assert.equal(refusalOf(refused).message, `${wordsOf(reason)!.happened}${said}`);
   }
 });
 
@@ -70,7 +70,7 @@ test("every reason that a server may give has words here", () => {
   const reasons = [...page.matchAll(/^\| `([A-Z_]+)` \| [A-Z_]+ \| /gm)].map(([, word]) => word!);
   assert.ok(reasons.length > 70);
   assert.deepEqual(
-    reasons.filter((word) => !Object.hasOwn(WORDS, word)),
+    reasons.filter((word) => !wordsOf(word)?.isTold),
     [],
   );
 });

@@ -338,11 +338,11 @@ test("whatever is wrong, the command says one object; wrong usage is said before
     const { status, stdout } = spawnSync(process.execPath, [program, ...words], { encoding: "utf8" });
     return [status, stdout.trim()];
   };
-  const home = ["--home", join(directory, "home"), "--pin-file", join(directory, "pin")];
+  const home = ["--directory", join(directory, "home"), "--pin-file", join(directory, "pin")];
   assert.deepEqual(run("patient", "visit", ...home, "--yes", "--hours", "abc", "code"), [2, ""]);
   assert.deepEqual(run("patient", "renew", ...home), [1, '{"reason":"PROFILE_UNUSABLE"}']);
   const trust = join(directory, "trust.json");
-  const init = ["doctor", "init", ...home, "--id", "D:chen", "--trust", trust];
+  const init = ["doctor", "init", ...home, "--identity", "D:chen", "--trust", trust];
   assert.deepEqual(run(...init), [1, '{"reason":"FILE_UNUSABLE"}']);
   writeFileSync(trust, "no JSON");
   assert.deepEqual(run(...init), [1, '{"reason":"BUNDLE_INVALID"}']);

@@ -197,9 +197,9 @@ test("a patient registers and acts with its keys in a token, and a token serves 
 test("a doctor's keys are made in the token that the command names", (context) => {
   const token = madeToken("init");
   const home = join(token.directory, "home");
-  const trust = ["--trust", trustIn(token.directory), "--id", "D:rossi", "--token", token.uri];
+  const trust = ["--trust", trustIn(token.directory), "--identity", "D:rossi", "--token", token.uri];
   const init = (pinFile: string, ...more: string[]) => {
-    const words = ["doctor", "init", "--home", home, "--pin-file", pinFile, ...trust, ...more];
+    const words = ["doctor", "init", "--directory", home, "--pin-file", pinFile, ...trust, ...more];
     return JSON.parse(spawnSync(process.execPath, [PROGRAM, ...words], { encoding: "utf8" }).stdout);
   };
   assert.deepEqual(init(token.wrongPinFile), { reason: "PIN_INCORRECT" });

@@ -33,7 +33,7 @@ type arguments struct {
 func newArguments(name string) *arguments {
 	given := &arguments{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), grace: client.DefaultGrace}
 	given.SetOutput(io.Discard)
-	given.StringVar(&given.home, "home", "", "the party's directory")
+	given.StringVar(&given.home, "directory", "", "the party's directory")
 	given.StringVar(&given.pinFile, "pin-file", "", "file (mode 0600) whose line opens the party's keys")
 	given.Func("dial-only", "network that may be dialled, as 10.0.0.0/8; again for more", given.allow)
 	given.Func("grace-hours", "for how many hours a revocation list that is over counts on, 0 to 72", given.goOn)
@@ -96,7 +96,7 @@ func (a *arguments) read(words int, optional ...string) error {
 	return nil
 }
 
-// open opens the home that --home names, with the PIN of --pin-file.
+// open opens the home that --directory names, with the PIN of --pin-file.
 func (a *arguments) open() (*client.Home, error) {
 	pin, err := keys.ReadPIN(a.pinFile)
 	if err != nil {

@@ -27,7 +27,7 @@ func offered(t *testing.T, room *client.RoomView, words ...string) (*client.Offe
 	t.Helper()
 	given := newArguments("patient visit")
 	asked := askedOf(given)
-	if err := given.with(words).read(0, append(consentOptions, "home", "pin-file")...); err != nil {
+	if err := given.with(words).read(0, append(consentOptions, "directory", "pin-file")...); err != nil {
 		t.Fatal(err)
 	}
 	return asked.offer(room)

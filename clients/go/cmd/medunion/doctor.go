@@ -31,7 +31,7 @@ const (
 
 func initDoctor(_ context.Context, given *arguments) (any, error) {
 	trust := given.String("trust", "", "the federation's trust.json")
-	identity := given.String("id", "", "who you are: D:name")
+	identity := given.String("identity", "", "who you are: D:name")
 	token := given.String("token", "", "RFC 7512 URI of the token that holds the keys, in place of a file")
 	if err := given.read(0, "token"); err != nil {
 		return nil, err
@@ -238,7 +238,7 @@ func (p plan) end(
 func (p plan) keep(ctx context.Context, doctor *client.Doctor, awaiting *protocol.AwaitingReceipt) (*string, error) {
 	receipt, err := doctor.Deposit(ctx, awaiting, p.hospital, p.address, p.department)
 	if err != nil {
-		tell("The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: " + err.Error())
+		tell("The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: " + refusal.Plain(err))
 		return nil, err
 	}
 	handle := hex.EncodeToString(receipt.GetHandle())

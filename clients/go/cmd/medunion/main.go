@@ -22,18 +22,18 @@ import (
 
 const usage = `medunion, the reference client in Go
 
-  patient register --home DIR --pin-file FILE --trust FILE --id P:name --sensor FILE --ticket TEXT [--token URI]
-  patient renew    --home DIR --pin-file FILE
-  patient visit    --home DIR --pin-file FILE --sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
+  patient register --directory DIR --pin-file FILE --trust FILE --identity P:name --simulated-sensor FILE --ticket-file FILE|- [--token URI]
+  patient renew    --directory DIR --pin-file FILE
+  patient visit    --directory DIR --pin-file FILE --simulated-sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
                    [--department CLASS]... [--restricted] [--hours N] [--yes] [--stay SECONDS] CODE
-  patient grants   --home DIR --pin-file FILE
-  patient revoke   --home DIR --pin-file FILE NUMBER... | --last | --all
-  patient records  --home DIR --pin-file FILE [--save DIR] [--fetch-at-most N]
-  patient accesses --home DIR --pin-file FILE
-  doctor  init     --home DIR --pin-file FILE --trust FILE --id D:name [--token URI]
-  doctor  register --home DIR --pin-file FILE --certificate FILE
-  doctor  renew    --home DIR --pin-file FILE
-  doctor  consult  --home DIR --pin-file FILE --hospital H:name --address HOST:PORT --department CLASS
+  patient grants   --directory DIR --pin-file FILE
+  patient revoke   --directory DIR --pin-file FILE NUMBER... | --last | --all
+  patient records  --directory DIR --pin-file FILE [--save DIR] [--fetch-at-most N]
+  patient accesses --directory DIR --pin-file FILE
+  doctor  init     --directory DIR --pin-file FILE --trust FILE --identity D:name [--token URI]
+  doctor  register --directory DIR --pin-file FILE --certificate FILE
+  doctor  renew    --directory DIR --pin-file FILE
+  doctor  consult  --directory DIR --pin-file FILE --hospital H:name --address HOST:PORT --department CLASS
                    --conclusion TEXT [--amend TEXT] [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
 
 With every command that calls a server:
@@ -97,7 +97,7 @@ func run(ctx context.Context, words []string) int {
 		fmt.Fprintf(os.Stderr, "medunion %s: %v\n%s", name, err, usage)
 		return 2
 	case err != nil:
-		tell(fmt.Sprintf("medunion %s: %v", name, err))
+		tell(fmt.Sprintf("medunion %s: %s", name, refusal.Plain(err)))
 		return say(map[string]refusal.Reason{"reason": refusal.Precise(err)}, 1)
 	default:
 		return say(told, 0)

@@ -25,9 +25,9 @@ func TestExitCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	nowhere := filepath.Join(t.TempDir(), "nobody")
-	certificate := []string{"--certificate", pin, "--pin-file", pin, "--home", nowhere}
-	visit := []string{"patient", "visit", "--home", nowhere, "--pin-file", pin, "--sensor", pin, "--yes"}
-	own := []string{"--home", nowhere, "--pin-file", pin}
+	certificate := []string{"--certificate", pin, "--pin-file", pin, "--directory", nowhere}
+	visit := []string{"patient", "visit", "--directory", nowhere, "--pin-file", pin, "--simulated-sensor", pin, "--yes"}
+	own := []string{"--directory", nowhere, "--pin-file", pin}
 	for _, tried := range []struct {
 		words []string
 		code  int
@@ -69,9 +69,9 @@ func TestExitCode(t *testing.T) {
 		{append(append([]string{"patient", "accesses"}, own...), "now"), 2},
 		{append(append([]string{"patient", "records"}, own...), "--fetch-at-most", "0"), 2},
 		{append([]string{"doctor", "register"}, certificate...), 1},
-		{[]string{"patient", "renew", "--home", nowhere}, 2},
-		{[]string{"patient", "renew", "--home", nowhere, "--pin-file", pin, "now"}, 2},
-		{[]string{"doctor", "renew", "--home", nowhere, "--pin-file", pin}, 1},
+		{[]string{"patient", "renew", "--directory", nowhere}, 2},
+		{[]string{"patient", "renew", "--directory", nowhere, "--pin-file", pin, "now"}, 2},
+		{[]string{"doctor", "renew", "--directory", nowhere, "--pin-file", pin}, 1},
 	} {
 		if code := run(context.Background(), tried.words); code != tried.code {
 			t.Errorf("%q: exit code %d, not %d", tried.words, code, tried.code)
@@ -89,7 +89,7 @@ func TestConsultLooksAtItsWordsFirst(t *testing.T) {
 		}
 	}
 	good := map[string]string{
-		"--home": filepath.Join(directory, "nobody"), "--pin-file": pin, "--hospital": "H:alpha", "--address": "alpha.example:443",
+		"--directory": filepath.Join(directory, "nobody"), "--pin-file": pin, "--hospital": "H:alpha", "--address": "alpha.example:443",
 		"--department": "cardiology", "--conclusion": "Sinus rhythm.", "--save": filepath.Join(directory, "saved"),
 		"--code-file": filepath.Join(directory, "code"),
 	}

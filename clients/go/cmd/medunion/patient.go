@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strconv"
 	"strings"
 
@@ -16,6 +20,7 @@ import (
 
 const (
 	sensorSize = 32
+	mostTicket = 1024
 	enrolment  = 1 // a later one would have another B_P
 )
 
@@ -26,14 +31,14 @@ type registered struct {
 
 func registerPatient(ctx context.Context, given *arguments) (any, error) {
 	trust := given.String("trust", "", "the federation's trust.json")
-	identity := given.String("id", "", "who you are: P:name")
-	sensor := given.String("sensor", "", "file of 32 bytes in place of the fuzzy key")
-	text := given.String("ticket", "", "the ticket from a hospital's desk")
+	identity := given.String("identity", "", "who you are: P:name")
+	sensor := given.String("simulated-sensor", "", "file of 32 bytes in place of the fuzzy key")
+	ticketFile := given.String("ticket-file", "", "file with the ticket from a hospital's desk; - for standard input")
 	token := given.String("token", "", "RFC 7512 URI of the token that holds the keys, in place of a file")
 	if err := given.read(0, "token"); err != nil {
 		return nil, err
 	}
-	ticket, err := client.ParseTicket(*text)
+	ticket, err := readTicket(*ticketFile)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +204,24 @@ func readFuzzyKey(sensor string) ([]byte, error) {
 		return nil, refusal.New(refusal.BiometricMismatch, "a fuzzy key has 32 bytes")
 	}
 	return fuzzyKey, nil
+}
+
+// readTicket reads the ticket that is a file's first line, or standard input's for -: whoever lists processes sees what they were given.
+func readTicket(path string) ([]byte, error) {
+	source := os.Stdin
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, refusal.Because(err, refusal.FileUnusable, "%s can't be read", path)
+		}
+		defer file.Close()
+		source = file
+	}
+	line, err := bufio.NewReader(io.LimitReader(source, mostTicket)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, refusal.Because(err, refusal.FileUnusable, "%s can't be read", path)
+	}
+	return client.ParseTicket(line)
 }
 
 // passwordOf gives B_P of the fuzzy key and the device secret.

@@ -66,7 +66,7 @@ func (t *taking) keep(record *client.Record) {
 		return
 	}
 	if err := record.Save(t.save); err != nil {
-		tell("THE RECORD FROM " + record.HospitalID + " IS NOT SAVED WHOLE: " + err.Error())
+		tell("THE RECORD FROM " + record.HospitalID + " IS NOT SAVED WHOLE: " + refusal.Plain(err))
 	}
 }
 

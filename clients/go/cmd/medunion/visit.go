@@ -25,7 +25,7 @@ type visited struct {
 
 // visit looks at the doctor of a code, shows who that is and what is about to be signed, asks, and goes in.
 func visit(ctx context.Context, given *arguments) (any, error) {
-	sensor := given.String("sensor", "", "file of 32 bytes in place of the fuzzy key")
+	sensor := given.String("simulated-sensor", "", "file of 32 bytes in place of the fuzzy key")
 	observation := given.String("observation", "", "a FHIR R4 Observation about you, JSON")
 	yes := given.Bool("yes", false, "don't ask: sign what is shown")
 	stay := given.Float64("stay", 0, "seconds to stay after a diagnosis, for one that amends it")

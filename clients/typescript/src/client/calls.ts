@@ -6,8 +6,8 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { TrustedBundle } from "../protocol/bundle.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { addressOf } from "../protocol/rules.js";
+import { wordsOf } from "../protocol/words.js";
 import type { Networks } from "./networks.js";
-import { WORDS } from "./words.js";
 
 /** How long a call may take that states nothing else. */
 export const CALL_MS = 15_000;
@@ -96,7 +96,8 @@ export function refusalOf(error: unknown): Refusal {
   const errno = said === undefined ? errnoOf(causes.at(-1)) : undefined;
   const passes = busy || (said === undefined && (BROKEN.includes(failure.code) || errno !== undefined));
   const reason = said ?? (passes ? "UNAVAILABLE" : "INTERNAL");
-  const sentence = errno === undefined ? `${WORDS[reason]!}${requestOf(failure)}` : `${WORDS[reason]!} (${errno})`;
+  const { happened } = wordsOf(reason)!;
+  const sentence = errno === undefined ? `${happened}${requestOf(failure)}` : `${happened} (${errno})`;
   return new Refusal(reason, sentence, { cause: error, passes, retryAfterMs });
 }
 
@@ -106,11 +107,11 @@ function requestOf(failure: ConnectError): string {
   return /^[0-9a-f]{16}$/.test(named) ? ` (request ${named})` : "";
 }
 
-/** ErrorInfo's reason, if it is one that has words here. */
+/** ErrorInfo's reason, if it is one that a peer may tell: its own sentence is shown to nobody, for it could ask people to do things. */
 function readReason(failure: ConnectError): string | undefined {
   const reason = detail(failure, "google.rpc.ErrorInfo", 1);
   const word = reason && new TextDecoder().decode(reason);
-  return word !== undefined && Object.hasOwn(WORDS, word) ? word : undefined;
+  return word !== undefined && wordsOf(word)?.isTold ? word : undefined;
 }
 
 /** A clock that nobody sets, in whole milliseconds, and pauses by it. */

@@ -1,5 +1,7 @@
 /** Refusals, in the one vocabulary of docs/errors.md. */
 
+import { wordsOf } from "./words.js";
+
 /** What is known of a refusal beside its reason. */
 export interface Circumstances extends ErrorOptions {
   readonly passes?: boolean;
@@ -55,6 +57,17 @@ export async function afterOpeningAsync<T>(step: () => Promise<T>): Promise<T> {
 export function preciseReason(error: unknown): string {
   if (!(error instanceof Refusal)) throw error;
   return error.reason === "REJECTED" && error.cause instanceof Refusal ? preciseReason(error.cause) : error.reason;
+}
+
+/** A refusal for a person: what happened, what else is known of it, what to do, and the reason for who helps. */
+export function plain(refusal: Refusal): string {
+  const { cause, message, reason } = refusal;
+  if (reason === "REJECTED" && cause instanceof Refusal) return plain(cause);
+  const words = wordsOf(reason) ?? { happened: "", toDo: "" };
+  const sentence = words.happened === "" ? message.replace(/[^.]$/, "$&.") : `${words.happened} (${message})`;
+  const said = words.happened !== "" && message.startsWith(words.happened) ? message : sentence;
+  const advice = words.toDo === "" || said.includes(words.toDo) ? "" : ` ${words.toDo}`;
+  return `${said}${advice} [${reason}]`;
 }
 
 function hidden(error: unknown): unknown {

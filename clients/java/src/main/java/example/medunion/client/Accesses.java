@@ -1,6 +1,5 @@
 package example.medunion.client;
 
-import static example.medunion.client.Main.said;
 import static example.medunion.client.Main.tell;
 
 import com.google.protobuf.ByteString;
@@ -44,7 +43,7 @@ final class Accesses {
       logs.put(where, ask.get());
     } catch (Refusal refusal) {
       missing.put(where, refusal.preciseReason());
-      tell("WHO ASKED AT " + where + " IS MISSING: " + said(refusal));
+      tell("WHO ASKED AT " + where + " IS MISSING: " + refusal.plain());
     }
   }
 

@@ -5,8 +5,11 @@ import example.medunion.client.calls.Networks;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Rules;
 import example.medunion.federation.v1.Kind;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -21,23 +24,25 @@ final class Arguments {
   /** What each command may be given, beside what every one is. */
   private static final Map<String, Set<String>> OPTIONS =
       Map.ofEntries(
-          Map.entry("patient register", Set.of("trust", "id", "sensor", "ticket", "token")),
+          Map.entry("patient register", Set.of("trust", "identity", "simulated-sensor", "ticket-file", "token")),
           Map.entry(
               "patient visit",
-              Set.of("sensor", "observation", "for", "read", "no-keep", "department", "restricted", "hours", "yes", "stay")),
+              Set.of(
+                  "simulated-sensor", "observation", "for", "read", "no-keep", "department", "restricted", "hours", "yes", "stay")),
           Map.entry("patient grants", Set.of()),
           Map.entry("patient revoke", Set.of("last", "all")),
           Map.entry("patient records", Set.of("save", "fetch-at-most")),
           Map.entry("patient accesses", Set.of()),
           Map.entry("patient renew", Set.of()),
-          Map.entry("doctor init", Set.of("trust", "id", "token")),
+          Map.entry("doctor init", Set.of("trust", "identity", "token")),
           Map.entry("doctor register", Set.of("certificate")),
           Map.entry(
               "doctor consult",
               Set.of("hospital", "address", "department", "conclusion", "amend", "code-file", "save", "fetch-at-most", "deposit")),
           Map.entry("doctor renew", Set.of()));
 
-  private static final Set<String> EVERYWHERE = Set.of("home", "pin-file", "dial-only", "grace-hours");
+  private static final Set<String> EVERYWHERE = Set.of("directory", "pin-file", "dial-only", "grace-hours");
+  private static final int MOST_LINE = 1024;
   private static final double LONGEST_GRACE_HOURS = 72;
   private static final Set<String> FLAGS = Set.of("deposit", "no-keep", "restricted", "yes", "last", "all");
 
@@ -144,6 +149,19 @@ final class Arguments {
   byte[] read(String name) {
     try {
       return Files.readAllBytes(path(name));
+    } catch (IOException error) {
+      throw new UncheckedIOException(error);
+    }
+  }
+
+  /** The first line of the file that is named, or of standard input for `-`: whoever lists processes sees what they were given. */
+  String line(String name) {
+    try (InputStream source = needed(name).equals("-") ? System.in : Files.newInputStream(path(name))) {
+      ByteArrayOutputStream line = new ByteArrayOutputStream();
+      for (int next = source.read(); next >= 0 && next != '\n' && line.size() < MOST_LINE; next = source.read()) {
+        line.write(next);
+      }
+      return line.toString(StandardCharsets.UTF_8);
     } catch (IOException error) {
       throw new UncheckedIOException(error);
     }

@@ -1,7 +1,6 @@
 package example.medunion.client;
 
 import static example.medunion.client.Main.hex;
-import static example.medunion.client.Main.said;
 import static example.medunion.client.Main.tell;
 
 import example.medunion.client.calls.DoctorClient;
@@ -102,7 +101,7 @@ final class Consult {
     try {
       handle = deposited(client, diagnosed);
     } catch (Refusal refusal) {
-      tell("The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: " + said(refusal));
+      tell("The diagnosis is sent. THE ENCOUNTER IS NOT DEPOSITED: " + refusal.plain());
       undeposited = refusal;
     }
     return new Ended(handle, undeposited, isAcknowledged(client, diagnosed));
@@ -137,7 +136,7 @@ final class Consult {
     try {
       return client.search(consultation, Main::tell);
     } catch (Refusal refusal) {
-      tell("The public cloud did not say where records are, RECORDS FROM ELSEWHERE MAY BE MISSING: " + said(refusal));
+      tell("The public cloud did not say where records are, RECORDS FROM ELSEWHERE MAY BE MISSING: " + refusal.plain());
       return List.of();
     }
   }
@@ -158,7 +157,7 @@ final class Consult {
     try {
       return client.awaitReceipt(diagnosed, RECEIPT);
     } catch (Refusal refusal) {
-      tell("No receipt came: " + said(refusal));
+      tell("No receipt came: " + refusal.plain());
       return false;
     }
   }

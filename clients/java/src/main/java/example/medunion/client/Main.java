@@ -29,19 +29,19 @@ public final class Main {
   private static final String USAGE =
       """
       usage:
-        patient register --home DIR --trust FILE --id P:name --sensor FILE --ticket TEXT [--token URI]
-        patient visit    --home DIR --sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
+        patient register --directory DIR --trust FILE --identity P:name --simulated-sensor FILE --ticket-file FILE|- [--token URI]
+        patient visit    --directory DIR --simulated-sensor FILE [--observation FILE] [--for WHOM] [--read WHERE]... [--no-keep]
                          [--department CLASS]... [--restricted] [--hours N] [--yes] [--stay SECONDS] CODE
-        patient grants   --home DIR
-        patient revoke   --home DIR NUMBER... | --last | --all
-        patient records  --home DIR [--save DIR] [--fetch-at-most N]
-        patient accesses --home DIR
-        patient renew    --home DIR
-        doctor init      --home DIR --trust FILE --id D:name [--token URI]
-        doctor register  --home DIR --certificate FILE
-        doctor consult   --home DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
+        patient grants   --directory DIR
+        patient revoke   --directory DIR NUMBER... | --last | --all
+        patient records  --directory DIR [--save DIR] [--fetch-at-most N]
+        patient accesses --directory DIR
+        patient renew    --directory DIR
+        doctor init      --directory DIR --trust FILE --identity D:name [--token URI]
+        doctor register  --directory DIR --certificate FILE
+        doctor consult   --directory DIR --hospital H:name --address HOST:PORT --department CLASS --conclusion TEXT
                          [--amend TEXT] [--code-file FILE] [--save DIR] [--fetch-at-most N] [--deposit]
-        doctor renew     --home DIR
+        doctor renew     --directory DIR
       every command needs --pin-file FILE, mode 0600
       --token keeps the keys in the PKCS#11 token of an RFC 7512 URI, as pkcs11:token=LABEL?module-path=/PATH; the PIN is then the token's
       --certificate is DER or PEM; an observation has at most 16 MiB
@@ -87,7 +87,7 @@ public final class Main {
       System.err.print(USAGE);
       return 2;
     } catch (Refusal refusal) {
-      tell(said(refusal));
+      tell(refusal.plain());
       say(Map.of("reason", refusal.reason()));
       return 1;
     } catch (UncheckedIOException error) {
@@ -122,17 +122,17 @@ public final class Main {
   }
 
   private Map<String, Object> registerPatient() {
-    byte[] ticket = Enrolment.parseTicket(arguments.needed("ticket"));
-    String identity = arguments.formed("id", Kind.KIND_PATIENT_ID);
+    String identity = arguments.formed("identity", Kind.KIND_PATIENT_ID);
+    byte[] ticket = Enrolment.parseTicket(arguments.line("ticket-file"));
     // Where an earlier registration was cut short, its home is there.
-    Home home = Home.exists(arguments.path("home")) ? open() : create(identity);
+    Home home = Home.exists(arguments.path("directory")) ? open() : create(identity);
     Refusal.require(home.identity().equals(identity), "PROFILE_UNUSABLE", home.identity() + " is at home there");
-    return register(home, home.biometricPassword(arguments.path("sensor")), ticket);
+    return register(home, home.biometricPassword(arguments.path("simulated-sensor")), ticket);
   }
 
   private Map<String, Object> initDoctor() {
-    Home home = create(arguments.formed("id", Kind.KIND_DOCTOR_ID));
-    Path request = arguments.path("home").resolve("certificate-request.der");
+    Home home = create(arguments.formed("identity", Kind.KIND_DOCTOR_ID));
+    Path request = arguments.path("directory").resolve("certificate-request.der");
     PrivateFiles.writeNew(request, Enrolment.certificateRequest(home.identity(), home.keys().signingKey()));
     return Map.of("request", request.toString());
   }
@@ -166,7 +166,7 @@ public final class Main {
   private Map<String, Object> visit() {
     Visit visit = new Visit(arguments);
     Home home = open();
-    byte[] password = home.biometricPassword(arguments.path("sensor"));
+    byte[] password = home.biometricPassword(arguments.path("simulated-sensor"));
     Maintenance.maintain(home, entropy, Main::tell);
     return visit.run(home, password, entropy);
   }
@@ -205,7 +205,7 @@ public final class Main {
   }
 
   private Home create(String identity) {
-    Path home = arguments.path("home");
+    Path home = arguments.path("directory");
     String token = arguments.has("token") ? arguments.needed("token") : null;
     Path pin = arguments.path("pin-file");
     return kept(Home.create(home, identity, arguments.path("trust"), pin, token, entropy, System.currentTimeMillis()))
@@ -216,16 +216,12 @@ public final class Main {
   private Home open() {
     Networks allowed = arguments.networks();
     Duration grace = arguments.grace();
-    return kept(Home.open(arguments.path("home"), arguments.path("pin-file"))).within(allowed).goingOnFor(grace);
+    return kept(Home.open(arguments.path("directory"), arguments.path("pin-file"))).within(allowed).goingOnFor(grace);
   }
 
   private Home kept(Home home) {
     opened.add(home);
     return home;
-  }
-
-  static String said(Refusal refusal) {
-    return refusal.getMessage() + " (" + refusal.preciseReason() + ")";
   }
 
   static String hex(byte[] data) {

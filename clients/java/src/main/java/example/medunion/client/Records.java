@@ -1,7 +1,6 @@
 package example.medunion.client;
 
 import static example.medunion.client.Main.hex;
-import static example.medunion.client.Main.said;
 import static example.medunion.client.Main.tell;
 
 import example.medunion.client.calls.FetchedRecord;
@@ -67,7 +66,7 @@ final class Records implements RecordFetcher.Fetching {
   @Override
   public void missing(String hospitalId, Refusal why) {
     missing.put(hospitalId, why.preciseReason());
-    tell("RECORDS AT " + hospitalId + " ARE MISSING: " + said(why));
+    tell("RECORDS AT " + hospitalId + " ARE MISSING: " + why.plain());
   }
 
   /** Hospital -> the reason for which its records did not come. */

@@ -4,9 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
 import com.google.gson.JsonParser;
+import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -50,14 +53,14 @@ class MainTest {
 
   private List<String> consult(String department, String hospital, String address, String conclusion) {
     return List.of(
-        "doctor", "consult", "--home", root.resolve("none").toString(), "--pin-file", root.resolve("pin").toString(),
+        "doctor", "consult", "--directory", root.resolve("none").toString(), "--pin-file", root.resolve("pin").toString(),
         "--department", department, "--hospital", hospital, "--address", address, "--conclusion", conclusion);
   }
 
   private List<String> visit(int observationBytes, String hours) throws IOException {
     Path observation = Files.write(root.resolve("observation"), new byte[observationBytes]);
     return List.of(
-        "patient", "visit", "--home", root.resolve("none").toString(), "--pin-file", root.resolve("pin").toString(),
+        "patient", "visit", "--directory", root.resolve("none").toString(), "--pin-file", root.resolve("pin").toString(),
         "--observation", observation.toString(), "--hours", hours, "--yes", "medunion://code");
   }
 
@@ -140,7 +143,7 @@ class MainTest {
   void whatIsTakenBackIsNamedOneWay() {
     List<String> revoke =
         List.of(
-            "patient", "revoke", "--home", root.resolve("none").toString(), "--pin-file", root.resolve("pin").toString());
+            "patient", "revoke", "--directory", root.resolve("none").toString(), "--pin-file", root.resolve("pin").toString());
     assertEquals("FILE_UNUSABLE", reason(revoke, "1", "2"));
     assertEquals("FILE_UNUSABLE", reason(revoke, "--last"));
     assertEquals("FILE_UNUSABLE", reason(revoke, "--all"));
@@ -153,12 +156,34 @@ class MainTest {
   }
 
   @Test
+  void ticketIsTheFirstLineOfAFileOrOfStandardInput() throws IOException {
+    String ticket = "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA3U";
+    Path file = root.resolve("ticket");
+    InputStream before = System.in;
+    try {
+      for (String written : List.of(ticket + "\nof tomorrow\n", ticket)) {
+        Files.writeString(file, written);
+        System.setIn(new ByteArrayInputStream(written.getBytes(StandardCharsets.UTF_8)));
+        for (String named : List.of(file.toString(), "-")) {
+          String[] words = {"patient", "register", "--ticket-file", named};
+          assertEquals(ticket, new Arguments(words).line("ticket-file"));
+        }
+      }
+      Files.writeString(file, " ".repeat(5000));
+      String[] words = {"patient", "register", "--ticket-file", file.toString()};
+      assertEquals(1024, new Arguments(words).line("ticket-file").length());
+    } finally {
+      System.setIn(before);
+    }
+  }
+
+  @Test
   void identitiesAreThoseOfTheirRole() {
     for (String identity : List.of("D:wang", "wang", "P:", "P:w ng", "P:wang\n")) {
       List<String> words =
-          List.of("patient", "register", "--ticket", "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AA3U", "--id", identity);
+          List.of("patient", "register", "--ticket-file", "-", "--identity", identity);
       assertEquals(2, run(words), identity);
     }
-    assertEquals(2, run(List.of("doctor", "init", "--id", "P:chen")));
+    assertEquals(2, run(List.of("doctor", "init", "--identity", "P:chen")));
   }
 }

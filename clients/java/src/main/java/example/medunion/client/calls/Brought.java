@@ -31,7 +31,7 @@ record Brought(Home home, Access.Grant grant, Consumer<String> tell) {
       try {
         locations.addAll(at(hospital));
       } catch (Refusal refusal) {
-        tell.accept("RECORDS AT " + hospital.hospitalId() + " ARE MISSING: " + refusal.getMessage());
+        tell.accept("RECORDS AT " + hospital.hospitalId() + " ARE MISSING: " + refusal.plain());
       }
     }
     return locations;

@@ -7,6 +7,7 @@ import com.google.rpc.RetryInfo;
 import example.medunion.client.protocol.Addresses;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.TrustedBundle;
+import example.medunion.client.protocol.Words;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Status;
@@ -161,9 +162,9 @@ public final class Calls {
         detail(error, ErrorInfo.class)
             .filter(info -> info.getDomain().equals(DOMAIN))
             .map(ErrorInfo::getReason)
-            .filter(reason -> Words.of(reason).isPresent());
+            .filter(reason -> Words.of(reason).filter(Words::isTold).isPresent());
     String reason = named.orElse(passing ? "UNAVAILABLE" : "INTERNAL");
-    String sentence = named.flatMap(Words::of).orElse("the server could not be asked: " + status.getCode()) + requestOf(error);
+    String sentence = Words.of(reason).orElseThrow().happened() + requestOf(error);
     return passing ? Refusal.passing(reason, sentence, error) : new Refusal(reason, sentence, error);
   }
 

@@ -157,7 +157,7 @@ public final class PatientClient {
       return Optional.of(await(mailbox, sessionId, stay, diagnoses(state)));
     } catch (Refusal refusal) {
       if (!List.of("NO_ANSWER", "NO_SUCH_ROOM").contains(refusal.preciseReason())) {
-        tell.accept("What may have amended the diagnosis was not taken: " + refusal.getMessage());
+        tell.accept("What may have amended the diagnosis was not taken: " + refusal.plain());
       }
       return Optional.empty();
     }
@@ -228,7 +228,7 @@ public final class PatientClient {
     try {
       return Maintenance.refresh(home);
     } catch (Refusal refusal) {
-      tell.accept("The public cloud's answer was not taken: " + refusal.getMessage());
+      tell.accept("The public cloud's answer was not taken: " + refusal.plain());
       return false;
     }
   }
@@ -244,7 +244,7 @@ public final class PatientClient {
       following = Optional.of(acknowledged.following());
       mailbox.put(RelayFrame.newBuilder().setFrame(acknowledged.frame()).build());
     } catch (Refusal refusal) {
-      tell.accept("The receipt could not be sent: " + refusal.getMessage());
+      tell.accept("The receipt could not be sent: " + refusal.plain());
     }
     return following;
   }

@@ -41,6 +41,22 @@ public final class Refusal extends RuntimeException {
     return reason.equals(REJECTED) && getCause() instanceof Refusal cause ? cause.preciseReason() : reason;
   }
 
+  /** The refusal for a person: what happened, what else is known of it, what to do, and the reason for who helps. */
+  public String plain() {
+    if (reason.equals(REJECTED) && getCause() instanceof Refusal cause) {
+      return cause.plain();
+    }
+    Words words = Words.of(reason).orElse(new Words("", "", false));
+    String said = getMessage();
+    if (words.happened().isEmpty()) {
+      said = said.endsWith(".") ? said : said + ".";
+    } else if (!said.startsWith(words.happened())) {
+      said = words.happened() + " (" + said + ")";
+    }
+    String advice = words.toDo().isEmpty() || said.contains(words.toDo()) ? "" : " " + words.toDo();
+    return said + advice + " [" + reason + "]";
+  }
+
   /** Whether this side's own token failed: that says nothing of the message, and no peer did it. */
   public boolean isOwnFault() {
     return reason.equals("TOKEN_UNAVAILABLE");
