@@ -148,10 +148,10 @@ class RecordServicer(RecordServiceServicer):
         Between frames it ends by itself. A reader that takes nothing keeps it from getting there: then the call is cut.
         """
         cut, cutting = cut_of_this_call(), list[asyncio.TimerHandle]()
+        loop = asyncio.get_running_loop()
 
         def ended(error: Exception) -> None:
-            later = asyncio.get_running_loop().call_later
-            cutting.append(later(TO_END_BY_ITSELF_SECONDS, cut.because_of, _as_rejected(error)))
+            cutting.append(loop.call_later(TO_END_BY_ITSELF_SECONDS, cut.because_of, _as_rejected(error)))
 
         outcome = RecordCutShort.reason
         try:
@@ -160,7 +160,9 @@ class RecordServicer(RecordServiceServicer):
                     if frame.last:
                         # All of it is out: who leaves on the last frame has it whole.
                         outcome = OK
+                    began = loop.time()
                     yield frame.message
+                    record.pace.took(loop.time() - began)
         except Exception as error:
             outcome = reason_of(error)
             raise

@@ -14,6 +14,7 @@ from federation.hospital.deposits import keep_deposit
 from federation.hospital.documents import keep_document
 from federation.hospital.evidence import request
 from federation.hospital.own_statements import verifier_for
+from federation.hospital.reader_pace import ReaderPace
 from federation.hospital.receiver import beside, receiver_for
 from federation.hospital.records_administration import why_absent
 from federation.hospital.services import Hospital
@@ -178,6 +179,7 @@ class RecordStream:
         records: Sequence[StoredRecord],
     ) -> None:
         """Send `content`, of these records; who asks and what it shows were decided on by `lists`."""
+        self.pace = ReaderPace()
         self._hospital = hospital
         self._query = query
         self._release = release
@@ -239,7 +241,7 @@ class RecordStream:
         if self._pieces is None:
             # Read here, by the thread that sends: what came before is as long as it is.
             self._release, content = self._release.after(self._content, self._query.offset)
-            self._pieces = pieces(content, self._query.offset)
+            self._pieces = pieces(content, self._query.offset, self.pace.next_size)
         return self._pieces
 
     def _require_by_new_lists(self) -> None:

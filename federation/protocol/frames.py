@@ -6,7 +6,7 @@ encrypted files and communication with PURBs"), above one smallest class that al
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -177,6 +177,7 @@ def _require_slice(plaintext: bytes) -> bytes:
 
 SMALLEST_BYTES = 2048
 SLICE_BYTES = 512 * 1024
+"""Of content that is cut, at most. A record goes on behind multiples of it, so each ends a slice."""
 
 
 def padded_size(size: int) -> int:
@@ -232,26 +233,35 @@ class Piece:
         return b"".join((self.content, bytes(self.zeros))) if self.zeros else self.content
 
 
-def pieces(chunks: Iterable[bytes], begun: int = 0) -> Iterator[Piece]:
-    """Cut a byte stream and its padding into slices of SLICE_BYTES; the last may be shorter, none is empty.
+def whole_slice(_offset: int) -> int:
+    """Return SLICE_BYTES, wherever a slice begins."""
+    return SLICE_BYTES
 
-    `begun` is how many bytes of the content went before: what it is padded to goes by all of it. A slice that lies in one chunk
-    is a view of it: nothing of a long content is copied that need not be.
+
+def pieces(chunks: Iterable[bytes], begun: int = 0, next_size: Callable[[int], int] = whole_slice) -> Iterator[Piece]:
+    """Cut a byte stream and its padding into slices; the last may be shorter than it was to be, none is empty.
+
+    `begun` is how many bytes of the content went before: what it is padded to goes by all of it. `next_size` gives the bytes of
+    the slice that begins behind so many, and is asked when that slice is. A slice that lies in one chunk is a view of it: nothing
+    of a long content is copied that need not be.
     """
     waiting, size, sent = list[memoryview](), 0, begun
+    most = next_size(sent)
     for chunk in chunks:
         rest = memoryview(chunk)
-        while size + len(rest) >= SLICE_BYTES:
-            cut = SLICE_BYTES - size
+        while size + len(rest) >= most:
+            cut = most - size
             yield Piece(_joined([*waiting, rest[:cut]]))
-            waiting, size, sent, rest = [], 0, sent + SLICE_BYTES, rest[cut:]
+            waiting, size, sent, rest = [], 0, sent + most, rest[cut:]
+            most = next_size(sent)
         waiting.append(rest)
         size += len(rest)
-    end, left = _joined(waiting), padded_size(sent + size) - sent
-    while left:
-        size = min(left, SLICE_BYTES)
+    end, whole = _joined(waiting), padded_size(sent + size)
+    while sent < whole:
+        size = min(whole - sent, most)
         yield Piece(end, size - len(end))
-        end, left = b"", left - size
+        end, sent = b"", sent + size
+        most = next_size(sent)
 
 
 def _joined(parts: Sequence[memoryview]) -> Content:

@@ -26,8 +26,8 @@ CALL_SECONDS = 15.0
 SERVER_HEAD_START_SECONDS = 5.0
 """How much longer than the server's own bound a client waits, so that it learns why the call ended."""
 
-PING_SECONDS = 20.0
-"""How long a server may take to answer a ping: on a slow line the answer waits behind a whole slice of a record."""
+PING_SECONDS = 40.0
+"""How long a server may take to answer a ping: on a slow line the answer waits behind what of a record is on its way."""
 
 
 class NetworkForbidden(Unavailable):

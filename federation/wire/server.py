@@ -215,9 +215,9 @@ def _options(settings: ServerSettings, most_connections: int, *, shared: bool) -
         # Unless they are meant to, two processes at one port would each get half the connections, silently.
         ("grpc.so_reuseport", int(shared)),
         ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_seconds)),
-        ("grpc.keepalive_timeout_ms", _milliseconds(settings.keepalive_seconds / 3)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(settings.keepalive_seconds * 2 / 3)),
         # gRPC 1.85 waits for a ping's answer as long as this says, 60 s, whatever the keepalive timeout.
-        ("grpc.http2.ping_timeout_ms", _milliseconds(settings.keepalive_seconds / 3)),
+        ("grpc.http2.ping_timeout_ms", _milliseconds(settings.keepalive_seconds * 2 / 3)),
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.server_handshake_timeout_ms", _milliseconds(settings.handshake_seconds)),
         # Beyond it, whoever connects is closed at once; without it a crowd that only connects uses up the process's open files.

@@ -100,7 +100,7 @@ def broken(lab: HospitalLab, tmp_path: Path) -> Broken:
     grant = lab.federation.grant()
     state, stream = _asked(lab, lab.federation.intent(grant, handles=(handle,)), IncomingRecord())
     content, taken = b"", _taken(lab, state, stream)
-    for _ in range(CAME):
+    while state.incoming.arrived < CAME * SLICE_BYTES:
         state, piece = next(taken)
         assert isinstance(piece, Slice)
         content += piece.content

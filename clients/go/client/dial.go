@@ -76,7 +76,7 @@ func (d Dialing) dial(address, identity string, bundle *protocol.TrustedBundle) 
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(), // nor does a name's TXT record
 		grpc.WithConnectParams(connecting),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 40 * time.Second}),
 		grpc.WithChainUnaryInterceptor(checkedCall),
 		grpc.WithChainStreamInterceptor(checkedStream))...)
 	if err != nil {

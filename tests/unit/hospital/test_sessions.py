@@ -6,9 +6,10 @@ import pytest
 
 from federation.errors import CredentialRevoked, FieldInvalid, Limit
 from federation.hospital.importing import MOST_PARTS, checked_bundle
+from federation.hospital.reader_pace import FIRST_BYTES
 from federation.hospital.sessions import MOST_RECORDS, RecordStream, answer, manifest_of, take_frame
 from federation.protocol.access import AccessEvent
-from federation.protocol.frames import SLICE_BYTES, TAG_BYTES
+from federation.protocol.frames import TAG_BYTES
 from federation.v1.record_pb2 import OpenSessionResponse
 from federation.v1.statement_pb2 import SignedStatement
 from tests.hospital_lab import CARDIOLOGY, JOHNNIE, HospitalLab
@@ -52,7 +53,7 @@ def test_record_whose_grant_fell_ends_with_a_frame_that_says_so(lab: HospitalLab
     assert last is not None
     assert last.last
     assert OpenSessionResponse.FromString(last.message).frame.last
-    assert _ended(lab) == ("GRANT_REVOKED", f"{SLICE_BYTES + TAG_BYTES} bytes sent")
+    assert _ended(lab) == ("GRANT_REVOKED", f"{FIRST_BYTES + TAG_BYTES} bytes sent")
     assert record.next() is None
 
 

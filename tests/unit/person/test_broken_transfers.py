@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from federation.errors import GrantRevoked, Unavailable
+from federation.hospital.reader_pace import FIRST_BYTES
 from federation.hospital.records_administration import OperatorAction, correct_record
 from federation.person.broken_records import KEPT_MS, MOST_BROKEN
 from federation.person.doctor import DoctorClient
@@ -17,9 +18,10 @@ from federation.person.records import PAUSES, Allowance
 from federation.protocol.access import AccessEvent
 from federation.protocol.consent import peek_grant
 from federation.protocol.consultation import InConsultation
-from federation.protocol.frames import MOST_SLICE_BYTES, SLICE_BYTES
+from federation.protocol.frames import SLICE_BYTES
 from federation.protocol.search import RecordLocation
 from federation.settings import ServerSettings
+from federation.wire.channel import PING_SECONDS
 from keystore.transcript import digest
 from tests.hospital_lab import CARDIOLOGY, JOHNNIE, HospitalLab, ecg
 from tests.serving import SECONDS
@@ -28,8 +30,8 @@ from tests.slow_line import Line
 from tests.unit.person.conftest import make_doctor
 
 HOUR_MS = 3_600_000
-SLOWEST_LINE = 32_000
-"""Bytes a second, of a line that a long record comes through: 256 kbit/s."""
+SLOWEST_LINE = 16_000
+"""Bytes a second, of a line that a record comes through: 128 kbit/s."""
 
 
 @dataclass
@@ -247,7 +249,7 @@ def test_record_that_another_program_fetches_is_not_taken_from_it(ward: Ward) ->
     first = ward.doctor
     ward.begin_anew(first_has_ended=False)
     assert ward.fetch() == ward.content
-    assert ward.seen[0][0] == SLICE_BYTES
+    assert ward.seen[0][0] == FIRST_BYTES
     ward.doctor = first
     ward.seen.clear()
     assert ward.fetch() == ward.content
@@ -263,7 +265,7 @@ def test_record_that_was_altered_on_the_disk_is_begun_anew(ward: Ward, tmp_path:
     altered.write_bytes(content)
     ward.begin_anew()
     assert ward.fetch() == ward.content
-    assert ward.seen[0][0] == SLICE_BYTES
+    assert ward.seen[0][0] == FIRST_BYTES
 
 
 def test_record_is_kept_no_longer_than_the_consent(ward: Ward, tmp_path: Path) -> None:
@@ -314,9 +316,22 @@ def test_record_of_100_mb_comes_through_a_slow_line_whose_sessions_end_each_hour
         assert len(ward.sent()) == ward.line.cuts + 1
 
 
-def test_largest_slice_on_the_slowest_line_is_awaited_at_both_ends() -> None:
-    assert MOST_SLICE_BYTES / SLOWEST_LINE < SILENCE_SECONDS
-    assert ServerSettings.write_seconds > SLICE_BYTES / SLOWEST_LINE
+def test_first_slice_on_the_slowest_line_is_awaited_at_both_ends() -> None:
+    assert min(SILENCE_SECONDS, PING_SECONDS, ServerSettings.write_seconds) > FIRST_BYTES / SLOWEST_LINE
+
+
+@pytest.mark.timeout(180)
+def test_record_on_the_slowest_line_comes_in_one_session_and_its_progress_is_shown(
+    federation: Federation, tmp_path: Path
+) -> None:
+    """A slice that took longer than a ping is awaited closed the connection: nothing ever came whole."""
+    with _ward(federation, tmp_path, slices=1) as ward:
+        ward.line.bytes_a_second = SLOWEST_LINE
+        assert ward.fetch() == ward.content
+        assert len(ward.sent()) == 1
+        assert ward.waited == []
+        assert len(ward.seen) > 8
+        assert ward.seen[-1][0] == ward.seen[-1][1]
 
 
 def test_line_lets_a_hospital_be_called(ward: Ward) -> None:

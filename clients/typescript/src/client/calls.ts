@@ -14,7 +14,7 @@ export const CALL_MS = 15_000;
 const LARGEST_MESSAGE = 2 * 1024 * 1024;
 
 /** A peer that vanished without a word is found out by PINGs; the servers allow one every 20 seconds. */
-const KEEPALIVE = { pingIntervalMs: 30_000, pingTimeoutMs: 20_000 };
+const KEEPALIVE = { pingIntervalMs: 30_000, pingTimeoutMs: 40_000 };
 
 /** What a server says of itself, or nobody at all: it passes. */
 const BUSY = [Code.Unavailable, Code.ResourceExhausted, Code.DeadlineExceeded];

@@ -37,7 +37,7 @@ public final class Calls {
   private static final int LARGEST_MESSAGE = 2 * 1024 * 1024;
   private static final int MOST_ATTEMPTS = 6;
   private static final long KEEPALIVE_SECONDS = 30;
-  private static final long KEEPALIVE_TIMEOUT_SECONDS = 20;
+  private static final long KEEPALIVE_TIMEOUT_SECONDS = 40;
   private static final Duration LONGEST_ASKED = Duration.ofSeconds(60);
   private static final String DOMAIN = "medunion";
   private static final Metadata.Key<String> REQUEST_ID =
