@@ -72,7 +72,8 @@ def lines_silent(world: World, found: Findings) -> None:
     world.network.heal()
     visit.conclude()
     _unheard(world, found)
-    visit.patient.wait_for_words("Signed by D:chen")
+    # A ping goes out after 30 s, and is awaited for 40.
+    visit.patient.wait_for_words("Signed by D:chen", seconds=120)
     found.that("the doctor ends well", visit.finish()[0] == 0, visit.said())
 
 
