@@ -698,7 +698,7 @@ class Resumption(_message.Message):
     manifest_digest: _builtins.bytes
     """SHA-256 of the manifest that came."""
     offset: _builtins.int
-    """Bytes of M_EMR that came, the manifest with its length among them: whole slices of 512 KiB, and at least one."""
+    """Bytes of M_EMR that came, the manifest with its length among them: a multiple of 512 KiB, and at least one."""
     def __init__(
         self,
         *,

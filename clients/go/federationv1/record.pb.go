@@ -1090,7 +1090,7 @@ type Resumption struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// SHA-256 of the manifest that came.
 	ManifestDigest []byte `protobuf:"bytes,1,opt,name=manifest_digest,json=manifestDigest,proto3,oneof" json:"manifest_digest,omitempty"`
-	// Bytes of M_EMR that came, the manifest with its length among them: whole slices of 512 KiB, and at least one.
+	// Bytes of M_EMR that came, the manifest with its length among them: a multiple of 512 KiB, and at least one.
 	Offset        *uint64 `protobuf:"varint,2,opt,name=offset,proto3,oneof" json:"offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

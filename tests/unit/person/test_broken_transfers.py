@@ -320,7 +320,7 @@ def test_first_slice_on_the_slowest_line_is_awaited_at_both_ends() -> None:
     assert min(SILENCE_SECONDS, PING_SECONDS, ServerSettings.write_seconds) > FIRST_BYTES / SLOWEST_LINE
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_record_on_the_slowest_line_comes_in_one_session_and_its_progress_is_shown(
     federation: Federation, tmp_path: Path
 ) -> None:

@@ -498,7 +498,7 @@ export type Resumption = Message<"federation.v1.Resumption"> & {
   manifestDigest?: Uint8Array | undefined;
 
   /**
-   * Bytes of M_EMR that came, the manifest with its length among them: whole slices of 512 KiB, and at least one.
+   * Bytes of M_EMR that came, the manifest with its length among them: a multiple of 512 KiB, and at least one.
    *
    * @generated from field: optional uint64 offset = 2;
    */
