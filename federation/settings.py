@@ -745,7 +745,7 @@ def _meant(name: str, hints: Mapping[str, object]) -> str:
             return f" here; it belongs under [{table}]"
     from difflib import get_close_matches  # noqa: PLC0415 - needed by a fault alone
 
-    near = get_close_matches(name, hints, 1)
+    near = get_close_matches(name, hints, 1, cutoff=0.85)
     return f". Did you mean {near[0]}?" if near else _OTHER_KIND
 
 

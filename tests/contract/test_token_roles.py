@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from federation.cli.nouns import token as command
+from federation.cli.main import main
 from federation.party.tokens import NEEDED
 from hsm import Ability, Pin, Token, TokenUri, open_token, pin_from_value
 from hsm.selftest import Trial
@@ -34,8 +34,8 @@ def serves(role: str, trials: list[Trial], *, tool: bool = False) -> bool:
 
 
 def checked(role: str, uri: TokenUri, pin_file: Path) -> Result:
-    words = ["check", "--role", role, "--token", str(uri), "--pin-file", str(pin_file)]
-    return CliRunner().invoke(command, words, catch_exceptions=False)
+    words = ["token", "check", "--role", role, "--token", str(uri), "--pin-file", str(pin_file)]
+    return CliRunner().invoke(main, words, catch_exceptions=False)
 
 
 @needs(Capability.ECDSA, Capability.MANY_KEYS)

@@ -12,7 +12,7 @@ from demo.stage import environment
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_the_demo_ends_with_a_clear_verdict_and_a_page(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     done = subprocess.run(
