@@ -43,9 +43,8 @@ func (t *told) Error() string { return t.refusal.Error() }
 func (t *told) Unwrap() error { return t.refusal }
 
 // fromStatus gives the refusal that a peer sent: the reason of google.rpc.ErrorInfo, the delay of google.rpc.RetryInfo; where there
-// is no ErrorInfo, or a reason that is not known here, what gRPC's own code says. The sentence is ours (a peer's own is shown to nobody, for it
-// could say anything, in the name of this program), and ends with how the peer
-// calls the call: by that its operator finds the cause.
+// is no ErrorInfo, or a reason that is not known here, what gRPC's own code says. The sentence is ours: a peer's own could say anything, in
+// the name of this program. It ends with how the peer calls the call: by that its operator finds the cause.
 func fromStatus(err error, trailer metadata.MD) error {
 	if _, isRefusal := errors.AsType[*refusal.Error](err); err == nil || isRefusal {
 		return err
