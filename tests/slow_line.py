@@ -12,10 +12,14 @@ _LOOK_SECONDS = 0.05
 
 
 class Line:
-    """Connections through one port of loopback. What comes from the server is counted, paced, and cut where a test says."""
+    """Connections through one port of loopback, paced. What comes from the server is counted, and cut where a test says."""
 
     def __init__(self, server_port: int, bytes_a_second: float | None = None) -> None:
         self.bytes_a_second = bytes_a_second
+        """From the server; None for as fast as it goes. `uplink_bytes_a_second` is the other way."""
+        self.uplink_bytes_a_second: float | None = None
+        self.takes_nothing = False
+        """Whether what clients send stays with them; the connection stands."""
         self.is_down = False
         self.cut_after: int | None = None
         """Bytes from the server, of all connections, at which the line is cut; None for never."""
@@ -24,6 +28,7 @@ class Line:
         self._server_port = server_port
         self._ending = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE_BYTES)
         self.port: int = self._listener.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -55,13 +60,16 @@ class Line:
             near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE_BYTES)
             far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE_BYTES)
             while not self._ending.is_set() and not self.is_down:
-                ready, _, _ = select.select([near, far], [], [], _LOOK_SECONDS)
+                sides = [far] if self.takes_nothing else [near, far]
+                ready, _, _ = select.select(sides, [], [], _LOOK_SECONDS)
                 for side in ready:
                     piece = side.recv(PIECE_BYTES)
                     if not piece:
                         return
                     if side is far and not self._passes(len(piece)):
                         return
+                    if side is near:
+                        _take(len(piece), self.uplink_bytes_a_second)
                     (near if side is far else far).sendall(piece)
 
     def _passes(self, size: int) -> bool:
@@ -70,9 +78,13 @@ class Line:
             self.cut_after = None
             self.cuts += 1
             return False
-        if self.bytes_a_second is not None:
-            time.sleep(size / self.bytes_a_second)
+        _take(size, self.bytes_a_second)
         return True
+
+
+def _take(size: int, bytes_a_second: float | None) -> None:
+    if bytes_a_second is not None:
+        time.sleep(size / bytes_a_second)
 
 
 @contextmanager

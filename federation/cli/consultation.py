@@ -270,7 +270,9 @@ class Visit:
 
     def _keep(self, diagnosed: AwaitingReceipt, department: str) -> DepositReceipt:
         plan = self.plan
-        return self.client.deposit(self.client.prepare_deposit(diagnosed, plan.hospital_id, plan.address, department))
+        prepared = self.client.prepare_deposit(diagnosed, plan.hospital_id, plan.address, department)
+        with terminal.sending(prepared.hospital_id, prepared.size_bytes) as on_sent:
+            return self.client.deposit(prepared, on_sent)
 
     def _await_receipt(self, diagnosed: AwaitingReceipt) -> None:
         say("Waiting for the patient's receipt ...")

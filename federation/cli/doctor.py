@@ -233,7 +233,8 @@ def deposit(directory: NodeDirectory, dial_only: tuple[str, ...], pin: PinChoice
         refused = 0
         for prepared in waiting:
             try:
-                receipt = opened.client.deposit(prepared)
+                with terminal.sending(prepared.hospital_id, prepared.size_bytes) as on_sent:
+                    receipt = opened.client.deposit(prepared, on_sent)
             except FederationError as error:
                 refused += 1
                 say(f"{prepared.hospital_id}: {plain(error)}")

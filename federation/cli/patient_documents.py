@@ -76,7 +76,9 @@ def add(
         say(f'"{printable(title)}", {new.media_type}, {size(len(new.content))}, goes into {whose}')
         say(f"at {hospital_id}, {department_class}, signed by you. {WHO_READS[sensitivity]}")
         terminal.confirm("\nSend this?", yes=yes, unless="Nothing is signed, and nothing is sent.")
-        receipt = client.add_document(hospital_id, address, department_class, new, held.shown if held else None)
+        with terminal.sending(hospital_id, len(new.content)) as on_sent:
+            deputyship = held.shown if held else None
+            receipt = client.add_document(hospital_id, address, department_class, new, deputyship, on_sent)
     say(f"{hospital_id} keeps it: record {receipt.handle.hex()}.")
 
 

@@ -125,14 +125,16 @@ class Visit:
     def _go_in(self, view: RoomView, offer: Offer | None) -> None:
         plan = self.plan
         say(f"\nYou are talking to {view.doctor.identity}.")
-        waiting = self.client.visit(
-            view,
-            plan.biosignal.data,
-            offer,
-            answer_seconds=max(REPLY_SECONDS, plan.patience_seconds),
-            waiting=_Patience().tell,
-            on_handed=lambda handed: say(handed_words(handed.as_of, handed.hospitals)),
-        )
+        with terminal.sending(view.doctor.identity, len(plan.biosignal.data)) as on_sent:
+            waiting = self.client.visit(
+                view,
+                plan.biosignal.data,
+                offer,
+                answer_seconds=max(REPLY_SECONDS, plan.patience_seconds),
+                waiting=_Patience().tell,
+                on_handed=lambda handed: say(handed_words(handed.as_of, handed.hospitals)),
+                on_sent=on_sent,
+            )
         sent = f"your biosignal ({size(len(plan.biosignal.data))})" if plan.biosignal.data else "no biosignal"
         say(f"{waiting.doctor_id} knows that you are here, and has {sent}.")
         if not plan.wait:

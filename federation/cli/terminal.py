@@ -14,6 +14,7 @@ import safefiles
 from federation.cli.exit_codes import ExitCode
 from federation.clinical.text import counted, printable, without_control
 from federation.person.evidence import EvidenceBook
+from federation.person.hospital_session import OnSent
 from federation.person.records import Progress as OnProgress
 from federation.protocol.exhibit import read_file
 from federation.words import EXPECTED, sentence
@@ -57,11 +58,18 @@ def going_on(what: str) -> Iterator[None]:
 
 @contextmanager
 def transfer(words: str) -> Iterator[OnProgress]:
-    """Show what comes from hospitals as it comes; how large it is, is known once its manifest came."""
+    """Show what comes from a hospital, or goes there, as it does; how large a record is, is known once its manifest came."""
     from federation.cli.transfers import transfers  # noqa: PLC0415 - rich draws bars, and nothing else here
 
     with transfers() as show:
         yield lambda hospital_id, received, size: show(f"{words} {hospital_id}", received, size)
+
+
+@contextmanager
+def sending(to: str, size_bytes: int) -> Iterator[OnSent]:
+    """Show what goes to somebody as the line takes it; its seals and padding are not counted."""
+    with transfer("sending to") as progress:
+        yield lambda sent_bytes: progress(to, min(sent_bytes, size_bytes), size_bytes)
 
 
 def export_evidence(

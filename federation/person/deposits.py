@@ -18,7 +18,7 @@ from federation.errors import (
 )
 from federation.party.member import Member
 from federation.person.duties import Duties
-from federation.person.hospital_session import SessionOpener, address_hospital
+from federation.person.hospital_session import OnSent, SessionOpener, address_hospital, say_nothing
 from federation.person.sealed_files import SealedFiles
 from federation.protocol import exhibits
 from federation.protocol.consultation import AwaitingReceipt
@@ -46,6 +46,11 @@ class PreparedDeposit:
     deposit: Deposit
     biosignal: bytes
     diagnosis: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how much is sent."""
+        return len(self.biosignal) + len(self.diagnosis)
 
     @property
     def intent(self) -> Intent:
@@ -133,7 +138,11 @@ def prepare_deposit(
 
 
 def send_deposit(
-    opener: SessionOpener, store: DepositStore, duties: Duties, prepared: PreparedDeposit
+    opener: SessionOpener,
+    store: DepositStore,
+    duties: Duties,
+    prepared: PreparedDeposit,
+    on_sent: OnSent = say_nothing,
 ) -> DepositReceipt:
     """Deposit, again if the session is lost. Raises Authorization, NotFound, Rejected, Unavailable after some attempts.
 
@@ -142,7 +151,7 @@ def send_deposit(
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            receipt = _send_once(opener, prepared)
+            receipt = _send_once(opener, prepared, on_sent)
         except (StaleMessage, DutyMissing, DutyExpired, Rejected, Unavailable, RecordCutShort) as error:
             if attempt == ATTEMPTS or (isinstance(error, Rejected) and duties.holds(_duty(prepared))):
                 raise
@@ -176,10 +185,11 @@ def _duty(prepared: PreparedDeposit) -> ShownDuty:
     return prepared.deposit.access.consent.duty
 
 
-def _send_once(opener: SessionOpener, prepared: PreparedDeposit) -> DepositReceipt:
+def _send_once(opener: SessionOpener, prepared: PreparedDeposit, on_sent: OnSent) -> DepositReceipt:
     hospital = _hospital(opener, prepared)
     with opener.open(prepared.address, hospital, prepared.intent) as (stream, established):
         awaiting, frames = established.deposit(prepared.biosignal, prepared.diagnosis, prepared.deposit)
+        stream.on_sent = on_sent
         for frame in frames:
             opener.sent("STO", stream, prepared.hospital_id, frame)
         answer = opener.received("STOACK", stream, prepared.hospital_id)

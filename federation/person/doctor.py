@@ -29,7 +29,7 @@ from federation.person.emergencies import DoctorEmergencies
 from federation.person.errors import NoAnswer
 from federation.person.evidence import EvidenceBook
 from federation.person.finding import OnMore, RecordFinder
-from federation.person.hospital_session import SessionOpener
+from federation.person.hospital_session import OnSent, SessionOpener, say_nothing
 from federation.person.maintenance import follow
 from federation.person.places import OnBrought, locations_brought
 from federation.person.profile import Profile
@@ -351,7 +351,7 @@ class DoctorClient:
         self._deposits.put(prepared)
         return prepared
 
-    def deposit(self, prepared: PreparedDeposit) -> DepositReceipt:
+    def deposit(self, prepared: PreparedDeposit, on_sent: OnSent = say_nothing) -> DepositReceipt:
         """Deposit at the doctor's own hospital; the same prepared deposit again gets the same receipt.
 
         One that it amends and that has no receipt yet goes first: the hospital keeps them in their order.
@@ -359,8 +359,8 @@ class DoctorClient:
         self._refreshed()
         amended = self._deposits.amended_by(prepared)
         if amended is not None:
-            self.deposit(amended)
-        return send_deposit(self._sessions, self._deposits, self._duties, prepared)
+            self.deposit(amended, on_sent)
+        return send_deposit(self._sessions, self._deposits, self._duties, prepared, on_sent)
 
     def waiting_deposits(self) -> list[PreparedDeposit]:
         """Return the deposits that have no receipt yet, of earlier runs of the program too."""

@@ -3,7 +3,7 @@
 import time
 
 from federation.errors import RecordCutShort, StaleMessage, Unavailable
-from federation.person.hospital_session import SessionOpener, address_hospital
+from federation.person.hospital_session import OnSent, SessionOpener, address_hospital, say_nothing
 from federation.protocol import exhibits
 from federation.protocol.documents import NewDocument, SignedDocument, sign_document
 from federation.protocol.record import Intent
@@ -23,7 +23,13 @@ WHO_READS = {
 
 
 def add_document(
-    opener: SessionOpener, shown: Shown, hospital_id: HospitalId, address: str, department_class: str, new: NewDocument
+    opener: SessionOpener,
+    shown: Shown,
+    hospital_id: HospitalId,
+    address: str,
+    department_class: str,
+    new: NewDocument,
+    on_sent: OnSent = say_nothing,
 ) -> DepositReceipt:
     """Sign a document and bring it to this hospital; return its receipt.
 
@@ -34,7 +40,7 @@ def add_document(
     document = sign_document(author, new, shown, hospital_id, department_class, blind, now=now)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _send_once(opener, document, hospital_id, address)
+            return _send_once(opener, document, hospital_id, address, on_sent)
         except StaleMessage:
             if attempt == ATTEMPTS:
                 raise
@@ -47,12 +53,13 @@ def add_document(
 
 
 def _send_once(
-    opener: SessionOpener, document: SignedDocument, hospital_id: HospitalId, address: str
+    opener: SessionOpener, document: SignedDocument, hospital_id: HospitalId, address: str, on_sent: OnSent
 ) -> DepositReceipt:
     message = document.message
     hospital = address_hospital(opener.connect(address, hospital_id), hospital_id, opener.member, now=opener.clock())
     with opener.open(address, hospital, Intent(Shown.of(message), message.scope, message.blind)) as (stream, session):
         awaiting, frames = session.add(document)
+        stream.on_sent = on_sent
         for frame in frames:
             opener.sent("OWN", stream, hospital_id, frame)
         receipt, signed = awaiting.receive(opener.received("STOACK", stream, hospital_id), now=opener.clock())

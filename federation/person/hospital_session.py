@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,14 @@ from keystore.identities import HospitalId
 
 LONGEST_SESSION_SECONDS = 3600.0
 SILENCE_SECONDS = 60.0
-"""How long a hospital may say nothing in a session before it is given up."""
+"""How long a hospital may say nothing in a session, and take nothing, before it is given up."""
+
+OnSent = Callable[[int], None]
+"""Told, whenever the line took a frame, how many sealed bytes it took of all frames."""
+
+
+def say_nothing(_sent_bytes: int) -> None:
+    """Tell nobody."""
 
 
 class SessionStream:
@@ -38,10 +46,11 @@ class SessionStream:
 
     def __init__(self, channel: grpc.Channel) -> None:
         """Open it; nothing is sent yet."""
+        self.on_sent: OnSent = say_nothing
         self._requests: queue.SimpleQueue[OpenSessionRequest | None] = queue.SimpleQueue()
-        requests: Iterator[OpenSessionRequest] = iter(self._requests.get, None)
         self._method = RecordServiceStub(channel).OpenSession
-        self._responses = self._method(requests, timeout=LONGEST_SESSION_SECONDS)
+        self._quiet_since = time.monotonic()
+        self._responses = self._method(self._outgoing(), timeout=LONGEST_SESSION_SECONDS)
         self._silent = False
 
     def send(self, request: OpenSessionRequest) -> None:
@@ -68,9 +77,8 @@ class SessionStream:
         self._responses.cancel()
 
     def _receive(self) -> OpenSessionResponse:
-        watchdog = threading.Timer(SILENCE_SECONDS, self._give_up)
-        watchdog.daemon = True
-        watchdog.start()
+        self._quiet_since, heard = time.monotonic(), threading.Event()
+        threading.Thread(target=self._give_up_on_silence, args=(heard,), daemon=True).start()
         try:
             with peer_errors(self._method):
                 response = next(self._responses, None)
@@ -79,14 +87,26 @@ class SessionStream:
                 raise Unavailable("the hospital fell silent in the middle of a session") from error
             raise
         finally:
-            watchdog.cancel()
+            heard.set()
         if response is None:
             raise RecordCutShort("the hospital ended the session before its last message")  # OpenSession.4
         return response
 
-    def _give_up(self) -> None:
-        self._silent = True
-        self._responses.cancel()
+    def _outgoing(self) -> Iterator[OpenSessionRequest]:
+        """Yield what is sent. gRPC asks for the next when the line took the one before: a hospital that takes is not silent."""
+        sent_bytes = 0
+        while (request := self._requests.get()) is not None:
+            yield request
+            self._quiet_since = time.monotonic()
+            sent_bytes += len(request.frame.sealed)
+            self.on_sent(sent_bytes)
+
+    def _give_up_on_silence(self, heard: threading.Event) -> None:
+        while not heard.wait(max(0.0, self._quiet_since + SILENCE_SECONDS - time.monotonic())):
+            if time.monotonic() >= self._quiet_since + SILENCE_SECONDS:
+                self._silent = True
+                self._responses.cancel()
+                return
 
 
 def address_hospital(channel: grpc.Channel, hospital_id: HospitalId, member: Member, *, now: int) -> Peer:

@@ -30,7 +30,7 @@ from federation.person.errors import NoAnswer, NoDeputy
 from federation.person.evidence import EvidenceBook
 from federation.person.finding import MOST_PAGES, OnMore, RecordFinder
 from federation.person.hiding import HidingBook
-from federation.person.hospital_session import SessionOpener
+from federation.person.hospital_session import OnSent, SessionOpener, say_nothing
 from federation.person.interruption import Interruption
 from federation.person.known_logs import KnownLogs, LogChecker
 from federation.person.log_reading import LogReader, OnPage, no_page
@@ -205,11 +205,12 @@ class PatientClient:
         waiting: Waiting = lambda: None,
         go_on: GoOn | None = None,
         on_handed: OnHanded = lambda _handed: None,
+        on_sent: OnSent = say_nothing,
     ) -> PendingConsultation:
         """Visit the doctor who was looked at: P1, D1, P2 with this consent, or none.
 
         Where the public cloud does not answer, what is kept of where records are goes with it, as far as the consent covers
-        it, and `on_handed` is told.
+        it, and `on_handed` is told. `on_sent` is told of the biosignal on its way.
 
         P1 is said anew until the doctor answers, for so long: somebody else may be with the doctor. Raises, before anything is
         sent, MessageTooLarge, MalformedMessage and Authorization for what could not be, or would be of no use; RoomChanged if
@@ -225,7 +226,7 @@ class PatientClient:
         if handed is not None:
             on_handed(handed)
         places = None if handed is None else handed.message
-        return self._deliver(view.code, mailbox, established, biosignal, shown, places)
+        return self._deliver(view.code, mailbox, established, biosignal, shown, places, on_sent)
 
     def find_records(
         self, deputyship: Deputyship | None = None, on_more: OnMore = lambda: None
@@ -259,9 +260,11 @@ class PatientClient:
         department_class: str,
         new: NewDocument,
         deputyship: Deputyship | None = None,
+        on_sent: OnSent = say_nothing,
     ) -> DepositReceipt:
         """Add a document to one's own record at a hospital, or to that of whom one stands for. Raises as `documents`."""
-        return add_document(self._opener, self._own(deputyship), hospital_id, address, department_class, new)
+        shown = self._own(deputyship)
+        return add_document(self._opener, shown, hospital_id, address, department_class, new, on_sent)
 
     def accesses_at_cloud(
         self,
@@ -434,15 +437,9 @@ class PatientClient:
     def _mailbox(
         self, code: DoctorCode, next_put: int = 0, next_read: int = 0, interruption: Interruption | None = None
     ) -> Mailbox:
+        place, puts = (code.address, code.hospital_id, code.room_id), pb.DIRECTION_TO_DOCTOR
         return open_mailbox(
-            self._connect,
-            code.address,
-            code.hospital_id,
-            code.room_id,
-            pb.DIRECTION_TO_DOCTOR,
-            next_put=next_put,
-            next_read=next_read,
-            interruption=interruption,
+            self._connect, *place, puts, next_put=next_put, next_read=next_read, interruption=interruption
         )
 
     def _refresh(self, room: GetRoomResponse) -> None:
@@ -492,6 +489,7 @@ class PatientClient:
         biosignal: bytes,
         shown: Shown,
         places: KeptPlaces | None,
+        on_sent: OnSent,
     ) -> PendingConsultation:
         now = self._clock()
         state, frames = established.deliver(biosignal, shown, now=now, places=places)
@@ -499,9 +497,12 @@ class PatientClient:
         waiting = PendingConsultation(state, code, mailbox.next_put, mailbox.next_read)
         # Kept before it is sent: the diagnosis may come while this program no longer runs.
         self.pending.put(waiting)
+        sent_bytes = 0
         for frame in frames:
             self._trace.note("P2", self._member.identity, established.session.peer.identity, frame)
             mailbox.put(RelayFrame(frame=frame))
+            sent_bytes += len(frame.sealed)
+            on_sent(sent_bytes)
         waiting = replace(waiting, next_put=mailbox.next_put, next_read=mailbox.next_read)
         self.pending.put(waiting)
         return waiting

@@ -177,7 +177,9 @@ def _require_slice(plaintext: bytes) -> bytes:
 
 SMALLEST_BYTES = 2048
 SLICE_BYTES = 512 * 1024
-"""Of content that is cut, at most. A record goes on behind multiples of it, so each ends a slice."""
+"""Of a record that is cut, at most. It goes on behind multiples of it, so each ends a slice."""
+SENT_SLICE_BYTES = 64 * 1024
+"""Of what people send. At 128 kbit/s one takes four seconds: the first is fresh when it comes, each comes in a call's time."""
 
 
 def padded_size(size: int) -> int:
@@ -233,12 +235,12 @@ class Piece:
         return b"".join((self.content, bytes(self.zeros))) if self.zeros else self.content
 
 
-def whole_slice(_offset: int) -> int:
-    """Return SLICE_BYTES, wherever a slice begins."""
-    return SLICE_BYTES
+def sent_slice(_offset: int) -> int:
+    """Return SENT_SLICE_BYTES, wherever a slice begins."""
+    return SENT_SLICE_BYTES
 
 
-def pieces(chunks: Iterable[bytes], begun: int = 0, next_size: Callable[[int], int] = whole_slice) -> Iterator[Piece]:
+def pieces(chunks: Iterable[bytes], begun: int = 0, next_size: Callable[[int], int] = sent_slice) -> Iterator[Piece]:
     """Cut a byte stream and its padding into slices; the last may be shorter than it was to be, none is empty.
 
     `begun` is how many bytes of the content went before: what it is padded to goes by all of it. `next_size` gives the bytes of

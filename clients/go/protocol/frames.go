@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	sliceSize      = 512 * 1024
+	sliceSize      = 64 * 1024 // four seconds on a line of 128 kbit/s: a slice is fresh, and comes in a call's time
 	mostSlice      = 1024 * 1024
 	mostSlices     = 1024 // of content that is held in memory until it is whole
 	smallestPadded = 2048

@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from federation.person.code import DoctorCode
 from federation.person.consents import NewGrant
 from federation.person.doctor import DoctorRoom
+from federation.person.hospital_session import OnSent, say_nothing
 from federation.person.patient import Offer, OnHanded, PatientClient
 from federation.person.pending import PendingConsultation
 from federation.person.room_view import RoomView
@@ -14,7 +15,7 @@ from federation.protocol.consultation import InConsultation
 from tests.hospital_lab import ecg
 from tests.unit.person.conftest import Surgery
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def to_doctor(view: RoomView, terms: Terms) -> NewGrant:
@@ -39,9 +40,10 @@ def meet(
     offer: Offer | None,
     biosignal: bytes = b"",
     on_handed: OnHanded = lambda _handed: None,
+    on_sent: OnSent = say_nothing,
 ) -> tuple[PendingConsultation, InConsultation]:
     """P1, D1, P2 with this consent, each side in a thread of its own."""
     with ThreadPoolExecutor(1) as pool:
         present: Future[InConsultation] = pool.submit(surgery.doctor.await_patient, room, seconds=SECONDS)
-        waiting = patient.visit(view, biosignal, offer, on_handed=on_handed)
+        waiting = patient.visit(view, biosignal, offer, on_handed=on_handed, on_sent=on_sent)
         return waiting, present.result(SECONDS)

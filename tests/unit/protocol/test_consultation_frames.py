@@ -27,6 +27,7 @@ from federation.errors import (
     UnknownField,
 )
 from federation.protocol import consultation as common
+from federation.protocol.frames import SENT_SLICE_BYTES
 from federation.protocol.statements import digest_or_empty
 from federation.v1.consultation_pb2 import BiosignalDelivery
 from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
@@ -144,7 +145,7 @@ def test_a_frame_with_a_wrong_last_flag_is_refused(delivered):
 
 def test_a_truncated_biosignal_is_refused(federation):
     """The relay drops a slice and hands on the rest: the sequence shows it. Renumbering breaks the seal."""
-    delivered = Delivered(federation, bytes(600 * 1024))
+    delivered = Delivered(federation, bytes(SENT_SLICE_BYTES + 1))
     assert len(delivered.slices) == 2
     with rejected(OutOfOrder):
         delivered.receive(delivered.slices[0], delivered.last)
