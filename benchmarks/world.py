@@ -20,7 +20,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.rows import Bench
 from demo import stage as demo
-from demo.forks import Forks
 from federation.clock import system_clock, system_entropy
 from federation.party.channels import ChannelPool
 from federation.party.cloud_client import CloudClient, IssuedTicket
@@ -255,7 +254,7 @@ def member_seen(lab: CloudLab, member: Member) -> Member:
 def world(bench: Bench) -> Iterator[World]:
     """Found and serve for the block: one cloud and one hospital, on SQLite."""
     make, root = softhsm_maker(bench), bench.new_directory("world")
-    with forked(), ExitStack() as stack:
+    with demo.forked(), ExitStack() as stack:
         stage = ServedStage(root)
         stack.callback(stage.stop)
         stage.found()
@@ -272,20 +271,6 @@ def world(bench: Bench) -> Iterator[World]:
         for member in (guest[0], doctor, patient):
             member_seen(lab, member)
         yield World(stage, lab, guest, doctor, patient, connections)
-
-
-@contextmanager
-def forked() -> Iterator[None]:
-    """Let commands be forked from a process that has imported everything: a minute less of waiting."""
-    if demo.FORKS is not None:
-        yield
-        return
-    demo.FORKS = Forks()
-    try:
-        yield
-    finally:
-        demo.FORKS.close()
-        demo.FORKS = None
 
 
 def rows_published(lab: CloudLab, hospital: tuple[Member, CloudClient], patient_id: str, rows: int) -> None:

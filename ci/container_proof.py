@@ -48,7 +48,9 @@ def use(image: Stage) -> None:
     medunion("token", "init-softhsm", "--directory", NODE, "--label", "cloud", "--pin-file", pin)
     names = "--identity", "C:union", "--realm", "proof", "--address", free_address(), "--peer-address", free_address()
     medunion("public-cloud", "init", "--directory", NODE, *names, "--pin-file", pin, "--make-keys")
-    serve = image.command([*image.entrypoint, "public-cloud", "serve", "--directory", NODE])
+    # It ends with this process: asked for in there, for chroot's change of user would take it back.
+    ends_with_us = "setpriv", "--pdeathsig=KILL"
+    serve = image.command([*ends_with_us, *image.entrypoint, "public-cloud", "serve", "--directory", NODE])
     server = subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         require(until_healthy(image), "HEALTHCHECK finds it well")

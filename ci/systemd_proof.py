@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ci.containerfile import lent
@@ -20,6 +21,17 @@ TICKET = re.compile(r"^    (\S{20,})$", re.MULTILINE)
 WHERE = "/srv/medunion"
 SECONDS = 600.0
 WATCHDOG = 10
+MADE_BY_HAND = 1
+AUTHORITY_THAT_PUBLISHES = """
+install -d -o medunion -g medunion -m 0700 /var/lib/medunion/lists
+as_node="setpriv --reuid=medunion --regid=medunion --clear-groups medunion"
+where="--directory /var/lib/medunion/lists --pin-file /var/lib/medunion/lists/pin"
+$as_node token init-softhsm $where --label lists
+$as_node authority init $where --identity M:lists --output /srv/medunion/lists.der
+systemd-creds encrypt --name=pin /var/lib/medunion/lists/pin /etc/credstore.encrypted/medunion-lists.pin
+shred --remove /var/lib/medunion/lists/pin
+sed --in-place 's/^pin_file = .*/pin_credential = "pin"/' /var/lib/medunion/lists/medunion.toml
+"""
 NODES = "medunion-public-cloud@union", "medunion-hospital@a", "medunion-hospital@b"
 AS_THEY_SHOULD = {"ActiveState": "active", "NRestarts": "0", "User": "medunion"}
 
@@ -78,7 +90,10 @@ def booted(root: Path) -> Iterator[Machine]:
     words = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--settings=no", "--resolv-conf=copy-host"]
     words += ["--console=pipe", "--kill-signal=SIGRTMIN+3", "-D", str(root), "--boot", "systemd.unit=multi-user.target"]
     with lent(root) as given, (root.parent / "boot.log").open("wb") as log:
-        nspawn = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        # Killed, this process would leave a machine behind.
+        nspawn = subprocess.Popen(
+            ["setpriv", "--pdeathsig=TERM", *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
         try:
             leader = until(lambda: first_process(nspawn.pid), "systemd begins")
             machine = Machine(
@@ -156,7 +171,42 @@ def look_closer(machine: Machine) -> None:
     if seen != ["b"]:
         raise Fault(f"hospital b sees {seen}")
     print("ok  a node sees no other node's directory")
+    do_jobs(machine)
     hand_over_and_hang(machine)
+
+
+def do_jobs(machine: Machine) -> None:
+    """Let each unit that a timer starts do its work once: the backup, the roster, and the list of an authority that publishes."""
+    waiting = machine.run("systemctl list-timers --all --no-legend 'medunion-*'")
+    for job in ("backup@a", "duty@a", "crl@board"):
+        require(f"medunion-job-{job}.timer" in waiting, waiting)
+    machine.run("systemctl start medunion-job-backup@a")
+    said = machine.run("journalctl --unit medunion-job-backup@a --output cat --no-pager")
+    made = machine.run("ls /var/backups/medunion").split()
+    require(len(made) == MADE_BY_HAND + 1 and re.search(r"\b[0-9a-f]{64}\b", said), f"{made}\n{said}")
+    now = datetime.now(UTC).replace(microsecond=0)
+    shift = f"D:okafor,neurology,{now.isoformat()},{(now + timedelta(hours=12)).isoformat()}"
+    machine.run("cat >a.roster.csv", f"doctor,departments,from,until\n{shift}\n")
+    machine.run("systemctl start medunion-job-duty@a")
+    said = machine.run("medunion-node a hospital duty list")
+    require("D:okafor" in said, said)
+    machine.run(AUTHORITY_THAT_PUBLISHES)
+    machine.run("systemctl start medunion-job-crl@lists")
+    (published,) = machine.run("ls lists").split()
+    where = f"--crl-url file://{WHERE}/lists/{published}"
+    machine.run(f"medunion-node union public-cloud authority add {WHERE}/lists.der 'D:*' {where}")
+    machine.run("systemctl restart medunion-public-cloud@union")
+    log = "medunion-node union public-cloud log"
+    until(lambda: "M:lists number 1 fetched" in machine.run(log), "the cloud fetches the list")
+    failed = machine.run("systemctl list-units --failed --no-legend 'medunion-*'")
+    require(not failed, failed)
+    print("ok  what timers start does its work: a backup, a roster, a list, which the cloud fetches")
+
+
+def require(holds: object, seen: str) -> None:
+    """Raise Fault with what was seen, unless it holds."""
+    if not holds:
+        raise Fault(seen)
 
 
 def hand_over_and_hang(machine: Machine) -> None:

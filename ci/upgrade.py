@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from demo import stage
-from demo.stage import CONSENT, Refused
+from demo.stage import CONSENT, Refused, end_in_order, forked
 
 ROOT = Path(__file__).parents[1]
 ECG = ROOT / "tests" / "data" / "waveform_ecg.dcm"
@@ -25,8 +25,8 @@ def stage_of(source: Path, python: str) -> ModuleType:
         raise Refused(f"{source} has no stage")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    # -P: what it imports is its own, not what is in this directory.
-    module.MEDUNION = [python, "-P", "-c", WORDS]  # type: ignore[attr-defined]
+    # -P: what it imports is its own, not what is in this directory. It ends with this process, as what is forked does.
+    module.MEDUNION = ["setpriv", "--pdeathsig=KILL", python, "-P", "-c", WORDS]  # type: ignore[attr-defined]
     return module
 
 
@@ -113,11 +113,13 @@ def play(it: Upgrade) -> None:
 def main() -> int:
     """Play it, and end every server."""
     name, source, python, root = sys.argv[1], Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
+    end_in_order()
     upgrade = Upgrade(stage_of(source, python), root)
-    try:
-        play(upgrade)
-    finally:
-        upgrade.federations["new"].stop()
+    with forked():
+        try:
+            play(upgrade)
+        finally:
+            upgrade.federations["new"].stop()
     print(f"{upgrade.visits} visits through an upgrade from {name}, none failed.")
     return 0
 

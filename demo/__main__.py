@@ -18,7 +18,7 @@ from demo.claims import Visit, answers_in, examine
 from demo.events import Event, in_words, read_traces
 from demo.page import Check, Page, Pictures, render
 from demo.sequence import draw
-from demo.stage import CONSENT, Federation, federation, run
+from demo.stage import CONSENT, Federation, end_in_order, federation, forked, run
 from federation.clinical.drawing import svg
 from federation.clinical.ecg import leads_from_observation
 
@@ -32,10 +32,19 @@ LIFELINES = [(identity, WHO[identity]) for identity in ("P:johnnie", "D:chen", "
 
 
 def main() -> int:
-    """Run the demonstration."""
+    """Run the demonstration, to its end or to a signal's: none of its processes outlives it."""
     options = _options()
+    end_in_order()
+    try:
+        return _perform(options)
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+
+
+def _perform(options: argparse.Namespace) -> int:
     console = Console(width=120, highlight=False)
-    with tempfile.TemporaryDirectory(prefix="medunion-demo-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="medunion-demo-") as temporary, forked():
         root = options.keep or Path(temporary)
         root.mkdir(parents=True, exist_ok=True)
         console.print("[b]medunion: a patient's visit[/b]\n")

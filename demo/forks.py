@@ -1,10 +1,10 @@
 """Programs without their imports' second: processes of their own, forked from one that has imported everything and done nothing.
 
 The tests start thousands of them; half of the time that they would take is Python reading the same modules again. No gRPC, token
-or database is touched before the fork, so a child is what a fresh process would be. The demonstration itself types its commands.
+or database is touched before the fork, so a child is what a fresh process would be.
 
-A mother process waits for orders; each child of hers runs `medunion` with a command line, or another module's `main`. Whoever is
-still there when she goes, goes with her.
+A mother process waits for orders; each child of hers runs `medunion` with a command line, or another module's `main`. She goes
+when the other end of her socket is closed, as when its holder is killed; whoever is still there then goes with her.
 """
 
 import contextlib
@@ -163,7 +163,10 @@ class Forks:
             self._socket, hers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             program = [*self._prefix, sys.executable, "-m", "demo.forks", str(hers.fileno()), *MODULES, *self._modules]
             with hers:
-                self._mother = subprocess.Popen(program, pass_fds=[hers.fileno()], stdin=subprocess.DEVNULL, cwd=ROOT)
+                # In a session of her own: Ctrl-C is her caller's, who ends her children in order, and then her.
+                self._mother = subprocess.Popen(
+                    program, pass_fds=[hers.fileno()], stdin=subprocess.DEVNULL, cwd=ROOT, start_new_session=True
+                )
         return self._socket
 
 

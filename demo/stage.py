@@ -7,6 +7,7 @@ stand on this stage.
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 import safefiles
@@ -26,11 +28,41 @@ CLASS = "cardiology"
 CONSENT = "--read", "everywhere", "--yes"
 """What the patients here consent to, beside that the hospital keeps the visit: the doctor finds and reads all records."""
 FORKS: Forks | None = None
-"""Where tests have commands run; a demonstration types them."""
+"""Where commands are run (`forked`); without, each is a process that this one starts, and that may outlive it."""
+_ENDING = signal.SIGTERM, signal.SIGHUP
 
 
 class Refused(AssertionError):
     """A command ended with another exit code than it should."""
+
+
+@contextmanager
+def forked() -> Iterator[None]:
+    """Fork the block's commands from one process: they begin sooner, and none outlives this process, however that ends."""
+    global FORKS  # noqa: PLW0603 - whoever types a command looks there
+    if FORKS is not None:
+        yield
+        return
+    FORKS = Forks()
+    try:
+        yield
+    finally:
+        FORKS.close()
+        FORKS = None
+
+
+def end_in_order() -> None:
+    """Take SIGTERM and a terminal's end as Ctrl-C from now on, once: what was begun is ended, what was written removed."""
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    # A terminal's end is told by the shell and by the kernel: the second may not interrupt what the first began.
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def environment() -> dict[str, str]:

@@ -2,16 +2,15 @@
 
 import argparse
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import safefiles
+from demo.stage import end_in_order
 from federation.monitor.addresses import LONGEST_SOCKET_BYTES, fits
 from lab.privilege import LACKING, WAYS, PrivilegeLacking, Way, choose
 from lab.scenarios import SCENARIOS
@@ -41,7 +40,7 @@ def main() -> int:
         for known in SCENARIOS.values():
             print(f"{known.name:<22} {known.title}\n{'':<22} expected: {known.expects}")
         return 0
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_in_order()
     try:
         way = choose([options.privilege] if options.privilege else tuple(WAYS))
     except PrivilegeLacking as fault:
@@ -132,10 +131,6 @@ def _run(way: Way, root: Path, lock: int, options: argparse.Namespace) -> int:
         except subprocess.TimeoutExpired:
             inner.kill()
             inner.wait()
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A bad line: a program between two TAP devices that delays and loses what passes, for kernels without `tc netem`."""
+"""A bad line: a program between two TAP devices that delays, loses and paces what passes, for kernels without `tc netem`."""
 
 import ctypes
 import fcntl
@@ -24,6 +24,8 @@ _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 _CLONE_NEWNET = 0x40000000
 _LONGEST_FRAME = 65_536
 _WAKE_SECONDS = 0.2
+_LONGEST_QUEUE_SECONDS = 2.0
+"""A packet that would have to wait for longer is dropped: so much the buffer of a slow modem holds."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,28 @@ class Conditions:
     """What befalls a packet on the line, each way; the same seed loses the same ones."""
 
     delay: timedelta
-    loss: float
+    loss: float = 0.0
+    bytes_a_second: float | None = None
+    """How many pass, each way; None for as many as come."""
     seed: int = 1
+
+
+@dataclass
+class _Way:
+    """One direction of a line: whoever comes waits for those before."""
+
+    to: int
+    conditions: Conditions
+    free_at: float = 0.0
+
+    def arrival(self, frame: bytes, now: float) -> float | None:
+        """Return when a frame that is sent now comes out, in monotonic seconds; None if the queue has no room for it."""
+        starts = max(now, self.free_at)
+        if starts - now > _LONGEST_QUEUE_SECONDS:
+            return None
+        pace = self.conditions.bytes_a_second
+        self.free_at = starts + (len(frame) / pace if pace else 0.0)
+        return self.free_at + self.conditions.delay.total_seconds()
 
 
 @dataclass
@@ -69,19 +91,19 @@ class Line:
 
     def _pass_on(self) -> None:
         chance = random.Random(self.conditions.seed)  # noqa: S311 - which packets are lost is no secret
-        opposite = dict(zip(self._ends, self._ends[::-1], strict=True))
+        ways = {end: _Way(to, self.conditions) for end, to in zip(self._ends, self._ends[::-1], strict=True)}
         under_way: list[tuple[float, int, int, bytes]] = []
         while not self._closing.is_set():
             until = under_way[0][0] - time.monotonic() if under_way else _WAKE_SECONDS
             ready, _, _ = select.select(self._ends, (), (), max(0.0, min(until, _WAKE_SECONDS)))
-            due = time.monotonic() + self.conditions.delay.total_seconds()
             for end in ready:
                 frame = os.read(end, _LONGEST_FRAME)
-                if chance.random() < self.conditions.loss:
+                due = ways[end].arrival(frame, time.monotonic())
+                if due is None or chance.random() < self.conditions.loss:
                     self.lost += 1
                     continue
                 self.passed += 1
-                heapq.heappush(under_way, (due, self.passed, opposite[end], frame))
+                heapq.heappush(under_way, (due, self.passed, ways[end].to, frame))
             while under_way and under_way[0][0] <= time.monotonic():
                 _, _, end, frame = heapq.heappop(under_way)
                 os.write(end, frame)

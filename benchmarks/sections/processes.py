@@ -10,7 +10,8 @@ from itertools import count
 
 from benchmarks.meters import MILLI, cpu_seconds
 from benchmarks.rows import Bench, Row, Section
-from benchmarks.world import PIN, ServedStage, forked, softhsm_maker
+from benchmarks.world import PIN, ServedStage, softhsm_maker
+from demo.stage import forked
 from federation.party.channels import call
 from federation.v1.directory_pb2 import GetDirectoryRequest
 from federation.v1.directory_pb2_grpc import DirectoryServiceStub

@@ -72,6 +72,8 @@ WORN_BYTES = 16 * 1024 * 1024
 """Of a room: three quarters of the frames, and half of the bytes, that a relay takes."""
 
 LISTS_KEPT_MS = 60_000
+LOOKED_THROUGH_MS = 10_000
+"""What lay in a room has been read so long after somebody began to wait in it."""
 
 OnRefusal = Callable[[str], None]
 """Told the reason for which a message in the room was refused; its sender learns only that it was."""
@@ -96,19 +98,42 @@ class SentDiagnosis:
 
 
 @dataclass
+class Unattended:
+    """From when to when nobody was last waited for in a room: what was sent then may have lain too long, by no fault of its
+    sender's. It goes on while `until` is None.
+    """
+
+    since: Instant
+    until: Instant | None = None
+
+    def end(self, now: Instant) -> None:
+        """Note that somebody is waited for from now on, unless that was so before."""
+        if self.until is None:
+            self.until = now
+
+    def explains(self, frame: RelayFrame, now: Instant) -> bool:
+        """Return whether this asked in that time, by its sender's clock; who did asks anew by itself.
+
+        What is read later than what lay there came later: its sender's clock is behind.
+        """
+        if self.until is None or now > self.until + LOOKED_THROUGH_MS:
+            return False
+        return frame.HasField("opening") and self.since <= frame.opening.sent_at <= self.until
+
+
+@dataclass
 class DoctorRoom:
     """A room that is open, its code, and who is between P1 and P2 in it: of several patients one after the other.
 
     `diagnosed` are the diagnoses of each session, the newest last; `owed` those of them that lie in the room and are not
-    signed for yet, by `receipt_key`; `set_aside` came while the doctor waited for something else. `unattended` is from when to
-    when nobody was last waited for: what was sent then may have lain too long, by no fault of its sender's.
+    signed for yet, by `receipt_key`; `set_aside` came while the doctor waited for something else.
     """
 
     code: DoctorCode
     expires_at: Instant
     mailbox: Mailbox
     duty: access.Duty
-    unattended: tuple[Instant, Instant | None]
+    unattended: Unattended
     sessions: dict[bytes, AwaitingBiosignal] = field(default_factory=dict, repr=False)
     diagnosed: dict[bytes, list[SentDiagnosis]] = field(default_factory=dict, repr=False)
     owed: dict[tuple[bytes, int], SentDiagnosis] = field(default_factory=dict, repr=False)
@@ -124,16 +149,6 @@ class DoctorRoom:
     def is_worn(self) -> bool:
         """Return whether the next patient had better get another room: the relay's holds so much, and no more."""
         return self.mailbox.next_read >= WORN_FRAMES or self.taken_bytes >= WORN_BYTES
-
-    def attend(self, now: Instant) -> None:
-        """Note that somebody is waited for from now on."""
-        since, until = self.unattended
-        self.unattended = (since, now if until is None else until)
-
-    def lay_unattended(self, frame: RelayFrame) -> bool:
-        """Return whether this asked while nobody was waited for, by its sender's clock; who did asks anew by itself."""
-        since, until = self.unattended
-        return frame.HasField("opening") and until is not None and since <= frame.opening.sent_at <= until
 
     def follow(self, *, seconds: float) -> Iterator[RelayFrame]:
         """Yield the patients' frames, first those that were set aside. Raises NoSuchRoom."""
@@ -201,7 +216,7 @@ class DoctorClient:
         statement = request.key_statement
         digest = code_digest(statement.statement, statement.signature, party.certificate)
         code = DoctorCode(address, hospital_id, answer.room_id, digest)
-        return DoctorRoom(code, answer.expires_at, mailbox, duty, unattended=(now, None))
+        return DoctorRoom(code, answer.expires_at, mailbox, duty, Unattended(now))
 
     def close_room(self, room: DoctorRoom) -> None:
         """Close a room that nobody needs any more. Raises NoSuchRoom, Unavailable: then it goes by itself, hours later."""
@@ -229,19 +244,19 @@ class DoctorClient:
         Who is refused gets a SessionRefusal, and the room goes on waiting. `on_refusal` is not told of who asked while nobody
         was waited for, and is out of date for that alone.
         """
-        room.attend(self._clock())
+        room.unattended.end(self._clock())
         for frame in room.follow(seconds=seconds):
             began = time.monotonic()
             try:
                 present = self._take(room, frame, on_receipt)
             except (FederationError, KeystoreError) as error:
                 self._audit.record(refusal(error, "await_patient", ""), now=self._clock())
-                if not (isinstance(error, StaleMessage) and room.lay_unattended(frame)):
+                if not (isinstance(error, StaleMessage) and room.unattended.explains(frame, self._clock())):
                     on_refusal(reason_of(error))
                 self._refuse(room, frame, began)
                 continue
             if present is not None:
-                room.unattended = (self._clock(), None)
+                room.unattended = Unattended(self._clock())
                 return present
         raise NoAnswer("No patient came to the room in time.")
 

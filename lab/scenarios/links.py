@@ -1,13 +1,17 @@
 """Links that fail: cut, so that both sides are told; parted, so that nobody is; and bad ones that lose packets."""
 
+import time
 from datetime import timedelta
 
-from lab.hosts import wait_until
+from lab.hosts import Server, wait_until
 from lab.line import Conditions
 from lab.scenario import Findings, scenario
 from lab.world import RECORD, World, begin_visit
 
 BAD_LINE = Conditions(delay=timedelta(milliseconds=40), loss=0.02)
+SLOW_BYTES_A_SECOND = 16_000
+SLOW_LINE = Conditions(delay=timedelta(milliseconds=40), bytes_a_second=SLOW_BYTES_A_SECOND)
+SLOW_SECONDS = 240.0
 
 
 @scenario(
@@ -123,6 +127,45 @@ def bad_line(world: World, found: Findings) -> None:
 
 
 @scenario(
+    "slow-line",
+    "Hospital A's line takes 128 kbit/s when its record of 0.7 MB is fetched",
+    "it comes whole, in one session, which A logs once",
+)
+def slow_line(world: World, found: Findings) -> None:
+    """What goes on counts, not how long it takes: slices go by the reader's pace."""
+    hospital = world.servers["a"]
+    before = _transfers(hospital)
+    world.network.worsen("a", SLOW_LINE)
+    began, visit = time.monotonic(), begin_visit(world, "slow-line")
+    said = visit.until_read(SLOW_SECONDS)
+    seconds = time.monotonic() - began
+    saved = [path.read_bytes() for path in visit.saved.glob("a-*.json")]
+    found.that("A's record came byte for byte", saved == [RECORD.read_bytes()], said)
+    sessions = _transfers(hospital)[len(before) :]
+    found.that("in one session, logged once", len(sessions) == 1 and '"OK"' in sessions[0], "\n".join(sessions))
+    found.that("no faster than the line", seconds > RECORD.stat().st_size / SLOW_BYTES_A_SECOND, f"{seconds:.0f} s")
+    visit.conclude()
+    found.that("both sides end well", visit.finish(SLOW_SECONDS) == (0, 0), visit.said())
+
+
+@scenario(
+    "slow-uplink",
+    "The patient's line takes 128 kbit/s, and it brings an ECG",
+    "the ECG arrives whole, the patient has its diagnosis, the doctor the receipt",
+)
+def slow_uplink(world: World, found: Findings) -> None:
+    """The relay is called with one frame at a time: each has to pass within a call."""
+    world.network.worsen("home", SLOW_LINE)
+    visit = begin_visit(world, "slow-uplink")
+    said = visit.until_read(SLOW_SECONDS)
+    found.that("the ECG arrived whole", "ECG, 12 leads, 10 s" in said, said)
+    visit.conclude()
+    found.that("both sides end well", visit.finish(SLOW_SECONDS) == (0, 0), visit.said())
+    found.that("the diagnosis came", "Signed by D:chen" in visit.patient.said(), visit.patient.said())
+    found.that("so did its receipt", "The patient signed for the diagnosis" in visit.doctor.said(), visit.doctor.said())
+
+
+@scenario(
     "consent-taken-back",
     "The patient takes its consent back during the visit",
     "B knows at once and refuses the deposit with GRANT_REVOKED; the patient has its diagnosis all the same",
@@ -171,6 +214,10 @@ def _take_back(world: World, found: Findings) -> None:
     patient.run("revoke", "--last")
     newest = [line for line in patient.run("grants").splitlines() if not line.startswith(" ")][-1]
     found.that("the consent is taken back", "TAKEN BACK" in newest, newest)
+
+
+def _transfers(hospital: Server) -> list[str]:
+    return [entry for entry in hospital.run("log").splitlines() if " bytes sent" in entry]
 
 
 def _publications(world: World) -> int:

@@ -63,7 +63,7 @@ class Command:
         self.words, self.log = words, log
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
-                words,
+                ["setpriv", "--pdeathsig=KILL", *words],
                 env=environment() | settings,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

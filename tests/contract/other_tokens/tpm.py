@@ -87,7 +87,8 @@ def _started(state: Path) -> tuple[subprocess.Popen[bytes], int]:
         port = _two_free_ports()
         ends = [f"type=tcp,port={number},bindaddr=127.0.0.1" for number in (port, port + 1)]
         command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--server", ends[0], "--ctrl", ends[1]]
-        tpm = subprocess.Popen([*command, "--flags", "not-need-init,startup-clear"], stderr=subprocess.DEVNULL)
+        command = ["setpriv", "--pdeathsig=KILL", *command, "--flags", "not-need-init,startup-clear"]
+        tpm = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         if _answers(tpm, port + 1):
             return tpm, port
     raise TimeoutError("swtpm did not start.")

@@ -78,18 +78,20 @@ def test_patient_asks_anew_until_the_doctor_answers(
     assert reasons == [], "nobody waited for the first P1"
 
 
-def test_doctor_hears_of_a_patient_whose_clock_is_behind(surgery: Surgery, room: DoctorRoom) -> None:
+@pytest.mark.parametrize("milliseconds", [-1_000, 1_000], ids=["into the time before", "after it"])
+def test_doctor_hears_of_a_patient_whose_clock_is_behind(surgery: Surgery, room: DoctorRoom, milliseconds: int) -> None:
     """Who asked before the doctor looked asks anew by itself; whose clock is behind never comes in, however often it asks."""
     present = come(surgery, room, surgery.patient())
     awaiting = surgery.doctor.diagnose(room, present, report(surgery.federation), [])
     assert surgery.doctor.await_receipt(room, awaiting, seconds=0.2) is None
-    patients_clock = surgery.federation.clock.now + 1_000
+    surgery.federation.clock.now += 5_000
+    patients_clock = surgery.federation.clock.now + milliseconds
     behind = surgery.patient(surgery.federation.other_patient, clock=lambda: patients_clock)
     view = behind.look(room.code)
     reasons: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(surgery.doctor.await_patient, room, seconds=SECONDS, on_refusal=reasons.append)
-        until(lambda: room.unattended[1] is not None, "the doctor waits for the next patient")
+        until(lambda: room.unattended.until is not None, "the doctor waits for the next patient")
         surgery.federation.clock.now += 91_000
         surgery.cloud.is_dark = True  # a list of now would be newer than that clock, and tell
         with pytest.raises(Refused):
