@@ -73,10 +73,10 @@ def words(program: str) -> dict[str, Words]:
 
 def advice(told: Told, program: str) -> str:
     """Return what a person does now whose client has that name. Raises ValueError for advice that it can't follow."""
-    for said in (told.to_do, told.to_do_elsewhere):
-        if said and _is_followed(said):
-            return said.replace("`medunion ", f"`{program} " if program else "`")
-    raise ValueError(f"the clients lack what {told.to_do!r} names, and nothing is beside it for them")
+    said = told.to_do_elsewhere or told.to_do
+    if not _is_followed(said):
+        raise ValueError(f"the clients lack what {said!r} names: `to_do_elsewhere` has to say what to do there")
+    return said.replace("`medunion ", f"`{program} " if program else "`")
 
 
 def _is_followed(advice: str) -> bool:

@@ -29,7 +29,7 @@ class FederationError(Exception):
     to_do = _LATER
     """What that person can do now."""
     to_do_elsewhere = ""
-    """The same for a person whose program lacks the command that `to_do` names; nothing where it names none."""
+    """The same for a person whose program lacks what `to_do` names, a command say; nothing where it lacks nothing."""
     in_visit = ""
     """What it can do in the middle of a visit, with a patient there and records on the screen; nothing where that is the same."""
     unknown_reason = ""
@@ -47,7 +47,7 @@ class FederationError(Exception):
 
     @classmethod
     def advice_elsewhere(cls) -> str:
-        """Return what a person can do now whose program lacks the command that the advice names; nothing where it names none."""
+        """Return what a person can do now whose program lacks what the advice names; nothing where it lacks nothing."""
         return str(cls._advising().get("to_do_elsewhere", ""))
 
     @classmethod

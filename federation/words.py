@@ -28,43 +28,44 @@ class Told(NamedTuple):
     """Nothing where the error says so itself."""
     to_do: str
     to_do_elsewhere: str = ""
-    """The same for a person whose program lacks the command that `to_do` names; nothing where it names none."""
+    """The same for a person whose program lacks what `to_do` names; nothing where it lacks nothing."""
 
 
 _OF_OTHER_FAMILIES = {
-    "STORE_FULL": (
+    "STORE_FULL": Told(
         "The disk of this computer is full: nothing more can be kept on it.",
         "Make room on it, and try again.",
     ),
-    "BIOMETRIC_MISMATCH": (
+    "BIOMETRIC_MISMATCH": Told(
         "The reading does not match: this device belongs to somebody else.",
         "Try again, or ask the desk.",
     ),
-    "DEVICE_SECRET_UNUSABLE": (
+    "DEVICE_SECRET_UNUSABLE": Told(
         "This device's secret is missing or damaged.",
         "The patient has to enrol again, at a desk.",
     ),
-    "PIN_INCORRECT": ("The PIN is wrong.", "Type it again, slowly: the token counts wrong ones."),
-    "PIN_LOCKED": (
+    "PIN_INCORRECT": Told("The PIN is wrong.", "Type it again, slowly: the token counts wrong ones."),
+    "PIN_LOCKED": Told(
         "The token is locked after too many wrong PINs.",
         "Unlock it with its maker's tools, or ask who gave it out.",
     ),
-    "PIN_FINAL_TRY": (
+    "PIN_FINAL_TRY": Told(
         "One try is left before the token locks itself.",
         "Unlock it with its maker's tools first, or ask who gave it out.",
     ),
-    "PIN_UNAVAILABLE": (
+    "PIN_UNAVAILABLE": Told(
         "The PIN could not be had.",
         "Give it in a file (`--pin-file`), as a credential, or at a terminal.",
+        "Give it in a file (`--pin-file`) that nobody but you may read.",
     ),
-    "TOKEN_NOT_FOUND": ("The token is not there.", "Plug it in, and try again."),
-    "TOKEN_EXISTS": ("There is a token of this name already.", "Use that, or take another name."),
-    "TOKEN_BUSY": ("The token has more to do than it can.", "Try again in a little while."),
-    "TLS_UNTRUSTED": (
+    "TOKEN_NOT_FOUND": Told("The token is not there.", "Plug it in, and try again."),
+    "TOKEN_EXISTS": Told("There is a token of this name already.", "Use that, or take another name."),
+    "TOKEN_BUSY": Told("The token has more to do than it can.", "Try again in a little while."),
+    "TLS_UNTRUSTED": Told(
         "Somebody answers, and is not the one that the trust bundle says.",
         "Bring the trust bundle up to date; see that nothing ends TLS in between.",
     ),
-    "SETTINGS_INVALID": (
+    "SETTINGS_INVALID": Told(
         "The settings cannot be used.",
         "Correct the line that is named; `medunion check` tries them all.",
     ),
@@ -162,8 +163,7 @@ def tells_more(kind: type[BaseException]) -> bool:
 
 def _words_of(kind: type[BaseException]) -> Told:
     of_family = next((_OF_FAMILIES[cls] for cls in kind.__mro__ if cls in _OF_FAMILIES), Told("", ""))
-    reason = str(getattr(kind, "reason", ""))
-    return Told(*_OF_OTHER_FAMILIES[reason]) if reason in _OF_OTHER_FAMILIES else of_family
+    return _OF_OTHER_FAMILIES.get(str(getattr(kind, "reason", "")), of_family)
 
 
 def _happened(error: BaseException) -> str:

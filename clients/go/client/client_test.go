@@ -151,8 +151,8 @@ type said struct {
 	Address, Sentence        string
 }
 
-// refused gives the error that gRPC makes of what a peer says, or of its silence, and the trailers beside it.
-func (v said) refused(t *testing.T) (error, metadata.MD) {
+// refused gives the trailers of what a peer says, or of its silence, and the error that gRPC makes of it.
+func (v said) refused(t *testing.T) (metadata.MD, error) {
 	t.Helper()
 	told := status.New(v.Code, v.Message)
 	var details []protoadapt.MessageV1
@@ -164,14 +164,14 @@ func (v said) refused(t *testing.T) (error, metadata.MD) {
 	}
 	told, err := told.WithDetails(details...)
 	must(t, err)
-	return told.Err(), metadata.Pairs(requestID, v.RequestID)
+	return metadata.Pairs(requestID, v.RequestID), told.Err()
 }
 
 func TestWhatAPersonReadsOfARefusal(t *testing.T) {
 	for _, vector := range vectors.Read[said](t, "plain.json") {
 		var err error = refusal.New(refusal.Reason(vector.Expect), "%s", vector.Sentence)
 		if vector.Kind == "call" {
-			told, trailer := vector.refused(t)
+			trailer, told := vector.refused(t)
 			err = fromStatus(told, trailer, vector.Address)
 		}
 		if !vectors.Expected(err, vector.Expect) {

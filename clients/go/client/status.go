@@ -45,12 +45,9 @@ func fromStatus(err error, trailer metadata.MD, address string) error {
 	for _, detail := range said.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
-			if detail.GetDomain() != domain {
-				continue
-			}
-			if named := refusal.Reason(detail.GetReason()); refusal.WordsOf(named).IsTold {
-				reason = named
-			} else {
+			if named := refusal.Reason(detail.GetReason()); detail.GetDomain() == domain && refusal.WordsOf(named).IsTold {
+				reason, unknown = named, ""
+			} else if detail.GetDomain() == domain {
 				unknown = readable(detail.GetReason())
 			}
 		case *errdetails.RetryInfo:

@@ -18,7 +18,7 @@ func TestPlainSaysWhatWasFoundHere(t *testing.T) {
 			"A message came at the wrong moment. Begin again. [OUT_OF_ORDER]"},
 		{refusal.Because(errors.New("no such file"), refusal.PinUnavailable, "the PIN file can't be read"),
 			"The PIN could not be had. (the PIN file can't be read: no such file) " +
-				"Give it in a file (`--pin-file`), as a credential, or at a terminal. [PIN_UNAVAILABLE]"},
+				"Give it in a file (`--pin-file`) that nobody but you may read. [PIN_UNAVAILABLE]"},
 		{refusal.New("UNHEARD_OF", "of no vocabulary"), "of no vocabulary. [UNHEARD_OF]"},
 	} {
 		if got := refusal.Plain(tried.err); got != tried.want {

@@ -730,7 +730,7 @@ var wordsOf = map[Reason]Words{
 	},
 	"PIN_UNAVAILABLE": {
 		Happened:  "The PIN could not be had.",
-		ToDo:      "Give it in a file (`--pin-file`), as a credential, or at a terminal.",
+		ToDo:      "Give it in a file (`--pin-file`) that nobody but you may read.",
 		TellsMore: true,
 	},
 	"PLACES_OUTDATED": {

@@ -865,7 +865,7 @@ const WORDS: Readonly<Record<string, Words>> = {
   },
   PIN_UNAVAILABLE: {
     happened: "The PIN could not be had.",
-    toDo: "Give it in a file (`--pin-file`), as a credential, or at a terminal.",
+    toDo: "Give it in a file (`--pin-file`) that nobody but you may read.",
     tellsMore: true,
     isTold: false,
   },

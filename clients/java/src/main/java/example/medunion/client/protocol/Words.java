@@ -1002,7 +1002,7 @@ public record Words(String happened, String toDo, boolean tellsMore, boolean isT
               "PIN_UNAVAILABLE",
               new Words(
                   "The PIN could not be had.",
-                  "Give it in a file (`--pin-file`), as a credential, or at a terminal.",
+                  "Give it in a file (`--pin-file`) that nobody but you may read.",
                   true,
                   false)),
           Map.entry(
