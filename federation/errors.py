@@ -7,6 +7,7 @@ first, then what is wrong with a message, with who somebody is, with the trust b
 Long because it is one vocabulary: a reason that is looked for is looked for here.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 _UPDATE = "Bring both programs up to date; if that changes nothing, tell whoever runs the other side."
@@ -15,6 +16,7 @@ _CLOCK = "Set this computer's clock by the network, and try again."
 _FEDERATION = "Don't go on, and tell whoever runs your federation."
 _OPERATOR = "Don't go on, and ask whoever runs the other side."
 _BUNDLE = "Bring the trust bundle up to date (`medunion trust`), and try again."
+_BUNDLE_ELSEWHERE = "Try again: the trust bundle is brought up to date whenever the public cloud answers."
 _AGAIN = "Try again; if it stays so, tell whoever runs the other side."
 
 
@@ -26,6 +28,8 @@ class FederationError(Exception):
     """What happened, to a doctor or a patient at the keyboard, and why, where that may be told."""
     to_do = _LATER
     """What that person can do now."""
+    to_do_elsewhere = ""
+    """The same for a person whose program lacks what `to_do` names, a command say; nothing where it lacks nothing."""
     in_visit = ""
     """What it can do in the middle of a visit, with a patient there and records on the screen; nothing where that is the same."""
     unknown_reason = ""
@@ -38,8 +42,17 @@ class FederationError(Exception):
     @classmethod
     def advice(cls, *, in_visit: bool = False) -> str:
         """Return what a person can do now, on arrival or in the middle of a visit."""
-        said = next(vars(kind) for kind in cls.__mro__ if "to_do" in vars(kind))
+        said = cls._advising()
         return str((in_visit and said.get("in_visit")) or said["to_do"])
+
+    @classmethod
+    def advice_elsewhere(cls) -> str:
+        """Return what a person can do now whose program lacks what the advice names; nothing where it lacks nothing."""
+        return str(cls._advising().get("to_do_elsewhere", ""))
+
+    @classmethod
+    def _advising(cls) -> Mapping[str, object]:
+        return next(vars(kind) for kind in cls.__mro__ if "to_do" in vars(kind))
 
 
 class MalformedMessage(FederationError):
@@ -371,6 +384,7 @@ class IssuerUnknown(CredentialInvalid):
     reason = "ISSUER_UNKNOWN"
     in_words = "A registration was made by a key that is not known here yet."
     to_do = _BUNDLE
+    to_do_elsewhere = _BUNDLE_ELSEWHERE
 
 
 class IssuerRevoked(CredentialRevoked):
@@ -387,6 +401,7 @@ class CloudKeyUnknown(Authentication):
     reason = "CLOUD_KEY_UNKNOWN"
     in_words = "The public cloud signed with a key that is not known here yet."
     to_do = _BUNDLE
+    to_do_elsewhere = _BUNDLE_ELSEWHERE
 
 
 class CloudKeyRevoked(Authentication):
@@ -599,6 +614,7 @@ class BundleOutOfSequence(OutOfOrder):
     reason = "BUNDLE_OUT_OF_SEQUENCE"
     in_words = "The trust bundle does not follow the one that is kept here."
     to_do = "Bring the ones between first: `medunion trust import` takes them in order."
+    to_do_elsewhere = _FEDERATION
 
 
 class BundleBackdated(Authentication):

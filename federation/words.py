@@ -4,6 +4,7 @@ import inspect
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from federation.clinical.errors import ClinicalError
 from federation.clinical.text import counted, printable
@@ -19,73 +20,86 @@ EXPECTED = (FederationError, ConfigError, StoreError, HsmError, KeystoreError, C
 MOST_SAID = 2000
 """Characters of a fault's sentence."""
 
+
+class Told(NamedTuple):
+    """What a person is told of errors of one class."""
+
+    happened: str
+    """Nothing where the error says so itself."""
+    to_do: str
+    to_do_elsewhere: str = ""
+    """The same for a person whose program lacks what `to_do` names; nothing where it lacks nothing."""
+
+
 _OF_OTHER_FAMILIES = {
-    "STORE_FULL": (
+    "STORE_FULL": Told(
         "The disk of this computer is full: nothing more can be kept on it.",
         "Make room on it, and try again.",
     ),
-    "BIOMETRIC_MISMATCH": (
+    "BIOMETRIC_MISMATCH": Told(
         "The reading does not match: this device belongs to somebody else.",
         "Try again, or ask the desk.",
     ),
-    "DEVICE_SECRET_UNUSABLE": (
+    "DEVICE_SECRET_UNUSABLE": Told(
         "This device's secret is missing or damaged.",
         "The patient has to enrol again, at a desk.",
     ),
-    "PIN_INCORRECT": ("The PIN is wrong.", "Type it again, slowly: the token counts wrong ones."),
-    "PIN_LOCKED": (
+    "PIN_INCORRECT": Told("The PIN is wrong.", "Type it again, slowly: the token counts wrong ones."),
+    "PIN_LOCKED": Told(
         "The token is locked after too many wrong PINs.",
         "Unlock it with its maker's tools, or ask who gave it out.",
     ),
-    "PIN_FINAL_TRY": (
+    "PIN_FINAL_TRY": Told(
         "One try is left before the token locks itself.",
         "Unlock it with its maker's tools first, or ask who gave it out.",
     ),
-    "PIN_UNAVAILABLE": (
+    "PIN_UNAVAILABLE": Told(
         "The PIN could not be had.",
         "Give it in a file (`--pin-file`), as a credential, or at a terminal.",
+        "Give it in a file (`--pin-file`) that nobody but you may read.",
     ),
-    "TOKEN_NOT_FOUND": ("The token is not there.", "Plug it in, and try again."),
-    "TOKEN_EXISTS": ("There is a token of this name already.", "Use that, or take another name."),
-    "TOKEN_BUSY": ("The token has more to do than it can.", "Try again in a little while."),
-    "TLS_UNTRUSTED": (
+    "TOKEN_NOT_FOUND": Told("The token is not there.", "Plug it in, and try again."),
+    "TOKEN_EXISTS": Told("There is a token of this name already.", "Use that, or take another name."),
+    "TOKEN_BUSY": Told("The token has more to do than it can.", "Try again in a little while."),
+    "TLS_UNTRUSTED": Told(
         "Somebody answers, and is not the one that the trust bundle says.",
         "Bring the trust bundle up to date; see that nothing ends TLS in between.",
     ),
-    "SETTINGS_INVALID": (
+    "SETTINGS_INVALID": Told(
         "The settings cannot be used.",
         "Correct the line that is named; `medunion check` tries them all.",
     ),
 }
 """Reason -> what happened, and what a person does now, where the error is the token's, the keys' or the store's."""
 
-_OF_FAMILIES: dict[type[Exception], tuple[str, str]] = {
-    StoreUnavailable: (
+_OF_FAMILIES = {
+    StoreUnavailable: Told(
         "What is kept on this computer cannot be read or written now.",
         "Try again in a little while; if it stays so, tell whoever runs this computer.",
     ),
-    StoreError: (
+    StoreError: Told(
         "What is kept on this computer cannot be used.",
         "Tell whoever runs this computer, with the word in brackets.",
     ),
-    HsmError: (
+    HsmError: Told(
         "The token did not do what it was asked.",
         "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+        "Take it out and plug it in; if it stays so, ask who gave it out.",
     ),
-    KeystoreError: (
+    KeystoreError: Told(
         "The keys of this computer, or of the token, cannot be used for this.",
         "Tell whoever runs this computer, with the word in brackets.",
     ),
-    ClinicalError: ("", "Choose another file, or have it written again by what made it."),
-    ConfigError: ("", "Correct the settings; `medunion check` tries them all."),
-    OSError: ("", "See that it is there, and that you may read and write it."),
+    ClinicalError: Told("", "Choose another file, or have it written again by what made it."),
+    ConfigError: Told("", "Correct the settings; `medunion check` tries them all."),
+    OSError: Told("", "See that it is there, and that you may read and write it."),
 }
 """The same of an error without words of its own. Where there are none, the error says itself what happened."""
 
 _TELLS_MORE = {
     *("PROFILE_UNUSABLE", "NO_ANSWER", "FILE_UNUSABLE", "SETTINGS_INVALID", "PIN_UNAVAILABLE", "FIELD_INVALID"),
     *("GRANT_MISSING", "CODE_INVALID", "NOT_REGISTERED", "DEVICE_SECRET_UNUSABLE", "CREDENTIAL_EXPIRED"),
-    *("REVOCATION_LIST_STALE", "NETWORK_FORBIDDEN", "RECORD_TOO_LARGE", "HAND_OVER_AWAITED"),
+    *("REVOCATION_LIST_STALE", "NETWORK_FORBIDDEN", "RECORD_TOO_LARGE", "HAND_OVER_AWAITED", "LIMIT_REACHED"),
     *(
         "GRANT_INVALID",
         "DUTY_INVALID",
@@ -124,35 +138,44 @@ def advice(error: BaseException, *, in_visit: bool = False) -> str:
         return Unavailable.to_do_answered
     if isinstance(error, FederationError):
         return error.advice(in_visit=in_visit)
-    return _words_of(type(error))[1]
+    return _words_of(type(error)).to_do
 
 
 def words_of(kind: type[BaseException]) -> tuple[str, str]:
     """Return what an error of this class means for a person, in general, and what to do."""
-    what, to_do = told_of(kind)
-    return what or inspect.getdoc(kind) or "", to_do
+    told = told_of(kind)
+    return told.happened or inspect.getdoc(kind) or "", told.to_do
 
 
-def told_of(kind: type[BaseException]) -> tuple[str, str]:
-    """Return what a person is told of an error of this class, nothing where the error says that itself, and what to do."""
-    return (kind.in_words, kind.advice()) if issubclass(kind, FederationError) else _words_of(kind)
+def told_of(kind: type[BaseException]) -> Told:
+    """Return what a person is told of any error of this class."""
+    if issubclass(kind, FederationError):
+        return Told(kind.in_words, kind.advice(), kind.advice_elsewhere())
+    return _words_of(kind)
 
 
-def _words_of(kind: type[BaseException]) -> tuple[str, str]:
-    of_family = next((_OF_FAMILIES[cls] for cls in kind.__mro__ if cls in _OF_FAMILIES), ("", ""))
+def tells_more(kind: type[BaseException]) -> bool:
+    """Return whether what such an error says itself is told beside the words of its class."""
+    reason = str(getattr(kind, "reason", ""))
+    has_own_words = issubclass(kind, FederationError) or reason in _OF_OTHER_FAMILIES
+    return not has_own_words or reason in _TELLS_MORE
+
+
+def _words_of(kind: type[BaseException]) -> Told:
+    of_family = next((_OF_FAMILIES[cls] for cls in kind.__mro__ if cls in _OF_FAMILIES), Told("", ""))
     return _OF_OTHER_FAMILIES.get(str(getattr(kind, "reason", "")), of_family)
 
 
 def _happened(error: BaseException) -> str:
-    reason = str(getattr(error, "reason", ""))
-    in_words = error.in_words if isinstance(error, FederationError) else _words_of(type(error))[0]
+    in_words = error.in_words if isinstance(error, FederationError) else _words_of(type(error)).happened
     if _is_answered(error):
         in_words = Unavailable.answered
     if not in_words:
         said = printable(str(error), MOST_SAID)
         return said if said.endswith((".", "?", "!")) else f"{said}."
-    own = isinstance(error, FederationError) or reason in _OF_OTHER_FAMILIES
-    said = f" ({printable(str(error))})" if (not own or reason in _TELLS_MORE) and str(error) else ""
+    # What a peer refused says no more than its class (`federation.wire.status`).
+    is_more = str(error) not in {"", inspect.getdoc(type(error))}
+    said = f" ({printable(str(error))})" if is_more and tells_more(type(error)) else ""
     unknown = getattr(error, "unknown_reason", "")
     if unknown:
         said = f" {not_known(unknown)}"

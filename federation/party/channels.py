@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
-from federation.errors import Unavailable
+from federation.errors import FederationError, Unavailable
 from federation.protocol.bundle import TrustedBundle
 from federation.wire.channel import ANYWHERE, CALL_SECONDS, Dialling, Target, channel_to
 from federation.wire.status import from_rpc_error
@@ -169,10 +169,15 @@ def peer_errors(method: object) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        refusal = from_rpc_error(error)
-        if isinstance(refusal, Unavailable) and not refusal.request_id:
-            refusal.address = getattr(method, _ADDRESS, "")
-        raise refusal from None
+        raise refusal_of(error, getattr(method, _ADDRESS, "")) from None
+
+
+def refusal_of(error: grpc.RpcError, address: str) -> FederationError:
+    """Return the refusal that came of a call to that address, which it names where nobody answered there."""
+    refusal = from_rpc_error(error)
+    if isinstance(refusal, Unavailable) and not refusal.request_id:
+        refusal.address = address
+    return refusal
 
 
 def call(

@@ -49,6 +49,7 @@ class NoSuchMandate(FederationError):
     reason = "NO_SUCH_MANDATE"
     in_words = "There is no such mandate of yours."
     to_do = "`medunion patient mandate list` shows yours, with their numbers."
+    to_do_elsewhere = "Compare it with the mandates that you gave."
 
 
 class NoSuchHiding(FederationError):
@@ -57,6 +58,7 @@ class NoSuchHiding(FederationError):
     reason = "NO_SUCH_HIDING"
     in_words = "You hide nothing of that number."
     to_do = "`medunion patient hidden` lists what you hide."
+    to_do_elsewhere = "Compare it with what you hide."
 
 
 class NoDeputy(FederationError):

@@ -36,6 +36,7 @@ class NetworkForbidden(Unavailable):
     reason = "NETWORK_FORBIDDEN"
     in_words = "The address lies in no network that may be dialled from here."
     to_do = "Check the address; who runs this computer sets the networks (`[dialling]`, `--dial-only`)."
+    to_do_elsewhere = "Check the address; `--dial-only` says which networks may be dialled."
 
 
 @dataclass(frozen=True)

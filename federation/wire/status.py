@@ -144,8 +144,13 @@ _BY_CODE: dict[grpc.StatusCode, type[FederationError]] = {
     grpc.StatusCode.UNAUTHENTICATED: errors.Authentication,
     grpc.StatusCode.INVALID_ARGUMENT: errors.MalformedMessage,
     grpc.StatusCode.NOT_FOUND: errors.NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: errors.Conflict,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.OutOfOrder,
     grpc.StatusCode.UNIMPLEMENTED: errors.MethodNotServed,
 }
+REASON_OF_CODE = {int(code.value[0]): error.reason for code, error in _BY_CODE.items()}
+"""Number of a gRPC code -> what a refusal of it is taken for that gives no reason, or one that is not known here."""
+
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 
 

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -124,6 +126,20 @@ def register_patient(
     written = party.home.with_suffix(".ticket")
     written.write_text(f"{ticket}\n")
     return party.run("register", *names, "--ticket-file", written, *words, expect=expect)
+
+
+@contextmanager
+def silent_cloud(federation: Federation) -> Iterator[str]:
+    """Have nobody listen at the public cloud's address, which this gives, until the end."""
+    directory = federation.root / "cloud"
+    served = next(running for running in federation.running if running.log == directory / "serve.log")
+    served.stop()
+    federation.running.remove(served)
+    try:
+        yield json.loads(federation.trust.read_text())["bundle"]["cloud_address"]
+    finally:
+        (directory / "ready").unlink(missing_ok=True)
+        federation.serve("public-cloud", directory)
 
 
 def sensor(party: Party) -> Path:

@@ -12,7 +12,16 @@ import pytest
 from demo.stage import CONSENT, Federation, run
 from federation.party.registration import ticket_text
 from federation.person.code import DoctorCode
-from tests.clients.foreign import Party, certify_doctor, enrol_patient, party, register_patient, sensor, write_pin
+from tests.clients.foreign import (
+    Party,
+    certify_doctor,
+    enrol_patient,
+    party,
+    register_patient,
+    sensor,
+    silent_cloud,
+    write_pin,
+)
 from tests.waiting import until
 
 RECORD = Path(__file__).parents[1] / "data" / "synthea-johnnie679.json"
@@ -275,16 +284,10 @@ def test_doctor_goes_where_a_python_patient_says_while_the_cloud_is_silent(clini
     stage, patient = clinic.stage, clinic.python_patient
     run("patient", "records", "list", "--directory", patient)  # which keeps where they are
     doctor, code = consult(clinic, "dark")
-    served = next(running for running in stage.running if running.log == stage.root / "cloud" / "serve.log")
-    served.stop()
-    stage.running.remove(served)
-    try:
+    with silent_cloud(stage):
         biosignal = observation(stage, f"P:{patient.name}")
         said = run("patient", "visit", "--directory", patient, code, "--observation", biosignal, *CONSENT)
         told = doctor.wait()
-    finally:
-        (stage.root / "cloud" / "ready").unlink(missing_ok=True)
-        stage.serve("public-cloud", stage.root / "cloud")
     assert "goes to the doctor: H:a" in said
     assert told["receipt"] is True
     assert "H:a" in {record["hospital"] for record in told["records"]}

@@ -27,6 +27,7 @@ from tests.vectors import (
     one_sided,
     placed,
     revocations,
+    said,
     scenario,
     seals,
     signed,
@@ -136,6 +137,7 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
         "one_sided": {"vectors": one_sided.vectors(world.now)},
         "grace": {"vectors": graces.vectors()},
         "places": {"vectors": placed.vectors(data["cloud"])},
+        "plain": {"vectors": said.vectors()},
     }
     for phase, prefixes in PHASES.items():
         files[phase] = {"vectors": [v for v in recorder.vectors if v["name"].startswith(prefixes)]}

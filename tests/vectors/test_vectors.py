@@ -53,6 +53,7 @@ from tests.vectors import (
     one_sided,
     placed,
     revocations,
+    said,
     scenario,
     spec,
     told,
@@ -163,6 +164,11 @@ def test_every_head_that_is_over_counts_as_long_as_it_may(vector: Json) -> None:
 @named("places")
 def test_every_page_of_places_is_taken_or_refused(vector: Json) -> None:
     assert placed.outcome(vector, Cast(FILES["parties"]).verifier()) == vector["expect"]
+
+
+@named("plain")
+def test_what_a_person_reads_of_a_refusal(vector: Json) -> None:
+    assert said.outcome(vector) == (vector["expect"], vector["said"])
 
 
 def test_the_live_key_signed_the_renewal() -> None:

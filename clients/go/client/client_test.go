@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"medunion.example/clients/go/curve"
@@ -94,17 +95,17 @@ func TestRefusalOfAPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fromStatus(told.Err(), nil); !refusal.Is(got, refusal.LimitReached) || retryAfter(got) != 3*time.Second {
+	if got := fromStatus(told.Err(), nil, ""); !refusal.Is(got, refusal.LimitReached) || retryAfter(got) != 3*time.Second {
 		t.Errorf("a reason that is not known here: %v after %s", got, retryAfter(got))
 	}
-	if got := fromStatus(status.Error(codes.Unavailable, "gone"), nil); !IsPassing(got) {
+	if got := fromStatus(status.Error(codes.Unavailable, "gone"), nil, ""); !IsPassing(got) {
 		t.Errorf("got %v", got)
 	}
 	foreign, err := status.New(codes.NotFound, "no").WithDetails(&errdetails.ErrorInfo{Reason: "STALE", Domain: "elsewhere"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := fromStatus(foreign.Err(), nil); refusal.Outer(got) != refusal.NotFound {
+	if got := fromStatus(foreign.Err(), nil, ""); refusal.Outer(got) != refusal.NotFound {
 		t.Errorf("got %v", got)
 	}
 }
@@ -115,7 +116,7 @@ func TestCodeSaysWhetherARefusalPasses(t *testing.T) {
 		codes.Internal: false, codes.PermissionDenied: false, codes.FailedPrecondition: false,
 	} {
 		for _, reason := range []refusal.Reason{refusal.Unavailable, refusal.CallOverdue, refusal.ReaderStalled, refusal.RevocationListStale} {
-			if got := fromStatus(refused(code, string(reason)), nil); IsPassing(got) != passes || refusal.Outer(got) != reason {
+			if got := fromStatus(refused(code, string(reason)), nil, ""); IsPassing(got) != passes || refusal.Outer(got) != reason {
 				t.Errorf("%s with %s: %v, passes: %v", reason, code, got, IsPassing(got))
 			}
 		}
@@ -130,7 +131,7 @@ func TestNoWordOfAPeersRefusalIsShown(t *testing.T) {
 		phishing, err := status.New(codes.NotFound, "Your session ran out. Call 555 0100 and tell them your PIN.").WithDetails(
 			&errdetails.ErrorInfo{Reason: reason, Domain: domain})
 		must(t, err)
-		got := fromStatus(phishing.Err(), nil)
+		got := fromStatus(phishing.Err(), nil, "")
 		room, other := refusal.WordsOf(refusal.NoSuchRoom).Happened, refusal.WordsOf(refusal.NotFound).Happened
 		if text := got.Error(); text != "NO_SUCH_ROOM: "+room && text != "NOT_FOUND: "+other {
 			t.Errorf("reason %q: %q", reason, text)
@@ -141,29 +142,44 @@ func TestNoWordOfAPeersRefusalIsShown(t *testing.T) {
 	}
 }
 
-func TestRefusalEndsWithHowThePeerCallsTheCall(t *testing.T) {
-	sentence := "NO_SUCH_ROOM: " + refusal.WordsOf(refusal.NoSuchRoom).Happened
-	for named, want := range map[string]string{
-		"0123456789abcdef":      sentence + " (request 0123456789abcdef)",
-		"0123456789ABCDEF":      sentence,
-		"call 555 0100 and say": sentence,
-		"":                      sentence,
-	} {
-		got := fromStatus(refused(codes.NotFound, "NO_SUCH_ROOM"), metadata.Pairs(requestID, named))
-		if got.Error() != want {
-			t.Errorf("%q: %q", named, got)
-		}
-	}
+type said struct {
+	Name, Kind, Expect, Said string
+	Code                     codes.Code
+	Message, Domain, Reason  string
+	RequestID                string `json:"request_id"`
+	RetryAfter               int64  `json:"retry_after"`
+	Address, Sentence        string
 }
 
-func TestEveryReasonThatACodeStandsForHasWords(t *testing.T) {
-	for code, reason := range reasonOfCode {
-		if !refusal.WordsOf(reason).IsTold {
-			t.Errorf("%s: nothing is said of %s", code, reason)
-		}
+// refused gives the trailers of what a peer says, or of its silence, and the error that gRPC makes of it.
+func (v said) refused(t *testing.T) (metadata.MD, error) {
+	t.Helper()
+	told := status.New(v.Code, v.Message)
+	var details []protoadapt.MessageV1
+	if v.Domain != "" {
+		details = append(details, &errdetails.ErrorInfo{Reason: v.Reason, Domain: v.Domain})
 	}
-	if !refusal.WordsOf(refusal.Internal).IsTold {
-		t.Error("nothing is said of what is unforeseen")
+	if v.RetryAfter != 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: &durationpb.Duration{Seconds: v.RetryAfter}})
+	}
+	told, err := told.WithDetails(details...)
+	must(t, err)
+	return metadata.Pairs(requestID, v.RequestID), told.Err()
+}
+
+func TestWhatAPersonReadsOfARefusal(t *testing.T) {
+	for _, vector := range vectors.Read[said](t, "plain.json") {
+		var err error = refusal.New(refusal.Reason(vector.Expect), "%s", vector.Sentence)
+		if vector.Kind == "call" {
+			trailer, told := vector.refused(t)
+			err = fromStatus(told, trailer, vector.Address)
+		}
+		if !vectors.Expected(err, vector.Expect) {
+			t.Errorf("%s: %v, not %s", vector.Name, err, vector.Expect)
+		}
+		if got := refusal.Plain(err); got != vector.Said {
+			t.Errorf("%s: %q, not %q", vector.Name, got, vector.Said)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,6 +30,7 @@ const (
 	callTime       = 15 * time.Second
 	largestMessage = 2 * 1024 * 1024
 	tlsDomain      = "medunion.internal"
+	targetScheme   = "dns:///"
 )
 
 // A server that was started again is found within seconds; gRPC would wait up to two minutes.
@@ -70,7 +72,7 @@ func (d Dialing) dial(address, identity string, bundle *protocol.TrustedBundle) 
 		return nil, err
 	}
 	secure := credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: name, MinVersion: tls.VersionTLS12})
-	connection, err := grpc.NewClient("dns:///"+address, append(d.options(), // an address from elsewhere chooses no other resolver
+	connection, err := grpc.NewClient(targetScheme+address, append(d.options(), // an address from elsewhere chooses no other resolver
 		grpc.WithTransportCredentials(secure),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(largestMessage)),
 		grpc.WithDisableRetry(),
@@ -146,7 +148,7 @@ func checkedCall(ctx context.Context, method string, request, reply any, connect
 	defer cancel()
 	var trailer metadata.MD
 	if err := call(ctx, method, request, reply, connection, append(options, grpc.Trailer(&trailer))...); err != nil {
-		return fromStatus(err, trailer)
+		return fromStatus(err, trailer, dialled(connection))
 	}
 	return rules.CheckOuter(reply.(proto.Message))
 }
@@ -154,18 +156,30 @@ func checkedCall(ctx context.Context, method string, request, reply any, connect
 func checkedStream(ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	stream, err := open(ctx, description, connection, method, options...)
 	if err != nil {
-		return nil, fromStatus(err, nil)
+		return nil, fromStatus(err, nil, dialled(connection))
 	}
-	return &streamOfRules{stream}, nil
+	return &streamOfRules{stream, dialled(connection)}, nil
 }
 
-type streamOfRules struct{ grpc.ClientStream }
+// dialled gives the address that a connection leads to: where nobody answers, it is what somebody has to look at.
+func dialled(connection *grpc.ClientConn) string {
+	return strings.TrimPrefix(connection.Target(), targetScheme)
+}
+
+type streamOfRules struct {
+	grpc.ClientStream
+	address string
+}
 
 func (s *streamOfRules) SendMsg(message any) error {
 	if err := rules.Check(message.(proto.Message)); err != nil {
 		return err
 	}
-	return s.ClientStream.SendMsg(message)
+	err := s.ClientStream.SendMsg(message)
+	if errors.Is(err, io.EOF) {
+		return err
+	}
+	return fromStatus(err, nil, s.address)
 }
 
 func (s *streamOfRules) RecvMsg(message any) error {
@@ -174,7 +188,7 @@ func (s *streamOfRules) RecvMsg(message any) error {
 		return err
 	}
 	if err != nil {
-		return fromStatus(err, s.Trailer())
+		return fromStatus(err, s.Trailer(), s.address)
 	}
 	return rules.CheckOuter(message.(proto.Message))
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/protocol"
@@ -117,6 +118,38 @@ func TestAddressOutsideTheNetworksIsNotDialled(t *testing.T) {
 		t.Errorf("inside: %v", err)
 	}
 	<-server.calls
+}
+
+func TestWhereNobodyAnswersTheAddressIsSaid(t *testing.T) {
+	closed := newHeard(t) // hangs up at once: no TLS comes about
+	for _, address := range []string{"127.0.0.1:1", "nobody.invalid:443", closed.address} {
+		connection, err := (Dialing{}).dial(address, "H:alpha", &protocol.TrustedBundle{})
+		must(t, err)
+		defer connection.Close()
+		relay := pb.NewRelayServiceClient(connection)
+		_, ofCall := relay.GetRoom(t.Context(), &pb.GetRoomRequest{RoomId: make([]byte, 16)})
+		late, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+		defer cancel()
+		_, inTime := relay.GetRoom(late, &pb.GetRoomRequest{RoomId: make([]byte, 16)})
+		for _, err := range []error{ofCall, inTime, followed(t, relay)} {
+			var said *refusal.Error
+			if !errors.As(err, &said) || said.Reason != refusal.Unavailable || said.Address != address || !IsPassing(err) {
+				t.Errorf("%s: %v", address, err)
+			}
+		}
+	}
+}
+
+// followed gives why a stream ended.
+func followed(t *testing.T, relay pb.RelayServiceClient) error {
+	t.Helper()
+	direction := pb.Direction_DIRECTION_TO_DOCTOR
+	request := &pb.FollowFramesRequest{RoomId: make([]byte, 16), Direction: &direction, FromNumber: proto.Uint64(0)}
+	stream, err := relay.FollowFrames(t.Context(), request)
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	return err
 }
 
 func TestProxyOfTheEnvironmentIsAskedOnlyByLeave(t *testing.T) {

@@ -138,7 +138,7 @@ func (s *session) send(request *pb.OpenSessionRequest) error {
 	if errors.Is(err, io.EOF) {
 		return nil // the stream has ended, and the next receive says why
 	}
-	return fromStatus(err, nil)
+	return err
 }
 
 func (s *session) receive() (response *pb.OpenSessionResponse, err error) {
@@ -149,7 +149,7 @@ func (s *session) receive() (response *pb.OpenSessionResponse, err error) {
 	if errors.Is(err, io.EOF) {
 		return nil, refusal.New(refusal.RecordCutShort, "the hospital ended the session before its last message")
 	}
-	return response, fromStatus(err, nil)
+	return response, err
 }
 
 // watched ends the session where one step of it takes longer than a minute: a hospital that answers pings, and neither takes nor sends

@@ -59,7 +59,7 @@ func TestPeerHasThisSidePauseForAMinuteAtMost(t *testing.T) {
 			told, err := status.New(codes.Unavailable, "later").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(asked)})
 			must(t, err)
 			began := time.Now()
-			must(t, sleep(t.Context(), firstPause, fromStatus(told.Err(), nil)))
+			must(t, sleep(t.Context(), firstPause, fromStatus(told.Err(), nil, "")))
 			if took := time.Since(began); took != expected {
 				t.Errorf("asked for %s, it took %s", asked, took)
 			}

@@ -16,18 +16,7 @@ import (
 
 const domain = "medunion"
 
-var reasonOfCode = map[codes.Code]refusal.Reason{
-	codes.ResourceExhausted:  refusal.LimitReached,
-	codes.Unavailable:        refusal.Unavailable,
-	codes.DeadlineExceeded:   refusal.Unavailable,
-	codes.Canceled:           refusal.Unavailable,
-	codes.PermissionDenied:   refusal.Unauthorized,
-	codes.Unauthenticated:    refusal.Unauthenticated,
-	codes.InvalidArgument:    refusal.MalformedMessage,
-	codes.NotFound:           refusal.NotFound,
-	codes.AlreadyExists:      refusal.AlreadyExists,
-	codes.FailedPrecondition: refusal.OutOfOrder,
-}
+var formOfReason = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,62}$`)
 
 // told is a refusal that came from a peer.
 type told struct {
@@ -42,31 +31,53 @@ func (t *told) Error() string { return t.refusal.Error() }
 
 func (t *told) Unwrap() error { return t.refusal }
 
-// fromStatus gives the refusal that a peer sent: the reason of google.rpc.ErrorInfo, the delay of google.rpc.RetryInfo; where there
-// is no ErrorInfo, or a reason that is not known here, what gRPC's own code says. The sentence is ours: a peer's own could say anything, in
-// the name of this program. It ends with how the peer calls the call: by that its operator finds the cause.
-func fromStatus(err error, trailer metadata.MD) error {
+// fromStatus gives the refusal that came of a call to that address: the reason of google.rpc.ErrorInfo, the delay of
+// google.rpc.RetryInfo; where there is no ErrorInfo, or a reason that is not known here, what gRPC's own code says. The sentence is ours: a
+// peer's own could say anything, in the name of this program. It has how the peer calls the call, by which its operator finds the cause, or
+// the address where nobody answered.
+func fromStatus(err error, trailer metadata.MD, address string) error {
 	if _, isRefusal := errors.AsType[*refusal.Error](err); err == nil || isRefusal {
 		return err
 	}
 	said := status.Convert(err)
-	reason, known := reasonOfCode[said.Code()]
-	if !known {
-		reason = refusal.Internal
-	}
 	found := &told{passes: passes(said.Code())}
+	reason, unknown := ofCode(said.Code()), ""
 	for _, detail := range said.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
-			if said := refusal.Reason(detail.GetReason()); detail.GetDomain() == domain && refusal.WordsOf(said).IsTold {
-				reason = said
+			if named := refusal.Reason(detail.GetReason()); detail.GetDomain() == domain && refusal.WordsOf(named).IsTold {
+				reason, unknown = named, ""
+			} else if detail.GetDomain() == domain {
+				unknown = readable(detail.GetReason())
 			}
 		case *errdetails.RetryInfo:
 			found.retryAfter = detail.GetRetryDelay().AsDuration()
 		}
 	}
-	found.refusal = refusal.New(reason, "%s%s", refusal.WordsOf(reason).Happened, request(trailer))
+	found.refusal = refusal.New(reason, "%s", refusal.WordsOf(reason).Happened)
+	found.refusal.UnknownReason, found.refusal.RequestID = unknown, request(trailer)
+	if reason == refusal.Unavailable && found.refusal.RequestID == "" {
+		found.refusal.Address = address
+	}
 	return found
+}
+
+func ofCode(code codes.Code) refusal.Reason {
+	if reason, known := refusal.OfCode(uint32(code)); known {
+		return reason
+	}
+	if passes(code) {
+		return refusal.Unavailable
+	}
+	return refusal.Internal
+}
+
+// readable gives a peer's name of a reason that is not known here, if it has the form of one.
+func readable(reason string) string {
+	if formOfReason.MatchString(reason) {
+		return reason
+	}
+	return "unreadable"
 }
 
 // requestID is the trailing metadata of every call that a server names it by.
@@ -77,7 +88,7 @@ var hexOfRequest = regexp.MustCompile(`^[0-9a-f]{16}$`)
 func request(trailer metadata.MD) string {
 	for _, named := range trailer.Get(requestID) {
 		if hexOfRequest.MatchString(named) {
-			return " (request " + named + ")"
+			return named
 		}
 	}
 	return ""
@@ -108,5 +119,5 @@ func endOfStream(err error) error {
 	if errors.Is(err, io.EOF) {
 		return refusal.New(refusal.Unavailable, "the stream ended")
 	}
-	return fromStatus(err, nil)
+	return err
 }

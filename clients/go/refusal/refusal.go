@@ -152,7 +152,13 @@ const (
 type Error struct {
 	Reason   Reason
 	Sentence string
-	cause    error
+	// UnknownReason is what a peer gave as its reason, where this version knows none of that name.
+	UnknownReason string
+	// Address is where a peer was dialled that does not answer.
+	Address string
+	// RequestID is how a peer that refused calls the call: by it the peer's operator finds the cause.
+	RequestID string
+	cause     error
 }
 
 // New gives a refusal. The sentence says what is wrong and never holds a secret.
@@ -184,7 +190,13 @@ func (e *Error) Error() string {
 // WordsOf gives what a person reads of a reason; nothing where it is none of the vocabulary.
 func WordsOf(reason Reason) Words { return wordsOf[reason] }
 
-// Plain gives an error for a person: what happened, what else is known of it, what to do, and the reason for who helps.
+// OfCode gives what a refusal of this gRPC code is taken for that gives no reason, or an unknown one.
+func OfCode(code uint32) (Reason, bool) {
+	reason, known := reasonOfCode[code]
+	return reason, known
+}
+
+// Plain gives an error for a person: what happened, what else is known of it, what to do, and for who helps the reason and the request.
 func Plain(err error) string {
 	var found *Error
 	if !errors.As(err, &found) {
@@ -194,20 +206,41 @@ func Plain(err error) string {
 	if found.Reason == Rejected && errors.As(found.cause, &cause) {
 		return Plain(cause)
 	}
-	words, said := wordsOf[found.Reason], found.Sentence
-	if found.cause != nil {
-		said = fmt.Sprintf("%s: %v", said, found.cause)
+	words := wordsOf[found.Reason]
+	if found.Reason == Unavailable && found.RequestID != "" {
+		words = answered
 	}
-	switch {
-	case words.Happened == "" && !strings.HasSuffix(said, "."):
-		said += "."
-	case !strings.HasPrefix(said, words.Happened):
-		said = fmt.Sprintf("%s (%s)", words.Happened, said)
-	}
-	if words.ToDo != "" && !strings.Contains(said, words.ToDo) {
+	said := found.happened(words)
+	if words.ToDo != "" {
 		said += " " + words.ToDo
 	}
-	return fmt.Sprintf("%s [%s]", said, found.Reason)
+	said += fmt.Sprintf(" [%s]", found.Reason)
+	if found.RequestID != "" {
+		said += fmt.Sprintf(" (request %s)", found.RequestID)
+	}
+	return said
+}
+
+// happened gives what happened, and where nobody answered.
+func (e *Error) happened(words Words) string {
+	said, more := words.Happened, e.Sentence
+	if e.cause != nil {
+		more = fmt.Sprintf("%s: %v", more, e.cause)
+	}
+	switch {
+	case e.UnknownReason != "":
+		said += fmt.Sprintf(" It refused for a reason that this version does not know (%s).", e.UnknownReason)
+	case said == "" && strings.TrimRight(more, ".?!") != more:
+		return more
+	case said == "":
+		return more + "."
+	case words.TellsMore && more != said:
+		said += fmt.Sprintf(" (%s)", more)
+	}
+	if e.Address != "" {
+		said += fmt.Sprintf(" It was dialled at %s.", e.Address)
+	}
+	return said
 }
 
 // Unwrap gives what led to the refusal.

@@ -2,18 +2,43 @@
 
 package refusal
 
-// Words are what a person reads of a refusal. Happened is empty where the refusal says so itself.
+// Words are what a person reads of a refusal.
 type Words struct {
+	// Happened is empty where the refusal says so itself.
 	Happened string
 	ToDo     string
+	// TellsMore says whether what the refusal says itself is told beside what happened.
+	TellsMore bool
 	// IsTold says whether a peer may give this reason.
 	IsTold bool
 }
 
+// answered stands in the place of the words of UNAVAILABLE where the peer said so itself.
+var answered = Words{
+	Happened: "The other side answers, and can't do this now: something that it needs itself is away.",
+	ToDo:     "Try again in a little while; if it stays so, tell whoever runs the other side the request's number.",
+	IsTold:   true,
+}
+
+// reasonOfCode has, by a gRPC code's number, what a refusal is taken for that gives no reason, or an unknown one.
+var reasonOfCode = map[uint32]Reason{
+	3:  "MALFORMED_MESSAGE",
+	4:  "UNAVAILABLE",
+	5:  "NOT_FOUND",
+	6:  "ALREADY_EXISTS",
+	7:  "UNAUTHORIZED",
+	8:  "LIMIT_REACHED",
+	9:  "OUT_OF_ORDER",
+	12: "METHOD_NOT_SERVED",
+	14: "UNAVAILABLE",
+	16: "UNAUTHENTICATED",
+}
+
 var wordsOf = map[Reason]Words{
 	"ACTIVATION_IN_PAST": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"ALREADY_EXISTS": {
 		Happened: "There is such a thing already.",
@@ -26,8 +51,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"AMBIGUOUS_TOKEN": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"AMENDMENT_MISMATCH": {
 		Happened: "The diagnosis is not the next one: it does not say that it takes the place of the newest before it.",
@@ -45,20 +71,23 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"BACKUP_CARD_REJECTED": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"BACKUP_REJECTED": {
-		Happened: "What is kept on this computer cannot be used.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "What is kept on this computer cannot be used.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"BIOMETRIC_MISMATCH": {
 		Happened: "The reading does not match: this device belongs to somebody else.",
 		ToDo:     "Try again, or ask the desk.",
 	},
 	"BIOMETRIC_TEMPLATE_INVALID": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"BUDGET_EXHAUSTED": {
 		Happened: "The number of accesses that are given in a day or a month is used up.",
@@ -82,7 +111,7 @@ var wordsOf = map[Reason]Words{
 	},
 	"BUNDLE_OUT_OF_SEQUENCE": {
 		Happened: "The trust bundle does not follow the one that is kept here.",
-		ToDo:     "Bring the ones between first: `medunion trust import` takes them in order.",
+		ToDo:     "Don't go on, and tell whoever runs your federation.",
 		IsTold:   true,
 	},
 	"BUNDLE_REWRITES_HISTORY": {
@@ -131,8 +160,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"CERTIFICATE_REJECTED": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"CERTIFICATE_REVOKED": {
 		Happened: "The medical authority has taken the doctor's certificate back.",
@@ -145,12 +175,14 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"CIPHERTEXT_INVALID": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"CLINICAL_ERROR": {
-		Happened: "",
-		ToDo:     "Choose another file, or have it written again by what made it.",
+		Happened:  "",
+		ToDo:      "Choose another file, or have it written again by what made it.",
+		TellsMore: true,
 	},
 	"CLOUD_KEY_REVOKED": {
 		Happened: "The public cloud signed with a key that the federation no longer accepts.",
@@ -159,16 +191,18 @@ var wordsOf = map[Reason]Words{
 	},
 	"CLOUD_KEY_UNKNOWN": {
 		Happened: "The public cloud signed with a key that is not known here yet.",
-		ToDo:     "Bring the trust bundle up to date (`medunion trust`), and try again.",
+		ToDo:     "Try again: the trust bundle is brought up to date whenever the public cloud answers.",
 		IsTold:   true,
 	},
 	"CODE_INVALID": {
-		Happened: "This is no doctor's code, or it is damaged.",
-		ToDo:     "Photograph or copy it again, every character.",
+		Happened:  "This is no doctor's code, or it is damaged.",
+		ToDo:      "Photograph or copy it again, every character.",
+		TellsMore: true,
 	},
 	"CODE_UNREADABLE": {
-		Happened: "",
-		ToDo:     "Choose another file, or have it written again by what made it.",
+		Happened:  "",
+		ToDo:      "Choose another file, or have it written again by what made it.",
+		TellsMore: true,
 	},
 	"COMMITMENT_MISMATCH": {
 		Happened: "The request is not the one that was announced.",
@@ -176,17 +210,20 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"CONSENT_NOT_EXPRESSIBLE": {
-		Happened: "",
-		ToDo:     "Choose another file, or have it written again by what made it.",
+		Happened:  "",
+		ToDo:      "Choose another file, or have it written again by what made it.",
+		TellsMore: true,
 	},
 	"CORRUPT_SHARE": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"CREDENTIAL_EXPIRED": {
-		Happened: "A registration has run out.",
-		ToDo:     "It has to be renewed: yours when this program next reaches the public cloud, another's by its owner.",
-		IsTold:   true,
+		Happened:  "A registration has run out.",
+		ToDo:      "It has to be renewed: yours when this program next reaches the public cloud, another's by its owner.",
+		TellsMore: true,
+		IsTold:    true,
 	},
 	"CREDENTIAL_INVALID": {
 		Happened: "The other side's registration does not hold together.",
@@ -199,8 +236,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"CREDENTIAL_MISMATCH": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"CREDENTIAL_REVOKED": {
 		Happened: "A registration was taken back by the federation.",
@@ -223,14 +261,16 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"DEPUTY_INVALID": {
-		Happened: "Whoever signed does not stand for this patient.",
-		ToDo:     "Compare whom the mandate names with who signed.",
-		IsTold:   true,
+		Happened:  "Whoever signed does not stand for this patient.",
+		ToDo:      "Compare whom the mandate names with who signed.",
+		TellsMore: true,
+		IsTold:    true,
 	},
 	"DEPUTY_POWERS": {
-		Happened: "The deputy may not do this in the patient's name.",
-		ToDo:     "Ask the patient, or the desk, for a mandate with this power.",
-		IsTold:   true,
+		Happened:  "The deputy may not do this in the patient's name.",
+		ToDo:      "Ask the patient, or the desk, for a mandate with this power.",
+		TellsMore: true,
+		IsTold:    true,
 	},
 	"DEPUTY_REVOKED": {
 		Happened: "The patient has taken the deputy's mandate back.",
@@ -238,12 +278,14 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"DEVICE_SECRET_UNUSABLE": {
-		Happened: "This device's secret is missing or damaged.",
-		ToDo:     "The patient has to enrol again, at a desk.",
+		Happened:  "This device's secret is missing or damaged.",
+		ToDo:      "The patient has to enrol again, at a desk.",
+		TellsMore: true,
 	},
 	"DUPLICATE_SHARE": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"DUTY_EXPIRED": {
 		Happened: "The duty has ended, or has not begun.",
@@ -251,9 +293,10 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"DUTY_INVALID": {
-		Happened: "The duty is not where the patient's consent is for.",
-		ToDo:     "Show the duty of the hospital and department that the patient consented to.",
-		IsTold:   true,
+		Happened:  "The duty is not where the patient's consent is for.",
+		ToDo:      "Show the duty of the hospital and department that the patient consented to.",
+		TellsMore: true,
+		IsTold:    true,
 	},
 	"DUTY_MISSING": {
 		Happened: "Only a doctor on duty there may do this, and no duty was shown.",
@@ -266,8 +309,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"ECG_INVALID": {
-		Happened: "",
-		ToDo:     "Choose another file, or have it written again by what made it.",
+		Happened:  "",
+		ToDo:      "Choose another file, or have it written again by what made it.",
+		TellsMore: true,
 	},
 	"EMERGENCY_EXPIRED": {
 		Happened: "The emergency has ended.",
@@ -275,9 +319,10 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"EMERGENCY_INVALID": {
-		Happened: "The emergency that was declared is not this one.",
-		ToDo:     "Declare it for this patient and hospital.",
-		IsTold:   true,
+		Happened:  "The emergency that was declared is not this one.",
+		ToDo:      "Declare it for this patient and hospital.",
+		TellsMore: true,
+		IsTold:    true,
 	},
 	"EMERGENCY_REFUSED": {
 		Happened: "Access in an emergency is not given here like this.",
@@ -285,25 +330,30 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"FHIR_INVALID": {
-		Happened: "",
-		ToDo:     "Choose another file, or have it written again by what made it.",
+		Happened:  "",
+		ToDo:      "Choose another file, or have it written again by what made it.",
+		TellsMore: true,
 	},
 	"FHIR_NOT_JSON": {
-		Happened: "",
-		ToDo:     "Choose another file, or have it written again by what made it.",
+		Happened:  "",
+		ToDo:      "Choose another file, or have it written again by what made it.",
+		TellsMore: true,
 	},
 	"FHIR_TOO_LARGE": {
-		Happened: "",
-		ToDo:     "Choose another file, or have it written again by what made it.",
+		Happened:  "",
+		ToDo:      "Choose another file, or have it written again by what made it.",
+		TellsMore: true,
 	},
 	"FIELD_INVALID": {
-		Happened: "Something that was given has the wrong form.",
-		ToDo:     "Correct it, and try again.",
-		IsTold:   true,
+		Happened:  "Something that was given has the wrong form.",
+		ToDo:      "Correct it, and try again.",
+		TellsMore: true,
+		IsTold:    true,
 	},
 	"FILE_UNUSABLE": {
-		Happened: "A file cannot be used.",
-		ToDo:     "Choose another file.",
+		Happened:  "A file cannot be used.",
+		ToDo:      "Choose another file.",
+		TellsMore: true,
 	},
 	"FUTURE_DATED": {
 		Happened: "The message seems to come from the future: a clock is wrong.",
@@ -311,32 +361,39 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"GENERATIONS_BROKEN": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"GENERATION_ACTIVE": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"GENERATION_NEEDED": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"GENERATION_PREPARED": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"GENERATION_RETIRED_JUST_NOW": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"GENERATION_REVOKED": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"GENERATION_UNKNOWN": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"GRANT_EXPIRED": {
 		Happened: "The patient's consent has ended.",
@@ -344,14 +401,16 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"GRANT_INVALID": {
-		Happened: "The consent is not this patient's, or is for somebody else.",
-		ToDo:     "Ask the patient for one that names you.",
-		IsTold:   true,
+		Happened:  "The consent is not this patient's, or is for somebody else.",
+		ToDo:      "Ask the patient for one that names you.",
+		TellsMore: true,
+		IsTold:    true,
 	},
 	"GRANT_MISSING": {
-		Happened: "The patient gave no consent for this.",
-		ToDo:     "Ask the patient for one.",
-		IsTold:   true,
+		Happened:  "The patient gave no consent for this.",
+		ToDo:      "Ask the patient for one.",
+		TellsMore: true,
+		IsTold:    true,
 	},
 	"GRANT_REVOKED": {
 		Happened: "The patient has taken this consent back.",
@@ -364,12 +423,14 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"GROUP_MAKES_NO_KEYS": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"HAND_OVER_AWAITED": {
-		Happened: "Your token's maker's own tool has to finish the registration.",
-		ToDo:     "Put the secret in with that tool, and run the command again.",
+		Happened:  "Your token's maker's own tool has to finish the registration.",
+		ToDo:      "Put the secret in with that tool, and run the command again.",
+		TellsMore: true,
 	},
 	"HEAD_BASE_MISMATCH": {
 		Happened: "A log's proof does not begin where it was left.",
@@ -392,8 +453,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"HELPER_DATA_INVALID": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"IDENTITY_MISMATCH": {
 		Happened: "Somebody else answers than the one addressed. Nothing of yours was sent.",
@@ -401,8 +463,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"IMPORT_REFUSED": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"INTERNAL": {
 		Happened: "Something went wrong on the other side; it is not your doing.",
@@ -415,8 +478,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"INVALID_QUORUM": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"ISSUER_NONCE_REPEATED": {
 		Happened: "The public cloud's issuing key is out of order.",
@@ -430,20 +494,23 @@ var wordsOf = map[Reason]Words{
 	},
 	"ISSUER_UNKNOWN": {
 		Happened: "A registration was made by a key that is not known here yet.",
-		ToDo:     "Bring the trust bundle up to date (`medunion trust`), and try again.",
+		ToDo:     "Try again: the trust bundle is brought up to date whenever the public cloud answers.",
 		IsTold:   true,
 	},
 	"KEYSTORE_ERROR": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"KEYS_DIFFER": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"KEY_AMBIGUOUS": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"KEY_CONFIRMATION_FAILED": {
 		Happened: "The other side does not hold the keys that it should.",
@@ -451,28 +518,34 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"KEY_EXISTS": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"KEY_INVALID": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"KEY_NOT_EXTRACTABLE": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"KEY_NOT_FOUND": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"KEY_POLICY_VIOLATION": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"LABEL_INVALID": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"LEAF_MISMATCH": {
 		Happened: "An entry of a log is not what the log is bound to.",
@@ -480,9 +553,10 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"LIMIT_REACHED": {
-		Happened: "The other side is busy, or this is more than it takes at once.",
-		ToDo:     "Try again in a little while.",
-		IsTold:   true,
+		Happened:  "The other side is busy, or this is more than it takes at once.",
+		ToDo:      "Try again in a little while.",
+		TellsMore: true,
+		IsTold:    true,
 	},
 	"LOG_PROOF_INVALID": {
 		Happened: "A log could not prove what it says of itself.",
@@ -495,8 +569,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"MECHANISM_MISSING": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"MESSAGE_REPLAYED": {
 		Happened: "This message was sent before, and counts once.",
@@ -519,20 +594,24 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"MIXED_SHARES": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"MODULE_NOT_FOUND": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"MODULE_UNUSABLE": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"NETWORK_FORBIDDEN": {
-		Happened: "The address lies in no network that may be dialled from here.",
-		ToDo:     "Check the address; who runs this computer sets the networks (`[dialling]`, `--dial-only`).",
+		Happened:  "The address lies in no network that may be dialled from here.",
+		ToDo:      "Check the address; `--dial-only` says which networks may be dialled.",
+		TellsMore: true,
 	},
 	"NEWER_THAN_LIST": {
 		Happened: "The hospital hears nothing from the public cloud, and gives nothing by what is newer than its last list.",
@@ -540,8 +619,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"NONCE_UNUSABLE": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"NOTE_MALFORMED": {
 		Happened: "What a log says of itself is not in the form that it should have.",
@@ -549,12 +629,14 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"NOTHING_TO_RESEAL": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"NOTHING_TO_SIGN": {
-		Happened: "",
-		ToDo:     "Choose another file, or have it written again by what made it.",
+		Happened:  "",
+		ToDo:      "Choose another file, or have it written again by what made it.",
+		TellsMore: true,
 	},
 	"NOT_FETCHED": {
 		Happened: "The file can't be fetched from where it should lie.",
@@ -576,29 +658,33 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"NOT_REGISTERED": {
-		Happened: "Not registered yet.",
-		ToDo:     "Run `register` first.",
-		IsTold:   true,
+		Happened:  "Not registered yet.",
+		ToDo:      "Run `register` first.",
+		TellsMore: true,
+		IsTold:    true,
 	},
 	"NO_ANSWER": {
-		Happened: "Nobody answered in time.",
-		ToDo:     "Ask whether the other side is still there; then begin again.",
+		Happened:  "Nobody answered in time.",
+		ToDo:      "Ask whether the other side is still there; then begin again.",
+		TellsMore: true,
 	},
 	"NO_DEPUTY": {
-		Happened: "You do not stand for this patient.",
-		ToDo:     "Ask the patient for a mandate with the power that this needs, and take its file.",
+		Happened:  "You do not stand for this patient.",
+		ToDo:      "Ask the patient for a mandate with the power that this needs, and take its file.",
+		TellsMore: true,
 	},
 	"NO_SUCH_GRANT": {
-		Happened: "There is no such consent of yours.",
-		ToDo:     "`medunion patient grants` lists yours, with their numbers.",
+		Happened:  "There is no such consent of yours.",
+		ToDo:      "`medunion patient grants` lists yours, with their numbers.",
+		TellsMore: true,
 	},
 	"NO_SUCH_HIDING": {
 		Happened: "You hide nothing of that number.",
-		ToDo:     "`medunion patient hidden` lists what you hide.",
+		ToDo:     "Compare it with what you hide.",
 	},
 	"NO_SUCH_MANDATE": {
 		Happened: "There is no such mandate of yours.",
-		ToDo:     "`medunion patient mandate list` shows yours, with their numbers.",
+		ToDo:     "Compare it with the mandates that you gave.",
 	},
 	"NO_SUCH_RECORD": {
 		Happened: "There is no such record at the hospital.",
@@ -621,8 +707,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"PEER_KEY_INVALID": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"PIN_FINAL_TRY": {
 		Happened: "One try is left before the token locks itself.",
@@ -637,12 +724,14 @@ var wordsOf = map[Reason]Words{
 		ToDo:     "Unlock it with its maker's tools, or ask who gave it out.",
 	},
 	"PIN_UNACCEPTABLE": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"PIN_UNAVAILABLE": {
-		Happened: "The PIN could not be had.",
-		ToDo:     "Give it in a file (`--pin-file`), as a credential, or at a terminal.",
+		Happened:  "The PIN could not be had.",
+		ToDo:      "Give it in a file (`--pin-file`) that nobody but you may read.",
+		TellsMore: true,
 	},
 	"PLACES_OUTDATED": {
 		Happened: "Where the patient has records was looked up too long ago.",
@@ -650,8 +739,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"PROFILE_UNUSABLE": {
-		Happened: "The directory cannot be used.",
-		ToDo:     "Name the directory that was made when you registered, or a new one.",
+		Happened:  "The directory cannot be used.",
+		ToDo:      "Name the directory that was made when you registered, or a new one.",
+		TellsMore: true,
 	},
 	"PROOF_INVALID": {
 		Happened: "The other side could not prove its registration.",
@@ -659,12 +749,14 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"PUBLIC_HALF_DIFFERS": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"PURPOSE_UNKNOWN": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"READER_STALLED": {
 		Happened: "What was sent was not taken, and the other side stopped sending.",
@@ -692,16 +784,19 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"RECORD_HELD": {
-		Happened: "What is kept on this computer cannot be used.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "What is kept on this computer cannot be used.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"RECORD_RETAINED": {
-		Happened: "What is kept on this computer cannot be used.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "What is kept on this computer cannot be used.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"RECORD_TOO_LARGE": {
-		Happened: "The record has more than this visit takes; nothing of it is kept.",
-		ToDo:     "Fetch it alone, with a larger `--fetch-at-most`.",
+		Happened:  "The record has more than this visit takes; nothing of it is kept.",
+		ToDo:      "Fetch it alone, with a larger `--fetch-at-most`.",
+		TellsMore: true,
 	},
 	"RECORD_WITHDRAWN": {
 		Happened: "The record is withdrawn.",
@@ -744,9 +839,10 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"REVOCATION_LIST_STALE": {
-		Happened: "There is no current list of what was revoked; without one nothing is accepted.",
-		ToDo:     "Try again later. If the clocks are right, whoever answers has lost touch with the public cloud: tell who runs it.",
-		IsTold:   true,
+		Happened:  "There is no current list of what was revoked; without one nothing is accepted.",
+		ToDo:      "Try again later. If the clocks are right, whoever answers has lost touch with the public cloud: tell who runs it.",
+		TellsMore: true,
+		IsTold:    true,
 	},
 	"REVOCATION_ROOT_MISMATCH": {
 		Happened: "The list of what was revoked is not what the public cloud signed.",
@@ -769,28 +865,34 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"ROOM_CHANGED": {
-		Happened: "The room is not as it was shown to you.",
-		ToDo:     "Look again before you go in.",
+		Happened:  "The room is not as it was shown to you.",
+		ToDo:      "Look again before you go in.",
+		TellsMore: true,
 	},
 	"ROTATION_ALREADY_PREPARED": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"ROTATION_ALREADY_SCHEDULED": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"ROTATION_NOT_PREPARED": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"ROTATION_REFUSED": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"SEAL_BROKEN": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"SEAL_INVALID": {
 		Happened: "The message was altered on its way, or was for somebody else.",
@@ -808,8 +910,9 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"SHARE_REFUSED": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"SIGNATURE_INVALID": {
 		Happened: "A signature does not hold: what came is not what was signed.",
@@ -832,16 +935,18 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"STORE_ERROR": {
-		Happened: "What is kept on this computer cannot be used.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "What is kept on this computer cannot be used.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"STORE_FULL": {
 		Happened: "The disk of this computer is full: nothing more can be kept on it.",
 		ToDo:     "Make room on it, and try again.",
 	},
 	"STORE_UNAVAILABLE": {
-		Happened: "What is kept on this computer cannot be read or written now.",
-		ToDo:     "Try again in a little while; if it stays so, tell whoever runs this computer.",
+		Happened:  "What is kept on this computer cannot be read or written now.",
+		ToDo:      "Try again in a little while; if it stays so, tell whoever runs this computer.",
+		TellsMore: true,
 	},
 	"TICKET_INVALID": {
 		Happened: "This ticket is not good: unknown, used, run out, or for somebody else.",
@@ -893,36 +998,42 @@ var wordsOf = map[Reason]Words{
 		ToDo:     "Try again in a little while.",
 	},
 	"TOKEN_CLOSED": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"TOKEN_EXISTS": {
 		Happened: "There is a token of this name already.",
 		ToDo:     "Use that, or take another name.",
 	},
 	"TOKEN_FAILED": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"TOKEN_IN_USE": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"TOKEN_NOT_FOUND": {
 		Happened: "The token is not there.",
 		ToDo:     "Plug it in, and try again.",
 	},
 	"TOKEN_UNAVAILABLE": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"TOKEN_URI_INVALID": {
-		Happened: "The token did not do what it was asked.",
-		ToDo:     "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+		Happened:  "The token did not do what it was asked.",
+		ToDo:      "Take it out and plug it in; if it stays so, ask who gave it out.",
+		TellsMore: true,
 	},
 	"TOO_FEW_SHARES": {
-		Happened: "The keys of this computer, or of the token, cannot be used for this.",
-		ToDo:     "Tell whoever runs this computer, with the word in brackets.",
+		Happened:  "The keys of this computer, or of the token, cannot be used for this.",
+		ToDo:      "Tell whoever runs this computer, with the word in brackets.",
+		TellsMore: true,
 	},
 	"UNAUTHENTICATED": {
 		Happened: "The other side could not show who it is.",
@@ -960,11 +1071,13 @@ var wordsOf = map[Reason]Words{
 		IsTold:   true,
 	},
 	"WRONG_STATUS": {
-		Happened: "",
-		ToDo:     "Choose another file, or have it written again by what made it.",
+		Happened:  "",
+		ToDo:      "Choose another file, or have it written again by what made it.",
+		TellsMore: true,
 	},
 	"WRONG_SUBJECT": {
-		Happened: "",
-		ToDo:     "Choose another file, or have it written again by what made it.",
+		Happened:  "",
+		ToDo:      "Choose another file, or have it written again by what made it.",
+		TellsMore: true,
 	},
 }

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createSecureServer, type Http2Server, type ServerHttp2Stream } from "node:http2";
+import { createServer as createTcpServer } from "node:net";
 import { test, type TestContext } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
@@ -19,15 +20,11 @@ import { check, checkOuter } from "../src/protocol/rules.js";
 import { wordsOf } from "../src/protocol/words.js";
 import * as x509 from "../src/protocol/x509.js";
 import { cast, cloud, signed } from "./cast.js";
-import { listening } from "./servers.js";
+import { errorInfo, listening } from "./servers.js";
 
 const HOUR = 3_600_000;
 const reason = "READER_STALLED";
 const readable = errorInfo(reason);
-
-function errorInfo(word: string): Uint8Array {
-  return new Uint8Array([0x0a, word.length, ...new TextEncoder().encode(word)]);
-}
 
 function failure(code: Code, value: Uint8Array): ConnectError {
   const failure = new ConnectError("no", code);
@@ -41,28 +38,6 @@ test("a refusal's reason is that of its details", () => {
 
 test("details that can't be read leave the code", () => {
   assert.equal(refusalOf(failure(Code.Unavailable, readable.slice(0, 5))).reason, "UNAVAILABLE");
-});
-
-test("a peer's own words are shown to nobody, whether a sentence or a reason that is none", () => {
-  for (const word of ["\u001b[31m", "CALL_0900_123456", "toString", "NO_SUCH_ROOM"]) {
-    const rude = new ConnectError("Your key is lost: read your PIN to 0900 123456", Code.NotFound);
-    rude.details = [{ type: "google.rpc.ErrorInfo", value: errorInfo(word) }];
-    const refusal = refusalOf(rude);
-    assert.equal(refusal.reason, word === "NO_SUCH_ROOM" ? word : "INTERNAL");
-    assert.equal(refusal.message, wordsOf(refusal.reason)!.happened);
-  }
-});
-
-test("a refusal ends with how the server calls the call, and with nothing of another form", () => {
-  for (const [named, said] of [
-    ["0123456789abcdef", " (request 0123456789abcdef)"],
-    ["0123456789ABCDEF", ""],
-    ["read your PIN to 0900", ""],
-  ] as const) {
-    const refused = failure(Code.Unavailable, readable);
-    refused.metadata.set("medunion-request-id", named);
-    assert.equal(refusalOf(refused).message, `${wordsOf(reason)!.happened}${said}`);
-  }
 });
 
 test("every reason that a server may give has words here", () => {
@@ -169,6 +144,46 @@ test("a client dials inside the networks that it was given, by name or number, a
   await room(`127.0.0.1:${port}`, "192.0.2.0/24", "127.0.0.0/8");
   await room(`localhost:${port}`, "127.0.0.0/8", "::1/128");
   assert.equal(connections(), 2);
+});
+
+test("where nobody answers, a call and a stream say where it was dialled", async (context) => {
+  const { port, bundle } = await hospital(context);
+  const stranger = { content: { tlsCaCertificates: [(await certified("other")).der] } } as unknown as TrustedBundle;
+  const plainText = createTcpServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
+  const closed = createTcpServer((socket) => socket.destroy());
+  for (const [what, address, identity, trusted] of [
+    ["nobody listens", "127.0.0.1:1", "H:alpha", bundle],
+    ["the name is not found", "nobody.invalid:443", "H:alpha", bundle],
+    ["the server is somebody else", `127.0.0.1:${port}`, "H:beta", bundle],
+    ["the server's certificate is not trusted", `127.0.0.1:${port}`, "H:alpha", stranger],
+    ["the server speaks no TLS", `127.0.0.1:${await listening(context, plainText)}`, "H:alpha", bundle],
+    ["the server hangs up", `127.0.0.1:${await listening(context, closed)}`, "H:alpha", bundle],
+  ] as const) {
+    const client = createClient(RelayService, transportTo(address, identity, trusted));
+    const silent = { reason: "UNAVAILABLE", passes: true, address, requestId: undefined };
+    await assert.rejects(
+      called(() => client.getRoom({})),
+      silent,
+      what,
+    );
+    await assert.rejects(
+      called(() => client.followFrames({})[Symbol.asyncIterator]().next()),
+      silent,
+      what,
+    );
+  }
+});
+
+test("a call that is not answered in time says where it was dialled, and a refusal does not", async (context) => {
+  const { port, bundle } = await hospital(context);
+  const address = `127.0.0.1:${port}`;
+  const client = createClient(RelayService, transportTo(address, "H:alpha", bundle));
+  const frames = () => client.followFrames({}, { timeoutMs: 1 })[Symbol.asyncIterator]().next();
+  await assert.rejects(called(frames), { reason: "UNAVAILABLE", address });
+  await assert.rejects(
+    called(() => client.getRoom({})),
+    { reason: "NO_SUCH_ROOM", address: undefined },
+  );
 });
 
 test("a network is a prefix of an address, without a bit beyond it", () => {

@@ -8,7 +8,7 @@ import type { Time } from "../src/client/calls.js";
 import { Mailbox } from "../src/client/relay.js";
 import { Direction, RelayService } from "../src/gen/federation/v1/consultation_pb.js";
 import { fromHex } from "../src/protocol/bytes.js";
-import { served } from "./servers.js";
+import { errorInfo, served } from "./servers.js";
 
 const HOUR = 3_600_000;
 const sessionId = new Uint8Array(16);
@@ -37,8 +37,7 @@ function stoppedClock(): Time & { readonly pauses: number[] } {
 
 function refused(code: Code, reason: string): ConnectError {
   const failure = new ConnectError("no", code);
-  const word = new TextEncoder().encode(reason);
-  failure.details = [{ type: "google.rpc.ErrorInfo", value: new Uint8Array([0x0a, word.length, ...word]) }];
+  failure.details = [{ type: "google.rpc.ErrorInfo", value: errorInfo(reason) }];
   return failure;
 }
 

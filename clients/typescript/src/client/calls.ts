@@ -6,7 +6,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { TrustedBundle } from "../protocol/bundle.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { addressOf } from "../protocol/rules.js";
-import { wordsOf } from "../protocol/words.js";
+import { REASON_OF_CODE, wordsOf } from "../protocol/words.js";
 import type { Networks } from "./networks.js";
 
 /** How long a call may take that states nothing else. */
@@ -44,13 +44,34 @@ export function transportTo(address: string, identity: string, bundle: TrustedBu
   networks?.requireAllowed(address);
   const servername = tlsName(identity);
   const resolved = networks === undefined ? {} : { lookup: networks.lookup };
-  return createGrpcTransport({
+  const transport = createGrpcTransport({
     baseUrl: `https://${address}`,
     nodeOptions: { ca: bundle.content.tlsCaCertificates.map(pem), servername, minVersion: "TLSv1.3", ...resolved },
     readMaxBytes: LARGEST_MESSAGE,
     defaultTimeoutMs: CALL_MS,
     ...KEEPALIVE,
   });
+  return addressed(transport, address);
+}
+
+/** A transport whose failures name the address: where nobody answers, it is what somebody has to look at. */
+function addressed(transport: Transport, address: string): Transport {
+  return {
+    unary: (...call) => transport.unary(...call).catch((error: unknown) => Promise.reject(refusalOf(error, address))),
+    stream: (...call) =>
+      transport.stream(...call).then(
+        (response) => ({ ...response, message: eachOf(response.message, address) }),
+        (error: unknown) => Promise.reject(refusalOf(error, address)),
+      ),
+  };
+}
+
+async function* eachOf<T>(messages: AsyncIterable<T>, address: string): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw refusalOf(error, address);
+  }
 }
 
 /** Make a call, and say what is wrong by the peer's reason. */
@@ -84,34 +105,46 @@ export function passes(error: unknown): boolean {
   return error instanceof Refusal && error.passes;
 }
 
-/** A server's refusal by its ErrorInfo; what has none is the network's. Whether it passes, gRPC's code says: servers have many reasons for it. */
-export function refusalOf(error: unknown): Refusal {
+/**
+ * A server's refusal by its ErrorInfo; what has none is the network's, and names the address that was dialled. Whether it passes, gRPC's code
+ * says: servers have many reasons for it.
+ */
+export function refusalOf(error: unknown, dialled?: string): Refusal {
   const causes = causesOf(error);
   const own = causes.find((cause) => cause instanceof Refusal);
   if (own !== undefined) return own;
   const failure = ConnectError.from(error);
   const busy = BUSY.includes(failure.code);
   const retryAfterMs = retryDelay(failure);
-  const said = readReason(failure);
-  const errno = said === undefined ? errnoOf(causes.at(-1)) : undefined;
-  const passes = busy || (said === undefined && (BROKEN.includes(failure.code) || errno !== undefined));
-  const reason = said ?? (passes ? "UNAVAILABLE" : "INTERNAL");
-  const { happened } = wordsOf(reason)!;
-  const sentence = errno === undefined ? `${happened}${requestOf(failure)}` : `${happened} (${errno})`;
-  return new Refusal(reason, sentence, { cause: error, passes, retryAfterMs });
+  const named = namedReason(failure);
+  const isKnown = named !== undefined && wordsOf(named)?.isTold === true;
+  const isBroken = named === undefined && (BROKEN.includes(failure.code) || isOfNetwork(causes.at(-1)));
+  const passes = busy || isBroken;
+  const reason = isKnown ? named : isBroken ? "UNAVAILABLE" : (REASON_OF_CODE[failure.code] ?? "INTERNAL");
+  const unknownReason = isKnown || named === undefined ? undefined : FORM_OF_REASON.test(named) ? named : "unreadable";
+  const requestId = requestOf(failure);
+  const address = reason === "UNAVAILABLE" && requestId === undefined ? dialled : undefined;
+  const circumstances = { cause: error, passes, retryAfterMs, unknownReason, address, requestId };
+  return new Refusal(reason, wordsOf(reason)!.happened, circumstances);
 }
 
 /** How the server calls the call: by that its operator finds the cause. Nothing where it says something of another form. */
-function requestOf(failure: ConnectError): string {
+function requestOf(failure: ConnectError): string | undefined {
   const named = failure.metadata.get("medunion-request-id") ?? "";
-  return /^[0-9a-f]{16}$/.test(named) ? ` (request ${named})` : "";
+  return /^[0-9a-f]{16}$/.test(named) ? named : undefined;
 }
 
-/** ErrorInfo's reason, if it is one that a peer may tell: its own sentence is shown to nobody, for it could ask people to do things. */
-function readReason(failure: ConnectError): string | undefined {
-  const reason = detail(failure, "google.rpc.ErrorInfo", 1);
-  const word = reason && new TextDecoder().decode(reason);
-  return word !== undefined && wordsOf(word)?.isTold ? word : undefined;
+const DOMAIN = "medunion";
+const FORM_OF_REASON = /^[A-Z][A-Z0-9_]{0,62}$/;
+
+/** The reason of the federation's ErrorInfo, whatever it is: a peer's own sentence is shown to nobody, for it could ask people to do things. */
+function namedReason(failure: ConnectError): string | undefined {
+  const info = details(failure, "google.rpc.ErrorInfo").find((value) => textOf(value, 2) === DOMAIN);
+  return info && textOf(info, 1);
+}
+
+function textOf(message: Uint8Array, wanted: number): string {
+  return new TextDecoder().decode(readable(() => field(message, wanted)));
 }
 
 /** A clock that nobody sets, in whole milliseconds, and pauses by it. */
@@ -144,17 +177,19 @@ function causesOf(error: unknown): unknown[] {
   return cause instanceof Error ? [error, ...causesOf(cause)] : [error];
 }
 
-/** The code of an error that is the operating system's, of a socket: connect-node knows some, and calls the others internal. */
-function errnoOf(error: unknown): string | undefined {
+/** Whether an error is the operating system's, of a socket, or of TLS or HTTP/2 in it: connect-node knows some, and calls the others internal. */
+function isOfNetwork(error: unknown): boolean {
   // Where a name has several addresses, each has an error of its own.
-  if (error instanceof AggregateError) return error.errors.map(errnoOf).find((code) => code !== undefined);
-  const { syscall, code } = Object(error) as NodeJS.ErrnoException;
-  return syscall === undefined ? undefined : code;
+  if (error instanceof AggregateError) return error.errors.some(isOfNetwork);
+  const { syscall, code } = Object(error) as { syscall?: unknown; code?: unknown };
+  if (syscall !== undefined) return true;
+  // What OpenSSL finds wrong with a certificate has names of its own; Node's other errors are ERR_, and faults of this program.
+  return typeof code === "string" && /^(?!ERR_)|^ERR_(TLS|SSL|HTTP2)_/.test(code);
 }
 
 /** RetryInfo's delay in milliseconds, if the server states one: within reason, for it is the peer that asks. */
 function retryDelay(failure: ConnectError): number | undefined {
-  const duration = detail(failure, "google.rpc.RetryInfo", 1);
+  const [duration] = details(failure, "google.rpc.RetryInfo").map((value) => readable(() => field(value, 1)));
   const asked = duration && readable(() => milliseconds(duration));
   return asked === undefined ? undefined : Math.min(Math.max(asked, 0), LONGEST_ASKED_MS);
 }
@@ -170,16 +205,14 @@ function milliseconds(duration: Uint8Array): number {
   return sum;
 }
 
-/** A length-delimited field of one of google.rpc's details (AIP-193), which travel as messages of a known shape. */
-function detail(failure: ConnectError, type: string, wanted: number): Uint8Array | undefined {
-  for (const entry of failure.details) {
-    if (!("type" in entry) || entry.type !== type) continue;
-    const found = readable(() => field(entry.value as Uint8Array, wanted));
-    if (found !== undefined) return found;
-  }
-  return undefined;
+/** google.rpc's details of a type (AIP-193), which travel as messages of a known shape. */
+function details(failure: ConnectError, type: string): Uint8Array[] {
+  return failure.details.flatMap((entry) =>
+    "type" in entry && entry.type === type ? [entry.value as Uint8Array] : [],
+  );
 }
 
+/** A length-delimited field of one. */
 function field(message: Uint8Array, wanted: number): Uint8Array | undefined {
   const reader = new BinaryReader(message);
   while (reader.pos < reader.len) {

@@ -1,11 +1,14 @@
 /** Refusals, in the one vocabulary of docs/errors.md. */
 
-import { wordsOf } from "./words.js";
+import { ANSWERED, type Words, wordsOf } from "./words.js";
 
 /** What is known of a refusal beside its reason. */
 export interface Circumstances extends ErrorOptions {
   readonly passes?: boolean;
   readonly retryAfterMs?: number | undefined;
+  readonly unknownReason?: string | undefined;
+  readonly address?: string | undefined;
+  readonly requestId?: string | undefined;
 }
 
 /** Why a message, a statement or a command was refused. `reason` is UPPER_SNAKE, as servers and the audit log say it. */
@@ -15,6 +18,12 @@ export class Refusal extends Error {
   readonly passes: boolean;
   /** How long the peer asks to wait. */
   readonly retryAfterMs: number | undefined;
+  /** What a peer gave as its reason, where this version knows none of that name. */
+  readonly unknownReason: string | undefined;
+  /** Where a peer was dialled that does not answer. */
+  readonly address: string | undefined;
+  /** How a peer that refused calls the call: by that its operator finds the cause. */
+  readonly requestId: string | undefined;
 
   constructor(
     readonly reason: string,
@@ -24,6 +33,9 @@ export class Refusal extends Error {
     super(sentence, circumstances);
     this.passes = circumstances.passes ?? false;
     this.retryAfterMs = circumstances.retryAfterMs;
+    this.unknownReason = circumstances.unknownReason;
+    this.address = circumstances.address;
+    this.requestId = circumstances.requestId;
   }
 }
 
@@ -59,15 +71,26 @@ export function preciseReason(error: unknown): string {
   return error.reason === "REJECTED" && error.cause instanceof Refusal ? preciseReason(error.cause) : error.reason;
 }
 
-/** A refusal for a person: what happened, what else is known of it, what to do, and the reason for who helps. */
+/** A refusal for a person: what happened, what else is known of it, what to do, and for who helps the reason and the request. */
 export function plain(refusal: Refusal): string {
-  const { cause, message, reason } = refusal;
+  const { cause, reason, requestId } = refusal;
   if (reason === "REJECTED" && cause instanceof Refusal) return plain(cause);
-  const words = wordsOf(reason) ?? { happened: "", toDo: "" };
-  const sentence = words.happened === "" ? message.replace(/[^.]$/, "$&.") : `${words.happened} (${message})`;
-  const said = words.happened !== "" && message.startsWith(words.happened) ? message : sentence;
-  const advice = words.toDo === "" || said.includes(words.toDo) ? "" : ` ${words.toDo}`;
-  return `${said}${advice} [${reason}]`;
+  const words = reason === "UNAVAILABLE" && requestId !== undefined ? ANSWERED : (wordsOf(reason) ?? WORDLESS);
+  const advice = words.toDo === "" ? "" : ` ${words.toDo}`;
+  const request = requestId === undefined ? "" : ` (request ${requestId})`;
+  return `${happened(refusal, words)}${advice} [${reason}]${request}`;
+}
+
+/** Of a reason that is none of the vocabulary. */
+const WORDLESS: Words = { happened: "", toDo: "", tellsMore: true, isTold: false };
+
+/** What happened, and where nobody answered. */
+function happened({ message, unknownReason, address }: Refusal, words: Words): string {
+  if (words.happened === "") return /[.?!]$/.test(message) ? message : `${message}.`;
+  const own = words.tellsMore && message !== "" && message !== words.happened ? ` (${message})` : "";
+  const unknown = ` It refused for a reason that this version does not know (${unknownReason}).`;
+  const where = address === undefined ? "" : ` It was dialled at ${address}.`;
+  return `${words.happened}${unknownReason === undefined ? own : unknown}${where}`;
 }
 
 function hidden(error: unknown): unknown {

@@ -74,6 +74,7 @@ public final class Calls {
           .proxyDetector(place -> null)
           .sslContext(GrpcSslContexts.forClient().trustManager(roots).build())
           .overrideAuthority(tlsName(identity))
+          .intercept(new Dialled(address))
           .maxInboundMessageSize(LARGEST_MESSAGE)
           // A line that died without a word is found out; servers allow a ping every 20 seconds.
           .keepAliveTime(KEEPALIVE_SECONDS, TimeUnit.SECONDS)
@@ -157,21 +158,28 @@ public final class Calls {
       return own; // this side's, on the way to the server
     }
     boolean passing = PASSING_CODES.contains(status.getCode());
-    // A reason that is none of the vocabulary is a peer's words, too.
     Optional<String> named =
-        detail(error, ErrorInfo.class)
-            .filter(info -> info.getDomain().equals(DOMAIN))
-            .map(ErrorInfo::getReason)
-            .filter(reason -> Words.of(reason).filter(Words::isTold).isPresent());
-    String reason = named.orElse(passing ? "UNAVAILABLE" : "INTERNAL");
-    String sentence = Words.of(reason).orElseThrow().happened() + requestOf(error);
-    return passing ? Refusal.passing(reason, sentence, error) : new Refusal(reason, sentence, error);
+        detail(error, ErrorInfo.class).filter(info -> info.getDomain().equals(DOMAIN)).map(ErrorInfo::getReason);
+    Optional<String> known = named.filter(reason -> Words.of(reason).filter(Words::isTold).isPresent());
+    Optional<String> ofCode = Words.reasonOfCode(status.getCode().value());
+    String reason = known.or(() -> ofCode).orElse(passing ? "UNAVAILABLE" : "INTERNAL");
+    // A reason that is none of the vocabulary is a peer's words, too.
+    String unknown = known.isPresent() ? "" : named.map(Calls::readable).orElse("");
+    String request = requestOf(error);
+    boolean silent = reason.equals("UNAVAILABLE") && request.isEmpty();
+    String address = silent && status.getCause() instanceof Dialled.Failure failure ? failure.address() : "";
+    return Refusal.ofCall(reason, passing, new Refusal.Circumstances(unknown, address, request), error);
+  }
+
+  /** A peer's name of a reason that is not known here, if it has the form of one. */
+  private static String readable(String reason) {
+    return reason.matches("[A-Z][A-Z0-9_]{0,62}") ? reason : "unreadable";
   }
 
   /** How the server calls the call: by that its operator finds the cause. Nothing where it says something of another form. */
   private static String requestOf(StatusRuntimeException error) {
     String named = error.getTrailers() == null ? null : error.getTrailers().get(REQUEST_ID);
-    return named != null && named.matches("[0-9a-f]{16}") ? " (request " + named + ")" : "";
+    return named != null && named.matches("[0-9a-f]{16}") ? named : "";
   }
 
   /** Waits for something; nobody interrupts these threads. */

@@ -98,7 +98,7 @@ final class HomeState {
     try {
       return SignedStatement.parseFrom(Base64.getDecoder().decode(encoded));
     } catch (InvalidProtocolBufferException error) {
-      throw new Refusal("MALFORMED_MESSAGE", "the home directory's state is damaged", error);
+      throw new Refusal("PROFILE_UNUSABLE", "the home directory's state is damaged", error);
     }
   }
 }

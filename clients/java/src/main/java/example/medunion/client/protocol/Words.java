@@ -4,8 +4,32 @@ package example.medunion.client.protocol;
 import java.util.Map;
 import java.util.Optional;
 
-/** What a person reads of a refusal; `happened` is empty where it says so itself. Whether a peer may tell it. */
-public record Words(String happened, String toDo, boolean isTold) {
+/**
+ * What a person reads of a refusal; `happened` is empty where it says so itself. Whether what it says itself is told
+ * beside that, and whether a peer may give this reason.
+ */
+public record Words(String happened, String toDo, boolean tellsMore, boolean isTold) {
+  /** In place of the words of UNAVAILABLE where the peer said so itself. */
+  public static final Words ANSWERED =
+      new Words(
+          "The other side answers, and can't do this now: something that it needs itself is away.",
+          "Try again in a little while; if it stays so, tell whoever runs the other side the request's number.",
+          false,
+          true);
+
+  private static final Map<Integer, String> BY_CODE =
+      Map.ofEntries(
+          Map.entry(3, "MALFORMED_MESSAGE"),
+          Map.entry(4, "UNAVAILABLE"),
+          Map.entry(5, "NOT_FOUND"),
+          Map.entry(6, "ALREADY_EXISTS"),
+          Map.entry(7, "UNAUTHORIZED"),
+          Map.entry(8, "LIMIT_REACHED"),
+          Map.entry(9, "OUT_OF_ORDER"),
+          Map.entry(12, "METHOD_NOT_SERVED"),
+          Map.entry(14, "UNAVAILABLE"),
+          Map.entry(16, "UNAUTHENTICATED"));
+
   private static final Map<String, Words> BY_REASON =
       Map.ofEntries(
           Map.entry(
@@ -13,1258 +37,1472 @@ public record Words(String happened, String toDo, boolean isTold) {
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "ALREADY_EXISTS",
               new Words(
                   "There is such a thing already.",
                   "Look at what is there; use it, or take another name.",
+                  false,
                   true)),
           Map.entry(
               "ALREADY_REGISTERED",
               new Words(
                   "This identity is registered already.",
                   "Use the device that has it; if that is lost, have its credential revoked first.",
+                  false,
                   true)),
           Map.entry(
               "AMBIGUOUS_TOKEN",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "AMENDMENT_MISMATCH",
               new Words(
                   "The diagnosis is not the next one: it does not say that it takes the place of the newest before it.",
                   "Look at the newest diagnosis of this visit, and amend that.",
+                  false,
                   true)),
           Map.entry(
               "ANSWER_MISMATCH",
               new Words(
                   "The answer belongs to another question.",
                   "Try again; if it stays so, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "ATTRIBUTE_CHANGED",
               new Words(
                   "Only what was registered before can be registered again without a ticket.",
                   "Ask for a ticket.",
+                  false,
                   true)),
           Map.entry(
               "BACKUP_CARD_REJECTED",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "BACKUP_REJECTED",
               new Words(
                   "What is kept on this computer cannot be used.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "BIOMETRIC_MISMATCH",
               new Words(
                   "The reading does not match: this device belongs to somebody else.",
                   "Try again, or ask the desk.",
+                  false,
                   false)),
           Map.entry(
               "BIOMETRIC_TEMPLATE_INVALID",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "BUDGET_EXHAUSTED",
               new Words(
                   "The number of accesses that are given in a day or a month is used up.",
                   "Ask who runs this server, or wait for the next day or month.",
+                  false,
                   true)),
           Map.entry(
               "BUNDLE_BACKDATED",
               new Words(
                   "The trust bundle is older than the one that it should follow.",
                   "Don't go on, and tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "BUNDLE_FOREIGN",
               new Words(
                   "The trust bundle is of another federation.",
                   "Ask for the bundle of yours.",
+                  false,
                   true)),
           Map.entry(
               "BUNDLE_INVALID",
               new Words(
                   "The trust bundle contradicts itself.",
                   "Don't go on, and tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "BUNDLE_OUT_OF_SEQUENCE",
               new Words(
                   "The trust bundle does not follow the one that is kept here.",
-                  "Bring the ones between first: `medunion trust import` takes them in order.",
+                  "Don't go on, and tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "BUNDLE_REWRITES_HISTORY",
               new Words(
                   "The trust bundle contradicts what the federation said of its keys before.",
                   "Don't take it: evidence rests on those keys. Tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "BUNDLE_SIGNER_UNKNOWN",
               new Words(
                   "The trust bundle is not signed by a key that may sign it.",
                   "Don't go on, and tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "BUNDLE_STALE",
               new Words(
                   "The trust bundle was not confirmed for too long.",
                   "Connect to the public cloud, and try again.",
+                  false,
                   true)),
           Map.entry(
               "BUNDLE_UNPINNED",
               new Words(
                   "This is not the trust bundle whose digest you were given.",
                   "Compare the digest with whoever gave it to you, face to face or by telephone.",
+                  false,
                   true)),
           Map.entry(
               "CALL_OVERDUE",
               new Words(
                   "The other side took too long and gave up.",
                   "Try again later; if it stays so, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "CERTIFICATE_EXPIRED",
               new Words(
                   "The doctor's certificate has run out.",
                   "The doctor asks the medical authority for a new one.",
+                  false,
                   true)),
           Map.entry(
               "CERTIFICATE_FOREIGN",
               new Words(
                   "The doctor's certificate is somebody else's.",
                   "Don't go on; ask at the desk for another doctor.",
+                  false,
                   true)),
           Map.entry(
               "CERTIFICATE_ILLEGAL",
               new Words(
                   "The doctor's certificate does not come from a medical authority of this federation.",
                   "Don't go on; ask at the desk for another doctor.",
+                  false,
                   true)),
           Map.entry(
               "CERTIFICATE_OUT_OF_SCOPE",
               new Words(
                   "The medical authority of the doctor's certificate may not certify this doctor.",
                   "Don't go on. The doctor has to be certified by its own authority.",
+                  false,
                   true)),
           Map.entry(
               "CERTIFICATE_REJECTED",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "CERTIFICATE_REVOKED",
               new Words(
                   "The medical authority has taken the doctor's certificate back.",
                   "Don't go on; the doctor asks the medical authority why.",
+                  false,
                   true)),
           Map.entry(
               "CHALLENGE_INVALID",
               new Words(
                   "The registration took too long, and its challenge is over.",
                   "Start it again.",
+                  false,
                   true)),
           Map.entry(
               "CIPHERTEXT_INVALID",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "CLINICAL_ERROR",
               new Words(
                   "",
                   "Choose another file, or have it written again by what made it.",
+                  true,
                   false)),
           Map.entry(
               "CLOUD_KEY_REVOKED",
               new Words(
                   "The public cloud signed with a key that the federation no longer accepts.",
                   "Don't go on, and tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "CLOUD_KEY_UNKNOWN",
               new Words(
                   "The public cloud signed with a key that is not known here yet.",
-                  "Bring the trust bundle up to date (`medunion trust`), and try again.",
+                  "Try again: the trust bundle is brought up to date whenever the public cloud answers.",
+                  false,
                   true)),
           Map.entry(
               "CODE_INVALID",
               new Words(
                   "This is no doctor's code, or it is damaged.",
                   "Photograph or copy it again, every character.",
+                  true,
                   false)),
           Map.entry(
               "CODE_UNREADABLE",
               new Words(
                   "",
                   "Choose another file, or have it written again by what made it.",
+                  true,
                   false)),
           Map.entry(
               "COMMITMENT_MISMATCH",
               new Words(
                   "The request is not the one that was announced.",
                   "Try again; if it stays so, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "CONSENT_NOT_EXPRESSIBLE",
               new Words(
                   "",
                   "Choose another file, or have it written again by what made it.",
+                  true,
                   false)),
           Map.entry(
               "CORRUPT_SHARE",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "CREDENTIAL_EXPIRED",
               new Words(
                   "A registration has run out.",
                   "It has to be renewed: yours when this program next reaches the public cloud, another's by its owner.",
+                  true,
                   true)),
           Map.entry(
               "CREDENTIAL_INVALID",
               new Words(
                   "The other side's registration does not hold together.",
                   "Don't go on, and tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "CREDENTIAL_LIVE",
               new Words(
                   "This credential is the one in use.",
                   "Revoke it by its identity, which may then register again.",
+                  false,
                   true)),
           Map.entry(
               "CREDENTIAL_MISMATCH",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "CREDENTIAL_REVOKED",
               new Words(
                   "A registration was taken back by the federation.",
                   "Don't go on. Ask whoever runs your federation why.",
+                  false,
                   true)),
           Map.entry(
               "CREDENTIAL_SUPERSEDED",
               new Words(
                   "The other side has registered anew meanwhile.",
                   "Begin again: its new statement is fetched then.",
+                  false,
                   true)),
           Map.entry(
               "DEPARTMENT_FOREIGN",
               new Words(
                   "The department belongs to another hospital.",
                   "Name a department of this one.",
+                  false,
                   true)),
           Map.entry(
               "DEPUTY_EXPIRED",
               new Words(
                   "The deputy no longer stands for this patient, or not yet.",
                   "Ask the patient for a new mandate, or the hospital's desk for the guardianship.",
+                  false,
                   true)),
           Map.entry(
               "DEPUTY_INVALID",
               new Words(
                   "Whoever signed does not stand for this patient.",
                   "Compare whom the mandate names with who signed.",
+                  true,
                   true)),
           Map.entry(
               "DEPUTY_POWERS",
               new Words(
                   "The deputy may not do this in the patient's name.",
                   "Ask the patient, or the desk, for a mandate with this power.",
+                  true,
                   true)),
           Map.entry(
               "DEPUTY_REVOKED",
               new Words(
                   "The patient has taken the deputy's mandate back.",
                   "Ask the patient, who may consent itself.",
+                  false,
                   true)),
           Map.entry(
               "DEVICE_SECRET_UNUSABLE",
               new Words(
                   "This device's secret is missing or damaged.",
                   "The patient has to enrol again, at a desk.",
+                  true,
                   false)),
           Map.entry(
               "DUPLICATE_SHARE",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "DUTY_EXPIRED",
               new Words(
                   "The duty has ended, or has not begun.",
                   "Have the hospital's desk look at its roster.",
+                  false,
                   true)),
           Map.entry(
               "DUTY_INVALID",
               new Words(
                   "The duty is not where the patient's consent is for.",
                   "Show the duty of the hospital and department that the patient consented to.",
+                  true,
                   true)),
           Map.entry(
               "DUTY_MISSING",
               new Words(
                   "Only a doctor on duty there may do this, and no duty was shown.",
                   "Have the hospital's desk look at its roster.",
+                  false,
                   true)),
           Map.entry(
               "DUTY_REVOKED",
               new Words(
                   "The hospital has taken this duty back.",
                   "Ask the hospital's desk why.",
+                  false,
                   true)),
           Map.entry(
               "ECG_INVALID",
               new Words(
                   "",
                   "Choose another file, or have it written again by what made it.",
+                  true,
                   false)),
           Map.entry(
               "EMERGENCY_EXPIRED",
               new Words(
                   "The emergency has ended.",
                   "Declare it anew if it lasts.",
+                  false,
                   true)),
           Map.entry(
               "EMERGENCY_INVALID",
               new Words(
                   "The emergency that was declared is not this one.",
                   "Declare it for this patient and hospital.",
+                  true,
                   true)),
           Map.entry(
               "EMERGENCY_REFUSED",
               new Words(
                   "Access in an emergency is not given here like this.",
                   "Ask who runs that server which emergencies it lets in; the patient's consent opens it in any case.",
+                  false,
                   true)),
           Map.entry(
               "FHIR_INVALID",
               new Words(
                   "",
                   "Choose another file, or have it written again by what made it.",
+                  true,
                   false)),
           Map.entry(
               "FHIR_NOT_JSON",
               new Words(
                   "",
                   "Choose another file, or have it written again by what made it.",
+                  true,
                   false)),
           Map.entry(
               "FHIR_TOO_LARGE",
               new Words(
                   "",
                   "Choose another file, or have it written again by what made it.",
+                  true,
                   false)),
           Map.entry(
               "FIELD_INVALID",
               new Words(
                   "Something that was given has the wrong form.",
                   "Correct it, and try again.",
+                  true,
                   true)),
           Map.entry(
               "FILE_UNUSABLE",
               new Words(
                   "A file cannot be used.",
                   "Choose another file.",
+                  true,
                   false)),
           Map.entry(
               "FUTURE_DATED",
               new Words(
                   "The message seems to come from the future: a clock is wrong.",
                   "Set this computer's clock by the network, and try again.",
+                  false,
                   true)),
           Map.entry(
               "GENERATIONS_BROKEN",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "GENERATION_ACTIVE",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "GENERATION_NEEDED",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "GENERATION_PREPARED",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "GENERATION_RETIRED_JUST_NOW",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "GENERATION_REVOKED",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "GENERATION_UNKNOWN",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "GRANT_EXPIRED",
               new Words(
                   "The patient's consent has ended.",
                   "Ask for a new one.",
+                  false,
                   true)),
           Map.entry(
               "GRANT_INVALID",
               new Words(
                   "The consent is not this patient's, or is for somebody else.",
                   "Ask the patient for one that names you.",
+                  true,
                   true)),
           Map.entry(
               "GRANT_MISSING",
               new Words(
                   "The patient gave no consent for this.",
                   "Ask the patient for one.",
+                  true,
                   true)),
           Map.entry(
               "GRANT_REVOKED",
               new Words(
                   "The patient has taken this consent back.",
                   "Ask the patient; nothing else makes it good again.",
+                  false,
                   true)),
           Map.entry(
               "GRANT_SCOPE",
               new Words(
                   "The patient's consent does not cover this.",
                   "Ask the patient for one that does.",
+                  false,
                   true)),
           Map.entry(
               "GROUP_MAKES_NO_KEYS",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "HAND_OVER_AWAITED",
               new Words(
                   "Your token's maker's own tool has to finish the registration.",
                   "Put the secret in with that tool, and run the command again.",
+                  true,
                   false)),
           Map.entry(
               "HEAD_BASE_MISMATCH",
               new Words(
                   "A log's proof does not begin where it was left.",
                   "Nothing: it is asked again.",
+                  false,
                   true)),
           Map.entry(
               "HEAD_CONFLICT",
               new Words(
                   "A log shows one past to some and another to others. Both are kept as proof.",
                   "Keep them, and tell your federation.",
+                  false,
                   true)),
           Map.entry(
               "HEAD_NOT_COSIGNED",
               new Words(
                   "Too few others have confirmed this state of the log.",
                   "Try again in a little while.",
+                  false,
                   true)),
           Map.entry(
               "HEAD_OLDER",
               new Words(
                   "A log shows an older state of itself than it has shown before.",
                   "Keep both, and tell your federation.",
+                  false,
                   true)),
           Map.entry(
               "HELPER_DATA_INVALID",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "IDENTITY_MISMATCH",
               new Words(
                   "Somebody else answers than the one addressed. Nothing of yours was sent.",
                   "Don't go on. Compare the address, or the code, with the one that you were given.",
+                  false,
                   true)),
           Map.entry(
               "IMPORT_REFUSED",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "INTERNAL",
               new Words(
                   "Something went wrong on the other side; it is not your doing.",
                   "Try again later; if it stays so, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "INVALID_POINT",
               new Words(
                   "The other side sent a key that is none.",
                   "Bring both programs up to date; if that changes nothing, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "INVALID_QUORUM",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "ISSUER_NONCE_REPEATED",
               new Words(
                   "The public cloud's issuing key is out of order.",
                   "Wait: registrations go on when its operators have replaced it.",
+                  false,
                   true)),
           Map.entry(
               "ISSUER_REVOKED",
               new Words(
                   "A registration was made by a key that the federation no longer accepts.",
                   "Its owner has to register anew.",
+                  false,
                   true)),
           Map.entry(
               "ISSUER_UNKNOWN",
               new Words(
                   "A registration was made by a key that is not known here yet.",
-                  "Bring the trust bundle up to date (`medunion trust`), and try again.",
+                  "Try again: the trust bundle is brought up to date whenever the public cloud answers.",
+                  false,
                   true)),
           Map.entry(
               "KEYSTORE_ERROR",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "KEYS_DIFFER",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "KEY_AMBIGUOUS",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "KEY_CONFIRMATION_FAILED",
               new Words(
                   "The other side does not hold the keys that it should.",
                   "Send it nothing, and tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "KEY_EXISTS",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "KEY_INVALID",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "KEY_NOT_EXTRACTABLE",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "KEY_NOT_FOUND",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "KEY_POLICY_VIOLATION",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "LABEL_INVALID",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "LEAF_MISMATCH",
               new Words(
                   "An entry of a log is not what the log is bound to.",
                   "Keep what it showed, and tell your federation.",
+                  false,
                   true)),
           Map.entry(
               "LIMIT_REACHED",
               new Words(
                   "The other side is busy, or this is more than it takes at once.",
                   "Try again in a little while.",
+                  true,
                   true)),
           Map.entry(
               "LOG_PROOF_INVALID",
               new Words(
                   "A log could not prove what it says of itself.",
                   "Keep what it showed, and tell your federation.",
+                  false,
                   true)),
           Map.entry(
               "MALFORMED_MESSAGE",
               new Words(
                   "The other side did not understand the message.",
                   "Bring both programs up to date; if that changes nothing, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "MECHANISM_MISSING",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "MESSAGE_REPLAYED",
               new Words(
                   "This message was sent before, and counts once.",
                   "Begin again; if you did not send it twice, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "MESSAGE_TOO_LARGE",
               new Words(
                   "That is more than may be sent at once.",
                   "Send less, or a smaller file.",
+                  false,
                   true)),
           Map.entry(
               "METHOD_NOT_SERVED",
               new Words(
                   "The other side does not offer this.",
                   "Look whether it is the right address and port; then bring both programs up to date.",
+                  false,
                   true)),
           Map.entry(
               "MISSING_FIELD",
               new Words(
                   "The message is not complete.",
                   "Bring both programs up to date; if that changes nothing, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "MIXED_SHARES",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "MODULE_NOT_FOUND",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "MODULE_UNUSABLE",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "NETWORK_FORBIDDEN",
               new Words(
                   "The address lies in no network that may be dialled from here.",
-                  "Check the address; who runs this computer sets the networks (`[dialling]`, `--dial-only`).",
+                  "Check the address; `--dial-only` says which networks may be dialled.",
+                  true,
                   false)),
           Map.entry(
               "NEWER_THAN_LIST",
               new Words(
                   "The hospital hears nothing from the public cloud, and gives nothing by what is newer than its last list.",
                   "Show an older consent, or wait until the public cloud answers.",
+                  false,
                   true)),
           Map.entry(
               "NONCE_UNUSABLE",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "NOTE_MALFORMED",
               new Words(
                   "What a log says of itself is not in the form that it should have.",
                   "Bring both programs up to date; if that changes nothing, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "NOTHING_TO_RESEAL",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "NOTHING_TO_SIGN",
               new Words(
                   "",
                   "Choose another file, or have it written again by what made it.",
+                  true,
                   false)),
           Map.entry(
               "NOT_FETCHED",
               new Words(
                   "The file can't be fetched from where it should lie.",
                   "See that its server answers, and that the address is right.",
+                  false,
                   false)),
           Map.entry(
               "NOT_FOUND",
               new Words(
                   "There is no such thing there.",
                   "Compare what you asked for with what is there.",
+                  false,
                   true)),
           Map.entry(
               "NOT_ON_DUTY",
               new Words(
                   "The hospital's roster does not name this doctor now.",
                   "Ask its desk.",
+                  false,
                   true)),
           Map.entry(
               "NOT_OWN_RECORD",
               new Words(
                   "These are not your own records.",
                   "Ask their patient for a consent, or a mandate.",
+                  false,
                   true)),
           Map.entry(
               "NOT_REGISTERED",
               new Words(
                   "Not registered yet.",
                   "Run `register` first.",
+                  true,
                   true)),
           Map.entry(
               "NO_ANSWER",
               new Words(
                   "Nobody answered in time.",
                   "Ask whether the other side is still there; then begin again.",
+                  true,
                   false)),
           Map.entry(
               "NO_DEPUTY",
               new Words(
                   "You do not stand for this patient.",
                   "Ask the patient for a mandate with the power that this needs, and take its file.",
+                  true,
                   false)),
           Map.entry(
               "NO_SUCH_GRANT",
               new Words(
                   "There is no such consent of yours.",
-                  "`medunion patient grants` lists yours, with their numbers.",
+                  "`patient grants` lists yours, with their numbers.",
+                  true,
                   false)),
           Map.entry(
               "NO_SUCH_HIDING",
               new Words(
                   "You hide nothing of that number.",
-                  "`medunion patient hidden` lists what you hide.",
+                  "Compare it with what you hide.",
+                  false,
                   false)),
           Map.entry(
               "NO_SUCH_MANDATE",
               new Words(
                   "There is no such mandate of yours.",
-                  "`medunion patient mandate list` shows yours, with their numbers.",
+                  "Compare it with the mandates that you gave.",
+                  false,
                   false)),
           Map.entry(
               "NO_SUCH_RECORD",
               new Words(
                   "There is no such record at the hospital.",
                   "Look for the records again; some may have moved.",
+                  false,
                   true)),
           Map.entry(
               "NO_SUCH_ROOM",
               new Words(
                   "This code is no longer good: the doctor's room is closed.",
                   "Ask for a new code.",
+                  false,
                   true)),
           Map.entry(
               "OUT_OF_ORDER",
               new Words(
                   "A message came at the wrong moment.",
                   "Begin again.",
+                  false,
                   true)),
           Map.entry(
               "PADDING_INVALID",
               new Words(
                   "The message arrived damaged.",
                   "Try again; if it stays so, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "PEER_KEY_INVALID",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "PIN_FINAL_TRY",
               new Words(
                   "One try is left before the token locks itself.",
                   "Unlock it with its maker's tools first, or ask who gave it out.",
+                  false,
                   false)),
           Map.entry(
               "PIN_INCORRECT",
               new Words(
                   "The PIN is wrong.",
                   "Type it again, slowly: the token counts wrong ones.",
+                  false,
                   false)),
           Map.entry(
               "PIN_LOCKED",
               new Words(
                   "The token is locked after too many wrong PINs.",
                   "Unlock it with its maker's tools, or ask who gave it out.",
+                  false,
                   false)),
           Map.entry(
               "PIN_UNACCEPTABLE",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "PIN_UNAVAILABLE",
               new Words(
                   "The PIN could not be had.",
-                  "Give it in a file (`--pin-file`), as a credential, or at a terminal.",
+                  "Give it in a file (`--pin-file`) that nobody but you may read.",
+                  true,
                   false)),
           Map.entry(
               "PLACES_OUTDATED",
               new Words(
                   "Where the patient has records was looked up too long ago.",
                   "The patient's own program looks it up anew when the public cloud answers.",
+                  false,
                   true)),
           Map.entry(
               "PROFILE_UNUSABLE",
               new Words(
                   "The directory cannot be used.",
                   "Name the directory that was made when you registered, or a new one.",
+                  true,
                   false)),
           Map.entry(
               "PROOF_INVALID",
               new Words(
                   "The other side could not prove its registration.",
                   "Don't go on, and tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "PUBLIC_HALF_DIFFERS",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "PURPOSE_UNKNOWN",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "READER_STALLED",
               new Words(
                   "What was sent was not taken, and the other side stopped sending.",
                   "Try again, on a better line if there is one.",
+                  false,
                   true)),
           Map.entry(
               "RECORD_CHANGED",
               new Words(
                   "The record was changed while it came, so what came of it is of no use.",
                   "Fetch it again, from its beginning.",
+                  false,
                   true)),
           Map.entry(
               "RECORD_CUT_SHORT",
               new Words(
                   "The record broke off before its end; nothing of it is shown.",
                   "Fetch it again: it goes on behind what came.",
+                  false,
                   true)),
           Map.entry(
               "RECORD_DIGEST_MISMATCH",
               new Words(
                   "The record is not what its signature says; nothing of it is shown.",
                   "Fetch it again. If it stays so, tell the hospital: what it sends is not what it signed.",
+                  false,
                   true)),
           Map.entry(
               "RECORD_ERASED",
               new Words(
                   "The record was erased.",
                   "Ask the hospital why; nobody can bring it back.",
+                  false,
                   true)),
           Map.entry(
               "RECORD_HELD",
               new Words(
                   "What is kept on this computer cannot be used.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "RECORD_RETAINED",
               new Words(
                   "What is kept on this computer cannot be used.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "RECORD_TOO_LARGE",
               new Words(
                   "The record has more than this visit takes; nothing of it is kept.",
                   "Fetch it alone, with a larger `--fetch-at-most`.",
+                  true,
                   false)),
           Map.entry(
               "RECORD_WITHDRAWN",
               new Words(
                   "The record is withdrawn.",
                   "Ask the hospital why.",
+                  false,
                   true)),
           Map.entry(
               "REFUSED_BY_PEER",
               new Words(
                   "The other side refused, and does not say why.",
                   "Ask whoever is on the other side; then begin again.",
+                  false,
                   true)),
           Map.entry(
               "REJECTED",
               new Words(
                   "The message was not accepted, and the other side does not say why.",
                   "Try once more. If it stays so, whoever runs the other side finds the cause by the request's number, or by the time.",
+                  false,
                   true)),
           Map.entry(
               "RENEWAL_NOT_DUE",
               new Words(
                   "The registration at hand is good.",
                   "Nothing: it is renewed later, by itself.",
+                  false,
                   true)),
           Map.entry(
               "RESTRICTION_INVALID",
               new Words(
                   "What should say which records are hidden is not valid.",
                   "Look at what is hidden now, and change it again.",
+                  false,
                   true)),
           Map.entry(
               "RESTRICTION_SUPERSEDED",
               new Words(
                   "What is hidden was changed from elsewhere meanwhile.",
                   "Look at it as it is now, and try again.",
+                  false,
                   true)),
           Map.entry(
               "REVOCATION_DELTA_OUT_OF_ORDER",
               new Words(
                   "Changes of the list of what was revoked are missing.",
                   "Nothing: it is fetched anew.",
+                  false,
                   true)),
           Map.entry(
               "REVOCATION_HEAD_OLDER",
               new Words(
                   "The other side knows an older list of what was revoked than you.",
                   "Try again in a little while.",
+                  false,
                   true)),
           Map.entry(
               "REVOCATION_LIST_STALE",
               new Words(
                   "There is no current list of what was revoked; without one nothing is accepted.",
                   "Try again later. If the clocks are right, whoever answers has lost touch with the public cloud: tell who runs it.",
+                  true,
                   true)),
           Map.entry(
               "REVOCATION_ROOT_MISMATCH",
               new Words(
                   "The list of what was revoked is not what the public cloud signed.",
                   "Nothing: it is fetched anew. If it stays so, tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "REVOCATION_SHARD_INVALID",
               new Words(
                   "A part of the list of what was revoked is not what the public cloud signed.",
                   "Try again: it is fetched anew. If it stays so, tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "REVOCATION_SHARD_MISSING",
               new Words(
                   "What was revoked can't be asked for now; without it nothing is accepted.",
                   "Try again in a little while.",
+                  false,
                   true)),
           Map.entry(
               "ROLE_FORBIDDEN",
               new Words(
                   "This is not for you to ask.",
                   "Ask with the program of the role that it is for.",
+                  false,
                   true)),
           Map.entry(
               "ROOM_CHANGED",
               new Words(
                   "The room is not as it was shown to you.",
                   "Look again before you go in.",
+                  true,
                   false)),
           Map.entry(
               "ROTATION_ALREADY_PREPARED",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "ROTATION_ALREADY_SCHEDULED",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "ROTATION_NOT_PREPARED",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "ROTATION_REFUSED",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "SEAL_BROKEN",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "SEAL_INVALID",
               new Words(
                   "The message was altered on its way, or was for somebody else.",
                   "Try again; if it stays so, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "SESSION_EXPIRED",
               new Words(
                   "The consultation's twelve hours are over.",
                   "Begin a new visit, with a new code.",
+                  false,
                   true)),
           Map.entry(
               "SESSION_UNKNOWN",
               new Words(
                   "The answer belongs to another conversation.",
                   "Begin again.",
+                  false,
                   true)),
           Map.entry(
               "SHARE_REFUSED",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "SIGNATURE_INVALID",
               new Words(
                   "A signature does not hold: what came is not what was signed.",
                   "Use nothing of it, and tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "SILENT_STREAM",
               new Words(
                   "The connection was open and nothing was said.",
                   "Try again; if it stays so, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "STALE",
               new Words(
                   "The message was too old when it arrived: the line is very slow, or a clock is wrong.",
                   "Set this computer's clock by the network, and try again.",
+                  false,
                   true)),
           Map.entry(
               "STORED_RECORD_CORRUPT",
               new Words(
                   "What was kept is damaged and cannot be used.",
                   "Tell whoever runs the other side: it has to be restored from a backup.",
+                  false,
                   true)),
           Map.entry(
               "STORE_ERROR",
               new Words(
                   "What is kept on this computer cannot be used.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "STORE_FULL",
               new Words(
                   "The disk of this computer is full: nothing more can be kept on it.",
                   "Make room on it, and try again.",
+                  false,
                   false)),
           Map.entry(
               "STORE_UNAVAILABLE",
               new Words(
                   "What is kept on this computer cannot be read or written now.",
                   "Try again in a little while; if it stays so, tell whoever runs this computer.",
+                  true,
                   false)),
           Map.entry(
               "TICKET_INVALID",
               new Words(
                   "This ticket is not good: unknown, used, run out, or for somebody else.",
                   "Ask for a new one where you got it.",
+                  false,
                   true)),
           Map.entry(
               "TIME_MISMATCH",
               new Words(
                   "The message was altered on its way.",
                   "Don't go on, and tell whoever runs your federation.",
+                  false,
                   true)),
           Map.entry(
               "TIME_STAMP_EXPIRED",
               new Words(
                   "The authority's certificate did not hold at the time that its time stamp says.",
                   "Count it as none.",
+                  false,
                   true)),
           Map.entry(
               "TIME_STAMP_INVALID",
               new Words(
                   "The time stamp is not one that its authority made.",
                   "Count it as none.",
+                  false,
                   true)),
           Map.entry(
               "TIME_STAMP_MISMATCH",
               new Words(
                   "The time stamp belongs to something else.",
                   "Count it as none.",
+                  false,
                   true)),
           Map.entry(
               "TIME_STAMP_REFUSED",
               new Words(
                   "The time stamp authority makes no time stamp now.",
                   "Try again later; if it stays so, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "TIME_STAMP_REPLAYED",
               new Words(
                   "The time stamp was not made for this question.",
                   "Ask the authority again.",
+                  false,
                   true)),
           Map.entry(
               "TIME_STAMP_UNTRUSTED",
               new Words(
                   "The time stamp is of an authority that you do not trust.",
                   "Count it as none; or name its certificate, if you trust it.",
+                  false,
                   true)),
           Map.entry(
               "TIME_STAMP_USAGE",
               new Words(
                   "The certificate behind the time stamp is not one for time stamps.",
                   "Count it as none.",
+                  false,
                   true)),
           Map.entry(
               "TOKEN_BUSY",
               new Words(
                   "The token has more to do than it can.",
                   "Try again in a little while.",
+                  false,
                   false)),
           Map.entry(
               "TOKEN_CLOSED",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "TOKEN_EXISTS",
               new Words(
                   "There is a token of this name already.",
                   "Use that, or take another name.",
+                  false,
                   false)),
           Map.entry(
               "TOKEN_FAILED",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "TOKEN_IN_USE",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "TOKEN_NOT_FOUND",
               new Words(
                   "The token is not there.",
                   "Plug it in, and try again.",
+                  false,
                   false)),
           Map.entry(
               "TOKEN_UNAVAILABLE",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "TOKEN_URI_INVALID",
               new Words(
                   "The token did not do what it was asked.",
-                  "Take it out and plug it in; if it stays so, `medunion token check` says what it can't do.",
+                  "Take it out and plug it in; if it stays so, ask who gave it out.",
+                  true,
                   false)),
           Map.entry(
               "TOO_FEW_SHARES",
               new Words(
                   "The keys of this computer, or of the token, cannot be used for this.",
                   "Tell whoever runs this computer, with the word in brackets.",
+                  true,
                   false)),
           Map.entry(
               "UNAUTHENTICATED",
               new Words(
                   "The other side could not show who it is.",
                   "Don't go on, and ask whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "UNAUTHORIZED",
               new Words(
                   "The other side does not allow this.",
                   "Ask whoever runs the other side what it allows you.",
+                  false,
                   true)),
           Map.entry(
               "UNAVAILABLE",
               new Words(
                   "The other side does not answer.",
                   "Look whether this computer is connected, and try again in a little while.",
+                  false,
                   true)),
           Map.entry(
               "UNKNOWN_FIELD",
               new Words(
                   "The message holds something unknown.",
                   "Bring both programs up to date; if that changes nothing, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "UNKNOWN_KEY_ID",
               new Words(
                   "The other side has changed its keys.",
                   "Try again: its new keys are fetched then.",
+                  false,
                   true)),
           Map.entry(
               "UNSUPPORTED_VERSION",
               new Words(
                   "The other side speaks another version.",
                   "Bring both programs up to date; if that changes nothing, tell whoever runs the other side.",
+                  false,
                   true)),
           Map.entry(
               "WITNESS_INELIGIBLE",
               new Words(
                   "Nobody can confirm its own log.",
                   "Ask another member to witness it.",
+                  false,
                   true)),
           Map.entry(
               "WRONG_STATUS",
               new Words(
                   "",
                   "Choose another file, or have it written again by what made it.",
+                  true,
                   false)),
           Map.entry(
               "WRONG_SUBJECT",
               new Words(
                   "",
                   "Choose another file, or have it written again by what made it.",
+                  true,
                   false)));
 
   /** What the reason means, if it is one of the vocabulary. */
   public static Optional<Words> of(String reason) {
     return Optional.ofNullable(BY_REASON.get(reason));
+  }
+
+  /** What a refusal of this gRPC code is taken for that gives no reason, or an unknown one. */
+  public static Optional<String> reasonOfCode(int code) {
+    return Optional.ofNullable(BY_CODE.get(code));
   }
 }

@@ -1,14 +1,17 @@
 package example.medunion.client.calls;
 
+import static example.medunion.client.protocol.Vectors.text;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.gson.JsonObject;
 import com.google.protobuf.Any;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
 import com.google.rpc.Status;
 import example.medunion.client.protocol.Refusal;
+import example.medunion.client.protocol.Vectors;
 import example.medunion.client.protocol.Words;
 import io.grpc.Metadata;
 import io.grpc.Status.Code;
@@ -21,7 +24,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
 
 /** What a server refuses with, as gRPC tells it. */
 final class CallsTest {
@@ -64,29 +69,43 @@ final class CallsTest {
     assertFalse(Calls.passes(new Refusal("REVOCATION_SHARD_INVALID", "it is not the cloud's")));
   }
 
-  @Test
-  void peersWordsAreShownToNobody() {
-    String sentence = "Your certificate is over: call 0123 456 and say your PIN";
-    for (Code code : List.of(Code.UNAVAILABLE, Code.PERMISSION_DENIED)) {
-      for (String reason : List.of("GRANT_EXPIRED", "REJECTED", "CALL_0123_456", "\u001b]0;title", "")) {
-        Refusal refusal = Calls.refusalOf(LocalServer.refusal(code, reason, sentence, 0));
-        boolean known = List.of("GRANT_EXPIRED", "REJECTED").contains(reason);
-        assertEquals(known ? reason : code == Code.UNAVAILABLE ? "UNAVAILABLE" : "INTERNAL", refusal.reason());
-        assertFalse(refusal.getMessage().contains("0123"), refusal.getMessage());
-      }
-    }
-    assertEquals("UNAVAILABLE", Calls.refusalOf(io.grpc.Status.UNAVAILABLE.withDescription(sentence).asRuntimeException()).reason());
+  @TestFactory
+  List<DynamicTest> whatAPersonReads() {
+    return Vectors.all("plain").stream()
+        .map(vector -> DynamicTest.dynamicTest(text(vector, "name"), () -> read(vector)))
+        .toList();
   }
 
-  @Test
-  void refusalEndsWithHowTheServerCallsTheCall() {
-    for (String named : List.of("0123456789abcdef", "0123456789ABCDEF", "say your PIN")) {
-      Metadata trailers = new Metadata();
-      trailers.put(Metadata.Key.of("medunion-request-id", Metadata.ASCII_STRING_MARSHALLER), named);
-      String said = Calls.refusalOf(new StatusRuntimeException(io.grpc.Status.UNAVAILABLE, trailers)).getMessage();
-      String bare = Words.of("UNAVAILABLE").orElseThrow().happened();
-      assertEquals(named.equals("0123456789abcdef") ? bare + " (request 0123456789abcdef)" : bare, said);
+  private static void read(JsonObject vector) {
+    boolean own = text(vector, "kind").equals("own");
+    Refusal refusal =
+        own ? new Refusal(text(vector, "reason"), text(vector, "sentence")) : Calls.refusalOf(ended(vector));
+    assertEquals(text(vector, "expect"), refusal.reason());
+    assertEquals(text(vector, "said"), refusal.plain());
+  }
+
+  /** How gRPC gives a call that has failed. */
+  private static StatusRuntimeException ended(JsonObject vector) {
+    io.grpc.Status ended = Code.valueOf(text(vector, "code")).toStatus();
+    Status.Builder status = Status.newBuilder().setCode(ended.getCode().value());
+    Metadata trailers = new Metadata();
+    if (vector.has("message")) {
+      ended = ended.withDescription(text(vector, "message"));
     }
+    if (vector.has("domain")) {
+      String reason = text(vector, "reason");
+      status.addDetails(Any.pack(ErrorInfo.newBuilder().setDomain(text(vector, "domain")).setReason(reason).build()));
+    }
+    if (vector.has("retry_after")) {
+      var delay = com.google.protobuf.Duration.newBuilder().setSeconds(vector.get("retry_after").getAsLong());
+      status.addDetails(Any.pack(RetryInfo.newBuilder().setRetryDelay(delay).build()));
+    }
+    if (vector.has("request_id")) {
+      Metadata.Key<String> id = Metadata.Key.of("medunion-request-id", Metadata.ASCII_STRING_MARSHALLER);
+      trailers.put(id, text(vector, "request_id"));
+    }
+    trailers.put(DETAILS, status.build().toByteArray());
+    return new StatusRuntimeException(new Dialled(text(vector, "address")).beside(ended), trailers);
   }
 
   @Test

@@ -11,6 +11,7 @@ import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Statements;
 import example.medunion.client.protocol.TrustedBundle;
 import example.medunion.client.protocol.Vectors;
+import example.medunion.federation.v1.FollowFramesRequest;
 import example.medunion.federation.v1.GetRoomRequest;
 import example.medunion.federation.v1.RelayServiceGrpc;
 import example.medunion.federation.v1.TrustBundle;
@@ -23,6 +24,7 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -108,6 +110,30 @@ final class NetworksTest {
     }
     first.await();
     assertTrue(came.get() >= 2);
+  }
+
+  @Test
+  void whereNobodyAnswersTheAddressIsSaid() {
+    // The door is open, and nobody speaks TLS there.
+    for (String address : List.of("127.0.0.1:1", "nobody.invalid:443", "127.0.0.1:" + door.getLocalPort())) {
+      ManagedChannel channel = Calls.channel(address, "H:alpha", BUNDLE, Networks.ANY);
+      try {
+        RelayServiceGrpc.RelayServiceBlockingStub relay =
+            RelayServiceGrpc.newBlockingStub(channel).withDeadlineAfter(5, TimeUnit.MINUTES);
+        RelayServiceGrpc.RelayServiceBlockingStub late = relay.withDeadlineAfter(1, TimeUnit.NANOSECONDS);
+        GetRoomRequest room = GetRoomRequest.getDefaultInstance();
+        for (Supplier<Object> call :
+            List.<Supplier<Object>>of(
+                () -> relay.getRoom(room),
+                () -> relay.followFrames(FollowFramesRequest.getDefaultInstance()).next(),
+                () -> late.getRoom(room))) {
+          Refusal refusal = assertThrows(Refusal.class, () -> Calls.call(call));
+          assertEquals(List.of("UNAVAILABLE", address), List.of(refusal.reason(), refusal.address()));
+        }
+      } finally {
+        channel.shutdownNow();
+      }
+    }
   }
 
   @Test
