@@ -47,7 +47,7 @@ def came(content: bytes, slices: tuple[int, ...]) -> IncomingRecord:
 
 
 def vectors(world: World) -> list[Json]:
-    """Give what came, in slices of these sizes, and the offset: the last multiple of 512 KiB that may be gone on behind; 0 for none."""
+    """Give what came, in slices of these sizes, and the offset: behind how much of it another session goes on; 0 for nowhere."""
     head = len(field(scan_manifest(world)))
     whole = padded_size(head + SCAN_BYTES)
     even = SLICE - len(field(scan_manifest(world, SLICE)))  # M_EMR is one slice
