@@ -185,7 +185,7 @@ func slicesOf(content []byte) []byte {
 
 func (w *ward) query(frame *pb.SessionFrame) *pb.RecordQuery {
 	query := &pb.RecordQuery{}
-	plaintext, err := w.aead("D4-on").Open(nil, w.messages["D4-on"].Frame.IV, frame.GetSealed(), context64("d4", frame.GetSessionId(), 0, frame.GetSentAt(), 1))
+	plaintext, err := w.aead("D4-on").Open(nil, w.messages["D4-on"].Frame.IV, frame.GetSealed(), frameContext("d4", frame.GetSessionId(), 0, frame.GetSentAt(), 1))
 	must(w.t, err)
 	must(w.t, rules.Parse(plaintext[4:4+binary.BigEndian.Uint32(plaintext)], query))
 	return query
@@ -213,7 +213,7 @@ func (w *ward) sealed(sessionID []byte, sequence uint64, plaintext []byte, last 
 	binary.BigEndian.PutUint64(nonce[4:], binary.BigEndian.Uint64(nonce[4:])^sequence)
 	return &pb.SessionFrame{
 		SessionId: sessionID, Sequence: proto.Uint64(sequence), Last: proto.Bool(last), SentAt: proto.Uint64(w.now),
-		Sealed: w.aead("H2-0-on").Seal(nil, nonce, plaintext, context64("h2", sessionID, sequence, w.now, ends)),
+		Sealed: w.aead("H2-0-on").Seal(nil, nonce, plaintext, frameContext("h2", sessionID, sequence, w.now, ends)),
 	}
 }
 
@@ -225,7 +225,7 @@ func (w *ward) aead(name string) cipher.AEAD {
 	return aead
 }
 
-func context64(name string, sessionID []byte, sequence, sentAt, last uint64) []byte {
+func frameContext(name string, sessionID []byte, sequence, sentAt, last uint64) []byte {
 	return transcript.T(name, sessionID, transcript.U64(sequence), transcript.U64(sentAt), transcript.U64(last))
 }
 

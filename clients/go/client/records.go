@@ -26,7 +26,7 @@ const (
 	DefaultMostRecords = 4_000_000_000
 )
 
-// Record is what one hospital released in one session, whole and verified: signature, sizes and digests held. Close it.
+// Record is what one hospital released, in one session or several, whole and verified: signature, sizes and digests held. Close it.
 type Record struct {
 	HospitalID string
 	Manifest   *pb.RecordManifest

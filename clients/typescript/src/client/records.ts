@@ -1,4 +1,4 @@
-/** The records of one session, read and saved once the hospital's signature over all of them held. They are kept in memory until then. */
+/** The records of one answer, read and saved once the hospital's signature over all of them held. They are kept in memory until then. */
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ import type { SessionStream } from "./session.js";
 import { type CurrentHome, currentOrKept } from "./maintenance.js";
 import { withShards } from "./shards.js";
 
-/** What one hospital released in one session, whole and verified. */
+/** What one hospital released, in one session or several, whole and verified. */
 export interface FetchedRecord {
   readonly manifest: RecordManifest;
   readonly digest: Uint8Array;

@@ -28,7 +28,7 @@ import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
 /**
- * What one hospital released in one session, whole and verified: M_EMR = F(manifest) || the bytes of every part, in the manifest's order. This
+ * What one hospital released, whole and verified: M_EMR = F(manifest) || the bytes of every part, in the manifest's order. This
  * client holds it in memory until its last frame verified; one for large attachments would spool it to an encrypted file.
  */
 public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd end, List<Content> contents) {
