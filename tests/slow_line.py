@@ -55,7 +55,7 @@ class Line:
             carrying.start()
 
     def _carry(self, near: socket.socket) -> None:
-        with near, socket.create_connection(("127.0.0.1", self._server_port)) as far, suppress(OSError):
+        with near, suppress(OSError), socket.create_connection(("127.0.0.1", self._server_port)) as far:
             # Small ones, so that what is on its way is on the line, and not in this machine's memory.
             near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE_BYTES)
             far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE_BYTES)

@@ -14,6 +14,7 @@ from typing import Any
 from federation.protocol.registration import LiveRegistration, Registered
 from keystore.errors import SealBroken
 from tests.vectors import (
+    broken,
     bundles,
     certificates,
     collected,
@@ -136,6 +137,7 @@ def create(kept: dict[str, Any]) -> dict[str, Json]:
         "told": {"vectors": told.vectors(world)},
         "one_sided": {"vectors": one_sided.vectors(world.now)},
         "grace": {"vectors": graces.vectors()},
+        "broken": {"vectors": broken.vectors(world)},
         "places": {"vectors": placed.vectors(data["cloud"])},
         "plain": {"vectors": said.vectors()},
     }

@@ -338,6 +338,8 @@ class Refusals:
             yield self._framed(self.steps[name], "an empty slice", "FIELD_INVALID", b"")
         last = plaintext_of(self.steps["H2-1"])[:-1] + b"\x01"
         yield self._framed(self.steps["H2-1"], "padding that is not zero", "PADDING_INVALID", last)
+        more = plaintext_of(self.steps["H2-0-on"]) + b"\x00"
+        yield self._framed(self.steps["H2-0-on"], "more than the manifest says", "PADDING_INVALID", more)
         for name, field in (
             ("P2-1", "biosignal_size_bytes"),
             ("STO-1", "diagnosis_size_bytes"),

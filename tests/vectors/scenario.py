@@ -14,7 +14,7 @@ from federation.protocol.access import Receiver, Right, ToDoctor, Validity
 from federation.protocol.consent import Shift, Terms, make_duty, make_grant
 from federation.protocol.consultation import code_digest
 from federation.protocol.documents import NewDocument, sign_document
-from federation.protocol.frames import Piece
+from federation.protocol.frames import IncomingRecord, Piece
 from federation.protocol.handshake import ReceivedOpening, Session, SessionKeys
 from federation.protocol.parsing import check
 from federation.protocol.parties import Party
@@ -36,7 +36,7 @@ from federation.v1.diagnosis_pb2 import DiagnosisDelivery, DiagnosisReceipt
 from federation.v1.envelope_pb2 import SessionFrame
 from federation.v1.statement_pb2 import RIGHT_INDEX, RIGHT_LOG, RIGHT_READ, RIGHT_WRITE, SENSITIVITY_RESTRICTED
 from keystore.transcript import digest
-from tests.vectors import told
+from tests.vectors import broken, told
 from tests.vectors.signed import Facts
 from tests.vectors.single_calls import DEPARTMENT_CLASS, HANDLE, call_all
 from tests.vectors.spec import field, padded_size, sha256
@@ -348,6 +348,14 @@ def read_log(world: World, carry: Carry) -> record.Received:
     return receive_content(world, carry, world.patient, own(world), scope, content, 0, "-log")
 
 
+def go_on(world: World, carry: Carry, shown: Shown) -> record.Received:
+    """The same of a record of which 512 KiB came before its session broke: what is left, in two frames."""
+    scope = record_pb2.Scope(purpose=record_pb2.PURPOSE_READ, department_class=DEPARTMENT_CLASS, handles=[HANDLE])
+    content = broken.scan_content(world)
+    incoming = broken.came(content, broken.FIRST)
+    return receive_content(world, carry, world.doctor, shown, scope, content, 1, "-on", incoming)
+
+
 def receive_content(
     world: World,
     carry: Carry,
@@ -357,8 +365,9 @@ def receive_content(
     content: bytes,
     version: int,
     suffix: str,
+    incoming: IncomingRecord | None = None,
 ) -> record.Received:
-    """D3, H1, D4, H2 in three frames, of this scope and content."""
+    """D3, H1, D4, H2 of this scope and content: cut within its manifest, or what is left of it where some came."""
     now, verifier = world.now, world.verifier
     blind = world.entropy("rho-read" + suffix)(32)
     intent = record.Intent(shown, scope, blind)
@@ -367,7 +376,7 @@ def receive_content(
     is_log = scope.purpose == record_pb2.PURPOSE_LOG
     # The patient asks for a page that is not the first.
     asked = {"known_size": told.SIZE, "before": told.READ + 1} if is_log else {}
-    state, frame = established.query(now=now, **asked)
+    state, frame = established.query(now=now, incoming=incoming, **asked)
 
     def receive(message: Any, *, now: int, admitted: bool = True) -> record_hospital.Release:
         received = requested.receive(message, verifier, now=now)
@@ -384,13 +393,16 @@ def receive_content(
         access_digest=shown.digest,
     )
     framed = "h2", requested.session.sending.keys
-    for number, piece in enumerate((Piece(content[:CUT]), Piece(content[CUT:], zeros))):
+    begun = release.query.resumption.offset
+    release, _ = release.after(iter([content]), begun)
+    slices = [Piece(content[begun:], zeros)] if begun else [Piece(content[:CUT]), Piece(content[CUT:], zeros)]
+    for number, piece in enumerate(slices):
         release, sealed = release.slice(piece, now=now)
         state, _ = carry(Step(f"H2-{number}{suffix}", None, sealed.frame, _receiving(state, verifier), None, framed))
     frame = release.end(version, now=now)
     receive_end = _receiving(state, verifier)
     signer = world.hospital.signing_key
-    step = Step("H2-2" + suffix, record_pb2.RecordEnd, frame, receive_end, None, framed, facts, signer)
+    step = Step(f"H2-{len(slices)}{suffix}", record_pb2.RecordEnd, frame, receive_end, None, framed, facts, signer)
     return carry(step)[1]
 
 
@@ -534,6 +546,7 @@ def run(world: World, carry: Carry) -> None:
     shown = by_consent(world, consulted.consent)
     look_up(world, carry, world.doctor, shown)
     received = read_record(world, carry, world.doctor, shown)
+    go_on(world, carry, shown)
     diagnosis, amendment = diagnose(world, carry, consulted, received.end.signature)
     close_room(world, carry)
     deposit(world, carry, consulted, diagnosis)

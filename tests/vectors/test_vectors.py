@@ -46,6 +46,7 @@ from keystore.policies import PERSON_POLICIES, POLICIES, REGISTRATION_PREFIX, SE
 from keystore.signatures import VerifyingKey
 from keystore.transcript import transcript
 from tests.vectors import (
+    broken,
     bundles,
     certificates,
     graces,
@@ -159,6 +160,11 @@ def test_what_a_log_tells_is_taken_or_refused(vector: Json) -> None:
 @named("grace")
 def test_every_head_that_is_over_counts_as_long_as_it_may(vector: Json) -> None:
     assert graces.outcome(vector) == vector["expect"]
+
+
+@named("broken")
+def test_record_that_broke_goes_on_behind_what_came(vector: Json) -> None:
+    assert broken.outcome(vector) == vector["offset"]
 
 
 @named("places")

@@ -149,7 +149,7 @@ func (p *Patient) pageOf(ctx context.Context, shown protocol.Shown, location pro
 	if before != nil {
 		intent.Before = before.Older
 	}
-	record, err := p.fetchIntent(ctx, intent, location, DefaultMostRecords)
+	record, err := p.fetchLog(ctx, intent, location)
 	if err != nil {
 		return nil, err
 	}

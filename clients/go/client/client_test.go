@@ -248,7 +248,8 @@ func TestSpoolHoldsNothingReadable(t *testing.T) {
 	defer spool.close()
 	content := strings.Repeat("in slices of a byte; ", 10_000)
 	for _, slice := range content {
-		must(t, spool.write([]byte(string(slice))))
+		_, err := spool.Write([]byte(string(slice)))
+		must(t, err)
 	}
 	for range 2 {
 		reader, err := spool.reader()
@@ -320,7 +321,8 @@ func TestPartThatCannotBeSavedStopsNoOther(t *testing.T) {
 	whole, manifest := record(t, []byte("content"), "first.dcm", ".hidden", "last.dcm")
 	taken := &Record{Manifest: manifest, spool: spool}
 	defer taken.Close()
-	must(t, spool.write(whole))
+	_, err = spool.Write(whole)
+	must(t, err)
 	saved := filepath.Join(directory, strings.Repeat("0", 32))
 	must(t, os.Mkdir(saved, 0o700))
 	must(t, os.WriteFile(filepath.Join(saved, "first.dcm"), []byte("of an earlier visit"), 0o600))
@@ -418,7 +420,7 @@ func TestFullDiskIsTold(t *testing.T) {
 	spool.close()
 	spool.file = full
 	defer spool.close()
-	if err := spool.write(make([]byte, spoolChunk)); !refusal.Is(err, refusal.StoreFull) {
+	if _, err := spool.Write(make([]byte, spoolChunk)); !refusal.Is(err, refusal.StoreFull) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -26,7 +26,7 @@ const (
 	DefaultMostRecords = 4_000_000_000
 )
 
-// Record is what one hospital released in one session, whole and verified: signature, sizes and digests held. Close it.
+// Record is what one hospital released, in one session or several, whole and verified: signature, sizes and digests held. Close it.
 type Record struct {
 	HospitalID string
 	Manifest   *pb.RecordManifest
@@ -98,12 +98,12 @@ func (d *Doctor) Records(ctx context.Context, present *protocol.InConsultation) 
 func (a *Asker) fetchAll(ctx context.Context, shown show, locations []protocol.RecordLocation, most int, take func(*Record)) map[string]refusal.Reason {
 	missing, left, taken := map[string]refusal.Reason{}, a.MostRecords, 0
 	for _, order := range ordersOf(locations) {
-		record, err := onceMore(ctx, func() (*Record, error) {
-			if taken == most {
-				return nil, refusal.New(refusal.LimitReached, "a diagnosis rests on the records of %d sessions at most", most)
-			}
-			return a.fetch(ctx, shown(ctx), order, left)
-		})
+		record, err := (*Record)(nil), error(nil)
+		if taken < most {
+			record, err = a.fetch(ctx, shown, order, left)
+		} else {
+			err = refusal.New(refusal.LimitReached, "a diagnosis rests on the records of %d sessions at most", most)
+		}
 		if err != nil {
 			hospital := order.location.Hospital.Identity
 			a.Tell("RECORDS AT " + hospital + " ARE MISSING: " + refusal.Plain(err))
@@ -116,61 +116,26 @@ func (a *Asker) fetchAll(ctx context.Context, shown show, locations []protocol.R
 	return missing
 }
 
-func (a *Asker) fetch(ctx context.Context, shown protocol.Shown, order order, most uint64) (*Record, error) {
-	scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(order.class), Handles: order.handles}
-	return a.fetchIntent(ctx, protocol.Intent{Shown: shown, Scope: scope, Blind: a.Member.entropy(32)}, order.location, most)
+// fetch takes what an order asks for, in as many sessions as it takes while more of it comes.
+func (a *Asker) fetch(ctx context.Context, shown show, order order, most uint64) (*Record, error) {
+	location := order.location
+	coming := a.newIncoming(location.Hospital.Identity, most, func() (*session, error) {
+		scope := &pb.Scope{Purpose: pb.Purpose_PURPOSE_READ.Enum(), DepartmentClass: proto.String(order.class), Handles: order.handles}
+		intent := protocol.Intent{Shown: shown(ctx), Scope: scope, Blind: a.Member.entropy(32)}
+		return a.openSession(ctx, location.Address, location.Hospital.Identity, location.Hospital, intent)
+	})
+	defer coming.close()
+	return coming.take(ctx)
 }
 
-func (a *Asker) fetchIntent(ctx context.Context, intent protocol.Intent, location protocol.RecordLocation, most uint64) (*Record, error) {
-	hospital := location.Hospital
-	session, err := a.openSession(ctx, location.Address, hospital.Identity, hospital, intent)
-	if err != nil {
-		return nil, err
-	}
-	defer session.close()
-	spool, err := newSpool(a.Member.home.directory, a.Member.entropy)
-	if err != nil {
-		return nil, err
-	}
-	record, err := a.receive(session, spool, most)
-	if err != nil {
-		spool.close()
-		return nil, err
-	}
-	record.HospitalID = hospital.Identity
-	return record, nil
-}
-
-// receive takes D4's answer to its end, and then reads what was spooled: nothing of it is a record before (C8).
-func (a *Asker) receive(session *session, spool *spool, most uint64) (*Record, error) {
-	awaiting, query, err := session.Query(most, a.Member.clock())
-	if err != nil {
-		return nil, err
-	}
-	if err := session.sendFrame(query); err != nil {
-		return nil, err
-	}
-	for {
-		frame, err := session.receiveFrame()
-		if err != nil {
-			return nil, err
-		}
-		if frame.GetLast() {
-			a.refresh(session.ctx) // whatever the cloud answers, the lists at hand decide
-		}
-		slice, end, err := awaiting.Receive(frame, a.Member.Verifier(), a.Member.clock())
-		if err != nil {
-			return nil, err
-		}
-		if end == nil {
-			if err := spool.write(slice); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		record := &Record{Manifest: awaiting.Manifest(), Digest: awaiting.RecordDigest(), End: end, spool: spool}
-		return record, record.read(skip)
-	}
+// fetchLog takes a page of a hospital's log, in one session.
+func (a *Asker) fetchLog(ctx context.Context, intent protocol.Intent, location protocol.RecordLocation) (*Record, error) {
+	hospital := location.Hospital.Identity
+	coming := a.newIncoming(hospital, DefaultMostRecords, func() (*session, error) {
+		return a.openSession(ctx, location.Address, hospital, location.Hospital, intent)
+	})
+	defer coming.close()
+	return coming.once()
 }
 
 func (r *Record) read(take func(*pb.RecordEntry, *pb.RecordPart, io.Reader) error) error {

@@ -176,7 +176,7 @@ func (d *Doctor) Deposit(ctx context.Context, awaiting *protocol.AwaitingReceipt
 	}
 	for attempt := 1; ; attempt++ {
 		receipt, err := d.depositOnce(ctx, deposit, hospitalID, address)
-		lost := IsPassing(err) || refusal.Is(err, refusal.RecordCutShort)
+		lost := isLost(err)
 		stale, offDuty := refusal.Is(err, refusal.Stale), refusal.Is(err, refusal.DutyMissing, refusal.DutyExpired)
 		if !lost && !stale && !offDuty || attempt == depositAttempts {
 			return receipt, err

@@ -47,13 +47,13 @@ func newSpool(directory string, entropy curve.Entropy) (*spool, error) {
 	return &spool{file: file, aead: aead}, err
 }
 
-// write adds a slice of a record. Refuses with STORE_FULL, PROFILE_UNUSABLE.
-func (s *spool) write(slice []byte) error {
+// Write adds a slice of a record. Refuses with STORE_FULL, PROFILE_UNUSABLE.
+func (s *spool) Write(slice []byte) (int, error) {
 	s.left, s.size = append(s.left, slice...), s.size+uint64(len(slice))
 	if len(s.left) < spoolChunk {
-		return nil
+		return len(slice), nil
 	}
-	return s.flush()
+	return len(slice), s.flush()
 }
 
 // flush adds a chunk: u32be(size) || ciphertext || tag; its number is its nonce, for the key is this spool's alone.

@@ -4,15 +4,20 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"io"
 
 	pb "medunion.example/clients/go/federationv1"
 	"medunion.example/clients/go/refusal"
 	"medunion.example/clients/go/rules"
+	"medunion.example/clients/go/transcript"
 )
 
 const (
 	mostManifest   = 1024 * 1024
 	mostFHIRBundle = 17 * 1024 * 1024
+
+	// resumedBytes is what an offset is a multiple of: a record that broke goes on behind that.
+	resumedBytes = 512 * 1024
 )
 
 // recordContent is M_EMR on its way in: F(manifest), then as many bytes as the manifest says, then padding. A slice that is refused has
@@ -22,6 +27,8 @@ type recordContent struct {
 	isAsked  func(*pb.RecordManifest) error // refuses what was not asked for
 	head     []byte                         // F(manifest), and what came with it
 	manifest *pb.RecordManifest             // nil until it is whole
+	named    []byte                         // its digest
+	begin    uint64                         // of the parts
 	size     uint64                         // of M_EMR, by the manifest
 	taken    uint64                         // of the slices, padding and all
 	digest   hash.Hash
@@ -76,7 +83,8 @@ func (c *recordContent) readManifest(slice []byte) error {
 	if err := c.isAsked(manifest); err != nil {
 		return err
 	}
-	c.manifest, c.size, c.head = manifest, uint64(4+size), nil
+	c.named = transcript.Digest(c.head[4 : 4+size])
+	c.manifest, c.begin, c.size, c.head = manifest, uint64(4+size), uint64(4+size), nil
 	for _, entry := range manifest.GetRecords() {
 		for _, part := range entry.GetParts() {
 			if part.GetKind() == pb.PartKind_PART_KIND_FHIR_BUNDLE && part.GetSizeBytes() > mostFHIRBundle {
@@ -86,6 +94,32 @@ func (c *recordContent) readManifest(slice []byte) error {
 				return refusal.New(refusal.RecordTooLarge, "the records have more than the %d bytes that are still taken", c.most)
 			}
 			c.size += part.GetSizeBytes()
+		}
+	}
+	return nil
+}
+
+// resumable says behind how many bytes another session may go on: a multiple of 512 KiB, the manifest in it, and not all. 0 for none.
+func (c *recordContent) resumable() uint64 {
+	if c.manifest == nil {
+		return 0
+	}
+	offset := min(c.taken, c.size-1) / resumedBytes * resumedBytes
+	if offset < c.begin {
+		return 0
+	}
+	return offset
+}
+
+// replay takes so many bytes of what came in an earlier session. Refuses as add, and as whoever is read.
+func (c *recordContent) replay(kept io.Reader, size uint64) error {
+	slice := make([]byte, resumedBytes)
+	for c.taken < size {
+		if _, err := io.ReadFull(kept, slice); err != nil {
+			return err
+		}
+		if _, err := c.add(slice); err != nil {
+			return err
 		}
 	}
 	return nil

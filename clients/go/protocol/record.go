@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"io"
 	"iter"
 
 	"google.golang.org/protobuf/proto"
@@ -92,6 +93,16 @@ type RecordEstablished struct {
 
 // Query makes D4 (eq. 45): opens c_P and shows why it may. Of what comes in answer, most bytes are taken.
 func (e *RecordEstablished) Query(most uint64, now Instant) (*AwaitingRecord, *pb.SessionFrame, error) {
+	return e.query(newRecordContent(most, e.requireAsked), nil, now)
+}
+
+// GoOn makes D4 of a record whose session broke: the hospital sends what follows, and signs the whole. What came is taken up once.
+func (e *RecordEstablished) GoOn(broken *BrokenRecord, now Instant) (*AwaitingRecord, *pb.SessionFrame, error) {
+	resumption := &pb.Resumption{ManifestDigest: broken.content.named, Offset: proto.Uint64(broken.Offset())}
+	return e.query(broken.content, resumption, now)
+}
+
+func (e *RecordEstablished) query(content recordContent, resumption *pb.Resumption, now Instant) (*AwaitingRecord, *pb.SessionFrame, error) {
 	d4 := &pb.RecordQuery{
 		PatientId:               proto.String(e.intent.Shown.PatientID),
 		AskerId:                 proto.String(e.Own.Identity),
@@ -102,13 +113,14 @@ func (e *RecordEstablished) Query(most uint64, now Instant) (*AwaitingRecord, *p
 		Access:                  e.intent.Shown.Access,
 		KnownSize:               knownSize(e.intent.KnownSize),
 		Before:                  e.intent.Before,
+		Resumption:              resumption,
 	}
 	encoded, err := rules.Marshal(d4)
 	if err != nil {
 		return nil, nil, err
 	}
 	frame, err := e.sending.sealMessage("d4", encoded, now)
-	return &AwaitingRecord{*e, newRecordContent(most, e.requireAsked)}, frame, err
+	return &AwaitingRecord{*e, content}, frame, err
 }
 
 // AwaitingRecord is who asks, whose D4 is sent; M_EMR comes in.
@@ -116,6 +128,26 @@ type AwaitingRecord struct {
 	RecordEstablished
 	content recordContent
 }
+
+// Resumable says behind how many bytes of M_EMR another session may go on, should this one break; 0 for none.
+func (w *AwaitingRecord) Resumable() uint64 { return w.content.resumable() }
+
+// Broken gives what another session goes on behind, now that this one broke. kept holds what Receive gave, in all sessions until now, and
+// is read up to Resumable. Refuses as what is read.
+func (w *AwaitingRecord) Broken(kept io.Reader) (*BrokenRecord, error) {
+	content := newRecordContent(w.content.most, w.content.isAsked)
+	err := content.replay(kept, w.Resumable())
+	return &BrokenRecord{content}, err
+}
+
+// BrokenRecord is what came of a record before its session broke, up to a multiple of 512 KiB. Nothing of it is proved.
+type BrokenRecord struct{ content recordContent }
+
+// Offset says how many bytes of M_EMR came.
+func (b *BrokenRecord) Offset() uint64 { return b.content.taken }
+
+// Size says how many bytes M_EMR has, by its manifest.
+func (b *BrokenRecord) Size() uint64 { return b.content.size }
 
 // Receive takes one frame of H2 (eq. 48); T is checked on the first. It gives a slice of M_EMR, which is not proved yet: spool it and
 // show nothing (C8); or, of the last frame, the end that signs the whole. Refuses with what the hospital says is wrong, with RECORD_TOO_LARGE

@@ -50,6 +50,7 @@ func run(t *testing.T, store func(*testing.T) keys.Store) {
 	waiting, present := consult(t, w)
 	location := search(t, w, w.party["doctor"], present.Shown, "")
 	recordSignature := readRecord(t, w, w.party["doctor"], present.Shown, location, "")
+	goOn(t, w, present.Shown, location)
 	first, second := diagnose(t, w, waiting, present, recordSignature)
 	checkCloseRequest(t, w)
 	deposit(t, w, first, location.Hospital, "")

@@ -23,7 +23,7 @@ export async function fetchAll(
     missing[hospital] = preciseReason(refusal);
     tell(`RECORDS AT ${hospital} ARE MISSING: ${plain(refusal)}`);
   };
-  const records = await fetch(currentHome, shown, locations, lacks, bounds);
+  const records = await fetch(currentHome, shown, locations, lacks, bounds, tell);
   if (directory !== undefined) for (const record of records) save(record, directory);
   return { records, missing };
 }

@@ -35,7 +35,7 @@ import { makeEpoch, openEpoch } from "../src/keys/epoch.js";
 import { SoftwareKeys } from "../src/keys/software.js";
 import { HOUR } from "../src/protocol/access.js";
 import { SoftwareAgreement } from "../src/protocol/agreement.js";
-import { type Entropy, fromHex, hex, sha256, text } from "../src/protocol/bytes.js";
+import { concat, type Entropy, fromHex, hex, sha256, text } from "../src/protocol/bytes.js";
 import { codeDigest, MOST_AMENDMENTS, MOST_BIOSIGNAL_BYTES } from "../src/protocol/consultation.js";
 import { DiagnosisDeliverySchema } from "../src/gen/federation/v1/diagnosis_pb.js";
 import * as doctorSide from "../src/protocol/doctor.js";
@@ -46,13 +46,14 @@ import type { DecryptionKey } from "../src/protocol/hpke.js";
 import type { Party } from "../src/protocol/party.js";
 import * as patientSide from "../src/protocol/patient.js";
 import { MOST_BYTES } from "../src/client/fetch.js";
+import { layoutOf, Slices } from "../src/protocol/frames.js";
 import * as record from "../src/protocol/record.js";
 import { preciseReason } from "../src/protocol/refusal.js";
 import { apply, type AwaitingCredential } from "../src/protocol/registration.js";
 import { revoke } from "../src/protocol/revocation.js";
 import { prefixOf } from "../src/protocol/shards.js";
 import { peekStatement } from "../src/protocol/statements.js";
-import { transcript } from "../src/protocol/transcript.js";
+import { field, transcript } from "../src/protocol/transcript.js";
 import * as search from "../src/protocol/search.js";
 import { Shown } from "../src/protocol/shown.js";
 import {
@@ -307,7 +308,7 @@ async function answered(asker: Party, shown: Shown, suffix: "" | "-own" | "-log"
 async function session(
   asker: Party,
   shown: Shown,
-  name: "read" | "read-own" | "read-log" | "store" | "store-amended" | "add",
+  name: "read" | "read-on" | "read-own" | "read-log" | "store" | "store-amended" | "add",
   scope: Scope,
 ): Promise<record.Established> {
   const { knownSize, before } = name === "read-log" ? payload(RecordQuerySchema, "D4-log") : {};
@@ -324,6 +325,27 @@ test("record: D3, H1, D4, H2", async () => {
   const { end } = await readRecord(doctor, consultation.shown, "");
   recordSignature = end.signature!;
   assert.equal(recordSignature.length, 64);
+});
+
+test("a record that goes on: D3, H1, D4, H2", async () => {
+  const [{ manifest, fill, size_bytes, came, offset }] = vectors("broken") as [Vector];
+  const content = concat(field(fromHex(manifest)), new Uint8Array(size_bytes).fill(fromHex(fill)[0]!));
+  const { scope } = payload(RecordQuerySchema, "D4-on");
+  const established = await session(doctor, consultation.shown, "read-on", scope!);
+  const altered = Uint8Array.from(content);
+  altered[offset - 1]! ^= 1;
+  for (const kept of [altered, content]) {
+    let slices = new Slices();
+    for (const size of came) slices = slices.with(kept.subarray(slices.size, slices.size + size));
+    const broken = { slices, layout: layoutOf(slices, MOST_BYTES)! };
+    const { awaiting, frame: d4 } = established.query(now, MOST_BYTES, broken);
+    requireFrame("D4-on", d4);
+    receivers.set("H2-0-on", (bytes, at) => awaiting.receive(frame(bytes), verifier, at));
+    const rest = awaiting.receive(frame(vector("H2-0-on")), verifier, now) as record.AwaitingRecord;
+    const end = () => rest.receive(frame(vector("H2-1-on")), verifier, now) as record.ReceivedRecord;
+    if (kept === altered) assert.throws(end, (error) => preciseReason(error) === "SIGNATURE_INVALID");
+    else assert.deepEqual(end().digest, sha256(content));
+  }
 });
 
 test("one's own record: D3, H1, D4, H2", async () => {
@@ -479,6 +501,7 @@ test("every refusal that is a patient's or a doctor's", async () => {
     "C-log",
     "H1-read",
     "H2-0",
+    "H2-0-on",
     "H2-1",
     "H2-2",
     "STOACK",

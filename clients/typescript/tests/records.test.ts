@@ -5,111 +5,24 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
 import type { SessionFrame } from "../src/gen/federation/v1/envelope_pb.js";
-import {
-  PartKind,
-  Purpose,
-  RecordEndSchema,
-  RecordEntrySchema,
-  type RecordManifest,
-  RecordManifestSchema,
-  RecordPartSchema,
-  ScopeSchema,
-  SessionOutcome,
-} from "../src/gen/federation/v1/record_pb.js";
-import { Role } from "../src/gen/federation/v1/statement_pb.js";
+import { PartKind } from "../src/gen/federation/v1/record_pb.js";
 import type { Home } from "../src/client/home.js";
 import { fetchRecord } from "../src/client/records.js";
 import type { SessionStream } from "../src/client/session.js";
 import { CurrentHome } from "../src/client/maintenance.js";
-import { concat, sha256, u64 } from "../src/protocol/bytes.js";
-import { Direction, paddedSize, sealContent, Slices } from "../src/protocol/frames.js";
-import { AwaitingRecord, commitment, Established } from "../src/protocol/record.js";
+import { concat } from "../src/protocol/bytes.js";
+import { paddedSize, Slices } from "../src/protocol/frames.js";
+import { AwaitingRecord } from "../src/protocol/record.js";
 import { preciseReason } from "../src/protocol/refusal.js";
-import { serialised } from "../src/protocol/sealing.js";
-import { Shown } from "../src/protocol/shown.js";
-import { field, transcript } from "../src/protocol/transcript.js";
 import { madeDirectory } from "./homes.js";
-import { cast, now as NOW, signed, verifier } from "./cast.js";
-import { vectors, signingKey } from "./vectors.js";
+import { now as NOW, verifier } from "./cast.js";
+import { frames, framed, manifestOf, sealedSlices, session } from "./hospital.js";
 
 const MEBIBYTE = 1024 * 1024;
-const sessionId = new Uint8Array(16).fill(1);
-const handle = new Uint8Array(16).fill(2);
-const keys = { forward: keysOf(3), backward: keysOf(4), keyConfirmation: new Uint8Array(32) };
-const hospital = signingKey(cast.parties.hospital.signing_key);
-const party = verifier.party(
-  signed(vectors("statements").find(({ name }) => name === "ks of the hospital")),
-  Role.HOSPITAL,
-  NOW,
-);
-const intent = {
-  shown: Shown.byOwnRight("P:wang"),
-  scope: create(ScopeSchema, { purpose: Purpose.READ, departmentClass: "cardiology", handles: [handle] }),
-  blind: new Uint8Array(32),
-};
-const transcriptHash = new Uint8Array(32).fill(6);
-
-function keysOf(byte: number) {
-  return { key: new Uint8Array(32).fill(byte), iv: new Uint8Array(12).fill(byte) };
-}
-
-function session(): Established {
-  const doctor = { self: { identity: "D:li" }, certificate: new Uint8Array() };
-  const established = {
-    own: doctor as never,
-    peer: { party, encryptionKey: undefined as never, certificate: new Uint8Array() },
-    id: sessionId,
-    transcriptHash,
-    sending: new Direction(sessionId, keys.forward),
-    receiving: new Direction(sessionId, keys.backward),
-    beganAt: NOW,
-  };
-  return new Established(established, intent);
-}
 
 function awaiting(mostBytes = 64 * MEBIBYTE): AwaitingRecord {
   return new AwaitingRecord(session(), mostBytes);
-}
-
-function manifestOf(kind: PartKind, ...sizes: number[]): RecordManifest {
-  const parts = sizes.map((size, index) =>
-    create(RecordPartSchema, {
-      kind,
-      name: `part-${index}`,
-      mediaType: "application/octet-stream",
-      sizeBytes: BigInt(size),
-      digest: sha256(new Uint8Array(size)),
-    }),
-  );
-  const departmentId = `${party.identity}/cardiology`;
-  const entry = create(RecordEntrySchema, { handle, version: 1n, departmentId, storedAt: NOW, parts });
-  return create(RecordManifestSchema, { patientId: "P:wang", hospitalId: party.identity, records: [entry] });
-}
-
-function framed(manifest: RecordManifest): Uint8Array {
-  return field(serialised(RecordManifestSchema, manifest));
-}
-
-/** Seal slices as the hospital would, padded or not. */
-function* sealedSlices(...slices: Uint8Array[]): Generator<SessionFrame> {
-  let direction = new Direction(sessionId, keys.backward);
-  for (const slice of slices) {
-    const { next, frame } = direction.seal("h2", slice, false, NOW);
-    yield frame;
-    direction = next;
-  }
-}
-
-/** The frames of a record as an honest hospital sends them, whose message covers all of it. */
-async function frames(content: Uint8Array): Promise<SessionFrame[]> {
-  const { digest } = intent.shown;
-  const covered = [transcriptHash, commitment(intent), sha256(content), digest, u64(1), u64(NOW)];
-  const signature = await hospital.sign(transcript("H2", ...covered));
-  const end = create(RecordEndSchema, { outcome: SessionOutcome.SERVED, version: 1n, sentAt: NOW, signature });
-  const direction = new Direction(sessionId, keys.backward);
-  return sealContent(direction, "h2", content, serialised(RecordEndSchema, end), NOW).frames;
 }
 
 /** How many frames are taken before one is refused, and why. */
@@ -139,6 +52,7 @@ test("a record comes in whatever slices, and is whole when its last frame holds"
     session(),
     64 * MEBIBYTE,
     new CurrentHome({ verifier: () => verifier } as unknown as Home, (home) => Promise.resolve(home)),
+    {},
   );
   assert.deepEqual(
     record.parts.map(({ content }) => content.length),

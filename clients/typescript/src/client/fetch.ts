@@ -9,9 +9,9 @@ import { preciseReason, Refusal, require } from "../protocol/refusal.js";
 import type { RecordLocation } from "../protocol/search.js";
 import type { Shown } from "../protocol/shown.js";
 import type { ToldLog } from "../protocol/told.js";
-import { BRIEFLY, refusalOf, repeated } from "./calls.js";
+import { BRIEFLY, FIRST_PAUSE_MS, REAL_TIME, refusalOf, type Time } from "./calls.js";
 import { clock, entropy, MOST_PAGES } from "./cloud.js";
-import { type FetchedRecord, fetchRecord } from "./records.js";
+import { type FetchedRecord, fetchRecord, type Incoming } from "./records.js";
 import { addressHospital, SessionStream } from "./session.js";
 import { type CurrentHome, currentOrKept } from "./maintenance.js";
 
@@ -70,10 +70,11 @@ export function fetch(
   locations: readonly RecordLocation[],
   missing: (hospital: string, refusal: Refusal) => void,
   { mostBytes, mostRecords }: Bounds,
+  tell: (words: string) => void,
 ): Promise<FetchedRecord[]> {
   let left = mostBytes;
   const one = async (order: Order) => {
-    const record = await fetchOrder(currentHome, await shown(), order, left);
+    const record = await fetchOrder(currentHome, shown, order, left, tell);
     left -= record.sizeBytes;
     return record;
   };
@@ -106,15 +107,16 @@ export async function fetched<T>(
   return records;
 }
 
-async function fetchOrder(
+function fetchOrder(
   currentHome: CurrentHome,
-  shown: Shown,
-  order: Order,
+  shown: () => Promise<Shown>,
+  { departmentClass, handles, location }: Order,
   mostBytes: number,
+  tell: (words: string) => void,
 ): Promise<FetchedRecord> {
-  const { departmentClass, handles } = order;
   const scope = create(ScopeSchema, { purpose: Purpose.READ, departmentClass, handles: [...handles] });
-  return fetchIntent(currentHome, intentOf(shown, scope), order.location, mostBytes);
+  const intent = async () => intentOf(await shown(), scope);
+  return fetchIntent(currentHome, intent, location, mostBytes, tell);
 }
 
 /** What the log of a hospital that has records has of a patient, by what is shown: every page, checked, below the head of the first. */
@@ -143,32 +145,91 @@ async function fetchLogPage(
   const scope = create(ScopeSchema, { purpose: Purpose.LOG, departmentClass: ANY });
   const { identity, verifyingKey } = location.hospital.party;
   const knownSize = currentHome.last.knownSize(identity, before);
-  const intent = { ...intentOf(shown, scope), knownSize, before: before?.older };
-  const { manifest } = await fetchIntent(currentHome, intent, location, MOST_BYTES);
+  const intent = () => Promise.resolve({ ...intentOf(shown, scope), knownSize, before: before?.older });
+  const { manifest } = await fetchIntent(currentHome, intent, location, MOST_BYTES, () => undefined);
   const said = { entries: manifest.accesses, proved: manifest.logHead, older: manifest.next };
   return currentHome.last.checked(said, shown.patientId, { partyId: identity, key: verifyingKey }, before, clock());
 }
 
+/** Fetch what is asked for, in as many sessions as it takes: each has an intent of its own, by what is shown then. */
 async function fetchIntent(
   currentHome: CurrentHome,
-  intent: Intent,
+  intended: () => Promise<Intent>,
   { hospital, address }: RecordLocation,
   mostBytes: number,
+  tell: (words: string) => void,
 ): Promise<FetchedRecord> {
-  const home = await currentOrKept(currentHome);
   const { identity } = hospital.party;
-  const transport = home.transportToHospital(address, identity);
-  const fetchBy = (peer: Peer) =>
-    SessionStream.during(transport, async (stream) =>
-      fetchRecord(stream, await stream.open(home, peer, intent, entropy), mostBytes, currentHome),
-    );
-  try {
-    return await repeated(() => fetchBy(hospital), BRIEFLY);
-  } catch (error) {
-    if (!(error instanceof Refusal) || error.reason !== "UNKNOWN_KEY_ID") throw error;
-    // The hospital has begun a new epoch since the public cloud was asked.
-    return fetchBy(await addressHospital(transport, identity, home));
+  const session = async (incoming: Incoming) => {
+    const home = await currentOrKept(currentHome);
+    const transport = home.transportToHospital(address, identity);
+    const intent = await intended();
+    const fetchBy = (peer: Peer) =>
+      SessionStream.during(transport, async (stream) => {
+        const established = await stream.open(home, peer, intent, entropy);
+        return fetchRecord(stream, established, mostBytes, currentHome, incoming);
+      });
+    try {
+      return await fetchBy(hospital);
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.reason !== "UNKNOWN_KEY_ID") throw error;
+      // The hospital has begun a new epoch since the public cloud was asked.
+      return fetchBy(await addressHospital(transport, identity, home));
+    }
+  };
+  return inSessions(session, identity, tell);
+}
+
+/** Pauses before a record that broke goes on: from the first again whenever more of it came, and after the last it is given up. */
+export const BROKEN_PAUSES_MS: readonly number[] = [1_000, 2_000, 4_000, 8_000, 15_000, 30_000];
+
+/**
+ * Take a record in as many sessions as it takes while more of it comes (docs/adr/0041-transfers.md). One that was changed meanwhile comes from its
+ * beginning; whatever else a hospital says ends it. Where nothing came, a session is tried a few times while somebody waits.
+ */
+export async function inSessions<T>(
+  session: (incoming: Incoming) => Promise<T>,
+  hospitalId: string,
+  tell: (words: string) => void,
+  time: Time = REAL_TIME,
+): Promise<T> {
+  const incoming: Incoming = {};
+  let [pauses, came, tries] = [BROKEN_PAUSES_MS, 0, 0];
+  for (;;) {
+    const wasBroken = incoming.broken !== undefined;
+    try {
+      return await session(incoming);
+    } catch (error) {
+      const refusal = refusalOf(error);
+      if (!isLost(refusal)) incoming.broken = undefined;
+      if (wasBroken && refusal.reason === "RECORD_CHANGED") {
+        tell(`The record from ${hospitalId} was changed meanwhile: it comes from its beginning.`);
+        continue;
+      }
+      const { broken } = incoming;
+      if (broken === undefined) {
+        tries += 1;
+        if (!refusal.passes || tries === BRIEFLY) throw refusal;
+        await time.pause(refusal.retryAfterMs ?? FIRST_PAUSE_MS * 2 ** tries);
+        continue;
+      }
+      const { size } = broken.slices;
+      if (size > came) [pauses, came] = [BROKEN_PAUSES_MS, size];
+      const [pause, ...later] = pauses;
+      if (pause === undefined) throw refusal;
+      pauses = later;
+      const megabytes = [came, broken.layout.size].map((bytes) => (bytes / 1e6).toFixed(1)).join(" of ");
+      tell(
+        `The record from ${hospitalId} broke off: ${megabytes} MB came. It goes on behind that in ${pause / 1000} s.`,
+      );
+      await time.pause(Math.max(pause, refusal.retryAfterMs ?? 0));
+    }
   }
+}
+
+/** Whether a session ended by something that passes, or before its last message: the same may be done in another. */
+function isLost({ passes, reason }: Refusal): boolean {
+  return passes || reason === "RECORD_CUT_SHORT";
 }
 
 /** What a session by this is for. */

@@ -1,18 +1,19 @@
-/** The records of one session, read and saved once the hospital's signature over all of them held. They are kept in memory until then. */
+/** The records of one answer, read and saved once the hospital's signature over all of them held. They are kept in memory until then. */
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import type { SessionFrame } from "../gen/federation/v1/envelope_pb.js";
 import { Purpose, type RecordEnd, type RecordManifest, type RecordPart } from "../gen/federation/v1/record_pb.js";
 import { writeNew } from "../keys/files.js";
 import { equal, hex, sha256 } from "../protocol/bytes.js";
-import { AwaitingRecord, type Established, type ReceivedRecord } from "../protocol/record.js";
+import { AwaitingRecord, type BrokenRecord, type Established, type ReceivedRecord } from "../protocol/record.js";
 import { Refusal, require } from "../protocol/refusal.js";
 import { clock } from "./cloud.js";
 import type { SessionStream } from "./session.js";
 import { type CurrentHome, currentOrKept } from "./maintenance.js";
 import { withShards } from "./shards.js";
 
-/** What one hospital released in one session, whole and verified. */
+/** What one hospital released, in one session or several, whole and verified. */
 export interface FetchedRecord {
   readonly manifest: RecordManifest;
   readonly digest: Uint8Array;
@@ -21,22 +22,40 @@ export interface FetchedRecord {
   readonly parts: readonly { handle: Uint8Array; part: RecordPart; content: Uint8Array }[];
 }
 
-/** Send D4 and take H2 to its end: nothing is given before the last frame verified, on the lists that are current then (C8). */
+/** A record on its way in: what came of it in the sessions until now, as far as the next one goes on behind it. */
+export interface Incoming {
+  broken?: BrokenRecord | undefined;
+}
+
+/**
+ * Send D4 and take H2 to its end: nothing is given before the last frame verified, on the lists that are current then (C8). Where the session is
+ * lost before, `incoming` keeps what came.
+ */
 export async function fetchRecord(
   stream: SessionStream,
   established: Established,
   mostBytes: number,
   currentHome: CurrentHome,
+  incoming: Incoming,
 ): Promise<FetchedRecord> {
-  const { awaiting, frame } = established.query(clock(), mostBytes);
+  const { awaiting, frame } = established.query(clock(), mostBytes, incoming.broken);
   stream.send(frame);
   for (let state = awaiting; ;) {
-    const frame = await stream.receive();
+    const frame = await received(stream, state, incoming);
     const home = frame.last ? await currentOrKept(currentHome) : currentHome.last;
     const taking = state;
     const next = await withShards(home, () => taking.receive(frame, home.verifier(clock()), clock()));
     if (!(next instanceof AwaitingRecord)) return read(next, established);
     state = next;
+  }
+}
+
+async function received(stream: SessionStream, state: AwaitingRecord, incoming: Incoming): Promise<SessionFrame> {
+  try {
+    return await stream.receive();
+  } catch (error) {
+    incoming.broken = state.broken;
+    throw error;
   }
 }
 

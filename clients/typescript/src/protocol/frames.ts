@@ -4,7 +4,7 @@ import { createCipheriv, createDecipheriv } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { type SessionFrame, SessionFrameSchema } from "../gen/federation/v1/envelope_pb.js";
 import { PartKind, type RecordManifest, RecordManifestSchema } from "../gen/federation/v1/record_pb.js";
-import { concat, type Instant, u64 } from "./bytes.js";
+import { concat, type Instant, sha256, u64 } from "./bytes.js";
 import { Refusal, require } from "./refusal.js";
 import { check, parse, payloadRule } from "./rules.js";
 import { field, transcript } from "./transcript.js";
@@ -137,6 +137,17 @@ export class Slices {
     return concat(...this.pieces.slice(0, count)).subarray(0, size);
   }
 
+  /** What came up to there. */
+  first(size: number): Slices {
+    let left = size;
+    const pieces: Uint8Array[] = [];
+    for (const piece of this.pieces) {
+      if (left > 0) pieces.push(piece.subarray(0, left));
+      left -= piece.length;
+    }
+    return new Slices(size, this.count, pieces);
+  }
+
   /** Content of that size, once it is whole: zeros to its padded size follow it, and nothing else. */
   content(size: number): Uint8Array {
     require(this.size === paddedSize(size), "PADDING_INVALID", `${this.size} bytes came of content of ${size}`);
@@ -171,6 +182,8 @@ const MOST_BUNDLE_BYTES = 17 * 1024 * 1024;
 /** A manifest that came, and how many bytes M_EMR = F(manifest) || the bytes of every part has by it: judged before the rest is taken. */
 export interface Layout {
   readonly manifest: RecordManifest;
+  /** H of the manifest's bytes. */
+  readonly digest: Uint8Array;
   /** Where the first part begins. */
   readonly begin: number;
   readonly size: number;
@@ -184,13 +197,23 @@ export function layoutOf(slices: Slices, mostBytes: number): Layout | undefined 
   require(manifestSize <= most, "MESSAGE_TOO_LARGE", `a manifest of ${manifestSize} bytes`);
   const begin = 4 + manifestSize;
   if (slices.size < begin) return undefined;
-  const manifest = parse(RecordManifestSchema, slices.head(begin).subarray(4));
+  const encoded = slices.head(begin).subarray(4);
+  const manifest = parse(RecordManifestSchema, encoded);
   const parts = manifest.records.flatMap((record) => record.parts);
   const small = parts.every((part) => part.kind !== PartKind.FHIR_BUNDLE || part.sizeBytes! <= MOST_BUNDLE_BYTES);
   require(small, "RECORD_TOO_LARGE", `a FHIR bundle of more than ${MOST_BUNDLE_BYTES} bytes`);
   const size = parts.reduce((sum, part) => sum + Number(part.sizeBytes), begin);
   require(size <= mostBytes, "RECORD_TOO_LARGE", `a record of ${size} bytes, where ${mostBytes} more are taken`);
-  return { manifest, begin, size };
+  return { manifest, digest: sha256(encoded), begin, size };
+}
+
+/** What a record that broke goes on behind is a multiple of it. */
+const RESUMED_BYTES = 512 * 1024;
+
+/** Behind how many bytes of M_EMR another session may go on: a multiple of 512 KiB, the manifest in it, and not all. 0 for none. */
+export function resumable({ begin, size }: Layout, slices: Slices): number {
+  const offset = Math.floor(Math.min(slices.size, size - 1) / RESUMED_BYTES) * RESUMED_BYTES;
+  return offset < begin ? 0 : offset;
 }
 
 /** Require no more to have come with the newest slice than the manifest says, and zeros. */

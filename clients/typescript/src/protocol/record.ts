@@ -22,7 +22,7 @@ import {
 } from "../gen/federation/v1/record_pb.js";
 import { Role, type SignedStatement } from "../gen/federation/v1/statement_pb.js";
 import { concat, type Entropy, equal, type Instant, sha256, text, u64 } from "./bytes.js";
-import { Direction, type Layout, layoutOf, requireWithin, sealContent, Slices } from "./frames.js";
+import { Direction, type Layout, layoutOf, requireWithin, resumable, sealContent, Slices } from "./frames.js";
 import { requireFresh, requireSameTime } from "./freshness.js";
 import { carriedCertificate, type Party } from "./party.js";
 import * as handshake from "./handshake.js";
@@ -112,8 +112,11 @@ export class Established {
     readonly intent: Intent,
   ) {}
 
-  /** Send D4 (eq. 45): open c_P and show why it may. A record of more bytes than `most` is not taken. */
-  query(now: Instant, most: number): { awaiting: AwaitingRecord; frame: SessionFrame } {
+  /**
+   * Send D4 (eq. 45): open c_P and show why it may. A record of more bytes than `most` is not taken. Where some of it came before its session
+   * broke, the hospital sends what follows, and signs the whole.
+   */
+  query(now: Instant, most: number, broken?: BrokenRecord): { awaiting: AwaitingRecord; frame: SessionFrame } {
     const { shown, scope, blind, knownSize, before } = this.intent;
     const { own, sending } = this.session;
     const certificate = carriedCertificate(own);
@@ -127,9 +130,11 @@ export class Established {
       access: shown.access,
       knownSize,
       before,
+      resumption: broken && { manifestDigest: broken.layout.digest, offset: BigInt(broken.slices.size) },
     });
     const { frame } = sending.seal("d4", serialised(RecordQuerySchema, payload), true, now);
-    return { awaiting: new AwaitingRecord(this, most), frame };
+    const { receiving } = this.session;
+    return { awaiting: new AwaitingRecord(this, most, receiving, broken?.slices, broken?.layout), frame };
   }
 
   /** Send STO: M_SD and M_DINF in slices, then the deposit. The same deposit may be sent again in a new session. */
@@ -159,6 +164,12 @@ export interface ReceivedRecord {
   readonly end: RecordEnd;
 }
 
+/** What came of M_EMR before its session broke, up to where another one goes on. Nothing of it is proved. */
+export interface BrokenRecord {
+  readonly slices: Slices;
+  readonly layout: Layout;
+}
+
 /** D4 is sent; M_EMR comes in. Nothing of it is proved before the last frame: show nothing. */
 export class AwaitingRecord {
   constructor(
@@ -168,6 +179,13 @@ export class AwaitingRecord {
     readonly slices = new Slices(),
     readonly layout?: Layout,
   ) {}
+
+  /** What another session can go on behind, should this one break; undefined where it has to begin at 0. */
+  get broken(): BrokenRecord | undefined {
+    const { layout, slices } = this;
+    const offset = layout === undefined ? 0 : resumable(layout, slices);
+    return layout === undefined || offset === 0 ? undefined : { slices: slices.first(offset), layout };
+  }
 
   /** Take one frame of H2 (eq. 48). T is checked on the first. */
   receive(frame: SessionFrame, verifier: Verifier, now: Instant): AwaitingRecord | ReceivedRecord {

@@ -69,6 +69,11 @@ final class Records implements RecordFetcher.Fetching {
     tell("RECORDS AT " + hospitalId + " ARE MISSING: " + why.plain());
   }
 
+  @Override
+  public void goesOn(String words) {
+    tell(words);
+  }
+
   /** Hospital -> the reason for which its records did not come. */
   Map<String, String> missing() {
     return missing;

@@ -66,7 +66,7 @@ final class Encounter {
         return attempt.apply(deposit);
       } catch (Refusal refusal) {
         boolean stale = refusal.reason().equals("STALE");
-        boolean lost = Calls.passes(refusal) || refusal.reason().equals("RECORD_CUT_SHORT");
+        boolean lost = RecordFetcher.isLost(refusal);
         if (!(lost || stale) || made == ATTEMPTS) {
           throw refusal;
         }

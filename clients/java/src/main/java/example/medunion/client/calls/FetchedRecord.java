@@ -5,6 +5,7 @@ import static example.medunion.client.protocol.Refusal.require;
 import com.google.protobuf.ByteString;
 import example.medunion.client.keys.PrivateFiles;
 import example.medunion.client.protocol.Bytes;
+import example.medunion.client.protocol.IncomingRecord;
 import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Verifier;
@@ -12,6 +13,7 @@ import example.medunion.federation.v1.Purpose;
 import example.medunion.federation.v1.RecordEnd;
 import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.RecordPart;
+import example.medunion.federation.v1.SessionFrame;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -19,13 +21,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HexFormat;
-import java.util.Iterator;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
 /**
- * What one hospital released in one session, whole and verified: M_EMR = F(manifest) || the bytes of every part, in the manifest's order. This
+ * What one hospital released, whole and verified: M_EMR = F(manifest) || the bytes of every part, in the manifest's order. This
  * client holds it in memory until its last frame verified; one for large attachments would spool it to an encrypted file.
  */
 public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd end, List<Content> contents) {
@@ -35,36 +38,70 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
   /** A part of a record, with its bytes. */
   public record Content(ByteString handle, RecordPart part, byte[] bytes) {}
 
-  /** Sends D4 and takes H2 to its end: nothing is given before the last frame verified (C8). Parts have at most so many bytes together. */
-  static FetchedRecord fetch(
-      HospitalSession stream, RecordSession.Established established, Supplier<Verifier> verifier, long mostBytes) {
-    return fetch(stream, established, verifier, mostBytes, RecordSession.LogPlace.NONE);
+  /** A record on its way in: what came of it in the sessions until now, as far as the next one goes on behind it. */
+  static final class Incoming {
+    private IncomingRecord broken;
+    private Parts parts;
+
+    /** What the next session goes on behind; nothing where it begins at 0. */
+    Optional<IncomingRecord> broken() {
+      return Optional.ofNullable(broken);
+    }
+
+    void forget() {
+      broken = null;
+      parts = null;
+    }
+
+    private void keep(Optional<IncomingRecord> resumable) {
+      if (resumable.isEmpty()) {
+        forget();
+        return;
+      }
+      broken = resumable.get();
+      parts.goBack(broken.partsCame());
+    }
   }
 
-  /** The same; of a log, what is before a place. */
+  /**
+   * Sends D4 and takes H2 to its end: nothing is given before the last frame verified (C8). Parts have at most so many bytes together; of a log,
+   * what is before a place. Where the session ends before, `incoming` keeps what came.
+   */
   static FetchedRecord fetch(
       HospitalSession stream,
       RecordSession.Established established,
       Supplier<Verifier> verifier,
       long mostBytes,
-      RecordSession.LogPlace place) {
-    RecordSession.AwaitingRecord awaiting = established.query(mostBytes, place, System.currentTimeMillis());
+      RecordSession.LogPlace place,
+      Incoming incoming,
+      LongSupplier clock) {
+    long now = clock.getAsLong();
+    RecordSession.AwaitingRecord awaiting =
+        incoming.broken().map(broken -> established.goOn(broken, now)).orElseGet(() -> established.query(mostBytes, place, now));
     stream.send(awaiting.frame());
-    Parts parts = null;
     while (true) {
-      RecordSession.Progress progress = awaiting.receive(stream.receive(), verifier, System.currentTimeMillis());
+      RecordSession.Progress progress = awaiting.receive(received(stream, awaiting, incoming), verifier, clock.getAsLong());
       if (progress.isWhole()) {
         RecordManifest manifest = awaiting.manifest().orElseThrow(); // else it has no digest that could be signed
-        return new FetchedRecord(manifest, progress.whole().recordDigest(), progress.whole().end(), parts.whole());
+        return new FetchedRecord(manifest, progress.whole().recordDigest(), progress.whole().end(), incoming.parts.whole());
       }
-      if (parts == null && awaiting.manifest().isPresent()) {
+      if (incoming.parts == null && awaiting.manifest().isPresent()) {
         RecordManifest manifest = awaiting.manifest().get();
         requireAsked(manifest, established);
-        parts = new Parts(manifest);
+        incoming.parts = new Parts(manifest);
       }
-      if (parts != null) {
-        parts.take(progress.content());
+      if (incoming.parts != null) {
+        incoming.parts.take(progress.content());
       }
+    }
+  }
+
+  private static SessionFrame received(HospitalSession stream, RecordSession.AwaitingRecord awaiting, Incoming incoming) {
+    try {
+      return stream.receive();
+    } catch (Refusal refusal) {
+      incoming.keep(awaiting.resumable());
+      throw refusal;
     }
   }
 
@@ -130,23 +167,23 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
   static final class Parts {
     private record Place(ByteString handle, RecordPart part) {}
 
-    private final Iterator<Place> places;
+    private final List<Place> places;
     private final List<Content> contents = new ArrayList<>();
-    private Place place;
+    /** Of the part that comes in; null once all are here. */
     private ByteBuffer left;
 
     Parts(RecordManifest manifest) {
       this.places =
           manifest.getRecordsList().stream()
               .flatMap(entry -> entry.getPartsList().stream().map(part -> new Place(entry.getHandle(), part)))
-              .iterator();
+              .toList();
       advance();
     }
 
     /** Takes the next bytes. */
     void take(byte[] bytes) {
       ByteBuffer came = ByteBuffer.wrap(bytes);
-      while (place != null && came.hasRemaining()) {
+      while (left != null && came.hasRemaining()) {
         int size = Math.min(left.remaining(), came.remaining());
         left.put(bytes, came.position(), size);
         came.position(came.position() + size);
@@ -160,16 +197,25 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
 
     /** All of them. */
     List<Content> whole() {
-      require(place == null, "RECORD_CUT_SHORT", "the record ends before its manifest says");
+      require(left == null, "RECORD_CUT_SHORT", "the record ends before its manifest says");
       return List.copyOf(contents);
+    }
+
+    /** Forgets what came behind so many bytes, which are fewer than all: it comes once more. */
+    void goBack(long size) {
+      long kept = contents.stream().mapToLong(content -> content.bytes().length).sum();
+      while (kept > size) {
+        left = ByteBuffer.wrap(contents.remove(contents.size() - 1).bytes());
+        kept -= left.capacity();
+      }
+      left.position((int) (size - kept));
     }
 
     /** Goes on to the next part that has bytes. */
     private void advance() {
-      place = null;
-      while (place == null && places.hasNext()) {
-        place = places.next();
-        left = allocated(place.part().getSizeBytes());
+      left = null;
+      while (left == null && contents.size() < places.size()) {
+        left = allocated(places.get(contents.size()).part().getSizeBytes());
         if (!left.hasRemaining()) {
           end();
         }
@@ -177,10 +223,11 @@ public record FetchedRecord(RecordManifest manifest, byte[] digest, RecordEnd en
     }
 
     private void end() {
+      Place place = places.get(contents.size());
       boolean same = Bytes.equal(place.part().getDigest(), Bytes.sha256(left.array()));
       require(same, "RECORD_DIGEST_MISMATCH", "a part of the record is not what its manifest says");
       contents.add(new Content(place.handle(), place.part(), left.array()));
-      place = null;
+      left = null;
     }
 
     private static ByteBuffer allocated(long size) {

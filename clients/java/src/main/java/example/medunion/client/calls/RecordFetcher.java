@@ -1,6 +1,7 @@
 package example.medunion.client.calls;
 
 import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.IncomingRecord;
 import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
 import example.medunion.client.protocol.Search;
@@ -12,16 +13,22 @@ import example.medunion.federation.v1.Purpose;
 import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.Scope;
 import io.grpc.ManagedChannel;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /** Fetches what hospitals hold, for a doctor or for the patient itself. */
 public final class RecordFetcher {
   private static final int MOST_RECORDS = 64;
+  /** Before a record that broke goes on: from the first again whenever more of it came, and after the last it is given up. */
+  static final List<Duration> BROKEN_PAUSES = Stream.of(1, 2, 4, 8, 15, 30).map(Duration::ofSeconds).toList();
 
   private final Home home;
   private final Supplier<Verifier> verifier;
@@ -41,6 +48,9 @@ public final class RecordFetcher {
 
     /** What this hospital has can't be had. */
     void missing(String hospitalId, Refusal why);
+
+    /** A record's session broke, or it was changed meanwhile, and it goes on: in words for people. */
+    void goesOn(String words);
   }
 
   /**
@@ -55,7 +65,9 @@ public final class RecordFetcher {
       try {
         boolean fits = records.size() < MOST_RECORDS;
         Refusal.require(fits, "LIMIT_REACHED", "at most " + MOST_RECORDS + " answers of hospitals are taken together");
-        FetchedRecord record = fetch(shown.get(), order, left);
+        long most = left;
+        FetchedRecord record =
+            inSessions(order.hospitalId(), incoming -> fetch(shown.get(), order, most, incoming), fetching::goesOn, Calls::pause);
         left -= record.size();
         records.add(record.withoutContents());
         fetching.taken(record);
@@ -83,7 +95,7 @@ public final class RecordFetcher {
     String hospital = location.hospital().identity();
     OptionalLong leaf = before.map(ToldLog::older).orElse(OptionalLong.empty());
     RecordSession.LogPlace place = new RecordSession.LogPlace(home.knownSize(hospital, before), leaf);
-    RecordManifest manifest = fetch(shown, location, scope, 0, place).manifest();
+    RecordManifest manifest = fetch(shown, location, scope, 0, place, new FetchedRecord.Incoming()).manifest();
     Optional<ProvedHead> head = manifest.hasLogHead() ? Optional.of(manifest.getLogHead()) : Optional.empty();
     OptionalLong older = manifest.hasNext() ? OptionalLong.of(manifest.getNext()) : OptionalLong.empty();
     ToldLog.Page page = new ToldLog.Page(manifest.getAccessesList(), head, older);
@@ -91,8 +103,53 @@ public final class RecordFetcher {
     return home.checked(page, shown.patientId(), hospital, key, before, verifier.get());
   }
 
-  private FetchedRecord fetch(ShownAccess shown, Order order, long mostBytes) {
-    return fetch(shown, order.location(), order.scope(), mostBytes, RecordSession.LogPlace.NONE);
+  /**
+   * Takes a record in as many sessions as it takes while more of it comes (docs/adr/0041-transfers.md). One that was changed meanwhile comes from
+   * its beginning; whatever else a hospital says ends it.
+   */
+  static FetchedRecord inSessions(
+      String hospitalId, Function<FetchedRecord.Incoming, FetchedRecord> session, Consumer<String> tell, Consumer<Duration> pause) {
+    FetchedRecord.Incoming incoming = new FetchedRecord.Incoming();
+    long came = 0;
+    int broke = 0;
+    while (true) {
+      boolean wasBroken = incoming.broken().isPresent();
+      try {
+        return session.apply(incoming);
+      } catch (Refusal refusal) {
+        if (!isLost(refusal)) {
+          incoming.forget();
+        }
+        if (wasBroken && refusal.reason().equals("RECORD_CHANGED")) {
+          tell.accept("The record from " + hospitalId + " was changed meanwhile: it comes from its beginning.");
+          continue;
+        }
+        IncomingRecord broken = incoming.broken().orElseThrow(() -> refusal);
+        if (broken.came() > came) {
+          came = broken.came();
+          broke = 0;
+        }
+        if (broke == BROKEN_PAUSES.size()) {
+          throw refusal;
+        }
+        Duration next = BROKEN_PAUSES.get(broke++);
+        tell.accept(
+            String.format(
+                Locale.ROOT,
+                "The record from %s broke off: %.1f of %.1f MB came. It goes on behind that in %d s.",
+                hospitalId, came / 1e6, broken.size() / 1e6, next.toSeconds()));
+        pause.accept(Calls.pauseAfter(refusal, next));
+      }
+    }
+  }
+
+  /** Whether a session ended by something that passes, or before its last message: the same may be done in another. */
+  static boolean isLost(Refusal refusal) {
+    return Calls.passes(refusal) || refusal.reason().equals("RECORD_CUT_SHORT");
+  }
+
+  private FetchedRecord fetch(ShownAccess shown, Order order, long mostBytes, FetchedRecord.Incoming incoming) {
+    return fetch(shown, order.location(), order.scope(), mostBytes, RecordSession.LogPlace.NONE, incoming);
   }
 
   private FetchedRecord fetch(
@@ -100,12 +157,13 @@ public final class RecordFetcher {
       Search.RecordLocation location,
       Scope scope,
       long mostBytes,
-      RecordSession.LogPlace place) {
+      RecordSession.LogPlace place,
+      FetchedRecord.Incoming incoming) {
     ManagedChannel there = home.hospitalChannel(location.address(), location.hospital().identity());
     try (HospitalSession stream = new HospitalSession(there)) {
       RecordSession.Intent intent = new RecordSession.Intent(shown, scope, entropy.draw(32));
       RecordSession.Established session = stream.open(home, location.hospital(), intent, entropy);
-      return FetchedRecord.fetch(stream, session, verifier, mostBytes, place);
+      return FetchedRecord.fetch(stream, session, verifier, mostBytes, place, incoming, System::currentTimeMillis);
     } finally {
       there.shutdownNow();
     }

@@ -16,7 +16,10 @@ import java.util.Optional;
  * M_EMR || zeros on its way to the doctor. Its manifest says where it ends, and so what has to be padding (C8); it is held to the bounds of its
  * kinds and to what this doctor takes as soon as it is here, and what comes beyond it is cut at once. Nothing is proved yet.
  */
-final class IncomingRecord {
+public final class IncomingRecord {
+  /** What a record that broke goes on behind is a multiple of it. */
+  private static final int RESUMED_BYTES = 512 * 1024;
+
   private static final long MOST_BUNDLE_BYTES = 17 * 1024 * 1024;
   private static final int MOST_MANIFEST_SLICES = 1024;
   private static final int MOST_MANIFEST_BYTES =
@@ -25,27 +28,63 @@ final class IncomingRecord {
   private final long mostBytes;
   private final MessageDigest digest;
   private final RecordManifest manifest;
+  private final byte[] manifestDigest;
+  private final long begin;
   private final long size;
   private final long came;
   private final int slices;
   /** What came of F(manifest) before it is whole, then what the last slice held of the parts. */
   private final byte[] piece;
+  /** The state up to where another session may go on; null for none, and for itself. */
+  private final IncomingRecord resumable;
 
-  private IncomingRecord(
-      long mostBytes, MessageDigest digest, RecordManifest manifest, long size, long came, int slices, byte[] piece) {
+  /** Of what is not whole yet: F(manifest). */
+  private IncomingRecord(long mostBytes, MessageDigest digest, int slices, byte[] head) {
     this.mostBytes = mostBytes;
     this.digest = digest;
-    this.manifest = manifest;
-    this.size = size;
+    this.manifest = null;
+    this.manifestDigest = Bytes.EMPTY;
+    this.begin = 0;
+    this.size = 0;
+    this.came = head.length;
+    this.slices = slices;
+    this.piece = head;
+    this.resumable = null;
+  }
+
+  /** Of what came up to there, the last of it this piece. */
+  private IncomingRecord(
+      IncomingRecord manifested, MessageDigest digest, long came, int slices, byte[] piece, IncomingRecord resumable) {
+    this.mostBytes = manifested.mostBytes;
+    this.digest = digest;
+    this.manifest = manifested.manifest;
+    this.manifestDigest = manifested.manifestDigest;
+    this.begin = manifested.begin;
+    this.size = manifested.size;
     this.came = came;
     this.slices = slices;
     this.piece = piece;
+    this.resumable = resumable;
+  }
+
+  /** Of what came up to the end of the manifest. */
+  private IncomingRecord(IncomingRecord before, MessageDigest digest, RecordManifest manifest, byte[] encoded, long partsSize) {
+    this.mostBytes = before.mostBytes;
+    this.digest = digest;
+    this.manifest = manifest;
+    this.manifestDigest = Bytes.sha256(encoded);
+    this.begin = Integer.BYTES + encoded.length;
+    this.size = begin + partsSize;
+    this.came = begin;
+    this.slices = before.slices;
+    this.piece = Bytes.EMPTY;
+    this.resumable = null;
   }
 
   /** Awaits a record whose parts have at most so many bytes together. */
   static IncomingRecord begin(long mostBytes) {
     try {
-      return new IncomingRecord(mostBytes, MessageDigest.getInstance("SHA-256"), null, 0, 0, 0, Bytes.EMPTY);
+      return new IncomingRecord(mostBytes, MessageDigest.getInstance("SHA-256"), 0, Bytes.EMPTY);
     } catch (NoSuchAlgorithmException error) {
       throw new IllegalStateException(error);
     }
@@ -53,12 +92,43 @@ final class IncomingRecord {
 
   /** Takes a slice. */
   IncomingRecord take(byte[] slice) {
-    return manifest == null ? withHead(Bytes.concat(piece, slice)) : withContent(manifest, size, digest(), came, slice);
+    return manifest == null ? withHead(Bytes.concat(piece, slice)) : withContent(slice);
   }
 
   /** What the hospital says that it sends, once that is here. */
   Optional<RecordManifest> manifest() {
     return Optional.ofNullable(manifest);
+  }
+
+  /** What came, up to where another session may go on: a multiple of 512 KiB, the manifest in it, and not all; nothing for none. */
+  Optional<IncomingRecord> resumable() {
+    boolean here = manifest != null && came > 0 && came == offset(came);
+    return Optional.ofNullable(here ? this : resumable);
+  }
+
+  /** Where another session may go on, once so much came; 0 for nowhere. */
+  private long offset(long came) {
+    long offset = Math.min(came, size - 1) / RESUMED_BYTES * RESUMED_BYTES;
+    return offset < begin ? 0 : offset;
+  }
+
+  /** How many bytes of M_EMR || zeros came. */
+  public long came() {
+    return came;
+  }
+
+  /** How many bytes of the parts came. */
+  public long partsCame() {
+    return came - begin;
+  }
+
+  /** How many bytes M_EMR has, by its manifest. */
+  public long size() {
+    return size;
+  }
+
+  byte[] manifestDigest() {
+    return manifestDigest;
   }
 
   /** What the last slice held of the parts. */
@@ -76,31 +146,43 @@ final class IncomingRecord {
   private IncomingRecord withHead(byte[] head) {
     require(slices < MOST_MANIFEST_SLICES, "LIMIT_REACHED", "a manifest comes in too many slices");
     if (head.length < Integer.BYTES) {
-      return new IncomingRecord(mostBytes, digest, null, 0, head.length, slices + 1, head);
+      return new IncomingRecord(mostBytes, digest, slices + 1, head);
     }
     long bytes = Integer.toUnsignedLong(ByteBuffer.wrap(head).getInt());
     require(bytes <= MOST_MANIFEST_BYTES, "MESSAGE_TOO_LARGE", "a manifest of " + bytes + " bytes");
     int end = Integer.BYTES + (int) bytes;
     if (head.length < end) {
-      return new IncomingRecord(mostBytes, digest, null, 0, head.length, slices + 1, head);
+      return new IncomingRecord(mostBytes, digest, slices + 1, head);
     }
-    RecordManifest whole = Rules.parse(RecordManifest.getDefaultInstance(), Arrays.copyOfRange(head, Integer.BYTES, end));
+    byte[] encoded = Arrays.copyOfRange(head, Integer.BYTES, end);
+    RecordManifest whole = Rules.parse(RecordManifest.getDefaultInstance(), encoded);
     MessageDigest begun = digest();
     begun.update(head, 0, end);
-    return withContent(whole, end + sizeOf(whole), begun, end, Arrays.copyOfRange(head, end, head.length));
+    return new IncomingRecord(this, begun, whole, encoded, sizeOf(whole)).withContent(Arrays.copyOfRange(head, end, head.length));
   }
 
-  /** Takes bytes that follow so many others. */
-  private IncomingRecord withContent(RecordManifest whole, long size, MessageDigest digest, long before, byte[] bytes) {
-    long now = before + bytes.length;
+  /** Takes bytes that follow the manifest. */
+  private IncomingRecord withContent(byte[] bytes) {
+    long now = came + bytes.length;
     require(now <= Padding.padded(size), "PADDING_INVALID", "the record holds more than its manifest says");
-    int end = (int) Math.max(0, Math.min(bytes.length, size - before));
+    int end = (int) Math.max(0, Math.min(bytes.length, size - came));
     Padding.requireZeros(bytes, end);
-    digest.update(bytes, 0, end);
-    return new IncomingRecord(mostBytes, digest, whole, size, now, slices + 1, Arrays.copyOf(bytes, end));
+    MessageDigest hashed = digest();
+    int mark = (int) Math.max(0, offset(now) - came);
+    hashed.update(bytes, 0, mark);
+    IncomingRecord reached = resumable().orElse(null);
+    if (mark > 0) {
+      reached = new IncomingRecord(this, cloned(hashed), came + mark, slices + 1, Bytes.EMPTY, null);
+    }
+    hashed.update(bytes, mark, end - mark);
+    return new IncomingRecord(this, hashed, now, slices + 1, Arrays.copyOf(bytes, end), reached);
   }
 
   private MessageDigest digest() {
+    return cloned(digest);
+  }
+
+  private static MessageDigest cloned(MessageDigest digest) {
     try {
       return (MessageDigest) digest.clone();
     } catch (CloneNotSupportedException error) {

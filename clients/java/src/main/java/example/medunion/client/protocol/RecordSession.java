@@ -12,6 +12,7 @@ import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.RecordOpening;
 import example.medunion.federation.v1.RecordQuery;
 import example.medunion.federation.v1.RecordReply;
+import example.medunion.federation.v1.Resumption;
 import example.medunion.federation.v1.Role;
 import example.medunion.federation.v1.Scope;
 import example.medunion.federation.v1.SessionFrame;
@@ -99,6 +100,15 @@ public final class RecordSession {
 
     /** The same; of a log, what is before a place, proved from a head on. */
     public AwaitingRecord query(long mostBytes, LogPlace place, long now) {
+      return query(IncomingRecord.begin(mostBytes), place, now);
+    }
+
+    /** Makes D4 of a record of which this came before its session broke: the hospital sends what follows, and signs the whole. */
+    public AwaitingRecord goOn(IncomingRecord broken, long now) {
+      return query(broken, LogPlace.NONE, now);
+    }
+
+    private AwaitingRecord query(IncomingRecord incoming, LogPlace place, long now) {
       ShownAccess shown = intent.shown();
       Party asker = session.own();
       RecordQuery.Builder payload =
@@ -118,8 +128,12 @@ public final class RecordSession {
         payload.setKnownSize(place.knownSize());
       }
       place.before().ifPresent(payload::setBefore);
+      if (incoming.came() > 0) {
+        payload.setResumption(
+            Resumption.newBuilder().setManifestDigest(ByteString.copyFrom(incoming.manifestDigest())).setOffset(incoming.came()));
+      }
       SessionFrame frame = session.sending().seal("d4", Statements.serialised(payload.build()), now);
-      return new AwaitingRecord(this, frame, mostBytes);
+      return new AwaitingRecord(this, frame, incoming);
     }
 
     /** Makes STO: M_SD and M_DINF in slices, then the deposit. The same deposit may be sent again in a new session. */
@@ -156,11 +170,11 @@ public final class RecordSession {
     private final SessionFrame frame;
     private IncomingRecord incoming;
 
-    private AwaitingRecord(Established established, SessionFrame frame, long mostBytes) {
+    private AwaitingRecord(Established established, SessionFrame frame, IncomingRecord incoming) {
       this.established = established;
       this.frame = frame;
       this.receiving = established.session().receiving();
-      this.incoming = IncomingRecord.begin(mostBytes);
+      this.incoming = incoming;
     }
 
     public SessionFrame frame() {
@@ -187,6 +201,11 @@ public final class RecordSession {
     /** What the hospital says that it sends, once that is here. It is proved when all is. */
     public Optional<RecordManifest> manifest() {
       return incoming.manifest();
+    }
+
+    /** What came, up to where another session may go on, should this one break; nothing where it has to begin at 0. */
+    public Optional<IncomingRecord> resumable() {
+      return incoming.resumable();
     }
 
     private Progress open(SessionFrame received, Supplier<Verifier> verifier, long now) {

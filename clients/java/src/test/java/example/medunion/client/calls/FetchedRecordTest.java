@@ -77,6 +77,26 @@ final class FetchedRecordTest {
   }
 
   @Test
+  void partsThatWentBackAreTakenOnceMore() {
+    byte[] bytes = Bytes.text("first, second");
+    RecordEntry.Builder entry = RecordEntry.newBuilder();
+    for (byte[] part : List.of(new byte[0], Bytes.text("first, "), new byte[0], Bytes.text("second"), new byte[0])) {
+      entry.addParts(part(part.length, Bytes.sha256(part)));
+    }
+    for (int came = 0; came <= bytes.length; came++) {
+      for (int size = 0; size <= came && size < bytes.length; size++) {
+        FetchedRecord.Parts parts = new FetchedRecord.Parts(RecordManifest.newBuilder().addRecords(entry).build());
+        parts.take(Arrays.copyOf(bytes, came));
+        parts.goBack(size);
+        parts.take(Arrays.copyOfRange(bytes, size, bytes.length));
+        assertEquals(
+            List.of("", "first, ", "", "second", ""),
+            parts.whole().stream().map(content -> new String(content.bytes(), StandardCharsets.US_ASCII)).toList());
+      }
+    }
+  }
+
+  @Test
   void partThatIsAnotherIsRefused() {
     RecordEntry entry = RecordEntry.newBuilder().addParts(part(3, new byte[32])).build();
     FetchedRecord.Parts parts = new FetchedRecord.Parts(RecordManifest.newBuilder().addRecords(entry).build());

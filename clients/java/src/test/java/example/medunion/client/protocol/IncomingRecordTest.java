@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
 import com.google.protobuf.ByteString;
 import example.medunion.federation.v1.PartKind;
 import example.medunion.federation.v1.RecordEntry;
@@ -12,6 +14,8 @@ import example.medunion.federation.v1.RecordManifest;
 import example.medunion.federation.v1.RecordPart;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 /** A hospital that sends a record, or something else. */
@@ -47,6 +51,57 @@ class IncomingRecordTest {
 
   private static String outcome(long mostBytes, byte[] came) {
     return Vectors.outcome(() -> IncomingRecord.begin(mostBytes).take(came));
+  }
+
+  /** M_EMR of a record whose session broke. */
+  static byte[] content(JsonObject vector) {
+    byte[] parts = new byte[vector.get("size_bytes").getAsInt()];
+    Arrays.fill(parts, Vectors.bytes(vector, "fill")[0]);
+    return Bytes.concat(Transcript.field(Vectors.bytes(vector, "manifest")), parts);
+  }
+
+  /** So much of that content. */
+  static IncomingRecord came(JsonObject vector, byte[] content) {
+    byte[] all = padded(content);
+    IncomingRecord incoming = IncomingRecord.begin(100 * MIB);
+    int offset = 0;
+    for (JsonElement size : vector.getAsJsonArray("came")) {
+      incoming = incoming.take(Arrays.copyOfRange(all, offset, offset += size.getAsInt()));
+    }
+    return incoming;
+  }
+
+  @Test
+  void recordThatBrokeGoesOnBehindWhatCame() {
+    for (JsonObject vector : Vectors.all("broken")) {
+      String name = Vectors.text(vector, "name");
+      byte[] content = content(vector);
+      Optional<IncomingRecord> broken = came(vector, content).resumable();
+      long offset = vector.get("offset").getAsLong();
+      assertEquals(offset, broken.map(IncomingRecord::came).orElse(0L), name);
+      if (broken.isEmpty()) {
+        continue;
+      }
+      assertArrayEquals(Vectors.bytes(vector, "manifest_digest"), broken.get().manifestDigest(), name);
+      assertEquals(broken, broken.get().resumable(), name);
+      byte[] rest = Arrays.copyOfRange(padded(content), (int) offset, (int) Padding.padded(content.length));
+      assertArrayEquals(Bytes.sha256(content), broken.get().take(rest).wholeDigest(), name);
+    }
+  }
+
+  @Test
+  void recordGoesOnBehindNoPartOfItsManifest() {
+    RecordManifest one = manifest(PartKind.PART_KIND_ATTACHMENT, new long[256]);
+    RecordManifest.Builder many = one.toBuilder();
+    Collections.nCopies(39, one.getRecords(0)).forEach(many::addRecords);
+    many.addRecords(manifest(PartKind.PART_KIND_ATTACHMENT, MIB).getRecords(0));
+    byte[] head = head(many.build());
+    assertTrue(head.length > MIB / 2 && head.length < MIB);
+    IncomingRecord incoming = IncomingRecord.begin(100 * MIB).take(head);
+    assertTrue(incoming.resumable().isEmpty());
+    incoming = incoming.take(new byte[(int) MIB - 1 - head.length]);
+    assertTrue(incoming.resumable().isEmpty());
+    assertEquals(MIB, incoming.take(new byte[1]).resumable().orElseThrow().came());
   }
 
   @Test

@@ -64,7 +64,7 @@ class MessagesTest {
   private static final Set<String> OURS =
       Set.of(
           ("reg2-patient P1 D1 P2-0 P2-1 C H1-read H2-0 H2-1 H2-2 STOACK STOACK-amended STOACK-own D5 P6 D5-amended P6-amended"
-                  + " C-own H1-read-own H2-0-own H2-1-own H2-2-own"
+                  + " H1-read-on H2-0-on H2-1-on C-own H1-read-own H2-0-own H2-1-own H2-2-own"
                   + " C-log H1-read-log H2-0-log H2-1-log H2-2-log")
               .split(" "));
 
@@ -121,6 +121,7 @@ class MessagesTest {
     assertEquals(shown, consultation.shown());
     Search.RecordLocation location = search(doctor, shown, "");
     ByteString recordSignature = read(doctor, shown, location, "");
+    goOn(shown, location);
     byte[] diagnosis = diagnosis("");
     DoctorSide.AwaitingReceipt first = consultation.diagnose(diagnosis, List.of(recordSignature), NOW);
     PatientSide.AwaitingDiagnosis following = exchange(delivered, first, "");
@@ -378,6 +379,30 @@ class MessagesTest {
     byte[] signed = Bytes.concat(Transcript.field(manifest.toByteArray()), content);
     assertArrayEquals(Bytes.sha256(signed), whole.recordDigest());
     return whole.end().getSignature();
+  }
+
+  /** A record of which some came before its session broke; and one of which something else came. */
+  private void goOn(ShownAccess shown, Search.RecordLocation location) {
+    JsonObject vector = Vectors.all("broken").get(0);
+    byte[] content = IncomingRecordTest.content(vector);
+    Scope scope = payload(RecordQuery.getDefaultInstance(), "D4-on").getScope();
+    RecordSession.Established session = session(doctor, shown, location, "read-on", scope);
+    byte[] altered = content.clone();
+    altered[vector.get("offset").getAsInt() - 1] ^= 1;
+    for (byte[] kept : List.of(altered, content)) {
+      IncomingRecord broken = IncomingRecordTest.came(vector, kept).resumable().orElseThrow();
+      RecordSession.AwaitingRecord awaiting = session.goOn(broken, NOW);
+      requireFrame("D4-on", awaiting.frame());
+      SessionFrame type = SessionFrame.getDefaultInstance();
+      refuse("H2-0-on", type, (frame, now, again) -> awaiting.receive(frame, () -> verifier, now));
+      awaiting.receive(frame("H2-0-on"), () -> verifier, NOW);
+      if (kept == altered) {
+        assertEquals("SIGNATURE_INVALID", Vectors.outcome(() -> awaiting.receive(frame("H2-1-on"), () -> verifier, NOW)));
+        continue;
+      }
+      refuse("H2-1-on", type, (frame, now, again) -> awaiting.receive(frame, () -> verifier, now));
+      assertArrayEquals(Bytes.sha256(content), awaiting.receive(frame("H2-1-on"), () -> verifier, NOW).whole().recordDigest());
+    }
   }
 
   private byte[] diagnosis(String suffix) {

@@ -31,11 +31,11 @@ class PlacesTest {
     long now = vector.get("now").getAsLong();
     String patientId = text(vector, "patient_id");
     if (!text(vector, "expect").equals("success")) {
-      Refusal refusal = assertThrows(Refusal.class, () -> Places.read(kept, patientId, ToldLogTest.verifier(), now));
+      Refusal refusal = assertThrows(Refusal.class, () -> Places.read(kept, patientId, Vectors.verifier(), now));
       assertEquals(text(vector, "expect"), refusal.reason());
       return;
     }
-    Places found = Places.read(kept, patientId, ToldLogTest.verifier(), now);
+    Places found = Places.read(kept, patientId, Vectors.verifier(), now);
     assertEquals(vector.get("as_of").getAsLong(), found.asOf());
     List<Places.Hospital> expected = new ArrayList<>();
     for (JsonElement element : vector.getAsJsonArray("hospitals")) {

@@ -8,11 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import example.medunion.federation.v1.AccessEntry;
 import example.medunion.federation.v1.ProvedHead;
-import example.medunion.federation.v1.SignedStatement;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -22,24 +20,13 @@ import org.junit.jupiter.api.TestFactory;
 
 /** What a log tells its patient, held to tests/vectors/told.json. */
 class ToldLogTest {
-  private static final JsonObject CAST = Vectors.load("parties");
-  private static final Verifier VERIFIER = verifier();
+  private static final Verifier VERIFIER = Vectors.verifier();
 
   @TestFactory
   List<DynamicTest> answers() {
     return Vectors.all("told").stream()
         .map(vector -> DynamicTest.dynamicTest(text(vector, "name"), () -> hold(vector)))
         .toList();
-  }
-
-  static Verifier verifier() {
-    TrustedBundle bundle = null;
-    for (JsonElement statement : CAST.getAsJsonArray("trust_bundles")) {
-      SignedStatement signed = Vectors.signed(statement);
-      bundle = bundle == null ? TrustedBundle.pin(signed) : bundle.follow(signed);
-    }
-    ByteString crl = ByteString.copyFrom(bytes(CAST.getAsJsonObject("authority"), "crl"));
-    return new Verifier(bundle, Lists.read(bundle, Vectors.signed(CAST.get("revocation_head")), List.of(crl), Revoked.ofVectors()));
   }
 
   private static void hold(JsonObject vector) throws InvalidProtocolBufferException {

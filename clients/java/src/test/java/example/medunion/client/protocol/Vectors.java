@@ -101,6 +101,22 @@ public final class Vectors {
     };
   }
 
+  /** H(access), which Sig_HPC2 covers. */
+  public static byte[] accessDigest(ShownAccess shown) {
+    return shown.digest();
+  }
+
+  /** By the last trust bundle and the lists of the cast. */
+  public static Verifier verifier() {
+    JsonObject cast = load("parties");
+    TrustedBundle bundle = null;
+    for (JsonElement statement : cast.getAsJsonArray("trust_bundles")) {
+      bundle = bundle == null ? TrustedBundle.pin(signed(statement)) : bundle.follow(signed(statement));
+    }
+    ByteString crl = ByteString.copyFrom(bytes(cast.getAsJsonObject("authority"), "crl"));
+    return new Verifier(bundle, Lists.read(bundle, signed(cast.get("revocation_head")), List.of(crl), Revoked.ofVectors()));
+  }
+
   /** "success", or the precise reason of a refusal. */
   public static String outcome(Runnable step) {
     try {
