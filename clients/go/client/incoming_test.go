@@ -106,7 +106,7 @@ func (w *ward) open() (*session, error) {
 	w.t.Helper()
 	if w.plays[0].away {
 		w.plays = w.plays[1:]
-		return nil, fromStatus(refused(codes.Unavailable, "UNAVAILABLE"), nil)
+		return nil, fromStatus(refused(codes.Unavailable, "UNAVAILABLE"), nil, "")
 	}
 	var entropy map[string]vectors.Bytes
 	vectors.ReadWhole(w.t, "entropy.json", &entropy)
