@@ -326,8 +326,9 @@ class MessagesTest {
     assertEquals("LIMIT_REACHED", Vectors.outcome(larger));
     Direction sending = established.session().sending();
     List<SessionFrame> frames = sending.sealContent("p2", new byte[most + 1], Bytes.EMPTY, NOW);
-    frames.subList(0, 32).forEach(frame -> assertTrue(replied.receive(frame, () -> verifier, duty, NOW).isEmpty()));
-    assertEquals("LIMIT_REACHED", Vectors.outcome(() -> replied.receive(frames.get(32), () -> verifier, duty, NOW)));
+    int taken = most / (64 * 1024);
+    frames.subList(0, taken).forEach(frame -> assertTrue(replied.receive(frame, () -> verifier, duty, NOW).isEmpty()));
+    assertEquals("LIMIT_REACHED", Vectors.outcome(() -> replied.receive(frames.get(taken), () -> verifier, duty, NOW)));
   }
 
   private Search.RecordLocation search(Party asker, ShownAccess shown, String suffix) {
