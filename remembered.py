@@ -85,6 +85,12 @@ TABLE: Final[dict[str, Remembered]] = {
         forgotten="nothing, for it stays true: whether that key counts, and all that the statement says of time, is looked at in"
         " each call",
     ),
+    "readings of statements": Remembered(
+        "how a statement reads that keeps the rules of its definition, by its bytes, whoever signed it",
+        most=2048,
+        seconds=3600.0,
+        forgotten="nothing, for it stays true: that a key signed it, and that the key counts, is looked at in each call",
+    ),
     "certificates": Remembered(
         "which authority signed a Cert_D, by its bytes and the authorities' certificates",
         most=1024,

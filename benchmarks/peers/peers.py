@@ -19,7 +19,7 @@ from benchmarks.peers.fhir import FhirServerAbsent, fhir_server
 from benchmarks.rows import Bench, Row, Section
 from benchmarks.world import PIN, softhsm_maker
 from federation.protocol.access import Receiver
-from federation.protocol.frames import pieces
+from federation.protocol.frames import SLICE_BYTES, pieces
 from federation.protocol.record import Received
 from federation.protocol.record_hospital import ReceivedQuery
 from tests.contents import record_of
@@ -95,7 +95,8 @@ def _ours_taken(bench: Bench, content: bytes, rounds: int) -> tuple[list[float],
             assert isinstance(query, ReceivedQuery)
             release = query.decide(hospital.verifier(), Receiver(), now=now).recorded()
             sealed = opened = 0.0
-            slices = pieces(record[start : start + MIB] for start in range(0, len(record), MIB))
+            chunks = (record[start : start + MIB] for start in range(0, len(record), MIB))
+            slices = pieces(chunks, next_size=lambda _offset: SLICE_BYTES)
             while True:
                 began = time.process_time()
                 piece = next(slices, None)

@@ -11,7 +11,7 @@ from benchmarks.rows import Bench, Row, Section
 from benchmarks.steps import BIOSIGNAL_BYTES, RECORD_BYTES
 from benchmarks.world import PIN, softhsm_maker
 from federation.protocol.access import Receiver
-from federation.protocol.frames import pieces
+from federation.protocol.frames import SLICE_BYTES, pieces
 from federation.protocol.index import Location
 from federation.protocol.record_hospital import ReceivedQuery
 from hsm import open_token, pin_from_value
@@ -88,7 +88,7 @@ def read(federation: Federation, timings: Timings) -> None:
         release = query.decide(hospital.verifier(), Receiver(), now=now).recorded()
     with timings.step("hospital: H2, 700 kB"):
         sent = []
-        for piece in pieces([RECORD]):
+        for piece in pieces([RECORD], next_size=lambda _offset: SLICE_BYTES):
             release, sliced = release.slice(piece, now=now)
             sent.append(sliced.frame)
         end = release.end(1, now=now)

@@ -82,6 +82,7 @@ MOST_REMEMBERED_BYTES = 4096
 """Of a statement: a longer one, such as a list, is verified each time."""
 
 _OPENED: Memory[tuple[str, type[Message], bytes, bytes, bytes], Message] = Memory("statements")
+_READ: Memory[tuple[type[Message], bytes], Message] = Memory("readings of statements")
 
 
 def open_statement(label: str, message_type: type[M], signed: SignedStatement, key: VerifyingKey) -> M:
@@ -98,15 +99,25 @@ def open_statement(label: str, message_type: type[M], signed: SignedStatement, k
 
     if len(statement) > MOST_REMEMBERED_BYTES:
         return cast("M", opened())
-    # A copy: nobody can change what is remembered.
-    copy = message_type()
-    copy.CopyFrom(cast("M", _OPENED.of((label, message_type, statement, signature, key.data), opened)))
-    return copy
+    return _copy(message_type, _OPENED.of((label, message_type, statement, signature, key.data), opened))
 
 
 def peek_statement(message_type: type[M], signed: SignedStatement) -> M:
-    """Parse a statement whose signer is named inside. Nothing in it may be used before its signature is verified."""
-    return parse(message_type, signed.statement)
+    """Parse a statement whose signer is named inside. Nothing in it may be used before its signature is verified.
+
+    Raises MalformedMessage. How a statement reads is remembered by its bytes.
+    """
+    statement = signed.statement
+    if len(statement) > MOST_REMEMBERED_BYTES:
+        return parse(message_type, statement)
+    return _copy(message_type, _READ.of((message_type, statement), lambda: parse(message_type, statement)))
+
+
+def _copy(message_type: type[M], remembered: Message) -> M:
+    """Return a message of one's own: nobody can change what is remembered."""
+    copy = message_type()
+    copy.CopyFrom(cast("M", remembered))
+    return copy
 
 
 def certificate_digest(certificate: bytes) -> bytes:

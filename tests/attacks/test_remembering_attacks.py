@@ -13,11 +13,12 @@ from federation.errors import (
     CredentialInvalid,
     CredentialRevoked,
     IssuerRevoked,
+    MalformedMessage,
     SignatureInvalid,
 )
 from federation.protocol import statements
 from federation.protocol.anchors import KeyHistory
-from federation.protocol.statements import open_statement, verify_signature
+from federation.protocol.statements import open_statement, peek_statement, verify_signature
 from federation.protocol.verifier import Verifier
 from federation.v1.directory_pb2 import KeyPeriod
 from federation.v1.statement_pb2 import (
@@ -168,6 +169,24 @@ def test_what_a_caller_does_to_a_statement_changes_nothing_that_is_remembered(fe
     duty, key = federation.duty().duty, federation.hospital_a.keys.signing_key.verifying_key
     open_statement("duty", Duty, duty, key).hospital_id = "H:mallory"
     assert open_statement("duty", Duty, duty, key).hospital_id == "H:alpha"
+    peek_statement(Duty, duty).hospital_id = "H:mallory"
+    assert peek_statement(Duty, duty).hospital_id == "H:alpha"
+
+
+def test_statement_that_was_read_is_verified_all_the_same(federation: Federation, verifier: Verifier) -> None:
+    """How a statement reads is remembered by its bytes: that somebody signed it is not."""
+    ours, other = federation.doctor.key_statement, federation.hospital_b.key_statement
+    forged = SignedStatement(statement=ours.statement, signature=other.signature)
+    assert peek_statement(KeyStatement, forged) == peek_statement(KeyStatement, ours)
+    with pytest.raises(SignatureInvalid):
+        verifier.party(forged, ROLE_DOCTOR, now=federation.clock.now)
+
+
+def test_statement_that_breaks_a_rule_is_refused_each_time(federation: Federation) -> None:
+    broken = SignedStatement(statement=federation.doctor.key_statement.statement + b"\x08\x01")
+    for _ in range(2):
+        with pytest.raises(MalformedMessage):
+            peek_statement(Duty, broken)
 
 
 @pytest.fixture
