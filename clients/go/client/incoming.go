@@ -36,14 +36,20 @@ func (i *incoming) take(ctx context.Context) (*Record, error) {
 	for {
 		wasBroken := i.broken != nil
 		record, err := i.once()
-		switch {
-		case wasBroken && refusal.Is(err, refusal.RecordChanged):
+		if err == nil {
+			return record, nil
+		}
+		if wasBroken && refusal.Is(err, refusal.RecordChanged) {
 			i.Tell("The record from " + i.hospitalID + " was changed meanwhile: it comes from its beginning.")
 			continue
-		case i.broken != nil && isLost(err) && ctx.Err() == nil: // below
-		case err == nil || waited || !IsPassing(err) || retryAfter(err) <= 0 || sleep(ctx, 0, err) != nil:
-			return record, err
-		default:
+		}
+		if ctx.Err() != nil || !isLost(err) {
+			return nil, err
+		}
+		if i.broken == nil { // nothing came: a hospital that is busy, and says for how long, is asked once more
+			if waited || retryAfter(err) <= 0 || sleep(ctx, 0, err) != nil {
+				return nil, err
+			}
 			waited = true
 			continue
 		}
