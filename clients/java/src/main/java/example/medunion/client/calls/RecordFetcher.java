@@ -1,6 +1,7 @@
 package example.medunion.client.calls;
 
 import example.medunion.client.protocol.Entropy;
+import example.medunion.client.protocol.Handshake;
 import example.medunion.client.protocol.IncomingRecord;
 import example.medunion.client.protocol.RecordSession;
 import example.medunion.client.protocol.Refusal;
@@ -159,13 +160,32 @@ public final class RecordFetcher {
       long mostBytes,
       RecordSession.LogPlace place,
       FetchedRecord.Incoming incoming) {
-    ManagedChannel there = home.hospitalChannel(location.address(), location.hospital().identity());
-    try (HospitalSession stream = new HospitalSession(there)) {
-      RecordSession.Intent intent = new RecordSession.Intent(shown, scope, entropy.draw(32));
-      RecordSession.Established session = stream.open(home, location.hospital(), intent, entropy);
-      return FetchedRecord.fetch(stream, session, verifier, mostBytes, place, incoming, System::currentTimeMillis);
+    String hospitalId = location.hospital().identity();
+    ManagedChannel there = home.hospitalChannel(location.address(), hospitalId);
+    RecordSession.Intent intent = new RecordSession.Intent(shown, scope, entropy.draw(32));
+    Function<Handshake.Peer, FetchedRecord> session =
+        hospital -> {
+          try (HospitalSession stream = new HospitalSession(there)) {
+            RecordSession.Established established = stream.open(home, hospital, intent, entropy);
+            return FetchedRecord.fetch(stream, established, verifier, mostBytes, place, incoming, System::currentTimeMillis);
+          }
+        };
+    try {
+      return byKeyOfNow(location.hospital(), () -> HospitalSession.address(there, hospitalId, home), session);
     } finally {
       there.shutdownNow();
     }
+  }
+
+  /** Opens a session with a hospital as it is known; where it has begun a new epoch since the public cloud was asked, as it is now. */
+  static <T, R> R byKeyOfNow(T known, Supplier<T> asked, Function<T, R> session) {
+    try {
+      return session.apply(known);
+    } catch (Refusal refusal) {
+      if (!refusal.reason().equals("UNKNOWN_KEY_ID")) {
+        throw refusal;
+      }
+    }
+    return session.apply(asked.get());
   }
 }

@@ -47,6 +47,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Queue;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import javax.crypto.Cipher;
@@ -233,6 +234,29 @@ final class RecordFetcherTest {
     later[100_000] ^= 1; // before what the second session sends, and signed by it
     Refusal refusal = assertThrows(Refusal.class, () -> fetched(new Play(2 * STEP, null), Play.WHOLE));
     assertEquals("SIGNATURE_INVALID", refusal.preciseReason());
+  }
+
+  @Test
+  void hospitalThatHasBegunAnotherEpochIsAskedForItsKeyOnce() {
+    List<String> opened = new ArrayList<>();
+    Supplier<String> asked = () -> "of now";
+    String told =
+        RecordFetcher.byKeyOfNow(
+            "known",
+            asked,
+            key -> {
+              opened.add(key);
+              Refusal.require(key.equals("of now"), "UNKNOWN_KEY_ID", "sealed to a key that is not held there");
+              return "the record";
+            });
+    assertEquals("the record", told);
+    assertEquals(List.of("known", "of now"), opened);
+    for (String reason : List.of("UNKNOWN_KEY_ID", "GRANT_REVOKED")) {
+      Supplier<String> none = () -> "none";
+      Refusal refusal =
+          assertThrows(Refusal.class, () -> RecordFetcher.byKeyOfNow("known", none, key -> { throw new Refusal(reason, "no"); }));
+      assertEquals(reason, refusal.reason());
+    }
   }
 
   /** Plays one session after the other. */
