@@ -43,7 +43,8 @@ def test_the_demo_ends_with_a_clear_verdict_and_a_page(tmp_path: Path) -> None:
 def test_demo_that_is_ended_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
     with (tmp_path / "said").open("wb") as said:
         demo = subprocess.Popen(
-            ["setpriv", "--pdeathsig=KILL", sys.executable, "-m", "demo"],
+            # What runs under nohup ignores a terminal's end, and so would its children.
+            ["env", "--default-signal=HUP", "setpriv", "--pdeathsig=KILL", sys.executable, "-m", "demo"],
             cwd=ROOT,
             env=environment() | {"TMPDIR": str(tmp_path)},
             stdin=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.protocol.frames import (
-    SLICE_BYTES,
+    SENT_SLICE_BYTES,
     Direction,
     DirectionKeys,
     pad_message,
@@ -69,7 +69,7 @@ def test_content_comes_back_from_its_slices_in_whatever_chunks_it_came(
     chunks = (content[begin:end] for begin, end in pairwise([0, *sorted(places), len(content)]))
     sent = list(pieces(chunks))
     assert unpad_content(b"".join(piece.padded for piece in sent), len(content)) == content
-    assert {len(piece.padded) for piece in sent[:-1]} <= {SLICE_BYTES}
+    assert {len(piece.padded) for piece in sent[:-1]} <= {SENT_SLICE_BYTES}
 
 
 @given(st.binary(max_size=10_000))

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from federation.errors import FieldInvalid, Limit, MalformedMessage, MessageTooLarge, PaddingInvalid, RecordCutShort
 from federation.protocol.frames import (
     MOST_SLICES,
-    SLICE_BYTES,
+    SENT_SLICE_BYTES,
     Direction,
     DirectionKeys,
     IncomingRecord,
@@ -83,12 +83,14 @@ def test_a_last_frame_whose_padding_is_invalid_is_refused() -> None:
         direction.open("p6", bent)
 
 
-@pytest.mark.parametrize("size", [0, 1, 2048, 2049, SLICE_BYTES - 1, SLICE_BYTES, SLICE_BYTES + 1, 3 * SLICE_BYTES + 5])
+@pytest.mark.parametrize(
+    "size", [0, 1, 2048, 2049, SENT_SLICE_BYTES - 1, SENT_SLICE_BYTES, SENT_SLICE_BYTES + 1, 3 * SENT_SLICE_BYTES + 5]
+)
 def test_content_is_cut_with_its_padding_into_slices_of_one_size(size: int) -> None:
     content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     sent = [piece.padded for piece in pieces([content[: size // 3], b"", content[size // 3 :]])]
-    assert {len(piece) for piece in sent[:-1]} <= {SLICE_BYTES}
-    assert 0 < len(sent[-1]) <= SLICE_BYTES
+    assert {len(piece) for piece in sent[:-1]} <= {SENT_SLICE_BYTES}
+    assert 0 < len(sent[-1]) <= SENT_SLICE_BYTES
     assert unpad_content(b"".join(sent), size) == content
 
 
