@@ -37,13 +37,16 @@ class Refused(AssertionError):
 
 
 @contextmanager
-def forked() -> Iterator[None]:
-    """Fork the block's commands from one process: they begin sooner, and none outlives this process, however that ends."""
+def forked(*modules: str) -> Iterator[None]:
+    """Fork the block's commands from one process: they begin sooner, and none outlives this process, however that ends.
+
+    `modules` are further ones that it runs.
+    """
     global FORKS  # noqa: PLW0603 - whoever types a command looks there
     if FORKS is not None:
         yield
         return
-    FORKS = Forks()
+    FORKS = Forks(*modules)
     try:
         yield
     finally:

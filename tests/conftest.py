@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from demo import stage
-from demo.forks import Forks
 from hsm import Pin, Token, TokenUri, open_token, pin_from_value
 from hsm.softhsm import SoftHsm
 from tests.log_watch import prune, watch
@@ -67,9 +66,8 @@ def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 @pytest.fixture(scope="session", autouse=True)
 def forks() -> Iterator[None]:
     """Have commands and servers begin without their imports' second."""
-    stage.FORKS = Forks("tests.contract.store_worker")
-    yield
-    stage.FORKS.close()
+    with stage.forked("tests.contract.store_worker"):
+        yield
 
 
 @pytest.fixture(scope="session")

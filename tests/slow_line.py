@@ -14,7 +14,7 @@ _LOOK_SECONDS = 0.05
 class Line:
     """Connections through one port of loopback, paced. What comes from the server is counted, and cut where a test says."""
 
-    def __init__(self, server_port: int, bytes_a_second: float | None = None) -> None:
+    def __init__(self, server_port: int = 0, bytes_a_second: float | None = None) -> None:
         self.bytes_a_second = bytes_a_second
         """From the server; None for as fast as it goes. `uplink_bytes_a_second` is the other way."""
         self.uplink_bytes_a_second: float | None = None
@@ -32,6 +32,11 @@ class Line:
         self.port: int = self._listener.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
+
+    def leading_to(self, server_port: int) -> int:
+        """Lead to this server from now on; return the port by which it is reached."""
+        self._server_port = server_port
+        return self.port
 
     def close(self) -> None:
         """End all connections, and the threads that carry them."""
@@ -88,8 +93,8 @@ def _take(size: int, bytes_a_second: float | None) -> None:
 
 
 @contextmanager
-def line(server_port: int, bytes_a_second: float | None = None) -> Iterator[Line]:
-    """Lay a line to a server of this machine."""
+def line(server_port: int = 0, bytes_a_second: float | None = None) -> Iterator[Line]:
+    """Lay a line to a server of this machine, now or by `leading_to`."""
     laid = Line(server_port, bytes_a_second)
     try:
         yield laid

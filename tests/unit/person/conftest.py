@@ -1,7 +1,7 @@
 """Clients at work: the doctor's and the patient's own code, against a hospital that really serves and a cloud in memory."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,21 +174,24 @@ def make_doctor(
 
 @pytest.fixture
 def surgery(federation: Federation, tmp_path: Path) -> Iterator[Surgery]:
-    with _at_work(federation, tmp_path) as surgery:
+    with at_work(federation, tmp_path) as surgery:
         yield surgery
 
 
 @pytest.fixture
 def own_surgery(own_federation: Federation, tmp_path: Path) -> Iterator[Surgery]:
     """For a test whose members register anew."""
-    with _at_work(own_federation, tmp_path) as surgery:
+    with at_work(own_federation, tmp_path) as surgery:
         yield surgery
 
 
 @contextmanager
-def _at_work(federation: Federation, directory: Path) -> Iterator[Surgery]:
+def at_work(
+    federation: Federation, directory: Path, through: Callable[[int], int] = lambda port: port
+) -> Iterator[Surgery]:
+    """Open a surgery at a hospital that is dialled at the port which `through` makes of its own."""
     (directory / "hospital").mkdir()
-    with HospitalLab(federation, directory / "hospital") as lab, lab.serving() as client:
+    with HospitalLab(federation, directory / "hospital") as lab, lab.serving(through) as client:
         doctor = make_doctor(federation, directory, lambda _address, _identity: client.channel)
         yield Surgery(federation, lab, client.channel, directory, doctor, CloudInMemory(federation))
 

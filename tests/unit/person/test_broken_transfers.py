@@ -26,7 +26,7 @@ from keystore.transcript import digest
 from tests.hospital_lab import CARDIOLOGY, JOHNNIE, HospitalLab, ecg
 from tests.serving import SECONDS
 from tests.simulator import Federation
-from tests.slow_line import Line
+from tests.slow_line import Line, line
 from tests.unit.person.conftest import make_doctor
 
 HOUR_MS = 3_600_000
@@ -79,25 +79,15 @@ def _ward(federation: Federation, directory: Path, slices: int) -> Iterator[Ward
     (directory / "hospital").mkdir()
     scan = directory / "scan.bin"
     scan.write_bytes(bytes(range(256)) * (slices * SLICE_BYTES // 256))
-    lines: list[Line] = []
-
-    def through(port: int) -> int:
-        lines.append(Line(port))
-        return lines[0].port
-
-    with HospitalLab(federation, directory / "hospital") as lab, lab.serving(through) as client:
+    hospital_lab = HospitalLab(federation, directory / "hospital")
+    with line() as laid, hospital_lab as lab, lab.serving(laid.leading_to) as client:
         handle = lab.import_files(JOHNNIE, "P:wang", CARDIOLOGY, scan)
         hospital = federation.address(federation.hospital_a)
         location = RecordLocation(hospital.party, hospital.encryption_key, "localhost:1", CARDIOLOGY, handle)
         waited: list[float] = []
         doctor = make_doctor(federation, directory, lambda *_: client.channel, pause=waited.append)
         _, consultation = federation.consult(ecg())
-        try:
-            yield Ward(
-                lab, lines[0], client.channel, doctor, consultation, location, scan.read_bytes(), directory, waited
-            )
-        finally:
-            lines[0].close()
+        yield Ward(lab, laid, client.channel, doctor, consultation, location, scan.read_bytes(), directory, waited)
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from federation.protocol.documents import NewDocument
 from federation.protocol.frames import MOST_BIOSIGNAL_BYTES, SENT_SLICE_BYTES, padded_size
 from federation.settings import ProtocolSettings, ServerSettings
 from federation.wire.channel import CALL_SECONDS
-from tests.hospital_lab import HospitalLab, ecg
+from tests import slow_line
+from tests.hospital_lab import ecg
 from tests.simulator import Federation
 from tests.slow_line import Line
-from tests.unit.person.conftest import CloudInMemory, Surgery, make_doctor
+from tests.unit.person.conftest import Surgery, at_work
 from tests.unit.person.visits import meet
 
 SLOWEST_LINE = 16_000
@@ -28,31 +29,17 @@ SILENCE_SECONDS = 8.0
 
 
 @pytest.fixture
-def line_and_surgery(federation: Federation, tmp_path: Path) -> Iterator[tuple[Line, Surgery]]:
-    """A surgery whose doctor and patient are at the far end of one line."""
-    (tmp_path / "hospital").mkdir()
-    lines: list[Line] = []
-
-    def through(port: int) -> int:
-        lines.append(Line(port))
-        return lines[0].port
-
-    with HospitalLab(federation, tmp_path / "hospital") as lab, lab.serving(through) as client:
-        doctor = make_doctor(federation, tmp_path, lambda _address, _identity: client.channel)
-        try:
-            yield lines[0], Surgery(federation, lab, client.channel, tmp_path, doctor, CloudInMemory(federation))
-        finally:
-            lines[0].close()
+def line() -> Iterator[Line]:
+    """Give the line that the doctor's and the patient's calls go by."""
+    with slow_line.line() as laid:
+        yield laid
 
 
 @pytest.fixture
-def line(line_and_surgery: tuple[Line, Surgery]) -> Line:
-    return line_and_surgery[0]
-
-
-@pytest.fixture
-def surgery(line_and_surgery: tuple[Line, Surgery]) -> Surgery:
-    return line_and_surgery[1]
+def surgery(federation: Federation, tmp_path: Path, line: Line) -> Iterator[Surgery]:
+    with at_work(federation, tmp_path, line.leading_to) as surgery:
+        yield surgery
+        line.close()  # first: a server that stops waits for what is under way
 
 
 def test_slice_on_the_slowest_line_is_fresh_and_comes_within_a_call() -> None:

@@ -17,7 +17,7 @@ import { pause } from "./calls.js";
 import { clock, entropy } from "./cloud.js";
 import { intentOf } from "./fetch.js";
 import type { Home } from "./home.js";
-import { addressHospital, SessionStream } from "./session.js";
+import { addressHospital, isLost, SessionStream } from "./session.js";
 
 const ATTEMPTS = 4;
 const PAUSE_MS = 1_000;
@@ -53,9 +53,8 @@ export async function untilKept<T>(
       return await once(prepared);
     } catch (error) {
       if (!(error instanceof Refusal) || attempt === ATTEMPTS) throw error;
-      const lost = error.passes || error.reason === "RECORD_CUT_SHORT";
       if (error.reason === "STALE") prepared.sentAt = clock();
-      else if (lost) await pause(error.retryAfterMs ?? attempt * pauseMs);
+      else if (isLost(error)) await pause(error.retryAfterMs ?? attempt * pauseMs);
       else throw error;
     }
   }

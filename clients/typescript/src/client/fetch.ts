@@ -12,7 +12,7 @@ import type { ToldLog } from "../protocol/told.js";
 import { BRIEFLY, FIRST_PAUSE_MS, REAL_TIME, refusalOf, type Time } from "./calls.js";
 import { clock, entropy, MOST_PAGES } from "./cloud.js";
 import { type FetchedRecord, fetchRecord, type Incoming } from "./records.js";
-import { addressHospital, SessionStream } from "./session.js";
+import { addressHospital, isLost, SessionStream } from "./session.js";
 import { type CurrentHome, currentOrKept } from "./maintenance.js";
 
 const MOST_HANDLES = 64;
@@ -225,11 +225,6 @@ export async function inSessions<T>(
       await time.pause(Math.max(pause, refusal.retryAfterMs ?? 0));
     }
   }
-}
-
-/** Whether a session ended by something that passes, or before its last message: the same may be done in another. */
-function isLost({ passes, reason }: Refusal): boolean {
-  return passes || reason === "RECORD_CUT_SHORT";
 }
 
 /** What a session by this is for. */

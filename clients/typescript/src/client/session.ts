@@ -97,6 +97,11 @@ export class SessionStream {
   }
 }
 
+/** Whether a session ended by something that passes, or before its last message: the same may be done in another. */
+export function isLost({ passes, reason }: Refusal): boolean {
+  return passes || reason === "RECORD_CUT_SHORT";
+}
+
 /** Ask a hospital for its own statements, and verify them. */
 export async function addressHospital(transport: Transport, hospitalId: string, home: Home): Promise<Peer> {
   const answer = await repeated(() => createClient(RecordService, transport).getHospital({}));
